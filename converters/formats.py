@@ -1,0 +1,56 @@
+"""The formats that can be read, and which of them a file is in: by what it contains, whatever it is called."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from converters import keras_h5, source, tfjs
+from converters.source import Provenance, Tensors
+from nst_jax.errors import UserError, one_line
+
+
+class Format(NamedTuple):
+    """A format.
+
+    Attributes:
+        title: for people.
+        recognises: whether a regular file, not empty, is in this format, by its first bytes.
+        read: its tensors and where they come from.
+    """
+
+    title: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], tuple[Tensors, Provenance]]
+
+
+FORMATS = {
+    "keras_h5": Format("Keras HDF5 (.h5, .weights.h5)", keras_h5.recognises, keras_h5.read),
+    "tfjs": Format("TensorFlow.js layers model (model.json and shards)", tfjs.recognises, tfjs.read),
+}
+
+_NO_WEIGHTS = {
+    b"version https://git-lfs": "a git-lfs pointer; fetch the file itself with: git lfs pull",
+    b"<": "a web page or XML; the download went wrong, fetch the file again",
+}
+_LONGEST_START = 64
+
+
+def detect(path: Path) -> str:
+    """Returns the name of the format of a file, or of the model in a folder.
+
+    Raises:
+        UserError: there is no such file, or it is in none of the formats.
+    """
+    if source.is_folder(path):
+        if (path / tfjs.MODEL).exists():
+            return "tfjs"
+        raise UserError(f"{one_line(path)}: expected a weight file or a folder with {tfjs.MODEL}, found another folder")
+    size = source.file_size(path)
+    for name, candidate in FORMATS.items():
+        if candidate.recognises(path):
+            return name
+    start = source.read_range(path, 0, min(size, _LONGEST_START))
+    found = next((what for prefix, what in _NO_WEIGHTS.items() if start.lstrip().startswith(prefix)), None)
+    found = found or f"a file that starts with {start[:16].hex(' ')}"
+    titles = ", ".join(candidate.title for candidate in FORMATS.values())
+    raise UserError(f"{one_line(path)}: expected one of the formats {titles}; found {found}")

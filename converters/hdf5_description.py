@@ -1,0 +1,139 @@
+"""Describes an HDF5 file as JSON on standard output: where its data are, and its text attributes.
+
+    python hdf5_description.py FILE CPU_SECONDS BYTES
+
+A program of its own, which imports nothing else of this package: on a damaged file libhdf5 may crash, loop for ever or
+reserve any amount of memory, and then only this process dies. It follows no links out of the file and reads no data,
+so that none of what HDF5 would run or open for them (filters, external files, virtual datasets) is run or opened.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits; there the caller's limit of time is all there is.
+    resource = None
+
+DEEPEST = 32
+MOST_OBJECTS = 20_000
+MOST_CHUNKS = 100_000
+LARGEST_TEXT = 16 << 20
+
+_LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous", h5py.h5d.CHUNKED: "chunked"}
+_SIMPLE_KINDS = "iuf"
+
+
+class UnusableError(Exception):
+    """What is wrong, and where in the file."""
+
+
+def describe(path: str) -> dict[str, Any]:
+    """Returns the attributes of all groups and the description of all datasets, both by path."""
+    groups: dict[str, Any] = {}
+    datasets: dict[str, Any] = {}
+    characters = chunks = 0
+    with h5py.File(path, "r") as file:
+        for name, item in _walk(file, "", 0):
+            if isinstance(item, h5py.Dataset):
+                datasets[name] = _describe_dataset(item)
+                chunks += len(datasets[name].get("chunks", ()))
+            elif isinstance(item, h5py.Group):
+                groups[name] = {key: value for key in item.attrs if (value := _text(item.attrs[key])) is not None}
+                characters += sum(len(text) for value in groups[name].values() for text in value)
+            if len(groups) + len(datasets) > MOST_OBJECTS or chunks > MOST_CHUNKS or characters > LARGEST_TEXT:
+                raise UnusableError(name, "expected the weights of a network, found far more objects or text")
+    return {"groups": groups, "datasets": datasets}
+
+
+def _walk(group: h5py.Group, name: str, depth: int) -> Iterator[tuple[str, Any]]:
+    """Yields the group and everything below it, each with its path."""
+    # Groups may contain each other; going deep first, one meets this limit at once.
+    if depth > DEEPEST:
+        raise UnusableError(name, f"expected at most {DEEPEST} nested groups, found more, or links in a circle")
+    yield name, group
+    for key in group:
+        below = f"{name}/{key}" if name else key
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            raise UnusableError(
+                below, "expected weights, found a link to elsewhere; copy into the file what it refers to"
+            )
+        item = group[key]
+        if isinstance(item, h5py.Group):
+            yield from _walk(item, below, depth + 1)
+        else:
+            yield below, item
+
+
+def _describe_dataset(dataset: h5py.Dataset) -> dict[str, Any]:
+    creation = dataset.id.get_create_plist()
+    external = creation.get_external_count() > 0
+    layout = "elsewhere" if external else _LAYOUTS.get(creation.get_layout(), "elsewhere")
+    described = {"shape": dataset.shape, "dtype": _dtype(dataset), "layout": layout}
+    if layout == "compact":
+        described["bytes"] = _compact_bytes(dataset)
+    elif layout == "contiguous":
+        described["offset"], described["stored"] = dataset.id.get_offset(), dataset.id.get_storage_size()
+    elif layout == "chunked":
+        described["chunk_shape"] = dataset.chunks
+        described["filters"] = [creation.get_filter(index)[0] for index in range(creation.get_nfilters())]
+        described["chunks"] = _chunks(dataset)
+    return described
+
+
+def _dtype(dataset: h5py.Dataset) -> str:
+    """Returns NumPy's code of numbers that are in the file as they are in memory; `V` (void) for all else."""
+    dtype = dataset.dtype
+    if dtype.kind in _SIMPLE_KINDS and dataset.id.get_type().equal(h5py.h5t.py_create(dtype)):
+        return dtype.str
+    return f"V{dtype.itemsize}"
+
+
+def _compact_bytes(dataset: h5py.Dataset) -> str:
+    """Returns data that are so small (at most 64 KiB) that they are in the description of the dataset."""
+    return dataset[()].tobytes().hex() if dataset.dtype.kind in _SIMPLE_KINDS else ""
+
+
+def _chunks(dataset: h5py.Dataset) -> list[tuple[tuple[int, ...], int, int, int]]:
+    """Returns for each chunk where it is in the dataset, where in the file, how long, and which filters it skipped."""
+    count = dataset.id.get_num_chunks()
+    if count > MOST_CHUNKS:
+        raise UnusableError(dataset.name, f"expected at most {MOST_CHUNKS} chunks, found {count}")
+    infos = [dataset.id.get_chunk_info(index) for index in range(count)]
+    return [(info.chunk_offset, info.byte_offset, info.size, info.filter_mask) for info in infos]
+
+
+def _text(value: Any) -> list[str] | None:
+    """Returns a text or an array of texts as a list, None for all else."""
+    values = [value] if isinstance(value, (bytes, str)) else getattr(value, "flat", ())
+    texts = [item.decode(errors="replace") if isinstance(item, bytes) else item for item in values]
+    return texts if all(isinstance(text, str) for text in texts) else None
+
+
+def _limit(seconds: int, size: int) -> None:
+    if resource:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> None:
+    """Runs the program; errors, too, are JSON on standard output."""
+    path, seconds, size = sys.argv[1:]
+    _limit(int(seconds), int(size))
+    try:
+        answer = describe(path)
+    except UnusableError as error:
+        answer = {"error": error.args}
+    except Exception as error:  # h5py raises nearly everything, depending on where the damage is.
+        reason = str(error).strip("\"'") or type(error).__name__
+        answer = {"error": ("", f"expected an intact HDF5 file, found: {reason}")}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

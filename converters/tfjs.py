@@ -1,0 +1,228 @@
+"""TensorFlow.js layers models: `model.json` and the shards that it names, as they are or quantised.
+
+The file lists groups; a group lists shards, which are read one after the other as if they were one file, and weights,
+which follow each other in them without gaps, little-endian.
+"""
+
+import json
+import math
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from converters import source
+from converters.source import Provenance, Tensor, Tensors
+from nst_jax.errors import UserError, one_line
+
+MODEL = "model.json"
+_LARGEST_MODEL = 16 << 20
+
+_DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "bool": "?", "complex64": "<c8"}
+_QUANTIZED = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
+
+
+def recognises(path: Path) -> bool:
+    """Returns whether the file looks like a `model.json`."""
+    return source.read_range(path, 0, 1) == b"{"
+
+
+def read(path: Path) -> tuple[Tensors, Provenance]:
+    """Reads the description of a layers model and checks that its shards have exactly the bytes that it describes.
+
+    Args:
+        path: `model.json` or the folder that it is in.
+
+    Raises:
+        UserError: this is no TensorFlow.js model, it is damaged, or it points outside of its folder.
+    """
+    path = path / MODEL if source.is_folder(path) else path
+    model = _read_json(path)
+    tensors: Tensors = {}
+    shards: list[Path] = []
+    stored: dict[str, None] = {}
+    for group in _list(path, model, "weightsManifest"):
+        paths = [_shard(path, name) for name in _list(path, group, "paths")]
+        _check_distinct(path, shards + paths)
+        shards += paths
+        entries = [_entry(path, weight) for weight in _list(path, group, "weights")]
+        stored |= dict.fromkeys(entry.stored for entry in entries)
+        _add(tensors, path, _Group(paths, [source.file_size(shard) for shard in paths]), entries)
+    provenance = Provenance(
+        path=path,
+        sha256=source.sha256([path, *shards]),
+        format=f"TensorFlow.js layers model, {', '.join(stored)}",
+        producer=_producer(model),
+    )
+    return tensors, provenance
+
+
+class _Entry(NamedTuple):
+    """A weight of the manifest; `stored` is how it is stored, `scale` and `minimum` are there if it is quantised."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    stored: str
+    scale: float | None = None
+    minimum: float | None = None
+
+    @property
+    def numpy_dtype(self) -> np.dtype:
+        return np.dtype((_DTYPES | _QUANTIZED)[self.stored])
+
+    @property
+    def size(self) -> int:
+        """Bytes; Python's integers do not overflow, whatever the file declares."""
+        return math.prod(self.shape) * self.numpy_dtype.itemsize
+
+
+class _Group(NamedTuple):
+    shards: list[Path]
+    sizes: list[int]
+
+    def read(self, start: int, length: int) -> bytes:
+        """Returns bytes of the shards laid end to end."""
+        parts = []
+        for shard, size in zip(self.shards, self.sizes, strict=True):
+            count = min(size - start, length)
+            if start < size and count > 0:
+                parts.append(source.read_range(shard, start, count))
+                start, length = start + count, length - count
+            start -= size
+        return b"".join(parts)
+
+
+def _add(tensors: Tensors, path: Path, group: _Group, entries: list[_Entry]) -> None:
+    """Adds the weights of a group to the tensors."""
+    declared, found = sum(entry.size for entry in entries), sum(group.sizes)
+    if declared != found:
+        names = ", ".join(one_line(shard.name) for shard in group.shards[:1] + group.shards[1:][-1:])
+        raise UserError(
+            f"{one_line(path)}: expected {declared} bytes of weights in {len(group.shards)} shards ({names}), "
+            f"found {found}: {'short' if found < declared else 'long'} shards; fetch them again"
+        )
+    start = 0
+    for entry in entries:
+        if entry.name in tensors:
+            raise UserError(f"{one_line(path)}: expected {one_line(entry.name)} once, found it twice")
+        dtype = np.dtype(_DTYPES[entry.dtype])
+        tensors[entry.name] = Tensor(
+            entry.shape, dtype, lambda entry=entry, start=start: _values(entry, group.read(start, entry.size))
+        )
+        start += entry.size
+
+
+def _values(entry: _Entry, data: bytes) -> np.ndarray:
+    values = np.frombuffer(data, entry.numpy_dtype).reshape(entry.shape)
+    if entry.scale is not None:
+        # In single precision throughout. TensorFlow.js itself computes in double and rounds at the end, which differs
+        # in the last bit at most. Overflow becomes infinite and is refused with all other infinite weights.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return values.astype(np.float32) * np.float32(entry.scale) + np.float32(entry.minimum)
+    return values.astype(_DTYPES[entry.dtype])
+
+
+def _entry(path: Path, weight: Any) -> _Entry:
+    name = _text(path, weight, "name")
+    shape = _list(path, weight, "shape")
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise UserError(f"{one_line(path)}: {one_line(name)}: expected lengths as shape, found {one_line(shape)}")
+    dtype = _text(path, weight, "dtype")
+    _check_dtype(path, name, dtype, _DTYPES)
+    if "quantization" not in weight:
+        return _Entry(name, tuple(shape), dtype, dtype)
+    quantization = weight["quantization"]
+    stored = _text(path, quantization, "dtype")
+    _check_dtype(path, name, stored, _QUANTIZED)
+    if dtype != "float32":
+        raise UserError(f"{one_line(path)}: {one_line(name)}: expected quantised float32, found quantised {dtype}")
+    if stored == "float16":
+        return _Entry(name, tuple(shape), dtype, stored)
+    scale, minimum = (_number(path, name, quantization, key) for key in ("scale", "min"))
+    return _Entry(name, tuple(shape), dtype, stored, scale, minimum)
+
+
+def _check_dtype(path: Path, name: str, dtype: str, known: dict[str, str]) -> None:
+    if dtype not in known:
+        raise UserError(
+            f"{one_line(path)}: {one_line(name)}: expected one of {', '.join(known)}, found {one_line(dtype)}"
+        )
+
+
+def _number(path: Path, name: str, quantization: dict[str, Any], key: str) -> float:
+    value = quantization.get(key)
+    try:
+        if type(value) in (int, float) and math.isfinite(np.float32(value)):
+            return float(value)
+    except OverflowError:
+        pass
+    raise UserError(f"{one_line(path)}: {one_line(name)}: expected a finite number as {key}, found {one_line(value)}")
+
+
+def _shard(path: Path, name: Any) -> Path:
+    """Returns the path of a shard, which must be a regular file in the folder of the model or below it."""
+    parts = PurePosixPath(name).parts if isinstance(name, str) and name.isprintable() else ()
+    if not parts or ".." in parts or name.startswith("/") or set(name) & set(":\\"):
+        raise UserError(
+            f"{one_line(path)}: expected shards in the folder of the model, found {one_line(name)!r}; "
+            "fetch them into that folder and name them in the model by their file names"
+        )
+    shard = path.parent
+    for part in parts:
+        shard = shard / part
+        if _is_link(path, shard):
+            raise UserError(f"{one_line(path)}: expected a file as shard {one_line(name)}, found a link; copy the file")
+    return shard
+
+
+def _is_link(path: Path, shard: Path) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(shard).st_mode)
+    except OSError as error:
+        raise UserError(
+            f"{one_line(path)}: expected shard {one_line(shard.name)} in the same folder, "
+            f"found: {one_line(os.strerror(error.errno))}; fetch all shards of the model"
+        ) from error
+
+
+def _check_distinct(path: Path, shards: list[Path]) -> None:
+    if len(set(shards)) < len(shards):
+        raise UserError(f"{one_line(path)}: expected every shard once, found one listed twice")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    size = source.file_size(path)
+    if size > _LARGEST_MODEL:
+        raise UserError(f"{one_line(path)}: expected at most {_LARGEST_MODEL} bytes of JSON, found {size}")
+    try:
+        model = json.loads(source.read_range(path, 0, size))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{one_line(path)}: expected JSON, found: {one_line(error)}; fetch it again") from error
+    return model
+
+
+def _list(path: Path, mapping: Any, key: str) -> list[Any]:
+    value = mapping.get(key) if isinstance(mapping, dict) else None
+    if not isinstance(value, list):
+        raise UserError(
+            f"{one_line(path)}: expected a TensorFlow.js layers model with a list as {key!r}, "
+            f"found {one_line(type(value).__name__)}"
+        )
+    return value
+
+
+def _text(path: Path, mapping: Any, key: str) -> str:
+    value = mapping.get(key) if isinstance(mapping, dict) else None
+    if not isinstance(value, str):
+        raise UserError(
+            f"{one_line(path)}: expected text as {key!r} of a weight, found {one_line(type(value).__name__)}"
+        )
+    return value
+
+
+def _producer(model: dict[str, Any]) -> str | None:
+    programs = [model[key] for key in ("generatedBy", "convertedBy") if isinstance(model.get(key), str)]
+    return ", ".join(one_line(program) for program in programs) or None

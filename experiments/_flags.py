@@ -1,0 +1,129 @@
+"""Flags from a frozen dataclass, and the way every script starts and ends.
+
+A field is one flag: its name, its type, its default; the help is in its metadata (`flag`). Types: str, int, float,
+bool, `Literal` (a choice), `tuple[X, ...]` (comma-separated), each also `| None`.
+"""
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from absl import app, flags, logging
+
+from nst_jax.errors import UserError, choose, one_line
+
+Config = TypeVar("Config")
+
+INTERRUPTED = 130
+"""Exit status of a script that was asked to stop: that of shells, 128 + SIGINT."""
+
+_EXPECTED = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def flag(default: Any, help: str) -> Any:  # noqa: A002 - the word that absl and everybody else uses
+    """Returns a dataclass field with a default and a help text."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every script understands, with the same meaning everywhere."""
+
+    workdir: str | None = flag(None, "folder for everything that the run writes")
+    output: str | None = flag(None, "the picture that comes out; by default in --workdir")
+    backbone: str = flag("auto", "network that looks at the pictures; auto: vgg19 if installed, else the embedded one")
+    size: int = flag(512, "long side of the picture in pixels")
+    steps: int | None = flag(None, "steps of the optimiser")
+    seed: int = flag(0, "of everything random")
+
+
+def define(config: type) -> None:
+    """Defines a flag for every field of the dataclass."""
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        kind, text = _without_none(hints[field.name]), field.metadata["help"]
+        if kind is bool:
+            flags.DEFINE_bool(field.name, field.default, text, module_name=sys.argv[0])
+        else:
+            parser, serializer = _Parser(kind), _Serializer()
+            flags.DEFINE(parser, field.name, field.default, text, serializer=serializer, module_name=sys.argv[0])
+
+
+def build(config: type[Config]) -> Config:
+    """Returns the dataclass with the values that the command line gave."""
+    return config(**{field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(config)})
+
+
+def run_script(config: type[Config], run: Callable[[Config], Any]) -> None:
+    """Parses the command line and runs; unusable input becomes one line on stderr and exit status 1."""
+
+    def main(_: list[str]) -> None:
+        # JAX and Orbax report at length to the log; what a person needs is printed.
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.ERROR)
+        try:
+            run(build(config))
+        except UserError as error:
+            sys.exit(f"error: {one_line(error, longest=2000)}")
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+
+    define(config)
+    app.run(main, flags_parser=_parse)
+
+
+class _Parser(flags.ArgumentParser):
+    """Text of the command line to a value of a type."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+        choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+        self.syntactic_help = f"<{'|'.join(map(str, choices))}>" if choices else ""
+
+    def parse(self, argument: Any) -> Any:
+        return _value(argument, self.kind) if isinstance(argument, str) else argument
+
+    def flag_type(self) -> str:
+        return getattr(self.kind, "__name__", str(self.kind))
+
+
+class _Serializer(flags.ArgumentSerializer):
+    def serialize(self, value: Any) -> str:
+        return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _value(text: str, kind: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        try:
+            choices = {str(choice): choice for choice in typing.get_args(kind)}
+            return choices[choose(text, choices, what="value")]
+        except UserError as error:
+            raise ValueError(error) from None
+    if origin is tuple:
+        return tuple(_value(part.strip(), typing.get_args(kind)[0]) for part in text.split(",") if part.strip())
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"expected {_EXPECTED[kind]}, found {one_line(text)!r}") from None
+
+
+def _without_none(hint: Any) -> Any:
+    choices = [choice for choice in typing.get_args(hint) if choice is not type(None)]
+    return choices[0] if type(None) in typing.get_args(hint) and len(choices) == 1 else hint
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Parses flags as absl does, but says in one line what is wrong and what would be valid."""
+    try:
+        try:
+            rest = flags.FLAGS(argv)[1:]
+        except flags.UnrecognizedFlagError as error:
+            choose(error.flagname, [flag.name for flag in flags.FLAGS.flags_by_module_dict()[argv[0]]], what="flag")
+        if rest:
+            raise UserError(f"unexpected argument {one_line(rest[0])!r}; expected only flags: --name=value")
+    except (flags.Error, UserError) as error:
+        sys.exit(f"error: {one_line(error, longest=2000)}")
+    return []

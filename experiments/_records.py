@@ -1,0 +1,68 @@
+"""What a run leaves beside its pictures: run.json, losses.csv, losses.png."""
+
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+import nst_jax
+from nst_jax.image_io import atomic_write
+from nst_jax.objective import CONTENT, STYLE, VARIATION, Weights
+from nst_jax.transfer import History
+
+_RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow")
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of everything that takes part in the numbers."""
+    installed = {name: importlib.metadata.version(name) for name in _RECORDED}
+    return {"nst_jax": nst_jax.__version__, "python": platform.python_version(), **installed}
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Writes a record as JSON, atomically."""
+    with atomic_write(path) as file:
+        file.write(json.dumps(record, indent=2).encode() + b"\n")
+
+
+def write_losses(path: Path, history: History) -> None:
+    """Writes a row a step, atomically: the step, the loss, the evaluations, the terms by name."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["step", "loss", "evaluations", *history.terms])
+    columns = (history.step, history.loss, history.evaluations, *history.terms.values())
+    writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def plot_losses(path: Path, history: History, weights: Weights) -> None:
+    """Draws the loss and what it consists of over the steps, atomically; terms that weigh nothing are left out."""
+    scales = {CONTENT: weights.content, STYLE: weights.style, VARIATION: weights.variation}
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        axes = figure.add_subplot(xlabel="step", ylabel="loss", yscale="log")
+        axes.plot(history.step, history.loss, color="black", label="loss")
+        for name, scale in scales.items():
+            if scale != 0:
+                label = f"{name.replace('_', ' ')} × {float(scale):g}"
+                axes.plot(history.step, np.asarray(scale) * history.terms[name], label=label)
+        axes.legend(frameon=False)
+        axes.grid(visible=True, which="both", alpha=0.2)
+        with atomic_write(path) as file:
+            figure.savefig(file, format="png", dpi=120)

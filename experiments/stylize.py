@@ -1,0 +1,193 @@
+"""Paints a photograph in the manner of a painting.
+
+    python -m experiments.stylize --content=photo.jpg --style=painting.jpg
+
+Without any flags: sample pictures, 512 pixels, the best installed network; with the embedded SqueezeNet about a minute
+on 2 cores. Expect the picture, and in --workdir run.json (all settings, versions, times), losses.csv, losses.png, the
+pictures on the way and checkpoints. Ctrl-C saves the picture so far; --resume goes on from the last checkpoint and ends
+with the same picture as an unbroken run, bit for bit.
+"""
+
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from experiments import _samples
+from experiments._checkpoints import Checkpoints
+from experiments._flags import INTERRUPTED, Common, flag, run_script
+from experiments._progress import graceful_interrupt, progress_bar
+from experiments._records import file_sha256, plot_losses, versions, write_json, write_losses
+from nst_jax import image_io, optimize, transfer
+from nst_jax.backbones import weights
+from nst_jax.errors import UserError
+from nst_jax.settings import PRESETS, Init, Optimizer, Padding, Pooling, Settings, default_preset
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """The flags; those that are None are taken from the preset."""
+
+    content: str | None = flag(None, "photograph; by default a sample")
+    style: str | None = flag(None, "painting; by default a sample")
+    bits: Literal[8, 16] = flag(8, "per channel of the picture that comes out; 16 in PNG and TIFF only")
+    preset: Literal["auto", *PRESETS] = flag("auto", "settings by name; auto: those that suit the backbone")
+    content_layers: tuple[str, ...] | None = flag(None, "layers whose features should stay those of the photograph")
+    style_layers: tuple[str, ...] | None = flag(None, "layers whose Gram matrices should become those of the painting")
+    style_layer_weights: tuple[float, ...] | None = flag(None, "one a style layer, or one for all")
+    content_weight: float | None = flag(None, "of the content loss")
+    style_weight: float | None = flag(None, "of the style loss")
+    tv_weight: float | None = flag(None, "of the total variation: higher is smoother")
+    pooling: Pooling | None = flag(None, "of the network")
+    padding: Padding | None = flag(None, "of the network's convolutions")
+    optimizer: Optimizer | None = flag(None, "that changes the picture")
+    learning_rate: float | None = flag(None, "step size of Adam in units of the pixels, of L-BFGS as a share")
+    init: str | None = flag(None, "picture to start from: content, noise, blend, or a file")
+    init_noise: float | None = flag(None, "share of noise in --init=blend")
+    save_every: int = flag(100, "steps between two checkpoints and pictures on the way; 0: none")
+    resume: bool = flag(False, "go on from the last checkpoint in --workdir")
+
+
+class Result(NamedTuple):
+    """What a run made: the picture, its losses, and whether it got to the end."""
+
+    output: Path
+    history: transfer.History
+    finished: bool
+
+
+class Job(NamedTuple):
+    """A run that is ready to start."""
+
+    content: image_io.Picture
+    transfer: transfer.Transfer
+    state: optimize.State
+    steps: int
+    identity: dict[str, Any]
+    workdir: Path
+    output: Path
+
+
+def run(config: Config) -> Result:
+    """Runs the script.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is written; or the run diverged, or the disk is full.
+    """
+    began = time.time()
+    job = prepare(config)
+    record = {"settings": {**job.identity, "steps": job.steps, "bits": config.bits}, "versions": versions()}
+    times = {"prepare": time.time() - began}
+
+    def save_picture(path: Path, state: optimize.State) -> None:
+        picture = job.content._replace(pixels=np.asarray(state.point.image))
+        image_io.write(path, picture, bits=config.bits, settings=record["settings"])
+
+    job.workdir.mkdir(parents=True, exist_ok=True)
+    checkpoints = Checkpoints(job.workdir / "checkpoints", job.identity)
+    state, history = job.state, transfer.first_history(job.state)
+    if not config.resume:
+        checkpoints.clear()
+    elif restored := checkpoints.restore(state, history):
+        state, history = restored
+        print(f"resuming after step {int(state.step)}")
+    failure = None
+    with progress_bar(steps=job.steps, done=int(state.step)) as bar, graceful_interrupt() as interrupt:
+        try:
+            chunks = transfer.run(job.transfer, state, steps=job.steps, pause_every=config.save_every)
+            for state, news in chunks:
+                history = transfer.join([history, news])
+                if "compile" not in times:
+                    times["compile"] = time.time() - began - times["prepare"]
+                    bar.say(f"compiled, and the first step done, in {times['compile']:.1f} s")
+                bar.show(history)
+                if config.save_every and int(state.step) % config.save_every == 0:
+                    checkpoints.save(state, history)
+                    save_picture(job.workdir / f"step{int(state.step):05d}.png", state)
+                if interrupt.requested:
+                    break
+        except transfer.DivergedError as error:
+            failure, state, history = error, error.state, transfer.join([history, error.history])
+    if config.save_every:
+        checkpoints.save(state, history)
+    save_picture(job.output, state)
+    times["all"] = time.time() - began
+    finished = int(state.step) >= job.steps
+    write_losses(job.workdir / "losses.csv", history)
+    plot_losses(job.workdir / "losses.png", history, job.transfer.weights)
+    write_json(job.workdir / "run.json", {**record, "steps_done": int(state.step), "seconds": times})
+    if failure:
+        raise UserError(f"{failure}; saved as {job.output}") from failure
+    return Result(job.output, history, finished)
+
+
+def prepare(config: Config) -> Job:
+    """Reads everything and computes what the picture should resemble; writes nothing.
+
+    Raises:
+        UserError: the input cannot be used.
+    """
+    paths = {
+        "content": Path(config.content) if config.content else _samples.photograph(),
+        "style": Path(config.style) if config.style else _samples.painting(),
+    }
+    workdir = Path(config.workdir or Path("results", "stylize", "-".join(path.stem for path in paths.values())))
+    output = Path(config.output or workdir / "picture.png")
+    if config.output:
+        image_io.check_output(output, bits=config.bits)
+    pretrained = weights.load(config.backbone)
+    backbone = pretrained.backbone.name
+    if config.backbone == weights.AUTO:
+        print(f"backbone: {backbone}, {weights.origin(backbone)}")
+    settings = resolve(config, backbone)
+    content, style = (image_io.read(path, size=config.size) for path in paths.values())
+    if config.init and config.init not in get_args(Init):
+        paths["init"] = Path(config.init)
+        initial = image_io.resize(image_io.read(paths["init"]).pixels, content.pixels.shape[:2])
+    else:
+        initial = transfer.initial_image(settings, content.pixels, seed=config.seed)
+    job = transfer.prepare(pretrained, settings, content.pixels, style.pixels)
+    return Job(
+        content=content,
+        transfer=job,
+        state=transfer.start(job, initial, settings.learning_rate),
+        steps=settings.steps,
+        identity={
+            **{name: str(path) for name, path in paths.items()},
+            **{f"{name}_sha256": file_sha256(path) for name, path in paths.items()},
+            "backbone": backbone,
+            "weights_sha256": pretrained.sha256,
+            "size": config.size,
+            "seed": config.seed,
+            **{name: value for name, value in dataclasses.asdict(settings).items() if name != "steps"},
+        },
+        workdir=workdir,
+        output=output,
+    )
+
+
+def resolve(config: Config, backbone: str) -> Settings:
+    """Returns the settings of the preset, with those in their place that the flags give."""
+    preset = PRESETS[default_preset(backbone) if config.preset == "auto" else config.preset]
+    names = {field.name for field in dataclasses.fields(Settings)}
+    given = {name: value for name, value in vars(config).items() if name in names and value is not None}
+    if given.get("init") not in get_args(Init):
+        given.pop("init", None)
+    return dataclasses.replace(preset, **given)
+
+
+def main(config: Config) -> None:
+    """Runs the script and says where the picture is."""
+    result = run(config)
+    if result.finished:
+        print(f"picture: {result.output}")
+    else:
+        print(f"stopped after step {result.history.step[-1]}, picture so far: {result.output}; go on with --resume")
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    run_script(Config, main)

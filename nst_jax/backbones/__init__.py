@@ -1,0 +1,1 @@
+"""Pretrained networks: tables, the module that interprets them, their weights."""

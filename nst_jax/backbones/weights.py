@@ -1,0 +1,200 @@
+"""Weight files: the interchange file (safetensors), the folder of installed files, the embedded default."""
+
+import functools
+import hashlib
+import importlib.resources
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import platformdirs
+import safetensors
+import safetensors.numpy
+
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import Backbone, parameter_shapes
+from nst_jax.errors import UserError, choose, one_line
+from nst_jax.image_io import atomic_write
+
+FORMAT_VERSION = 1
+FOLDER_VARIABLE = "NST_JAX_WEIGHTS"
+EMBEDDED = "squeezenet1_1"
+AUTO = "auto"
+_AUTO_ORDER = ("vgg19", EMBEDDED)
+_METADATA_KEY = "nst_jax"
+_DTYPES = {"F32": np.float32, "F16": np.float16}
+
+
+class Pretrained(NamedTuple):
+    """A backbone with its weights.
+
+    Attributes:
+        backbone: the network.
+        params: what `Features.apply` takes: `{"params": {"conv1_1/kernel": float32 [h, w, in, out], ...}}`.
+        sha256: of the weight file, in hexadecimal.
+    """
+
+    backbone: Backbone
+    params: dict[str, dict[str, np.ndarray]]
+    sha256: str
+
+
+def load(name: str = AUTO) -> Pretrained:
+    """Loads an installed or the embedded backbone.
+
+    Args:
+        name: of a backbone, or `auto`: vgg19 if its weights are installed, else the embedded one.
+
+    Raises:
+        UserError: there is no such backbone, its weights are not installed, or the file is unusable.
+    """
+    name = resolve(name)
+    path = find(name)
+    if path is None:
+        raise UserError(
+            f"the weights of {name} are not installed: expected {folder() / file_name(name)}; "
+            f"install them with: python -m converters.convert FILE --backbone={name}"
+        )
+    return read(path, BACKBONES[name])
+
+
+def resolve(name: str) -> str:
+    """Returns the name of the backbone that `name` stands for.
+
+    Raises:
+        UserError: there is no such backbone; the message lists those that there are.
+    """
+    if name == AUTO:
+        return next(candidate for candidate in _AUTO_ORDER if find(candidate))
+    return choose(name, (AUTO, *BACKBONES), what="backbone")
+
+
+def folder() -> Path:
+    """Returns the folder of installed weights: `$NST_JAX_WEIGHTS`, else in the platform's cache folder."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return Path(chosen) if chosen else platformdirs.user_cache_path("nst_jax") / "weights"
+
+
+def file_name(name: str) -> str:
+    """Returns what the weight file of a backbone is called."""
+    return f"{name}.safetensors"
+
+
+def find(name: str) -> Path | None:
+    """Returns the weight file of a backbone: the installed one, else the embedded one, else None."""
+    installed = folder() / file_name(name)
+    if installed.is_file():
+        return installed
+    return _data_folder() / file_name(name) if name == EMBEDDED else None
+
+
+def origin(name: str) -> str:
+    """Returns where the weights of a backbone come from, in words; `name` is one that `load` can load."""
+    path = find(name)
+    if path == _data_folder() / file_name(name):
+        best = _AUTO_ORDER[0]
+        return f"embedded (better pictures with {best}: python -m converters.convert FILE --backbone={best})"
+    return f"installed in {path.parent}"
+
+
+def read(path: Path, backbone: Backbone) -> Pretrained:
+    """Reads a weight file, which must hold exactly the parameters of the backbone.
+
+    Half precision is widened to float32, everything else is refused.
+
+    Raises:
+        UserError: the file cannot be read or is not that of this backbone.
+    """
+    expected = parameter_shapes(backbone)
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            _check_metadata(path, file.metadata(), backbone)
+            _check_names(path, expected.keys(), set(file.keys()), backbone)
+            tensors = {name: _tensor(path, file, name, shape) for name, shape in expected.items()}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(
+            f"{path}: expected a safetensors file with the weights of {backbone.name}, found: {one_line(error)}; "
+            f"convert other formats with: python -m converters.convert FILE --backbone={backbone.name}"
+        ) from error
+    return Pretrained(backbone, {"params": tensors}, _sha256(path))
+
+
+def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, metadata: Mapping[str, Any]) -> None:
+    """Writes a weight file, atomically, the same bytes for the same arguments.
+
+    Args:
+        path: to write.
+        tensors: `conv1_1/kernel` → `[h, w, in, out]` and so on, all of them float32 or all float16.
+        backbone: whose weights they are.
+        metadata: where they come from: source file, its sha256, source format, licence ...
+
+    Raises:
+        UserError: the tensors are not those of the backbone, or the file cannot be written.
+    """
+    expected = parameter_shapes(backbone)
+    _check_names(path, expected.keys(), tensors.keys(), backbone)
+    for name, shape in expected.items():
+        _check_shape(path, name, tensors[name].shape, shape)
+    # safetensors 0.8 writes a transposed view in its original byte order, silently: values wrong under right shapes.
+    contiguous = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+    record = {"format_version": FORMAT_VERSION, "backbone": backbone.name, **metadata}
+    data = safetensors.numpy.save(contiguous, metadata={_METADATA_KEY: json.dumps(record, sort_keys=True)})
+    written = safetensors.numpy.load(data)
+    if not all(np.array_equal(written[name], tensors[name]) for name in expected):
+        raise AssertionError("safetensors did not write what it was given")
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def _tensor(path: Path, file: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    found = file.get_slice(name)
+    _check_shape(path, name, tuple(found.get_shape()), shape)
+    if found.get_dtype() not in _DTYPES:
+        raise UserError(f"{path}: {name}: expected {' or '.join(_DTYPES)}, found {found.get_dtype()}")
+    values = file.get_tensor(name).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise UserError(f"{path}: {name}: expected finite numbers, found NaN or Inf; make or fetch the file again")
+    return values
+
+
+def _check_metadata(path: Path, metadata: Mapping[str, str] | None, backbone: Backbone) -> None:
+    try:
+        record = json.loads((metadata or {})[_METADATA_KEY])
+        version, name = record["format_version"], record["backbone"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise UserError(
+            f"{path}: expected a weight file made by nst_jax, found safetensors without its metadata; "
+            f"convert it with: python -m converters.convert FILE --backbone={backbone.name}"
+        ) from None
+    if (version, name) != (FORMAT_VERSION, backbone.name):
+        raise UserError(
+            f"{path}: expected {backbone.name} in format version {FORMAT_VERSION}, "
+            f"found {one_line(name)} in format version {one_line(version)}; convert its source again"
+        )
+
+
+def _check_names(path: Path, expected: Any, found: Any, backbone: Backbone) -> None:
+    for what, names in (("without", expected - found), ("with the unknown", found - expected)):
+        if names:
+            raise UserError(
+                f"{path}: expected the {len(expected)} tensors of {backbone.name}, found a file {what} "
+                f"{one_line(min(names))}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
+            )
+
+
+def _check_shape(path: Path, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if found != expected:
+        raise UserError(f"{path}: {name}: expected shape {list(expected)}, found {list(found)}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.cache
+def _data_folder() -> Path:
+    return Path(str(importlib.resources.files("nst_jax.backbones") / "data"))

@@ -1,0 +1,31 @@
+"""What goes wrong because of what was given: one exception, and the words that it is put in."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Input that cannot be used. The message is one line: what was expected, what was found, what to do.
+
+    Scripts print it without a traceback and exit with status 1.
+    """
+
+
+def one_line(value: object, *, longest: int = 200) -> str:
+    """Returns `value` as one printable line: control characters escaped, long text cut."""
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(value))
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def choose(value: str, choices: Iterable[str], *, what: str) -> str:
+    """Returns `value` if it is one of the choices.
+
+    Raises:
+        UserError: it is not; the message lists the choices, near matches first.
+    """
+    choices = list(choices)
+    if value in choices:
+        return value
+    near = difflib.get_close_matches(value, choices, n=5, cutoff=0.5)
+    ordered = near + [choice for choice in choices if choice not in near]
+    raise UserError(f"unknown {what} {one_line(value)!r}; expected one of: {', '.join(ordered)}")

@@ -1,0 +1,102 @@
+"""Losses of one picture: content, style, total variation.
+
+Content losses compare feature maps `F` and `P` `[H, W, C]`, style losses compare Gram matrices `G` and `A` `[C, C]` as
+`statistics.gram` makes them, smoothness losses look at an image `[H, W, 3]`, RGB in [0, 1]. All return a scalar.
+
+Sources:
+    Gatys, Ecker & Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
+    Johnson, "neural-style", https://github.com/jcjohnson/neural-style, 2015 (`neural_style.lua`).
+    Ng, Katanforoosh & Mourri, "Convolutional Neural Networks", week 4 assignment "Art Generation with Neural Style
+    Transfer", 2017.
+    Mahendran & Vedaldi, "Understanding Deep Image Representations by Inverting Them", CVPR 2015.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
+
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def half_squared_error(features: jax.Array, target: jax.Array) -> jax.Array:
+    """Returns ½ Σ (F − P)²: content in Gatys et al. 2016, equation 1."""
+    return jnp.sum(jnp.square(features - target)) / 2
+
+
+def mean_squared_error(features: jax.Array, target: jax.Array) -> jax.Array:
+    """Returns the mean of (F − P)² over all elements: content in neural-style (`nn.MSECriterion`)."""
+    return jnp.mean(jnp.square(features - target))
+
+
+def quarter_mean_squared_error(features: jax.Array, target: jax.Array) -> jax.Array:
+    """Returns Σ (F − P)² / (4 · n_H · n_W · n_C): content in Ng's course."""
+    return mean_squared_error(features, target) / 4
+
+
+def relative_squared_error(features: jax.Array, target: jax.Array) -> jax.Array:
+    """Returns Σ (F − P)² / Σ P²: how wrong, as a share of the target; for features and Gram matrices alike.
+
+    Ours. 1 for an empty picture whatever the layer, network and size, so that one weight means the same everywhere.
+    """
+    return jnp.sum(jnp.square(features - target)) / (jnp.sum(jnp.square(target)) + jnp.finfo(target.dtype).tiny)
+
+
+def gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:
+    """Returns Σ (G − A)² / (4 N²): style in Gatys et al. 2016, equation 4, for N channels.
+
+    The M² of the paper is in the Gram matrices already. Ng's course has the same formula as 1 / (2 n_H n_W n_C)².
+    """
+    return jnp.mean(jnp.square(gram - target)) / 4
+
+
+def scaled_gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:
+    """Returns the mean of (G − A)² over all elements for G = F Fᵀ / (C · H · W): style in neural-style."""
+    channels = gram.shape[-1]
+    return jnp.mean(jnp.square((gram - target) / channels))
+
+
+def squared_variation(image: jax.Array) -> jax.Array:
+    """Returns the mean over pixels of the squared differences to the right and lower neighbours, all channels summed.
+
+    Mahendran & Vedaldi 2015, section 3.1, with β = 2; a mean where they sum, so that it does not grow with the size.
+    """
+    return _squared_differences(image) / (image.shape[-3] * image.shape[-2])
+
+
+def neural_style_variation(image: jax.Array) -> jax.Array:
+    """Returns ½ Σ of the squared differences to the right and lower neighbours, for pixels in 0..255.
+
+    The function whose gradient neural-style adds in `nn.TVLoss` (which has no value of its own), down to the last row
+    and column, which have no differences along the border there.
+    """
+    return _squared_differences(image, along_border=False) * 255.0**2 / 2
+
+
+def _squared_differences(image: jax.Array, *, along_border: bool = True) -> jax.Array:
+    down = image[1:, :] - image[:-1, :]
+    right = image[:, 1:] - image[:, :-1]
+    if not along_border:
+        down, right = down[:, :-1], right[:-1, :]
+    return jnp.sum(jnp.square(down)) + jnp.sum(jnp.square(right))
+
+
+CONTENT_LOSSES: dict[ContentLoss, Loss] = {
+    "half_squared_error": half_squared_error,
+    "mean_squared_error": mean_squared_error,
+    "quarter_mean_squared_error": quarter_mean_squared_error,
+    "relative_squared_error": relative_squared_error,
+}
+
+STYLE_LOSSES: dict[StyleLoss, Loss] = {
+    "gram_error": gram_error,
+    "scaled_gram_error": scaled_gram_error,
+    "relative_squared_error": relative_squared_error,
+}
+
+VARIATION_LOSSES: dict[VariationLoss, Callable[[jax.Array], jax.Array]] = {
+    "squared_variation": squared_variation,
+    "neural_style_variation": neural_style_variation,
+}

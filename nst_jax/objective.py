@@ -1,0 +1,114 @@
+"""The objective: a picture and what it should resemble, to one scalar and its named terms."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from flax import struct
+
+from nst_jax import losses
+from nst_jax.backbones.features import Features
+from nst_jax.backbones.spec import Backbone, Padding, Pooling
+from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
+from nst_jax.statistics import gram
+
+CONTENT = "content"
+STYLE = "style"
+VARIATION = "total_variation"
+
+
+@struct.dataclass
+class Targets:
+    """What a picture is compared with.
+
+    Attributes:
+        content: layer → features of the photograph `[H, W, C]`.
+        style: layer → Gram matrix of the painting `[C, C]`.
+    """
+
+    content: dict[str, jax.Array]
+    style: dict[str, jax.Array]
+
+
+@struct.dataclass
+class Weights:
+    """How much each term counts; all of them scalars, traced, so that changing one recompiles nothing.
+
+    Attributes:
+        content: α of Gatys et al. 2016, equation 7.
+        style: β of the same.
+        variation: of the total variation.
+        content_layers: layer → its weight within the content loss.
+        style_layers: layer → w_l of equation 5.
+    """
+
+    content: jax.Array | float
+    style: jax.Array | float
+    variation: jax.Array | float
+    content_layers: dict[str, jax.Array | float]
+    style_layers: dict[str, jax.Array | float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """The static part: the network, how it is run, which formulas. Hashable: a static argument of jit.
+
+    Attributes:
+        backbone: that looks at the pictures.
+        pooling: `max` or `average`.
+        padding: `zeros`, `reflect` or `replicate`.
+        content_loss: name of the formula.
+        style_loss: likewise.
+        variation_loss: likewise.
+    """
+
+    backbone: Backbone
+    pooling: Pooling
+    padding: Padding
+    content_loss: ContentLoss
+    style_loss: StyleLoss
+    variation_loss: VariationLoss
+
+    def features(self, params: Any, image: jax.Array) -> dict[str, jax.Array]:
+        """Returns the activations of every layer for an image `[H, W, 3]`."""
+        return Features(self.backbone, self.pooling, self.padding).apply(params, image)
+
+    def content_targets(self, params: Any, image: jax.Array, layers: Sequence[str]) -> dict[str, jax.Array]:
+        """Returns the features `[H', W', C]` of a photograph `[H, W, 3]` at the given layers."""
+        features = self.features(params, image)
+        return {layer: features[layer] for layer in layers}
+
+    def style_targets(self, params: Any, image: jax.Array, layers: Sequence[str]) -> dict[str, jax.Array]:
+        """Returns the Gram matrices `[C, C]` of a painting `[H, W, 3]`, of any size, at the given layers."""
+        features = self.features(params, image)
+        return {layer: gram(features[layer]) for layer in layers}
+
+    def loss(
+        self, params: Any, image: jax.Array, targets: Targets, weights: Weights
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Returns α L_content + β L_style + γ L_variation, and the terms by name.
+
+        Args:
+            params: of the backbone.
+            image: `[H, W, 3]`, RGB in [0, 1].
+            targets: at the layers that count.
+            weights: with an entry for each of these layers.
+
+        Returns:
+            The scalar, and the terms before α, β and γ: `content`, `style` and `total_variation`; and before the
+            weights of the layers `content/conv4_2`, `style/conv1_1` and so on.
+        """
+        features = self.features(params, image)
+        content_loss, style_loss = losses.CONTENT_LOSSES[self.content_loss], losses.STYLE_LOSSES[self.style_loss]
+        content = {layer: content_loss(features[layer], target) for layer, target in targets.content.items()}
+        style = {layer: style_loss(gram(features[layer]), target) for layer, target in targets.style.items()}
+        terms = {
+            CONTENT: sum(weights.content_layers[layer] * value for layer, value in content.items()),
+            STYLE: sum(weights.style_layers[layer] * value for layer, value in style.items()),
+            VARIATION: losses.VARIATION_LOSSES[self.variation_loss](image),
+        }
+        total = weights.content * terms[CONTENT] + weights.style * terms[STYLE] + weights.variation * terms[VARIATION]
+        terms |= {f"{CONTENT}/{layer}": value for layer, value in content.items()}
+        terms |= {f"{STYLE}/{layer}": value for layer, value in style.items()}
+        return total, terms

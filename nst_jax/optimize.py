@@ -1,0 +1,168 @@
+"""Optimising a picture: `step(state) → (state, info)`, and chunks of steps that run on the device without a break.
+
+The picture stays in [0, 1] throughout: every step is projected. Adam is Optax's. L-BFGS is Optax's two-loop recursion
+(`optax.scale_by_lbfgs`, the core of `optax.lbfgs`) under a backtracking line search of our own along the projected
+path (Bertsekas, "On the Goldstein-Levitin-Polyak gradient projection method", 1976): the line searches of Optax know
+neither bounds nor auxiliary outputs, so clipping would cost a second evaluation a step and the terms a third.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from nst_jax.settings import Optimizer
+
+Evaluate = Callable[[jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
+"""An image `[H, W, 3]` to its loss and the terms of the loss by name."""
+
+LBFGS_MEMORY = 10
+SUFFICIENT_DECREASE = 1e-4
+"""Share of the decrease that the gradient promises which a step must bring (c₁ of Armijo's rule)."""
+MOST_HALVINGS = 12
+
+_TINY = jnp.finfo(jnp.float32).tiny
+
+_ADAM = optax.scale_by_adam()
+_LBFGS = optax.scale_by_lbfgs(memory_size=LBFGS_MEMORY)
+
+
+@struct.dataclass
+class Point:
+    """A picture and what the objective says of it.
+
+    Attributes:
+        image: `[H, W, 3]`, RGB in [0, 1].
+        loss: of the image.
+        terms: of that loss.
+        gradient: of that loss, `[H, W, 3]`.
+    """
+
+    image: jax.Array
+    loss: jax.Array
+    terms: dict[str, jax.Array]
+    gradient: jax.Array
+
+    @property
+    def finite(self) -> jax.Array:
+        """Whether the loss and its gradient are numbers."""
+        return jnp.isfinite(self.loss) & jnp.isfinite(self.gradient).all()
+
+
+@struct.dataclass
+class State:
+    """Where a run stands.
+
+    Attributes:
+        point: the picture, evaluated.
+        step: steps done.
+        learning_rate: Adam's step size in units of the pixels; L-BFGS's first try as a share of its step.
+        optimizer: Optax's state.
+    """
+
+    point: Point
+    step: jax.Array
+    learning_rate: jax.Array
+    optimizer: Any
+
+
+@struct.dataclass
+class Info:
+    """What a step found.
+
+    Attributes:
+        loss: of the new picture.
+        terms: of that loss.
+        finite: whether the loss and its gradient are numbers; where not, the state keeps the picture before the step.
+        evaluations: of the loss and its gradient in this step.
+    """
+
+    loss: jax.Array
+    terms: dict[str, jax.Array]
+    finite: jax.Array
+    evaluations: jax.Array
+
+
+def init(evaluate: Evaluate, image: jax.Array, learning_rate: jax.Array, *, optimizer: Optimizer) -> State:
+    """Returns the state before the first step, the image `[H, W, 3]` clipped to [0, 1] and evaluated."""
+    point = _evaluate(evaluate, image)
+    memory = {"adam": _ADAM, "lbfgs": _LBFGS}[optimizer].init(point.image)
+    return State(point, jnp.zeros((), jnp.int32), jnp.asarray(learning_rate), memory)
+
+
+def step(evaluate: Evaluate, state: State, *, optimizer: Optimizer) -> tuple[State, Info]:
+    """Returns the state after one step, and what the step found.
+
+    A step that meets a loss or a gradient that is not finite leaves the state as it was.
+    """
+    point, memory, evaluations = {"adam": _adam, "lbfgs": _lbfgs}[optimizer](evaluate, state)
+    after = state.replace(point=point, step=state.step + 1, optimizer=memory)
+    info = Info(point.loss, point.terms, point.finite, evaluations)
+    return jax.lax.cond(info.finite, lambda: after, lambda: state), info
+
+
+def chunk(
+    evaluate: Evaluate, state: State, length: jax.Array, *, optimizer: Optimizer, longest: int
+) -> tuple[State, Info]:
+    """Runs `length` steps, at most `longest`; one compiled program for every length.
+
+    Returns:
+        The state, and the info of each step stacked `[longest]`, the first `length` of which mean something.
+    """
+
+    def body(state: State, index: jax.Array) -> tuple[State, Info]:
+        idle = Info(state.point.loss, state.point.terms, state.point.finite, jnp.int32(0))
+        return jax.lax.cond(
+            index < length,
+            lambda: step(evaluate, state, optimizer=optimizer),
+            lambda: (state, idle),
+        )
+
+    return jax.lax.scan(body, state, jnp.arange(longest))
+
+
+def _adam(evaluate: Evaluate, state: State) -> tuple[Point, Any, jax.Array]:
+    """Kingma & Ba, arXiv:1412.6980, with Optax's β₁ = 0.9, β₂ = 0.999."""
+    direction, memory = _ADAM.update(state.point.gradient, state.optimizer)
+    return _evaluate(evaluate, state.point.image - state.learning_rate * direction), memory, jnp.int32(1)
+
+
+def _lbfgs(evaluate: Evaluate, state: State) -> tuple[Point, Any, jax.Array]:
+    """Liu & Nocedal 1989, projected: halves the step until the loss has decreased enough."""
+    here = state.point
+    direction, memory = _LBFGS.update(here.gradient, state.optimizer, here.image)
+    # Nothing in backtracking keeps the curvature positive, as a Wolfe line search would: a pair that shows none is
+    # dropped, and where the direction still does not descend, the gradient is taken, as far as the step before.
+    descends = jnp.vdot(direction, here.gradient) > 0
+    reach = jnp.linalg.norm(here.image - state.optimizer.params) / (jnp.linalg.norm(here.gradient) + _TINY)
+    direction = jnp.where(descends, direction, reach * here.gradient)
+
+    def decreased(there: Point) -> jax.Array:
+        promise = jnp.vdot(here.gradient, here.image - there.image)
+        return there.finite & (there.loss <= here.loss - SUFFICIENT_DECREASE * jnp.maximum(promise, 0))
+
+    def go_on(carry: tuple[Point, jax.Array]) -> jax.Array:
+        there, tries = carry
+        return (tries == 0) | (~decreased(there) & (tries <= MOST_HALVINGS))
+
+    def try_half(carry: tuple[Point, jax.Array]) -> tuple[Point, jax.Array]:
+        _, tries = carry
+        share = state.learning_rate * 0.5**tries
+        return _evaluate(evaluate, here.image - share * direction), tries + 1
+
+    there, tries = jax.lax.while_loop(go_on, try_half, (here, jnp.int32(0)))
+    # No decrease however short the step: the picture stays, and the next step starts from the bare gradient.
+    stay = there.finite & ~decreased(there)
+    there = jax.lax.cond(stay, lambda: here, lambda: there)
+    keep = descends & ~stay
+    memory = memory._replace(weights_memory=jnp.where(keep, jnp.maximum(memory.weights_memory, 0), 0))
+    return there, memory, tries
+
+
+def _evaluate(evaluate: Evaluate, image: jax.Array) -> Point:
+    image = jnp.clip(image, 0, 1)
+    (loss, terms), gradient = jax.value_and_grad(evaluate, has_aux=True)(image)
+    return Point(image, loss, terms, gradient)

@@ -1,0 +1,159 @@
+"""Settings of a transfer, and the named ones: those of the literature to the letter, and ours for each backbone."""
+
+import dataclasses
+from typing import Literal
+
+from nst_jax.backbones.spec import Padding, Pooling
+
+Optimizer = Literal["adam", "lbfgs"]
+Init = Literal["content", "noise", "blend"]
+ContentLoss = Literal[
+    "half_squared_error", "mean_squared_error", "quarter_mean_squared_error", "relative_squared_error"
+]
+StyleLoss = Literal["gram_error", "scaled_gram_error", "relative_squared_error"]
+VariationLoss = Literal["squared_variation", "neural_style_variation"]
+
+_GATYS_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that a transfer can be told, but the pictures, the network and their size.
+
+    Attributes:
+        content_layers: whose features should stay those of the photograph; each counts fully.
+        style_layers: whose Gram matrices should become those of the painting.
+        style_layer_weights: one a style layer, or one for all, or none: one divided by the number of layers.
+        pooling: of the network.
+        padding: of its convolutions.
+        content_loss: a name in `losses.CONTENT_LOSSES`.
+        style_loss: a name in `losses.STYLE_LOSSES`.
+        variation_loss: a name in `losses.VARIATION_LOSSES`.
+        content_weight: α.
+        style_weight: β.
+        tv_weight: of the total variation.
+        optimizer: `adam` or `lbfgs`.
+        learning_rate: see `optimize.State`.
+        steps: of the optimiser.
+        init: the picture to start from: the `content`, white `noise`, or a `blend` of both.
+        init_noise: share of noise in the blend.
+    """
+
+    content_layers: tuple[str, ...]
+    style_layers: tuple[str, ...]
+    style_layer_weights: tuple[float, ...]
+    pooling: Pooling
+    padding: Padding
+    content_loss: ContentLoss
+    style_loss: StyleLoss
+    variation_loss: VariationLoss
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+    optimizer: Optimizer
+    learning_rate: float
+    steps: int
+    init: Init
+    init_noise: float
+
+
+PRESETS: dict[str, Settings] = {
+    # Gatys, Ecker & Bethge, CVPR 2016, section 3 (α/β = 1e-3; the steps are those of the authors' later code).
+    "gatys": Settings(
+        content_layers=("conv4_2",),
+        style_layers=_GATYS_STYLE_LAYERS,
+        style_layer_weights=(),
+        pooling="average",
+        padding="zeros",
+        content_loss="half_squared_error",
+        style_loss="gram_error",
+        variation_loss="squared_variation",
+        content_weight=1.0,
+        style_weight=1e3,
+        tv_weight=0.0,
+        optimizer="lbfgs",
+        learning_rate=1.0,
+        steps=500,
+        init="noise",
+        init_noise=1.0,
+    ),
+    # Johnson's neural-style with its default options.
+    "neural_style": Settings(
+        content_layers=("relu4_2",),
+        style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+        style_layer_weights=(1.0,),
+        pooling="max",
+        padding="zeros",
+        content_loss="mean_squared_error",
+        style_loss="scaled_gram_error",
+        variation_loss="neural_style_variation",
+        content_weight=5.0,
+        style_weight=100.0,
+        tv_weight=1e-3,
+        optimizer="lbfgs",
+        learning_rate=1.0,
+        steps=1000,
+        init="noise",
+        init_noise=1.0,
+    ),
+    # Ng's course: α = 10, β = 40, Adam with a rate of 2 in units of 0..255, from 60 % noise.
+    "ng": Settings(
+        content_layers=("conv4_2",),
+        style_layers=_GATYS_STYLE_LAYERS,
+        style_layer_weights=(0.2,),
+        pooling="average",
+        padding="zeros",
+        content_loss="quarter_mean_squared_error",
+        style_loss="gram_error",
+        variation_loss="squared_variation",
+        content_weight=10.0,
+        style_weight=40.0,
+        tv_weight=0.0,
+        optimizer="adam",
+        learning_rate=2 / 255,
+        steps=200,
+        init="blend",
+        init_noise=0.6,
+    ),
+    "vgg": Settings(
+        content_layers=("relu4_2",),
+        style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+        style_layer_weights=(),
+        pooling="average",
+        padding="replicate",
+        content_loss="relative_squared_error",
+        style_loss="relative_squared_error",
+        variation_loss="squared_variation",
+        content_weight=1.0,
+        style_weight=10.0,
+        tv_weight=0.0,
+        optimizer="lbfgs",
+        learning_rate=1.0,
+        steps=200,
+        init="content",
+        init_noise=0.0,
+    ),
+    "squeezenet": Settings(
+        content_layers=("fire4/concat",),
+        style_layers=("conv1", *(f"fire{index}/concat" for index in range(2, 9))),
+        style_layer_weights=(),
+        pooling="average",
+        padding="replicate",
+        content_loss="relative_squared_error",
+        style_loss="relative_squared_error",
+        variation_loss="squared_variation",
+        content_weight=1.0,
+        style_weight=10.0,
+        tv_weight=0.0,
+        optimizer="adam",
+        learning_rate=0.02,
+        steps=300,
+        init="content",
+        init_noise=0.0,
+    ),
+}
+
+
+def default_preset(backbone: str) -> str:
+    """Returns the name of the preset that suits a backbone."""
+    return "squeezenet" if backbone.startswith("squeezenet") else "vgg"

@@ -1,0 +1,288 @@
+"""A whole transfer: from settings and two pictures to targets, to a run in chunks, to a picture."""
+
+import functools
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from nst_jax import optimize
+from nst_jax.backbones import weights as weight_files
+from nst_jax.backbones.spec import Backbone, layer_shapes
+from nst_jax.errors import UserError, choose
+from nst_jax.objective import Objective, Targets, Weights
+from nst_jax.settings import PRESETS, Optimizer, Settings, default_preset
+
+LONGEST_CHUNK = 64
+CHUNK_SECONDS = 1.0
+"""How long the device works between two looks at progress, Ctrl-C and snapshots; short against a person's patience."""
+
+NOISE_DEVIATION = 0.1
+
+
+@struct.dataclass
+class Transfer:
+    """One transfer, ready to run: a pytree whose static part is the program and whose arrays are the data."""
+
+    params: Any
+    targets: Targets
+    weights: Weights
+    objective: Objective = struct.field(pytree_node=False)
+    optimizer: Optimizer = struct.field(pytree_node=False)
+
+    def evaluate(self, image: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Returns the loss of an image `[H, W, 3]` and its terms by name."""
+        return self.objective.loss(self.params, image, self.targets, self.weights)
+
+
+class History(NamedTuple):
+    """The losses of some steps.
+
+    Attributes:
+        step: `[S]`, the number of each.
+        loss: `[S]`, of the picture after it.
+        terms: name → `[S]`.
+        evaluations: `[S]`, of the loss and its gradient during it.
+    """
+
+    step: np.ndarray
+    loss: np.ndarray
+    terms: dict[str, np.ndarray]
+    evaluations: np.ndarray
+
+
+class DivergedError(UserError):
+    """The loss is no number any more; `state` holds the last good picture, `history` the steps up to it."""
+
+    def __init__(self, message: str, state: optimize.State, history: History) -> None:
+        super().__init__(message)
+        self.state = state
+        self.history = history
+
+
+def stylize(
+    content: np.ndarray,
+    style: np.ndarray,
+    pretrained: weight_files.Pretrained | None = None,
+    *,
+    settings: Settings | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Paints a photograph in the manner of a painting.
+
+    Args:
+        content: the photograph, `[H, W, 3]`, RGB in [0, 1].
+        style: the painting, `[H', W', 3]`.
+        pretrained: the backbone, else the best one that is installed.
+        settings: how, else the default of the backbone.
+        seed: of the noise, where the initial picture has any.
+
+    Returns:
+        The picture, float32 `[H, W, 3]` in [0, 1].
+
+    Raises:
+        UserError: the settings do not suit the backbone or the pictures, or the run diverged.
+    """
+    pretrained = pretrained or weight_files.load()
+    settings = settings or PRESETS[default_preset(pretrained.backbone.name)]
+    transfer = prepare(pretrained, settings, content, style)
+    image = initial_image(settings, jnp.asarray(content), seed=seed)
+    state = start(transfer, image, settings.learning_rate)
+    for reached, _ in run(transfer, state, steps=settings.steps):
+        state = reached
+    return np.asarray(state.point.image)
+
+
+def prepare(
+    pretrained: weight_files.Pretrained, settings: Settings, content: np.ndarray, style: np.ndarray
+) -> Transfer:
+    """Computes what the picture should resemble.
+
+    Args:
+        pretrained: the backbone.
+        settings: of the transfer.
+        content: the photograph, `[H, W, 3]`, RGB in [0, 1].
+        style: the painting, `[H', W', 3]`.
+
+    Raises:
+        UserError: a layer is unknown or vanishes at these sizes, or weights and layers do not match.
+    """
+    for what, layers, image in (
+        ("content layer", settings.content_layers, content),
+        ("style layer", settings.style_layers, style),
+    ):
+        _check_layers(pretrained.backbone, layers, image.shape, what=what)
+    objective = Objective(
+        backbone=pretrained.backbone,
+        pooling=settings.pooling,
+        padding=settings.padding,
+        content_loss=settings.content_loss,
+        style_loss=settings.style_loss,
+        variation_loss=settings.variation_loss,
+    )
+    params = jax.device_put(pretrained.params)
+    return Transfer(
+        params=params,
+        targets=Targets(
+            content=_content_targets(params, jnp.asarray(content), objective, settings.content_layers),
+            style=_style_targets(params, jnp.asarray(style), objective, settings.style_layers),
+        ),
+        weights=loss_weights(settings),
+        objective=objective,
+        optimizer=settings.optimizer,
+    )
+
+
+def loss_weights(settings: Settings) -> Weights:
+    """Returns the weights of the settings as arrays.
+
+    Raises:
+        UserError: there are more or fewer layer weights than style layers.
+    """
+    layers, given = settings.style_layers, settings.style_layer_weights or (1 / max(len(settings.style_layers), 1),)
+    if len(given) not in (1, len(layers)):
+        raise UserError(
+            f"style_layer_weights: expected 1 or {len(layers)} numbers, one for each of {', '.join(layers)}, "
+            f"found {len(given)}"
+        )
+    per_layer = given * len(layers) if len(given) == 1 else given
+    weights = Weights(
+        content=settings.content_weight,
+        style=settings.style_weight,
+        variation=settings.tv_weight,
+        content_layers=dict.fromkeys(settings.content_layers, 1.0),
+        style_layers=dict(zip(layers, per_layer, strict=True)),
+    )
+    return jax.tree.map(jnp.float32, weights)
+
+
+def initial_image(settings: Settings, content: jax.Array, *, seed: int) -> jax.Array:
+    """Returns the picture to start from, of the shape of `content` `[H, W, 3]`: the content, white noise, or a blend.
+
+    The noise is Gaussian around grey, as that of Gatys et al. and of neural-style, and faint, as theirs is.
+    """
+    noise = 0.5 + NOISE_DEVIATION * jax.random.normal(jax.random.key(seed), content.shape)
+    share = {"content": 0.0, "noise": 1.0, "blend": settings.init_noise}[settings.init]
+    return (1 - share) * content + share * noise
+
+
+def start(transfer: Transfer, image: jax.Array, learning_rate: float) -> optimize.State:
+    """Returns the state before the first step; see `optimize.init`.
+
+    Raises:
+        DivergedError: the loss of the initial picture is no number.
+    """
+    state = _start(transfer, jnp.asarray(image), jnp.float32(learning_rate))
+    if not state.point.finite:
+        raise _diverged(state, first_history(state))
+    return state
+
+
+def run(
+    transfer: Transfer, state: optimize.State, *, steps: int, pause_every: int = 0
+) -> Iterator[tuple[optimize.State, History]]:
+    """Runs until `steps` steps are done, yielding now and then; what comes out does not depend on when.
+
+    The state that went in is given up to the device; a yielded one may be used until the next is asked for.
+
+    Args:
+        transfer: what to do.
+        state: to go on from.
+        steps: at which to end, counted from the first of all.
+        pause_every: yields at every multiple of it; 0 for only as time has passed.
+
+    Yields:
+        The state and the history of the steps since the last yield.
+
+    Raises:
+        DivergedError: a loss or a gradient is no number; the message names the step and the term.
+    """
+    done, length = int(state.step), 1
+    warm = False
+    while done < steps:
+        length = min(length, steps - done, LONGEST_CHUNK)
+        if pause_every:
+            length = min(length, pause_every - done % pause_every)
+        began = time.monotonic()
+        state, info = jax.block_until_ready(_advance(transfer, state, jnp.int32(length)))
+        history = _history(done, info, length)
+        if not info.finite[:length].all():
+            raise _diverged(state, history)
+        done += length
+        # The first call compiles, so its time says nothing about steps.
+        length = max(1, int(length * CHUNK_SECONDS / (time.monotonic() - began))) if warm else 1
+        warm = True
+        yield state, history
+
+
+def first_history(state: optimize.State) -> History:
+    """Returns the history that consists of the picture before the first step."""
+    return jax.tree.map(
+        lambda value: np.asarray(value)[None],
+        History(state.step, state.point.loss, state.point.terms, jnp.int32(1)),
+    )
+
+
+def join(histories: list[History]) -> History:
+    """Returns consecutive histories as one."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *histories)
+
+
+@functools.partial(jax.jit, static_argnames=("objective", "layers"))
+def _content_targets(params: Any, image: jax.Array, objective: Objective, layers: tuple[str, ...]) -> Any:
+    return objective.content_targets(params, image, layers)
+
+
+@functools.partial(jax.jit, static_argnames=("objective", "layers"))
+def _style_targets(params: Any, image: jax.Array, objective: Objective, layers: tuple[str, ...]) -> Any:
+    return objective.style_targets(params, image, layers)
+
+
+@jax.jit
+def _start(transfer: Transfer, image: jax.Array, learning_rate: jax.Array) -> optimize.State:
+    return optimize.init(transfer.evaluate, image, learning_rate, optimizer=transfer.optimizer)
+
+
+@functools.partial(jax.jit, donate_argnames="state")
+def _advance(transfer: Transfer, state: optimize.State, length: jax.Array) -> tuple[optimize.State, optimize.Info]:
+    return optimize.chunk(transfer.evaluate, state, length, optimizer=transfer.optimizer, longest=LONGEST_CHUNK)
+
+
+def _history(done: int, info: optimize.Info, length: int) -> History:
+    loss, terms, evaluations = jax.tree.map(
+        lambda values: np.asarray(values[:length]), (info.loss, info.terms, info.evaluations)
+    )
+    return History(done + 1 + np.arange(length), loss, terms, evaluations)
+
+
+def _diverged(state: optimize.State, history: History) -> DivergedError:
+    good = int(state.step)
+    bad = int(np.argmax(history.step > good)) if history.step[-1] > good else 0
+    broken = [name for name, values in history.terms.items() if not np.isfinite(values[bad])]
+    # A sum is broken because a part of it is: name the part.
+    term = next((name for name in broken if "/" in name), broken[0] if broken else "loss or its gradient")
+    value = history.terms[term][bad] if broken else history.loss[bad]
+    return DivergedError(
+        f"step {history.step[bad]}: the {term} is {value}, expected a number; the picture of step {good} is kept; "
+        "lower learning_rate or the weights",
+        state,
+        History(*jax.tree.map(lambda values: values[:bad], tuple(history))),
+    )
+
+
+def _check_layers(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, ...], *, what: str) -> None:
+    height, width, _ = shape
+    shapes = layer_shapes(backbone, height, width)
+    for layer in layers:
+        choose(layer, shapes, what=f"{what} of {backbone.name}")
+        if min(shapes[layer]) < 1:
+            raise UserError(
+                f"{what} {layer}: nothing is left of a picture of {width}×{height} pixels there; "
+                "use a larger size or a lower layer"
+            )
+    if len(set(layers)) < len(layers):
+        raise UserError(f"{what}s: expected each once, found {', '.join(layers)}")

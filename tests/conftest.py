@@ -1,0 +1,63 @@
+"""What tests of the library and of the converters share: networks as Keras itself makes and saves them."""
+
+import functools
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ["KERAS_BACKEND"] = "jax"
+
+
+@pytest.fixture(scope="session")
+def quiet_keras() -> Callable[[], warnings.catch_warnings]:
+    """A context for saving and reading Keras models: Keras 3.15 has not adapted its variables to NumPy 2 and warns."""
+    return _quiet_keras
+
+
+@pytest.fixture(scope="session")
+def keras_vgg() -> Callable[[str], Any]:
+    """The convolutional part of a VGG network, `vgg16` or `vgg19`, as a Keras model with random weights and biases."""
+    return functools.cache(_keras_vgg)
+
+
+@pytest.fixture(scope="session")
+def keras_vgg_file(keras_vgg, tmp_path_factory) -> Callable[[str, str], Path]:
+    """The file that Keras saves of `keras_vgg(name)`, for a suffix `.weights.h5` (Keras 3) or `.h5` (legacy)."""
+
+    @functools.cache
+    def save(name: str, suffix: str) -> Path:
+        path = tmp_path_factory.mktemp("keras") / f"{name}{suffix}"
+        with _quiet_keras():
+            model = keras_vgg(name)
+            (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+        return path
+
+    return save
+
+
+def _quiet_keras() -> warnings.catch_warnings:
+    return warnings.catch_warnings(action="ignore", category=DeprecationWarning)
+
+
+def _keras_vgg(name: str) -> Any:
+    import keras
+
+    model = {"vgg16": keras.applications.VGG16, "vgg19": keras.applications.VGG19}[name](
+        weights=None, include_top=False
+    )
+    random = np.random.default_rng(0)
+    # He et al. 2015: activations keep their size from layer to layer.
+    scales = [np.sqrt(2 / np.prod(shape[:-1])) if len(shape) == 4 else 0.1 for shape in (w.shape for w in model.weights)]
+    with _quiet_keras():
+        model.set_weights(
+            [
+                random.standard_normal(weight.shape, np.float32) * np.float32(scale)
+                for weight, scale in zip(model.weights, scales, strict=True)
+            ]
+        )
+    return model

@@ -1,0 +1,141 @@
+"""The interpreter against Keras, SciPy, Caffe's rules and a photograph."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.signal
+import skimage.data
+import skimage.transform
+
+from converters.convert import convert
+from nst_jax.backbones import weights
+from nst_jax.backbones.features import Features, preprocess
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import Backbone, Conv, Pool, Preprocess, Provenance
+
+PLAIN = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="RGB")
+
+
+def backbone_of(*rows) -> Backbone:
+    return Backbone("test", rows, PLAIN, Provenance("", "", ""))
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+@pytest.mark.parametrize("size", [(48, 64), (53, 71)])
+def test_every_layer_is_that_of_keras(name, size, keras_vgg, keras_vgg_file, tmp_path):
+    import keras
+
+    path = tmp_path / "weights.safetensors"
+    convert(keras_vgg_file(name, ".weights.h5"), name, path)
+    pretrained = weights.read(path, BACKBONES[name])
+    image = np.random.default_rng(1).uniform(size=(1, *size, 3)).astype(np.float32)
+    model = keras_vgg(name)
+    layers = [layer for layer in model.layers if layer.name.startswith("block")]
+    outputs = keras.Model(model.inputs, [layer.output for layer in layers])
+    expected = outputs(keras.applications.vgg19.preprocess_input(image * 255))
+    found = jax.jit(Features(BACKBONES[name]).apply)(pretrained.params, image)
+    assert len(layers) == {"vgg16": 18, "vgg19": 21}[name]
+    for layer, values in zip(layers, expected, strict=True):
+        # block1_conv2 → conv1_2, block1_pool → pool1
+        block, kind = layer.name.removeprefix("block").split("_")
+        ours = f"conv{block}_{kind[4:]}" if kind.startswith("conv") else f"pool{block}"
+        values = np.asarray(values)
+        error = np.linalg.norm(found[ours] - values) / np.linalg.norm(values)
+        assert error < 1e-4, (ours, error)
+
+
+def test_embedded_squeezenet_recognises_a_cat():
+    photograph = skimage.transform.resize(skimage.data.chelsea(), (227, 227), anti_aliasing=True)
+    pretrained = weights.load("squeezenet1_1")
+    scores = jax.jit(Features(pretrained.backbone).apply)(pretrained.params, jnp.float32(photograph))["pool10"].ravel()
+    # ILSVRC 2012 in Caffe's order: 281 tabby, 282 tiger cat, 283 Persian cat, 284 Siamese cat, 285 Egyptian cat.
+    assert 281 <= int(scores.argmax()) <= 285
+
+
+def test_preprocessing_is_that_of_keras():
+    import keras
+
+    image = np.random.default_rng(0).uniform(size=(2, 5, 4, 3)).astype(np.float32)
+    for name, mode in {"vgg19": "caffe", "vgg19_torchvision": "torch"}.items():
+        expected = keras.applications.imagenet_utils.preprocess_input(image * 255, mode=mode)
+        np.testing.assert_allclose(preprocess(image, BACKBONES[name].preprocess), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_relu_is_in_place_as_in_caffe():
+    rows = (Conv("conv1_1", "data", 4, kernel=3, padding=1, relu="relu1_1"),)
+    image = jax.random.uniform(jax.random.key(0), (8, 9, 3))
+    features, _ = Features(backbone_of(*rows)).init_with_output(jax.random.key(1), image)
+    assert features["conv1_1/linear"].min() < 0
+    np.testing.assert_array_equal(features["conv1_1"], jnp.maximum(features["conv1_1/linear"], 0))
+    np.testing.assert_array_equal(features["conv1_1"], features["relu1_1"])
+
+
+@pytest.mark.parametrize(
+    ("padding", "boundary"), [("zeros", "constant"), ("reflect", "reflect"), ("replicate", "edge")]
+)
+def test_convolution_and_padding_are_those_of_scipy(padding, boundary):
+    rows = (Conv("conv", "data", 2, kernel=3, padding=1),)
+    image = np.random.default_rng(0).uniform(size=(7, 6, 3)).astype(np.float32)
+    model = Features(backbone_of(*rows), padding=padding)
+    features, variables = model.init_with_output(jax.random.key(1), image)
+    kernel, bias = variables["params"]["conv/kernel"], variables["params"]["conv/bias"]
+    padded = np.pad(image, [(1, 1), (1, 1), (0, 0)], mode=boundary)
+    for channel in range(2):
+        expected = bias[channel] + sum(
+            scipy.signal.correlate2d(padded[..., c], kernel[..., c, channel], mode="valid") for c in range(3)
+        )
+        np.testing.assert_allclose(features["conv"][..., channel], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+def test_derivative_of_convolution_is_that_of_jax(stride, padding):
+    rows = (Conv("conv", "data", 5, kernel=3, stride=stride, padding=1),)
+    model = Features(backbone_of(*rows), padding=padding)
+    image = jax.random.uniform(jax.random.key(0), (1, 9, 8, 3))
+    variables = model.init(jax.random.key(1), image)
+
+    def reference(variables, image):
+        mode = {"zeros": "constant", "reflect": "reflect"}[padding]
+        padded = jnp.pad(image, [(0, 0), (1, 1), (1, 1), (0, 0)], mode=mode)
+        out = jax.lax.conv_general_dilated(
+            padded,
+            variables["params"]["conv/kernel"],
+            (stride, stride),
+            "VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return jnp.sum(jnp.sin(out + variables["params"]["conv/bias"]))
+
+    found = jax.grad(lambda v, x: jnp.sum(jnp.sin(model.apply(v, x)["conv"])), argnums=(0, 1))(variables, image)
+    expected = jax.grad(reference, argnums=(0, 1))(variables, image)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+
+
+@pytest.mark.parametrize("kind", ["max", "average"])
+@pytest.mark.parametrize(("size", "ceil"), [(2, False), (3, True), (3, False)])
+@pytest.mark.parametrize("shape", [(8, 9), (7, 10)])
+def test_pooling_is_that_of_caffe(kind, size, ceil, shape):
+    image = np.random.default_rng(0).uniform(size=(*shape, 3)).astype(np.float32)
+    model = Features(backbone_of(Pool("pool", "data", size=size, stride=2, ceil=ceil)), pooling=kind)
+    found = model.apply({}, image)["pool"]
+    # caffe/src/caffe/layers/pooling_layer.cpp: windows are cut off at the border, the average is over what is left.
+    round_up = np.ceil if ceil else np.floor
+    height, width = (int(round_up((n - size) / 2)) + 1 for n in shape)
+    reduce = {"max": np.max, "average": np.mean}[kind]
+    expected = [
+        [reduce(image[2 * y : 2 * y + size, 2 * x : 2 * x + size], axis=(0, 1)) for x in range(width)]
+        for y in range(height)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_leading_axes_are_kept():
+    pretrained = weights.load("squeezenet1_1")
+    images = jax.random.uniform(jax.random.key(0), (2, 3, 40, 48, 3))
+    features = jax.jit(Features(pretrained.backbone).apply)
+    together = features(pretrained.params, images)["fire4/concat"]
+    alone = features(pretrained.params, images[1, 2])["fire4/concat"]
+    assert together.shape[:2] == (2, 3)
+    np.testing.assert_allclose(together[1, 2], alone, rtol=1e-5, atol=1e-4)

@@ -1,0 +1,52 @@
+"""The tables: their shapes are those that the interpreter computes, and those that the literature tells."""
+
+import jax
+import numpy as np
+import pytest
+
+from nst_jax.backbones import spec
+from nst_jax.backbones.features import Features
+from nst_jax.backbones.registry import BACKBONES
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("size", [(64, 64), (67, 81)])
+def test_shapes_are_those_of_the_interpreter(name, size):
+    backbone = BACKBONES[name]
+    images = jax.ShapeDtypeStruct((2, *size, 3), np.float32)
+    variables, features = jax.eval_shape(
+        lambda x: (lambda v: (v, Features(backbone).apply(v, x)))(Features(backbone).init(jax.random.key(0), x)), images
+    )
+    assert {name: leaf.shape for name, leaf in variables["params"].items()} == spec.parameter_shapes(backbone)
+    assert {name: leaf.shape for name, leaf in features.items()} == {
+        layer: (2, *shape) for layer, shape in spec.layer_shapes(backbone, *size).items()
+    }
+    assert set(features) == set(spec.layers(backbone))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        # Keras applications, include_top=False: model.count_params(); SqueezeNet: 1,235,496 in torchvision's table.
+        ("vgg16", 14_714_688),
+        ("vgg19", 20_024_384),
+        ("vgg19_torchvision", 20_024_384),
+        ("squeezenet1_1", 1_235_496),
+    ],
+)
+def test_number_of_parameters(name, parameters):
+    assert sum(np.prod(shape) for shape in spec.parameter_shapes(BACKBONES[name]).values()) == parameters
+
+
+def test_squeezenet_has_the_sizes_of_its_paper():
+    # deploy.prototxt of SqueezeNet 1.1 at 227 × 227, as Caffe prints them.
+    shapes = spec.layer_shapes(BACKBONES["squeezenet1_1"], 227, 227)
+    expected = {"conv1": 113, "pool1": 56, "pool3": 28, "pool5": 14, "fire9/concat": 14, "conv10": 14, "pool10": 1}
+    assert {layer: shapes[layer][0] for layer in expected} == expected
+    assert shapes["pool10"] == (1, 1, 1000)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbones_are_static_arguments(name):
+    assert hash(BACKBONES[name]) == hash(BACKBONES[name])
+    assert BACKBONES[name].name == name

@@ -1,0 +1,107 @@
+"""Every formula against plain NumPy written from its source, every gradient against finite differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from nst_jax import losses
+from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
+from nst_jax.statistics import gram
+
+RANDOM = np.random.default_rng(0)
+HEIGHT, WIDTH, CHANNELS = 5, 7, 4
+F, P = RANDOM.normal(size=(2, HEIGHT, WIDTH, CHANNELS))
+X, A = F.reshape(-1, CHANNELS), P.reshape(-1, CHANNELS)
+IMAGE = RANDOM.uniform(size=(HEIGHT, WIDTH, 3))
+
+# F_ij of the papers: filter i at position j.
+GATYS_G, GATYS_A = X.T @ X, A.T @ A
+M, N = HEIGHT * WIDTH, CHANNELS
+
+
+def test_gram_is_the_mean_outer_product():
+    expected = sum(np.outer(F[y, x], F[y, x]) for y in range(HEIGHT) for x in range(WIDTH)) / M
+    np.testing.assert_allclose(jax.jit(gram)(jnp.float32(F)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("half_squared_error", 0.5 * ((F - P) ** 2).sum()),
+        ("mean_squared_error", ((F - P) ** 2).mean()),
+        ("quarter_mean_squared_error", ((F - P) ** 2).sum() / (4 * HEIGHT * WIDTH * CHANNELS)),
+        ("relative_squared_error", ((F - P) ** 2).sum() / (P**2).sum()),
+    ],
+)
+def test_content(name, expected):
+    np.testing.assert_allclose(
+        jax.jit(losses.CONTENT_LOSSES[name])(jnp.float32(F), jnp.float32(P)), expected, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # Gatys et al. 2016, equation 4; Ng's course: 1 / (4 n_C² (n_H n_W)²).
+        ("gram_error", ((GATYS_G - GATYS_A) ** 2).sum() / (4 * N**2 * M**2)),
+        # neural_style.lua: G:div(input:nElement()), then nn.MSECriterion.
+        ("scaled_gram_error", ((GATYS_G / (N * M) - GATYS_A / (N * M)) ** 2).mean()),
+        ("relative_squared_error", ((GATYS_G - GATYS_A) ** 2).sum() / (GATYS_A**2).sum()),
+    ],
+)
+def test_style(name, expected):
+    found = jax.jit(losses.STYLE_LOSSES[name])(gram(jnp.float32(F)), gram(jnp.float32(P)))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_style_knows_no_size():
+    twice = np.concatenate([F, F], axis=0)
+    np.testing.assert_allclose(gram(jnp.float32(twice)), gram(jnp.float32(F)), rtol=1e-5)
+
+
+def test_squared_variation():
+    expected = ((IMAGE[1:] - IMAGE[:-1]) ** 2).sum() + ((IMAGE[:, 1:] - IMAGE[:, :-1]) ** 2).sum()
+    np.testing.assert_allclose(jax.jit(losses.squared_variation)(jnp.float32(IMAGE)), expected / M, rtol=1e-5)
+
+
+def test_neural_style_variation_has_the_gradient_of_its_source():
+    # TVLoss:updateGradInput in neural_style.lua, with strength 1 and pixels in 0..255.
+    pixels = 255 * IMAGE
+    x_diff = pixels[:-1, :-1] - pixels[:-1, 1:]
+    y_diff = pixels[:-1, :-1] - pixels[1:, :-1]
+    expected = np.zeros_like(pixels)
+    expected[:-1, :-1] += x_diff + y_diff
+    expected[:-1, 1:] -= x_diff
+    expected[1:, :-1] -= y_diff
+    found = jax.grad(lambda p: losses.neural_style_variation(p / 255))(jnp.float32(pixels))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_gradients_agree_with_finite_differences():
+    with jax.enable_x64(True):
+        features, target, image = jnp.asarray(F), jnp.asarray(P), jnp.asarray(IMAGE)
+        assert features.dtype == jnp.float64
+        for loss in losses.CONTENT_LOSSES.values():
+            check_grads(lambda f, loss=loss: loss(f, target), (features,), order=1, modes=["rev"], eps=1e-6)
+        for loss in losses.STYLE_LOSSES.values():
+            check_grads(lambda f, loss=loss: loss(gram(f), gram(target)), (features,), order=1, modes=["rev"], eps=1e-6)
+        for loss in losses.VARIATION_LOSSES.values():
+            check_grads(loss, (image,), order=1, modes=["rev"], eps=1e-6)
+
+
+def test_a_black_target_is_no_division_by_zero():
+    assert jnp.isfinite(losses.relative_squared_error(jnp.zeros((2, 2, 1)), jnp.zeros((2, 2, 1))))
+
+
+@pytest.mark.parametrize(
+    ("names", "table"),
+    [
+        (ContentLoss, losses.CONTENT_LOSSES),
+        (StyleLoss, losses.STYLE_LOSSES),
+        (VariationLoss, losses.VARIATION_LOSSES),
+    ],
+)
+def test_settings_name_every_loss(names, table):
+    assert set(names.__args__) == set(table)
