@@ -169,7 +169,7 @@ def _check_shape(source: str, found: tuple[int, ...], expected: tuple[int, ...],
 def _values(where: str, tensor: Tensor, layout: str) -> np.ndarray:
     if tensor.dtype.kind != "f" or tensor.dtype.itemsize > 8:
         raise UserError(
-            f"{where}: expected floating-point numbers, found {one_line(tensor.dtype)}; "
+            f"{where}: expected floating-point numbers, found {tensor.dtype.name}; "
             "only networks with trained weights in half, single or double precision can be converted"
         )
     with np.errstate(over="ignore"):  # What does not fit into single precision becomes infinite and is refused below.

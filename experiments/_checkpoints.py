@@ -4,6 +4,7 @@ Orbax writes a checkpoint beside the others and renames it when it is whole, so 
 its last one.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ class Checkpoints:
     """The checkpoints in a folder, all of the run that `identity` describes."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self._identity = dict(identity)
+        self._identity = json.loads(json.dumps(identity))  # as it will come back: lists for tuples
         self._folder = folder.absolute()
         self._manager: ocp.CheckpointManager | None = None
 

@@ -12,7 +12,6 @@ from rich.text import Text
 from nst_jax.objective import CONTENT, STYLE, VARIATION
 from nst_jax.transfer import History
 
-
 _TERMS = {"content": CONTENT, "style": STYLE, "tv": VARIATION}
 
 

@@ -66,6 +66,7 @@ class Job(NamedTuple):
     transfer: transfer.Transfer
     state: optimize.State
     steps: int
+    paths: dict[str, Path]
     identity: dict[str, Any]
     workdir: Path
     output: Path
@@ -79,7 +80,8 @@ def run(config: Config) -> Result:
     """
     began = time.time()
     job = prepare(config)
-    record = {"settings": {**job.identity, "steps": job.steps, "bits": config.bits}, "versions": versions()}
+    paths = {name: str(path) for name, path in job.paths.items()}
+    record = {"settings": {**paths, **job.identity, "steps": job.steps}, "versions": versions()}
     times = {"prepare": time.time() - began}
 
     def save_picture(path: Path, state: optimize.State) -> None:
@@ -155,8 +157,8 @@ def prepare(config: Config) -> Job:
         transfer=job,
         state=transfer.start(job, initial, settings.learning_rate),
         steps=settings.steps,
+        paths=paths,
         identity={
-            **{name: str(path) for name, path in paths.items()},
             **{f"{name}_sha256": file_sha256(path) for name, path in paths.items()},
             "backbone": backbone,
             "weights_sha256": pretrained.sha256,

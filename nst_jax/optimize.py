@@ -24,8 +24,6 @@ SUFFICIENT_DECREASE = 1e-4
 """Share of the decrease that the gradient promises which a step must bring (c₁ of Armijo's rule)."""
 MOST_HALVINGS = 12
 
-_TINY = jnp.finfo(jnp.float32).tiny
-
 _ADAM = optax.scale_by_adam()
 _LBFGS = optax.scale_by_lbfgs(memory_size=LBFGS_MEMORY)
 
@@ -137,8 +135,9 @@ def _lbfgs(evaluate: Evaluate, state: State) -> tuple[Point, Any, jax.Array]:
     # Nothing in backtracking keeps the curvature positive, as a Wolfe line search would: a pair that shows none is
     # dropped, and where the direction still does not descend, the gradient is taken, as far as the step before.
     descends = jnp.vdot(direction, here.gradient) > 0
-    reach = jnp.linalg.norm(here.image - state.optimizer.params) / (jnp.linalg.norm(here.gradient) + _TINY)
-    direction = jnp.where(descends, direction, reach * here.gradient)
+    reach = jnp.linalg.norm(here.image - state.optimizer.params)
+    length = jnp.linalg.norm(here.gradient)
+    direction = jnp.where(descends, direction, here.gradient * (reach / jnp.where(length > 0, length, 1)))
 
     def decreased(there: Point) -> jax.Array:
         promise = jnp.vdot(here.gradient, here.image - there.image)

@@ -1,5 +1,6 @@
 """What tests of the library and of the converters share: networks as Keras itself makes and saves them."""
 
+import contextlib
 import functools
 import os
 import warnings
@@ -52,7 +53,9 @@ def _keras_vgg(name: str) -> Any:
     )
     random = np.random.default_rng(0)
     # He et al. 2015: activations keep their size from layer to layer.
-    scales = [np.sqrt(2 / np.prod(shape[:-1])) if len(shape) == 4 else 0.1 for shape in (w.shape for w in model.weights)]
+    scales = [
+        np.sqrt(2 / np.prod(shape[:-1])) if len(shape) == 4 else 0.1 for shape in (w.shape for w in model.weights)
+    ]
     with _quiet_keras():
         model.set_weights(
             [
@@ -61,3 +64,35 @@ def _keras_vgg(name: str) -> Any:
             ]
         )
     return model
+
+
+@pytest.fixture
+def count_compilations() -> Callable[[], contextlib.AbstractContextManager[list[str]]]:
+    """A context that yields a list which grows by one for every program that XLA compiles."""
+
+    @contextlib.contextmanager
+    def count():
+        import jax
+
+        compiled = []
+
+        def listen(event: str, _: float, **kwargs: Any) -> None:
+            if event == "/jax/core/compile/backend_compile_duration":
+                compiled.append(kwargs.get("fun_name", event))
+
+        jax.monitoring.register_event_duration_secs_listener(listen)
+        try:
+            yield compiled
+        finally:
+            jax.monitoring.unregister_event_duration_listener(listen)
+
+    return count
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real weights and pictures beside a developer's checkout; a user has none."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the real weights and pictures of ../shared, which only developers have")
+    return folder

@@ -1,0 +1,149 @@
+"""The optimisers on problems whose answers are known."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.optimize
+
+from nst_jax import optimize
+
+SHAPE = (4, 5, 3)
+
+
+def bowl(image, target):
+    """A badly conditioned quadratic."""
+    scale = jnp.linspace(1, 50, image.size).reshape(image.shape)
+    value = jnp.sum(scale * (image - target) ** 2)
+    return value, {"bowl": value}
+
+
+@functools.partial(jax.jit, static_argnames=("optimizer", "longest", "function"))
+def run(target, image, rate, length, *, optimizer, longest, function=bowl):
+    evaluate = functools.partial(function, target=target)
+    state = optimize.init(evaluate, image, rate, optimizer=optimizer)
+    return optimize.chunk(evaluate, state, length, optimizer=optimizer, longest=longest)
+
+
+@pytest.fixture
+def target():
+    return jax.random.uniform(jax.random.key(0), SHAPE, minval=0.2, maxval=0.8)
+
+
+@pytest.mark.parametrize(("optimizer", "rate", "steps"), [("adam", 0.05, 400), ("lbfgs", 1.0, 60)])
+def test_reaches_the_minimum(optimizer, rate, steps, target):
+    state, info = run(target, jnp.full(SHAPE, 0.5), rate, steps, optimizer=optimizer, longest=steps)
+    np.testing.assert_allclose(state.point.image, target, atol=1e-3)
+    assert int(state.step) == steps
+    assert info.loss[-1] == state.point.loss == info.terms["bowl"][-1]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_stays_in_range_and_finds_the_minimum_there(optimizer):
+    # Beyond the range in places: the best picture is the clipped target, since the bowl is separable.
+    target = jax.random.uniform(jax.random.key(1), SHAPE, minval=-0.5, maxval=1.5)
+    rate = {"adam": 0.05, "lbfgs": 1.0}[optimizer]
+    state, _ = run(target, jnp.full(SHAPE, 0.5), rate, 400, optimizer=optimizer, longest=400)
+    assert state.point.image.min() >= 0
+    assert state.point.image.max() <= 1
+    np.testing.assert_allclose(state.point.image, jnp.clip(target, 0, 1), atol=2e-3)
+
+
+def test_adam_is_that_of_optax(target):
+    steps = 20
+    solver, image = optax.adam(0.01), jnp.full(SHAPE, 0.5)
+    memory = solver.init(image)
+    for _ in range(steps):
+        gradient = jax.grad(lambda x: bowl(x, target)[0])(image)
+        updates, memory = solver.update(gradient, memory)
+        image = jnp.clip(optax.apply_updates(image, updates), 0, 1)
+    state, _ = run(target, jnp.full(SHAPE, 0.5), 0.01, steps, optimizer="adam", longest=steps)
+    np.testing.assert_allclose(state.point.image, image, atol=1e-6)
+
+
+def rosenbrock(image, target):
+    """Curved and not convex; minimum 0 at 1, seen through a shift so that the minimum is within the range."""
+    x = 2 * (image.ravel() - target.ravel()) + 1
+    value = jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+    return value, {"rosenbrock": value}
+
+
+def test_lbfgs_keeps_pace_with_scipy(target):
+    start = jnp.full(SHAPE, 0.5)
+    value_and_grad = jax.jit(jax.value_and_grad(lambda x: rosenbrock(x.reshape(SHAPE), target)[0]))
+    reference = scipy.optimize.minimize(
+        lambda x: tuple(np.float64(part) for part in value_and_grad(jnp.float32(x))),
+        start.ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, 1)] * start.size,
+        options={"maxfun": 150, "maxiter": 150},
+    )
+    state, info = run(target, start, 1.0, 150, optimizer="lbfgs", longest=150, function=rosenbrock)
+    first = rosenbrock(start, target)[0]
+    # Both get far down; ours is allowed half of SciPy's progress in orders of magnitude.
+    assert np.log10(first / state.point.loss) > 0.5 * np.log10(first / max(reference.fun, 1e-6))
+    assert (jnp.diff(info.loss) <= 0).all()
+
+
+def test_lbfgs_takes_about_one_evaluation_a_step(target):
+    _, info = run(target, jnp.full(SHAPE, 0.5), 1.0, 40, optimizer="lbfgs", longest=40)
+    assert info.evaluations.mean() <= 1.35
+
+
+def test_lbfgs_at_the_minimum_stays(target):
+    state, info = run(target, target, 1.0, 5, optimizer="lbfgs", longest=5)
+    np.testing.assert_array_equal(state.point.image, target)
+    assert info.finite.all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_chunks_make_no_difference(optimizer, target):
+    image, rate = jnp.full(SHAPE, 0.3), jnp.float32(0.02)
+    whole, whole_info = run(target, image, rate, 12, optimizer=optimizer, longest=16)
+    evaluate = functools.partial(bowl, target=target)
+    advance = jax.jit(lambda state, n: optimize.chunk(evaluate, state, n, optimizer=optimizer, longest=16))
+    state = jax.jit(lambda: optimize.init(evaluate, image, rate, optimizer=optimizer))()
+    losses = []
+    for length in (1, 5, 0, 6):
+        state, info = advance(state, jnp.int32(length))
+        losses += list(info.loss[:length])
+    jax.tree.map(np.testing.assert_array_equal, state, whole)
+    np.testing.assert_array_equal(losses, whole_info.loss[:12])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_lanes_of_a_batch_equal_single_runs(optimizer):
+    targets = jax.random.uniform(jax.random.key(2), (3, *SHAPE))
+    rates = jnp.array([0.5, 0.7, 1.0]) * {"adam": 0.05, "lbfgs": 1.0}[optimizer]
+    image = jnp.full(SHAPE, 0.5)
+    batch, _ = jax.vmap(lambda t, r: run(t, image, r, 15, optimizer=optimizer, longest=15))(targets, rates)
+    for lane in range(3):
+        single, _ = run(targets[lane], image, rates[lane], 15, optimizer=optimizer, longest=15)
+        np.testing.assert_allclose(batch.point.image[lane], single.point.image, atol=1e-5)
+
+
+def cliff(image, target):
+    """Fine above a half, no number below."""
+    value = jnp.sum(image) + jnp.sum(jnp.where(image < 0.5, jnp.nan, 0.0)) + 0 * jnp.sum(target)
+    return value, {"slope": jnp.sum(image), "cliff": value - jnp.sum(image)}
+
+
+def test_adam_keeps_the_last_good_picture(target):
+    state, info = run(target, jnp.full(SHAPE, 0.6), 0.04, 8, optimizer="adam", longest=8, function=cliff)
+    assert info.finite.tolist() == [True, True] + [False] * 6
+    assert int(state.step) == 2
+    assert jnp.isfinite(state.point.image).all()
+    assert state.point.image.min() > 0.5
+    assert jnp.isnan(info.terms["cliff"][2])
+    assert jnp.isfinite(info.terms["slope"][2])
+
+
+def test_lbfgs_steps_back_from_a_cliff(target):
+    state, info = run(target, jnp.full(SHAPE, 0.9), 1.0, 4, optimizer="lbfgs", longest=4, function=cliff)
+    assert info.finite.all()
+    assert state.point.loss < 0.9 * np.prod(SHAPE)
+    assert state.point.image.min() >= 0.5
