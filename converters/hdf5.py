@@ -88,12 +88,15 @@ def _describe(path: Path) -> dict[str, Any]:
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     try:
         result = subprocess.run(command, capture_output=True, timeout=WALL_SECONDS, env=environment, check=False)
-        found = "it made the HDF5 library crash or run out of time or memory"
-        answer = {"error": ("", f"expected an intact HDF5 file, found: {found}")}
-        if result.returncode == 0:
-            answer = json.loads(result.stdout)
     except subprocess.TimeoutExpired as error:
         raise UserError(f"{one_line(path)}: expected an HDF5 file, found one that takes for ever to read") from error
+    if result.returncode:
+        # Python itself says what went wrong, a crash or a limit leaves no message.
+        lines = result.stderr.decode(errors="replace").splitlines()
+        found = lines[-1] if lines else "it made the HDF5 library crash or run out of time or memory"
+        answer = {"error": ("", f"expected an intact HDF5 file, found: {found}")}
+    else:
+        answer = json.loads(result.stdout)
     if "error" in answer:
         where, what = answer["error"]
         inside = f" {one_line(where)}:" if where else ""

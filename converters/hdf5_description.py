@@ -87,10 +87,10 @@ def _describe_dataset(dataset: h5py.Dataset) -> dict[str, Any]:
 
 def _dtype(dataset: h5py.Dataset) -> str:
     """Returns NumPy's code of numbers that are in the file as they are in memory; `V` (void) for all else."""
-    dtype = dataset.dtype
-    if dtype.kind in _SIMPLE_KINDS and dataset.id.get_type().equal(h5py.h5t.py_create(dtype)):
+    stored, dtype = dataset.id.get_type(), dataset.dtype
+    if dtype.kind in _SIMPLE_KINDS and stored.equal(h5py.h5t.py_create(dtype)):
         return dtype.str
-    return f"V{dtype.itemsize}"
+    return f"V{stored.get_size()}"
 
 
 def _compact_bytes(dataset: h5py.Dataset) -> str:

@@ -19,6 +19,7 @@ from nst_jax.errors import UserError, one_line
 
 MODEL = "model.json"
 _LARGEST_MODEL = 16 << 20
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 _DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "bool": "?", "complex64": "<c8"}
 _QUANTIZED = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
@@ -154,12 +155,11 @@ def _check_dtype(path: Path, name: str, dtype: str, known: dict[str, str]) -> No
 
 def _number(path: Path, name: str, quantization: dict[str, Any], key: str) -> float:
     value = quantization.get(key)
-    try:
-        if type(value) in (int, float) and math.isfinite(np.float32(value)):
-            return float(value)
-    except OverflowError:
-        pass
-    raise UserError(f"{one_line(path)}: {one_line(name)}: expected a finite number as {key}, found {one_line(value)}")
+    if type(value) not in (int, float) or not abs(value) <= _LARGEST_FLOAT:
+        raise UserError(
+            f"{one_line(path)}: {one_line(name)}: expected a finite number as {key}, found {one_line(value)}"
+        )
+    return float(value)
 
 
 def _shard(path: Path, name: Any) -> Path:

@@ -22,9 +22,9 @@ INTERRUPTED = 130
 _EXPECTED = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def flag(default: Any, help: str) -> Any:  # noqa: A002 - the word that absl and everybody else uses
-    """Returns a dataclass field with a default and a help text."""
-    return dataclasses.field(default=default, metadata={"help": help})
+def flag(default: Any, help: str, *, least: int | None = None) -> Any:  # noqa: A002 - absl's and everybody's word
+    """Returns a dataclass field with a default, a help text and, for a number, the least that it may be."""
+    return dataclasses.field(default=default, metadata={"help": help, "least": least})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,16 @@ class Common:
     workdir: str | None = flag(None, "folder for everything that the run writes")
     output: str | None = flag(None, "the picture that comes out; by default in --workdir")
     backbone: str = flag("auto", "network that looks at the pictures; auto: vgg19 if installed, else the embedded one")
-    size: int = flag(512, "long side of the picture in pixels")
-    steps: int | None = flag(None, "steps of the optimiser")
-    seed: int = flag(0, "of everything random")
+    size: int = flag(512, "long side of the picture in pixels", least=1)
+    steps: int | None = flag(None, "steps of the optimiser", least=0)
+    seed: int = flag(0, "of everything random", least=0)
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a number that is less than it may be."""
+        for field in dataclasses.fields(self):
+            least, value = field.metadata["least"], getattr(self, field.name)
+            if least is not None and value is not None and value < least:
+                raise UserError(f"--{field.name}: expected {least} or more, found {value}")
 
 
 def define(config: type) -> None:

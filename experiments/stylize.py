@@ -47,7 +47,7 @@ class Config(Common):
     learning_rate: float | None = flag(None, "step size of Adam in units of the pixels, of L-BFGS as a share")
     init: str | None = flag(None, "picture to start from: content, noise, blend, or a file")
     init_noise: float | None = flag(None, "share of noise in --init=blend")
-    save_every: int = flag(100, "steps between two checkpoints and pictures on the way; 0: none")
+    save_every: int = flag(100, "steps between two checkpoints and pictures on the way; 0: none", least=0)
     resume: bool = flag(False, "go on from the last checkpoint in --workdir")
 
 

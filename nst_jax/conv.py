@@ -8,7 +8,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from nst_jax.backbones.spec import Padding, Pooling, pool_overhang
+from nst_jax.settings import Padding, Pooling
 
 _PAD_MODE: dict[Padding, str] = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}
 
@@ -77,24 +77,23 @@ def _convolve_backward(
 _convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
-def pool(images: jax.Array, *, size: int, stride: int, ceil: bool, kind: Pooling) -> jax.Array:
+def pool(images: jax.Array, *, size: int, stride: int, overhang: tuple[int, int], kind: Pooling) -> jax.Array:
     """Returns the maximum or the average over windows of `size` × `size`.
 
-    A window that sticks out (only with `ceil`) is filled up from within: the average divides by the positions that it
-    really covers, as Caffe does.
+    Of a window that sticks out only the part within counts: the average divides by the positions that it really covers,
+    as Caffe does.
 
     Args:
         images: `[N, H, W, C]`.
         size: of a window.
         stride: between windows.
-        ceil: whether a last, incomplete window counts.
+        overhang: by how many positions the last windows stick out at the bottom and at the right.
         kind: of pooling.
 
     Returns:
         `[N, H', W', C]`.
     """
     windows = (1, size, size, 1), (1, stride, stride, 1)
-    overhang = [pool_overhang(n, size, stride) if ceil else 0 for n in images.shape[1:3]]
     pads = [(0, 0), (0, overhang[0]), (0, overhang[1]), (0, 0)]
     if kind == "max":
         return jax.lax.reduce_window(images, -jnp.inf, jax.lax.max, *windows, pads)

@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -38,7 +39,7 @@ _ORIENTATION, _DESCRIPTION = ExifTags.Base.Orientation, ExifTags.Base.ImageDescr
 # Carried along are description, make, model, orientation, software, date, artist, copyright and Windows' XP tags; the
 # other tags of IFD0 describe how the source was encoded (in a TIFF: where its strips are).
 _CARRIED = {_DESCRIPTION, 0x010F, 0x0110, _ORIENTATION, 0x0131, 0x0132, 0x013B, 0x8298, *range(0x9C9B, 0x9CA0)}
-# Of the sub-IFDs, the MakerNote (its offsets are absolute), colour space, size, interoperability and gamma are outdated.
+# Of the sub-IFDs, MakerNote (its offsets are absolute), colour space, size, interoperability and gamma are outdated.
 _OUTDATED = {0x927C, 0xA001, 0xA002, 0xA003, 0xA005, 0xA500}
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_COLOURS = {0: 1, 1: 1, 2: 3, 5: 4}  # channels by photometric interpretation: white is 0, black is 0, RGB, CMYK
@@ -48,17 +49,12 @@ _FOREIGN = {
     rb".{4}ftyp(hei|hev|mif)": "HEIC (convert it to JPEG)",
 }
 # What the libraries raise for bytes they cannot decode, as found by fuzzing; a Warning under `python -W error`.
-_BAD_DATA = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, EOFError, Warning)
-_BAD_DATA = (*_BAD_DATA, struct.error, zlib.error)
+_BAD_DATA = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError)
+_BAD_DATA += (TypeError, ValueError, Warning, Image.DecompressionBombError, struct.error, zlib.error)
 
-
-def _srgb_profile() -> bytes:
-    profile = bytearray(imagecodecs.cms_profile("srgb"))
-    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # not today: equal pictures make equal files
-    return bytes(profile)
-
-
-SRGB_PROFILE = _srgb_profile()
+_profile = imagecodecs.cms_profile("srgb")
+# With a date of creation that is not now: equal pictures make equal files.
+SRGB_PROFILE = _profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + _profile[36:]
 
 
 class Picture(NamedTuple):
@@ -99,13 +95,14 @@ def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
         # Weighted by alpha, what hides under transparent pixels does not bleed into their neighbours.
         colours = colours * (alpha / np.float32(source.white))[..., None]
         alpha = np.clip(resize(alpha, shape) / source.white, 0, 1)
-    colours = resize(colours, shape) / source.white
+    colours = resize(colours, shape)
+    colours /= source.white
     if alpha is not None:
         hidden = alpha < 0.5 / 65_535
         alpha[hidden] = 0
         colours /= np.where(hidden, 1, alpha)[..., None]
     # Resized first, there are mostly fewer pixels for the transform, which is exact but slow in float.
-    pixels = _to_srgb(path, np.clip(colours, 0, 1), source.profile)
+    pixels = _to_srgb(path, np.clip(colours, 0, 1, out=colours), source.profile)
     if alpha is not None:
         # Translucent pixels keep their own colour, nothing is composited away. Transparent ones have none that anyone
         # meant, yet the network sees one: white, the paper under the picture, is the least of an object.
@@ -151,7 +148,7 @@ def write(
     if np.isnan(pixels).any():
         raise _error(path, "not written, some pixels are NaN: use smaller steps or weights")
     levels = 2**bits - 1
-    samples = np.floor(np.clip(pixels, 0, 1) * levels + 0.5).astype(np.min_scalar_type(levels))
+    samples = np.floor(np.clip(pixels, 0, 1) * levels + 0.5).astype(np.min_scalar_type(levels), order="C")
     exif = Image.Exif()
     exif.load(picture.exif)
     if settings is not None:
@@ -171,11 +168,18 @@ def read_settings(path: str | os.PathLike) -> dict | None:
     Raises:
         UserError: the file is missing or no picture.
     """
-    with _decoding(Path(path)) as file, Image.open(file, formats=READABLE) as image:
-        # Not the EXIF of a PNG: it may be behind the pixels, so that Pillow decodes them to look for it.
-        text = image.info.get("nst_jax") if image.format == "PNG" else image.getexif().get(_DESCRIPTION)
+    with _decoding(Path(path)) as file:
+        if file.peek(4)[:4] in _TIFF_HEADS:
+            with tifffile.TiffFile(file) as tiff:
+                text = str(tiff.pages.first.description)
+        else:
+            with Image.open(file, formats=READABLE) as image:
+                if image.format == "PNG":  # its EXIF may be behind the pixels, which Pillow would decode to look there
+                    text = _SETTINGS + image.info.get("nst_jax", "")
+                else:
+                    text = str(image.getexif().get(_DESCRIPTION))
     try:
-        settings = json.loads(str(text).removeprefix(_SETTINGS))
+        settings = json.loads(text.partition(_SETTINGS)[2])
     except (ValueError, RecursionError):
         return None
     return settings if isinstance(settings, dict) else None
@@ -222,9 +226,7 @@ def atomic_write(path: str | os.PathLike, *, encoding: str | None = None, newlin
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise _error(
-            path, f"cannot be written ({error.strerror or error}): make room or choose another path"
-        ) from error
+        raise _error(path, f"cannot be written ({error.strerror or error}): make room or choose another") from error
 
 
 def _error(path: Path, problem: str) -> UserError:
@@ -245,54 +247,44 @@ class _Source(NamedTuple):
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for the libraries, and turn what they raise over its content into one line."""
-    with _open(path) as file:
-        head = file.peek(64)
-        try:
-            yield file
-        except UnidentifiedImageError as error:
-            names = (name for pattern, name in _FOREIGN.items() if re.match(pattern, head, re.DOTALL))
-            found = next(names, "unknown or damaged data")
-            raise _error(path, f"expected a picture ({', '.join(READABLE)}), found {found}") from error
-        except (Image.DecompressionBombError, MemoryError) as error:
-            raise _error(
-                path, f"expected {MAX_PIXELS:,} pixels at most, found more ({error}): scale it down"
-            ) from error
-        except _BAD_DATA as error:
-            raise _error(
-                path, f"damaged, incomplete or of an unusual kind ({error}): convert or get it anew"
-            ) from error
-
-
-def _open(path: Path) -> IO[bytes]:
+    """Open a file for the libraries; what they raise over its content becomes one line."""
+    head = b""
     try:
         status = path.stat()
-        if stat.S_ISREG(status.st_mode) and 0 < status.st_size <= MAX_BYTES:
-            return path.open("rb")
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe would be to wait for a writer, maybe for ever
+            raise ValueError("a folder, pipe or device")
+        if not 0 < status.st_size <= MAX_BYTES:
+            raise ValueError(f"{status.st_size:,} bytes")
+        with path.open("rb") as file:
+            head = file.peek(64)
+            yield file
     except FileNotFoundError as error:
-        # A folder may hold millions of names, and comparing takes its time.
-        names = [other.name for other in itertools.islice(path.parent.iterdir(), 1000)] if path.parent.is_dir() else []
+        names = []
+        with suppress(OSError):  # the folder may be missing too, or hold millions of names, slow to compare
+            names += (other.name for other in itertools.islice(path.parent.iterdir(), 1000))
         similar = " or ".join(difflib.get_close_matches(path.name, names))
         raise _error(path, f"no such file{similar and f', did you mean {similar}?'}") from error
-    except (OSError, ValueError) as error:
-        raise _error(path, f"cannot be opened ({error})") from error
-    # Not opened, as that would wait for ever at a pipe that nobody writes to.
-    found = f"{status.st_size:,} bytes" if stat.S_ISREG(status.st_mode) else "a folder, pipe or device"
-    raise _error(path, f"expected a file of 1 to {MAX_BYTES:,} bytes, found {found}")
+    except _BAD_DATA as error:
+        foreign = (name for pattern, name in _FOREIGN.items() if re.match(pattern, head, re.DOTALL))
+        found = "unknown or damaged data" if isinstance(error, UnidentifiedImageError) else str(error)
+        problem = f"expected a whole picture ({', '.join(READABLE)}) of at most {MAX_PIXELS:,} pixels"
+        raise _error(path, f"{problem}, found: {next(foreign, found)}; replace or convert it") from error
 
 
 def _decode(file: IO[bytes]) -> _Source:
     if file.peek(4)[:4] in _TIFF_HEADS:
         with tifffile.TiffFile(file) as tiff:
-            dtype = tiff.pages.first.dtype
-            if dtype is not None and dtype.itemsize > 1:
+            page = tiff.pages.first
+            # The libraries would take missing strips or tiles for black.
+            if math.prod(page.chunked) != len(page.databytecounts) or not all(page.databytecounts):
+                raise ValueError("strips or tiles are missing")
+            if page.dtype is not None and page.dtype.itemsize > 1:
                 return _decode_deep_tiff(file, tiff)
     with Image.open(file, formats=READABLE) as image:
         image.load()
-        file.seek(24)  # the bit depth in the header of a PNG
-        if image.format == "PNG" and file.read(1) == b"\x10":
+        if image.format == "PNG":
             file.seek(0)
-            samples = imagecodecs.png_decode(file.read())  # Pillow would truncate RGB to 8 bits
+            samples = imagecodecs.png_decode(file.read())  # Pillow truncates 16 bits, and takes missing rows for black
         elif image.mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK") and "transparency" not in image.info:
             samples = np.asarray(image)
         else:
@@ -300,7 +292,7 @@ def _decode(file: IO[bytes]) -> _Source:
         samples = np.atleast_3d(samples)
         count = 4 if image.mode == "CMYK" else 1 if samples.shape[-1] < 3 else 3
         white = 1 if samples.dtype == bool else np.iinfo(samples.dtype).max
-        return _source(samples, count, white, image.info.get("icc_profile"), image.getexif, file.name)
+        return _source(samples, count, white, image.info.get("icc_profile"), image.getexif, Path(file.name))
 
 
 def _decode_deep_tiff(file: IO[bytes], tiff: tifffile.TiffFile) -> _Source:
@@ -310,7 +302,7 @@ def _decode_deep_tiff(file: IO[bytes], tiff: tifffile.TiffFile) -> _Source:
     if count is None or page.axes not in ("YX", "YXS", "SYX") or page.dtype.kind not in "uf":
         raise ValueError(f"{page.dtype} samples, {page.photometric!r}, axes {page.axes}")
     if page.imagewidth * page.imagelength > MAX_PIXELS or page.nbytes > MAX_BYTES:
-        raise Image.DecompressionBombError(f"{page.imagewidth} × {page.imagelength}")
+        raise ValueError(f"{page.imagewidth} × {page.imagelength} pixels")
     samples = page.asarray()
     samples = np.atleast_3d(np.moveaxis(samples, 0, -1) if page.axes == "SYX" else samples)
     white = 1 if page.dtype.kind == "f" else 2**page.bitspersample - 1
@@ -331,20 +323,22 @@ def _decode_deep_tiff(file: IO[bytes], tiff: tifffile.TiffFile) -> _Source:
         exif.load_from_fp(file, page.offset)
         return exif
 
-    return _source(samples, count, white, page.tags.valueof(34675), getexif, file.name)
+    return _source(samples, count, white, page.tags.valueof(34675), getexif, Path(file.name))
 
 
 def _source(
-    samples: np.ndarray, count: int, white: int, profile: bytes | None, getexif: Callable[[], Image.Exif], name: str
+    samples: np.ndarray, count: int, white: int, profile: bytes | None, getexif: Callable[[], Image.Exif], path: Path
 ) -> _Source:
     """Split samples [H, W, count or, with alpha, more] and turn them upright; a broken EXIF block costs only itself."""
+    if not samples.size:
+        raise ValueError("no pixels")
     orientation, block = 1, b""
     try:
         exif = getexif()
         orientation = exif.get(_ORIENTATION, 1)
         block = _carried(exif)
     except _BAD_DATA as error:
-        _LOG.warning("%s: its EXIF is left out (%s)", name, error)
+        _LOG.warning("%s", _error(path, f"its EXIF is left out ({error})"))
     if orientation in (5, 6, 7, 8):
         samples = samples.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -385,17 +379,18 @@ def _resized_shape(path: Path, height: int, width: int, size: int | None) -> tup
 def _to_srgb(path: Path, colours: np.ndarray, profile: bytes | None) -> np.ndarray:
     """Convert float32 [H, W, 1, 3 or 4] in [0, 1] (grey, RGB or CMYK) to sRGB [H, W, 3] in [0, 1]."""
     channels = colours.shape[-1]
-    if channels == 1 and not (profile and profile[16:20] == b"GRAY"):
+    if not isinstance(profile, bytes):  # None, or a tag of the wrong type
+        profile = SRGB_PROFILE
+    if channels == 1 and profile[16:20] != b"GRAY":
         colours, channels = np.repeat(colours, 3, axis=-1), 3
-    if profile and profile != SRGB_PROFILE:
-        space, scale = {1: ("gray", 1), 3: ("rgb", 1), 4: ("cmyk", 100)}[channels]  # ink is in per cent
+    if profile != SRGB_PROFILE:
+        values = colours * 100 if channels == 4 else colours  # ink is in per cent
+        spaces = {"colorspace": {1: "gray", 3: "rgb", 4: "cmyk"}[channels], "outcolorspace": "rgb"}
         try:
-            srgb = imagecodecs.cms_transform(
-                colours * scale, profile, SRGB_PROFILE, colorspace=space, outcolorspace="rgb", outdtype="float32"
-            )
+            srgb = imagecodecs.cms_transform(values, profile, SRGB_PROFILE, outdtype="float32", **spaces)
             return np.clip(srgb.reshape(*colours.shape[:2], 3), 0, 1)
         except imagecodecs.CmsError as error:
-            _LOG.warning("%s: its ICC profile cannot be used (%s), colours are taken as sRGB", path, error)
+            _LOG.warning("%s", _error(path, f"its ICC profile cannot be used ({error}), colours are taken as sRGB"))
     if channels == 4:
         return (1 - colours[..., :3]) * (1 - colours[..., 3:])
     return colours if channels == 3 else np.repeat(colours, 3, axis=-1)
@@ -421,10 +416,13 @@ def _encoder(path: Path, bits: int) -> Callable[[np.ndarray, Image.Exif], bytes]
     if suffix not in _ENCODERS:
         nearest = difflib.get_close_matches(suffix, _ENCODERS, n=len(_ENCODERS), cutoff=0)
         raise _error(path, f"expected one of the suffixes {', '.join(nearest)}, found {path.suffix or 'none'}")
-    if bits != 8 and (bits != 16 or _ENCODERS[suffix] not in _DEEP):
-        deep = ", ".join(suffix for suffix, encode in _ENCODERS.items() if encode in _DEEP)
-        raise _error(path, f"expected 8 bits or, with {deep}, 16 bits, found {bits} with {path.suffix}")
-    return _ENCODERS[suffix]
+    encode, depths = _ENCODERS[suffix]
+    if bits not in depths:
+        fitting = ", ".join(other for other, (_, depths) in _ENCODERS.items() if bits in depths) or "no format"
+        raise _error(
+            path, f"expected {' or '.join(map(str, depths))} bits a channel, found {bits}: {fitting} holds these"
+        )
+    return encode
 
 
 def _encode_png(samples: np.ndarray, exif: Image.Exif) -> bytes:
@@ -441,7 +439,7 @@ def _encode_png(samples: np.ndarray, exif: Image.Exif) -> bytes:
 
 
 def _encode_tiff(samples: np.ndarray, exif: Image.Exif) -> bytes:
-    """Encode what the libraries do not, 16-bit RGB with EXIF: an EXIF block is a TIFF in need of tags for its pixels."""
+    """Do what no library does, 16-bit RGB with EXIF: an EXIF block is a TIFF that lacks its pixels and their tags."""
     height, width, channels = samples.shape
     differences = samples.copy()
     differences[:, 1:] -= samples[:, :-1]  # modulo 2^bits
@@ -473,12 +471,11 @@ def _encode_with_pillow(samples: np.ndarray, exif: Image.Exif, **options: object
     return buffer.getvalue()
 
 
-_ENCODERS = {
-    ".png": _encode_png,
-    ".jpg": _encode_jpeg,
-    ".jpeg": _encode_jpeg,
-    ".webp": _encode_webp,
-    ".tif": _encode_tiff,
-    ".tiff": _encode_tiff,
+_ENCODERS = {  # and the bits a channel that they take
+    ".png": (_encode_png, (8, 16)),
+    ".jpg": (_encode_jpeg, (8,)),
+    ".jpeg": (_encode_jpeg, (8,)),
+    ".webp": (_encode_webp, (8,)),
+    ".tif": (_encode_tiff, (8, 16)),
+    ".tiff": (_encode_tiff, (8, 16)),
 }
-_DEEP = (_encode_png, _encode_tiff)  # hold 16 bits too

@@ -9,8 +9,8 @@ from flax import struct
 
 from nst_jax import losses
 from nst_jax.backbones.features import Features
-from nst_jax.backbones.spec import Backbone, Padding, Pooling
-from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
+from nst_jax.backbones.spec import Backbone
+from nst_jax.settings import ContentLoss, Padding, Pooling, StyleLoss, VariationLoss
 from nst_jax.statistics import gram
 
 CONTENT = "content"

@@ -1,9 +1,17 @@
 """Settings of a transfer, and the named ones: those of the literature to the letter, and ours for each backbone."""
 
 import dataclasses
+import math
 from typing import Literal
 
-from nst_jax.backbones.spec import Padding, Pooling
+from nst_jax.errors import UserError
+
+Pooling = Literal["max", "average"]
+"""Max as the networks were trained, or average, which Gatys et al. found to give slightly more appealing pictures."""
+
+Padding = Literal["zeros", "reflect", "replicate"]
+"""What a convolution sees beyond the border. Zeros, which the networks were trained with, look like a black frame to
+the filters, and that frame can show in stylised pictures; the other two continue the picture."""
 
 Optimizer = Literal["adam", "lbfgs"]
 Init = Literal["content", "noise", "blend"]
@@ -55,6 +63,21 @@ class Settings:
     steps: int
     init: Init
     init_noise: float
+
+    def __post_init__(self) -> None:
+        """Raises UserError for numbers that no run can use."""
+        for name in ("content_weight", "style_weight", "tv_weight", "learning_rate", "init_noise"):
+            value = getattr(self, name)
+            if not math.isfinite(value):
+                raise UserError(f"{name}: expected a finite number, found {value}")
+        if not all(map(math.isfinite, self.style_layer_weights)):
+            raise UserError(f"style_layer_weights: expected finite numbers, found {self.style_layer_weights}")
+        if self.learning_rate <= 0:
+            raise UserError(f"learning_rate: expected more than 0, found {self.learning_rate}")
+        if not 0 <= self.init_noise <= 1:
+            raise UserError(f"init_noise: expected a share between 0 and 1, found {self.init_noise}")
+        if self.steps < 0:
+            raise UserError(f"steps: expected 0 or more, found {self.steps}")
 
 
 PRESETS: dict[str, Settings] = {

@@ -208,7 +208,8 @@ def run(
         if pause_every:
             length = min(length, pause_every - done % pause_every)
         began = time.monotonic()
-        state, info = jax.block_until_ready(_advance(transfer, state, jnp.int32(length)))
+        state, info = _advance(transfer, state, jnp.int32(length))
+        info = jax.device_get(info)
         history = _history(done, info, length)
         if not info.finite[:length].all():
             raise _diverged(state, history)
@@ -253,9 +254,8 @@ def _advance(transfer: Transfer, state: optimize.State, length: jax.Array) -> tu
 
 
 def _history(done: int, info: optimize.Info, length: int) -> History:
-    loss, terms, evaluations = jax.tree.map(
-        lambda values: np.asarray(values[:length]), (info.loss, info.terms, info.evaluations)
-    )
+    """Returns the history of the first `length` steps of an info on the host."""
+    loss, terms, evaluations = jax.tree.map(lambda values: values[:length], (info.loss, info.terms, info.evaluations))
     return History(done + 1 + np.arange(length), loss, terms, evaluations)
 
 

@@ -11,12 +11,12 @@ from nst_jax.backbones.spec import (
     Concat,
     Conv,
     GlobalAverage,
-    Padding,
     Pool,
-    Pooling,
     Preprocess,
     layer_names,
+    pool_overhang,
 )
+from nst_jax.settings import Padding, Pooling
 
 
 class Features(nn.Module):
@@ -45,9 +45,7 @@ class Features(nn.Module):
                     linear = self._convolve(row, maps[row.input])
                     outputs = (linear, *[nn.relu(linear)] * 2) if row.relu else (linear,)
                 case Pool():
-                    outputs = (
-                        conv.pool(maps[row.input], size=row.size, stride=row.stride, ceil=row.ceil, kind=self.pooling),
-                    )
+                    outputs = (self._pool(row, maps[row.input]),)
                 case Concat():
                     outputs = (jnp.concatenate([maps[name] for name in row.inputs], axis=-1),)
                 case GlobalAverage():
@@ -61,6 +59,10 @@ class Features(nn.Module):
         kernel = self.param(f"{row.name}/kernel", nn.initializers.he_normal(), shape)
         bias = self.param(f"{row.name}/bias", nn.initializers.zeros, (row.features,))
         return conv.conv2d(images, kernel, bias, stride=row.stride, padding=row.padding, mode=self.padding)
+
+    def _pool(self, row: Pool, images: jax.Array) -> jax.Array:
+        overhang = tuple(pool_overhang(row, length) for length in images.shape[1:3])
+        return conv.pool(images, size=row.size, stride=row.stride, overhang=overhang, kind=self.pooling)
 
 
 def preprocess(images: jax.Array, how: Preprocess) -> jax.Array:

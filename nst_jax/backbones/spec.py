@@ -55,13 +55,6 @@ class GlobalAverage:
     input: str
 
 
-Pooling = Literal["max", "average"]
-"""Max as the networks were trained, or average, which Gatys et al. found to give slightly more appealing pictures."""
-
-Padding = Literal["zeros", "reflect", "replicate"]
-"""What a convolution sees beyond the border. Zeros, which the networks were trained with, look like a black frame to
-the filters, and that frame can show in stylised pictures; the other two continue the picture."""
-
 Row = Conv | Pool | Concat | GlobalAverage
 
 
@@ -157,12 +150,12 @@ def layer_shapes(backbone: Backbone, height: int, width: int) -> dict[str, tuple
     return shapes
 
 
-def pool_overhang(length: int, size: int, stride: int) -> int:
-    """Returns by how many positions the last window of a ceil-mode pooling sticks out of `length` positions.
+def pool_overhang(row: Pool, length: int) -> int:
+    """Returns by how many positions the last window of a pooling sticks out of `length` positions.
 
     Caffe drops a last window that would start outside; without padding, as here, none ever does while stride ≤ size.
     """
-    return (_windows(length, size, stride, ceil=True) - 1) * stride + size - length
+    return max((_windows(length, row.size, row.stride, ceil=row.ceil) - 1) * row.stride + row.size - length, 0)
 
 
 def _windows(length: int, size: int, stride: int, *, ceil: bool = False) -> int:

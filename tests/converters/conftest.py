@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from converters import convert
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import INPUT, Backbone, Conv, Preprocess, Provenance, parameter_shapes
+from nst_jax.errors import UserError
 
 Arrays = dict[str, np.ndarray]
 
@@ -33,6 +35,30 @@ def tiny() -> Iterator[Backbone]:
 @pytest.fixture(scope="module")
 def tiny_arrays(tiny) -> Arrays:
     return random_arrays(parameter_shapes(tiny))
+
+
+@pytest.fixture(scope="module")
+def tiny_layers(tiny_arrays) -> dict[str, Arrays]:
+    """The same, layer → kernel and bias."""
+    layers: dict[str, Arrays] = {}
+    for name, array in tiny_arrays.items():
+        layer, _, role = name.rpartition("/")
+        layers.setdefault(layer, {})[role] = array
+    return layers
+
+
+@pytest.fixture(scope="module")
+def refusal(tiny) -> Callable[[Path, Path], str | None]:
+    """Converts a file with the tiny network; returns why it was refused, None if it was not."""
+
+    def convert_or_explain(path: Path, output: Path) -> str | None:
+        try:
+            convert.convert(path, tiny.name, output)
+        except UserError as error:
+            return str(error)
+        return None
+
+    return convert_or_explain
 
 
 @pytest.fixture(scope="session")

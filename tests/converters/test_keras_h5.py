@@ -78,7 +78,10 @@ def test_reads_what_keras_saves_in_the_legacy_format(model, model_values, tmp_pa
 def numbered(model_values):
     """As `.weights.h5` has them: only kernel and bias have names there."""
     others = {"gamma": "0", "beta": "1", "moving_mean": "2", "moving_variance": "3"}
-    return {"/".join((name.split("/")[0], others.get(role := name.split("/")[1], role))): v for name, v in model_values.items()}
+    return {
+        "/".join((name.split("/")[0], others.get(role := name.split("/")[1], role))): v
+        for name, v in model_values.items()
+    }
 
 
 def test_reads_what_keras_3_saves(model, model_values, tmp_path, quiet_keras):
@@ -114,7 +117,8 @@ def test_attributes_split_by_keras(model, model_values, tmp_path, quiet_keras, m
 def test_nested_model(tmp_path, quiet_keras):
     import keras
 
-    inner = keras.Sequential([keras.Input((2, 2, 3)), *(keras.layers.Conv2D(3, 1, name=name) for name in "ab")], "inner")
+    layers = [keras.layers.Conv2D(3, 1, name=name) for name in "ab"]
+    inner = keras.Sequential([keras.Input((2, 2, 3)), *layers], name="inner")
     outer = keras.Sequential([keras.Input((2, 2, 3)), inner, keras.layers.Conv2D(3, 1, name="c")])
     expected = {f"{layer}/{role}" for layer in "abc" for role in ("kernel", "bias")}
     for name in ("weights.h5", "a.weights.h5"):
@@ -238,7 +242,7 @@ def expands(file):
 
 
 def large_chunk(file):
-    options = {"maxshape": (None,) * 4, "chunks": (300, 300, 30, 200)}
+    options = {"maxshape": (None,) * 4, "chunks": (64, 64, 6, 4)}
     replace(file, "conv1/kernel", data=np.zeros((3, 3, 3, 2), "f4"), **options)
 
 
@@ -320,9 +324,8 @@ HOSTILE = {
 
 
 @pytest.fixture(scope="module")
-def tiny_h5(tiny, tiny_arrays, write_legacy, tmp_path_factory):
-    layers = {layer: {role: tiny_arrays[f"{layer}/{role}"] for role in ("kernel", "bias")} for layer in ("conv1", "conv2")}
-    return write_legacy(tmp_path_factory.mktemp("tiny") / "tiny.h5", layers)
+def tiny_h5(tiny_layers, write_legacy, tmp_path_factory):
+    return write_legacy(tmp_path_factory.mktemp("tiny") / "tiny.h5", tiny_layers)
 
 
 @pytest.mark.parametrize(("spoil", "message"), HOSTILE.items(), ids=lambda value: getattr(value, "__name__", ""))
@@ -339,7 +342,7 @@ def test_unusable_files(tiny_h5, tmp_path, spoil, message):
 def test_truncated_file(tiny_h5, tmp_path):
     path = tmp_path / "short.h5"
     path.write_bytes(tiny_h5.read_bytes()[:-100])
-    with pytest.raises(UserError, match="expected an intact HDF5 file, found: .*truncated"):
+    with pytest.raises(UserError, match=r"expected an intact HDF5 file, found: .*truncated"):
         convert.convert(path, "tiny", tmp_path / "out.safetensors")
 
 
@@ -351,15 +354,11 @@ def test_what_takes_for_ever_or_crashes_is_given_up(tiny_h5, monkeypatch):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_damaged_files_are_converted_or_refused(tiny_h5, mutations, data):
+def test_damaged_files_are_converted_or_refused(tiny_h5, mutations, refusal, data):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(hdf5, "CPU_SECONDS", 1)
         path, output = Path(folder, "damaged.h5"), Path(folder, "out.safetensors")
         path.write_bytes(data.draw(mutations(tiny_h5.read_bytes())))
-        try:
-            convert.convert(path, "tiny", output)
-        except UserError as error:
-            assert str(error).isprintable()
-            assert not output.exists()
-        else:
-            assert output.exists()
+        message = refusal(path, output)
+        assert output.exists() == (message is None)
+        assert message is None or message.isprintable()

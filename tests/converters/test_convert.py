@@ -1,0 +1,321 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+from converters import convert, mapping
+from converters.formats import FORMATS, detect
+from converters.source import Provenance, Tensor
+from nst_jax.backbones import weights
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import convolutions, parameter_shapes
+from nst_jax.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+REAL = ROOT.parent / "shared/weights/vgg19_tfjs"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The folder of installed weights, which does not exist yet."""
+    path = tmp_path / "new" / "weights"
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(path))
+    return path
+
+
+def command(*arguments):
+    """Runs the converter as users do."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "converters.convert", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def in_memory(arrays):
+    return {name: Tensor(array.shape, array.dtype, lambda array=array: array) for name, array in arrays.items()}
+
+
+PROVENANCE = Provenance(Path("memory"), "0" * 64, "none")
+
+
+def mapped(tensors, backbone, provenance=PROVENANCE):
+    return mapping.load(tensors, provenance, mapping.match(tensors, provenance, backbone))
+
+
+# --- what comes out ---
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+def test_vgg_from_keras_is_the_same_to_the_bit_from_every_format(
+    name, keras_vgg, keras_vgg_file, quiet_keras, write_tfjs, tmp_path
+):
+    with quiet_keras():
+        source = {
+            f"{layer.name}/{w.name}": np.array(w.value) for layer in keras_vgg(name).layers for w in layer.weights
+        }
+    entries = [({"name": k, "shape": list(v.shape), "dtype": "float32"}, v.tobytes()) for k, v in source.items()]
+    write_tfjs(tmp_path, [entries], shard_size=4 << 20)
+    files = [keras_vgg_file(name, ".weights.h5"), keras_vgg_file(name, ".h5"), tmp_path]
+    outputs = [tmp_path / f"{index}.safetensors" for index in range(len(files))]
+    for file, output in zip(files, outputs, strict=True):
+        convert.convert(file, name, output)
+    loaded = [safetensors.numpy.load_file(output) for output in outputs]
+    assert all(tensors.keys() == parameter_shapes(BACKBONES[name]).keys() for tensors in loaded)
+    for key, array in source.items():
+        block, convolution, role = key.removeprefix("block").replace("_conv", "/").split("/")
+        for tensors in loaded:
+            np.testing.assert_array_equal(tensors[f"conv{block}_{convolution}/{role}"], array, strict=True)
+
+
+def test_classifier_is_left_out_and_reported(tiny_arrays, tiny_layers, write_legacy, tmp_path):
+    head = {"kernel": np.zeros((5, 7), "f4"), "bias": np.full(7, np.nan, "f4")}
+    layers = tiny_layers | {"predictions": head}
+    converted = convert.convert(write_legacy(tmp_path / "a.h5", layers), "tiny")
+    assert converted.matched.ignored == ("predictions",)
+    assert "left out the classifier: predictions" in convert.report(converted)
+    assert converted.tensors.keys() == tiny_arrays.keys()
+
+
+def test_metadata_and_bytes(tiny_layers, write_legacy, folder, tmp_path):
+    source = write_legacy(tmp_path / "a\nb.h5", tiny_layers)
+    first = convert.convert(source, "tiny")
+    assert first.output == folder / "tiny.safetensors"
+    with safetensors.safe_open(first.output, "numpy") as file:
+        (record,) = file.metadata().values()
+    assert json.loads(record) == {
+        "backbone": "tiny",
+        "converter_version": 1,
+        "format_version": 1,
+        "licence": "none",
+        "source_file": "a\nb.h5",
+        "source_format": "legacy Keras HDF5, weights, names as in Keras 3",
+        "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+    }
+    second = convert.convert(source, "tiny", tmp_path / "again.safetensors")
+    assert second.output.read_bytes() == first.output.read_bytes()
+    assert all(line.isprintable() for line in convert.report(first).splitlines())
+
+
+def test_hash_of_a_model_in_several_files(tiny_arrays, write_tfjs, tmp_path):
+    entries = [({"name": k, "shape": list(v.shape), "dtype": "float32"}, v.tobytes()) for k, v in tiny_arrays.items()]
+    write_tfjs(tmp_path, [entries[:2], entries[2:]], shard_size=100)
+    converted = convert.convert(tmp_path, "tiny")
+    names = ["group1-shard1of3.bin", "group1-shard2of3.bin", "group1-shard3of3.bin", "group2-shard1of1.bin"]
+    data = b"".join((tmp_path / name).read_bytes() for name in ["model.json", *names])
+    assert converted.provenance.sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real VGG-19 is not beside this repository")
+def test_command_installs_the_real_vgg19_in_seconds(folder):
+    start = time.monotonic()
+    result = command(REAL, "--backbone=vgg19")
+    assert time.monotonic() - start < 10
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("recognised TensorFlow.js layers model, uint8, written by keras v2.2.4-tf")
+    assert "conv5_4/bias    block5_conv4/bias    [512]" in result.stdout
+    assert result.stdout.endswith(f"wrote {folder / 'vgg19.safetensors'}\n")
+    installed = weights.load("auto")
+    assert installed.backbone is BACKBONES["vgg19"]
+    assert installed.params["params"]["conv1_1/kernel"].min() == np.float32(-0.6504510024014641)
+
+
+# --- mapping ---
+
+
+def named_by_keras(backbone):
+    """Names as Keras gives them → ours."""
+    for row, _ in convolutions(backbone):
+        block, _, index = row.name.removeprefix("conv").partition("_")
+        keras = f"block{block}_conv{index}" if backbone.name.startswith("vgg") else row.name.replace("/", "_")
+        yield keras, row.name
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19", "squeezenet1_1"])
+@pytest.mark.parametrize("named", ["by Keras", "by us", "by number"])
+@pytest.mark.parametrize("layout", ["HWIO", "OIHW"])
+def test_names_and_layouts(name, named, layout, random_for):
+    backbone = BACKBONES[name]
+    arrays = random_for(parameter_shapes(backbone))
+    names = {ours: keras if named == "by Keras" else ours for keras, ours in named_by_keras(backbone)}
+    if named == "by number":
+        names = {ours: f"layer{index}" for index, ours in enumerate(names)}
+    stored = {}
+    for key, array in arrays.items():
+        layer, _, role = key.rpartition("/")
+        oihw = layout == "OIHW" and array.ndim == 4
+        stored[f"{names[layer]}/{role}"] = array.transpose(3, 2, 0, 1) if oihw else array
+    provenance = PROVENANCE._replace(layout=layout, named=named != "by number")
+    found = mapped(in_memory(stored), backbone, provenance)
+    assert found.keys() == arrays.keys()
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(found[key], array, strict=True)
+
+
+def test_double_precision_is_rounded_and_half_is_widened(tiny, tiny_arrays):
+    for dtype in (np.float16, np.float64, ">f4"):
+        arrays = {name: array.astype(dtype) for name, array in tiny_arrays.items()}
+        for name, found in mapped(in_memory(arrays), tiny).items():
+            np.testing.assert_array_equal(found, arrays[name].astype(np.float32), strict=True)
+
+
+def spoilt(arrays, **changes):
+    arrays = arrays | {name.replace("__", "/"): array for name, array in changes.items()}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+UNUSABLE = {
+    "missing": ({"conv2__bias": None}, "expected the 2 convolutions of tiny, found 2, without conv2/bias$"),
+    "extra": ({"conv3__kernel": np.zeros((1, 1, 5, 5))}, "found 3, with the unknown conv3/kernel"),
+    "unprintable": ({"a\nb__kernel": np.zeros((1, 1, 5, 5))}, r"with the unknown a\\nb/kernel"),
+    "shape": ({"conv2__bias": np.zeros(4)}, r"conv2/bias: expected shape \[5\], found \[4\]"),
+    "transposed": (
+        {"conv1__kernel": np.zeros((2, 3, 3, 3))},
+        r"conv1/kernel: expected shape \[3, 3, 3, 2\], found \[2, 3, 3, 3\] \(its axes are in another order\)",
+    ),
+    "dense": ({"conv2__kernel": np.zeros((2, 5))}, r"conv2/kernel: expected shape \[1, 1, 2, 5\], found \[2, 5\]"),
+    "infinite": ({"conv1__bias": np.array([1, np.inf])}, "conv1/bias: expected finite numbers, found NaN or Inf"),
+    "too large": ({"conv1__bias": np.array([1, 1e300])}, "conv1/bias: expected finite numbers, found NaN or Inf"),
+    "integers": ({"conv1__bias": np.array([1, 2])}, "conv1/bias: expected floating-point numbers, found int64"),
+    "complex": ({"conv1__bias": np.array([1, 2j])}, "conv1/bias: expected floating-point numbers, found complex128"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_unusable_tensors(tiny, tiny_arrays, changes, message):
+    with pytest.raises(UserError, match=message) as raised:
+        mapped(in_memory(spoilt(tiny_arrays, **changes)), tiny)
+    assert str(raised.value).isprintable()
+
+
+def empty_network(backbone):
+    return in_memory({name: np.zeros(shape, np.float16) for name, shape in parameter_shapes(backbone).items()})
+
+
+def test_the_wrong_network_is_named():
+    vgg16 = empty_network(BACKBONES["vgg16"])
+    message = "expected the 16 convolutions of vgg19, found 13, without conv3_4/kernel, .*; this looks like vgg16: "
+    with pytest.raises(UserError, match=message):
+        mapping.match(vgg16, PROVENANCE, BACKBONES["vgg19"])
+    with pytest.raises(UserError, match="; this looks like squeezenet1_1: convert it with --backbone=squeezenet1_1"):
+        mapping.match(empty_network(BACKBONES["squeezenet1_1"]), PROVENANCE, BACKBONES["vgg19"])
+    with pytest.raises(UserError, match="; this looks like vgg19 or vgg19_torchvision: "):
+        mapping.match(empty_network(BACKBONES["vgg19"]), PROVENANCE, BACKBONES["vgg16"])
+
+
+def test_names_of_keras_do_not_lead_to_the_preprocessing_of_torchvision(random_for):
+    keras = {ours: keras for keras, ours in named_by_keras(BACKBONES["vgg19"])}
+    arrays = random_for(parameter_shapes(BACKBONES["vgg19"]))
+    tensors = in_memory({f"{keras[name.split('/')[0]]}/{name.split('/')[1]}": array for name, array in arrays.items()})
+    with pytest.raises(UserError, match="this looks like vgg19: convert it with --backbone=vgg19"):
+        mapping.match(tensors, PROVENANCE, BACKBONES["vgg19_torchvision"])
+
+
+def test_a_layer_under_two_names(random_for):
+    arrays = random_for(parameter_shapes(BACKBONES["vgg16"]))
+    arrays["block1_conv1/bias"] = arrays["conv1_1/bias"]
+    with pytest.raises(
+        UserError, match="expected conv1_1/bias once, found it as conv1_1/bias and as block1_conv1/bias"
+    ):
+        mapping.match(in_memory(arrays), PROVENANCE, BACKBONES["vgg16"])
+
+
+# --- what goes in ---
+
+
+def test_format_is_found_by_content(tiny_layers, write_legacy, write_tfjs, tmp_path):
+    assert detect(write_legacy(tmp_path / "model.json", tiny_layers)) == "keras_h5"
+    other = tmp_path / "folder"
+    other.mkdir()
+    write_tfjs(other, [])
+    assert detect(other) == "tfjs"
+    assert detect((other / "model.json").rename(other / "weights.h5")) == "tfjs"
+
+
+NO_WEIGHTS = {
+    "web page": (b"\n<!DOCTYPE html><html>", "found a web page or XML"),
+    "git-lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
+    "unknown": (b"\x00\x01\x02", "found a file that starts with 00 01 02"),
+    "empty": (b"", "found an empty file"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), NO_WEIGHTS.values(), ids=NO_WEIGHTS.keys())
+def test_files_without_weights(tmp_path, folder, content, message):
+    path = tmp_path / "weights\x1b.h5"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as raised:
+        convert.convert(path, "vgg19")
+    assert str(raised.value).isprintable()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("source_format", [None, *FORMATS])
+def test_paths_without_a_file(tmp_path, source_format):
+    os.mkfifo(tmp_path / "pipe")
+    expected = {"pipe": "regular file", ".": "expected", "none.h5": "No such file", "a" * 300: "File name too long"}
+    for name, message in expected.items():
+        with pytest.raises(UserError, match=message):
+            convert.convert(tmp_path / name, "vgg19", source_format=source_format)
+
+
+def test_a_file_in_another_format_than_was_said(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    for source_format in FORMATS:
+        with pytest.raises(UserError, match="expected"):
+            convert.convert(tmp_path / "a", "vgg19", source_format=source_format)
+
+
+def test_huge_sparse_file_is_refused_at_once(tmp_path):
+    with (tmp_path / "a.h5").open("wb") as file:
+        file.write(b"\x89HDF\r\n\x1a\n")
+        file.truncate(1 << 40)
+    with pytest.raises(UserError, match="expected at most 2500000000 bytes, found 1099511627776"):
+        convert.convert(tmp_path / "a.h5", "vgg19")
+
+
+def test_folder_that_cannot_be_made(tiny_layers, write_legacy, tmp_path, monkeypatch):
+    source = write_legacy(tmp_path / "a.h5", tiny_layers)
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(source / "below"))
+    with pytest.raises(UserError, match="expected a folder for weights, found: Not a directory"):
+        convert.convert(source, "tiny")
+    with pytest.raises(UserError, match="missing"):
+        convert.convert(source, "tiny", tmp_path / "missing" / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "error: expected one FILE, found 0; see --help"),
+        (["a", "b", "--backbone=vgg19"], "error: expected one FILE, found 2; see --help"),
+        (["a"], "error: expected --backbone=NAME with one of: vgg16, vgg19, "),
+        (["a", "--backbone=vgg91"], "error: unknown backbone 'vgg91'; expected one of: vgg19, "),
+        (["a", "--backbone=vgg19", "--format=h5"], "error: unknown format 'h5'; expected one of: keras_h5, "),
+        (
+            ["missing.h5", "--backbone=vgg19"],
+            "error: missing.h5: expected a file that can be read, found: No such file",
+        ),
+        (["a", "--backbon=vgg19"], "Unknown command line flag 'backbon'. Did you mean: backbone ?"),
+    ],
+    ids=str,
+)
+def test_command_line_errors(arguments, message, folder):
+    result = command(*arguments)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    if result.stderr.startswith("error: "):
+        assert result.stderr.count("\n") == 1
+    assert not folder.exists()

@@ -1,0 +1,233 @@
+"""The script as a person runs it: pictures, records, interruption, death and resumption, bad input."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import stylize
+from nst_jax import image_io
+from nst_jax.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("--size=48", "--style_layers=conv1,fire2/concat", "--content_layers=fire2/concat", "--backbone=squeezenet1_1")
+RATES = {"adam": 0.02, "lbfgs": 1.0}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for name, shape in (("photo", (60, 80)), ("painting", (70, 50))):
+        Image.fromarray(random.integers(0, 256, (*shape, 3), np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+def config(pictures, workdir, **changes):
+    return stylize.Config(
+        **{
+            "content": str(pictures / "photo.png"),
+            "style": str(pictures / "painting.png"),
+            "workdir": str(workdir),
+            "backbone": "squeezenet1_1",
+            "size": 48,
+            "steps": 2,
+            "style_layers": ("conv1", "fire2/concat"),
+            "content_layers": ("fire2/concat",),
+            **changes,
+        }
+    )
+
+
+def command(pictures, workdir, *flags):
+    return [
+        *(sys.executable, "-m", "experiments.stylize", *SMALL, f"--workdir={workdir}"),
+        *(f"--content={pictures / 'photo.png'}", f"--style={pictures / 'painting.png'}", *flags),
+    ]
+
+
+def start(pictures, workdir, *flags):
+    return subprocess.Popen(
+        command(pictures, workdir, *flags), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_what_a_run_leaves(pictures, tmp_path):
+    result = stylize.run(config(pictures, tmp_path / "run", save_every=1, style_weight=12.5))
+    assert result.finished
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        *("picture.png", "run.json", "losses.csv", "losses.png", "checkpoints", "step00001.png", "step00002.png")
+    }
+    with Image.open(result.output) as image:
+        assert image.size == (48, 36)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["settings"]["style_weight"] == 12.5
+    assert record["settings"]["optimizer"]
+    assert len(record["settings"]["weights_sha256"]) == 64
+    assert record["versions"]["jax"]
+    assert record["seconds"]["compile"] > 0
+    assert image_io.read_settings(result.output) == record["settings"]
+    rows = list(csv.DictReader((tmp_path / "run" / "losses.csv").read_text().splitlines()))
+    assert [row["step"] for row in rows] == ["0", "1", "2"]
+    assert float(rows[-1]["loss"]) == pytest.approx(result.history.loss[-1])
+    assert "style/conv1" in rows[0]
+
+
+def test_without_any_flags_there_are_samples():
+    nothing = stylize.Config()
+    assert nothing.content is None
+    for path in (stylize._samples.photograph(), stylize._samples.painting()):
+        assert image_io.read(path, size=64).pixels.shape == (64, 64, 3)
+
+
+def test_output_and_settings_of_other_kinds(pictures, tmp_path):
+    transparent = np.full((60, 80, 4), 128, np.uint8)
+    transparent[:, :40, 3] = 0
+    Image.fromarray(transparent).save(tmp_path / "photo.png")
+    output = tmp_path / "out.tiff"
+    stylize.run(
+        config(
+            pictures,
+            tmp_path / "run",
+            content=str(tmp_path / "photo.png"),
+            init=str(pictures / "painting.png"),
+            output=str(output),
+            bits=16,
+            preset="ng",
+            save_every=0,
+        )
+    )
+    made = image_io.read(output)
+    assert made.alpha[:, :16].max() == 0
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    settings = image_io.read_settings(output)
+    assert settings["content_loss"] == "quarter_mean_squared_error"
+    assert settings["init"] == "blend"
+    assert len(settings["init_sha256"]) == 64
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_killed_and_resumed_is_the_same_to_the_bit(optimizer, pictures, tmp_path):
+    flags = (f"--optimizer={optimizer}", f"--learning_rate={RATES[optimizer]}", "--steps=4000", "--save_every=5")
+    with start(pictures, tmp_path / "killed", *flags) as process:
+        wait_for(tmp_path / "killed" / "step00010.png", process)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not (tmp_path / "killed" / "picture.png").exists()
+    reached = max(int(path.name) for path in (tmp_path / "killed" / "checkpoints").iterdir() if path.name.isdigit())
+    same = {"optimizer": optimizer, "learning_rate": RATES[optimizer], "save_every": 5, "steps": reached + 7}
+    resumed = stylize.run(config(pictures, tmp_path / "killed", resume=True, **same))
+    whole = stylize.run(config(pictures, tmp_path / "whole", **same))
+    assert resumed.output.read_bytes() == whole.output.read_bytes()
+    losses = [(tmp_path / name / "losses.csv").read_text() for name in ("killed", "whole")]
+    assert losses[0] == losses[1]
+
+
+def test_interrupted_saves_the_picture_so_far(pictures, tmp_path):
+    with start(pictures, tmp_path, "--steps=100000", "--save_every=5") as process:
+        wait_for(tmp_path / "step00005.png", process)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "picture so far" in output
+    assert "Traceback" not in output
+    done = json.loads((tmp_path / "run.json").read_text())["steps_done"]
+    assert done >= 5
+    assert image_io.read(tmp_path / "picture.png").pixels.shape == (36, 48, 3)
+    assert (tmp_path / "checkpoints" / str(done)).is_dir()
+
+
+def test_resuming_another_run_is_refused(pictures, tmp_path):
+    stylize.run(config(pictures, tmp_path, save_every=2))
+    with pytest.raises(UserError, match=r"--resume: the run in .* has content_weight = 1.0, this one has 3.0"):
+        stylize.run(config(pictures, tmp_path, resume=True, content_weight=3.0))
+
+
+def test_resuming_nothing_begins_anew(pictures, tmp_path):
+    assert stylize.run(config(pictures, tmp_path, resume=True)).finished
+
+
+def test_a_run_that_diverges_keeps_its_last_good_picture(pictures, tmp_path):
+    with pytest.raises(UserError, match=r"step \d+: the .* expected a number; .* saved as .*picture.png"):
+        # The same picture twice has no style loss until total variation moves it; then 1e38 times that is too much.
+        same = {"style": str(pictures / "photo.png"), "preset": "ng", "init": "content"}
+        huge = {"style_weight": 1e38, "tv_weight": 1.0, "learning_rate": 0.5}
+        stylize.run(config(pictures, tmp_path, steps=9, **same, **huge))
+    assert np.isfinite(image_io.read(tmp_path / "picture.png").pixels).all()
+
+
+def _strip(path):
+    Image.new("RGB", (20_000, 10)).save(path)
+
+
+BAD_PICTURES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("<html>not found</html>"),
+    "truncated": lambda path: path.write_bytes((ROOT / "experiments" / "samples" / "flow.jpg").read_bytes()[:30_000]),
+    "bomb": lambda path: Image.new("1", (20_000, 20_000)).save(path, "png"),
+    "pixel": lambda path: Image.new("RGB", (1, 1)).save(path, "png"),
+    "strip": _strip,
+    "missing": lambda path: None,
+    "folder": lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PICTURES)
+@pytest.mark.parametrize("role", ["content", "style"])
+def test_bad_pictures_write_nothing(kind, role, pictures, tmp_path):
+    path = tmp_path / f"{kind}.png"
+    BAD_PICTURES[kind](path)
+    with pytest.raises(UserError) as caught:
+        stylize.run(config(pictures, tmp_path / "run", **{role: str(path)}))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"output": "picture.gif"}, "gif"),
+        ({"output": "picture.jpg", "bits": 16}, "16"),
+        ({"output": "missing/picture.png"}, "missing"),
+        ({"backbone": "vgg18"}, "unknown backbone 'vgg18'"),
+        ({"preset": "gatys"}, "unknown style layer of squeezenet1_1 'conv1_1'"),
+        ({"style_layers": None, "content_layers": None, "preset": "gatys"}, "unknown content layer"),
+        ({"init": "nosuch.png"}, "nosuch.png"),
+        ({"size": 0}, "size"),
+        ({"steps": -1}, "steps"),
+        ({"save_every": -1}, "save_every"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+    ],
+)
+def test_bad_settings_write_nothing(changes, message, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if changes.get("preset") == "gatys" and "style_layers" not in changes:
+        changes = {**changes, "style_layers": None}
+    with pytest.raises(UserError, match=message):
+        stylize.run(config(pictures, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_says_one_line_and_exits_with_1(pictures, tmp_path):
+    arguments = [*command(pictures, tmp_path / "run", "--steps=1"), "--content=nosuch.png"]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: nosuch.png: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()

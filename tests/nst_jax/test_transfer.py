@@ -1,0 +1,232 @@
+"""Whole transfers on the embedded network: what they compile, where they stop, what they refuse."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nst_jax import transfer
+from nst_jax.backbones import weights
+from nst_jax.errors import UserError
+from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
+from nst_jax.settings import PRESETS, default_preset
+
+SIZE = (48, 64, 3)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return weights.load("squeezenet1_1")
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return dataclasses.replace(
+        PRESETS["squeezenet"], style_layers=("conv1", "fire2/concat"), content_layers=("fire3/concat",), steps=8
+    )
+
+
+def picture(seed, shape=SIZE):
+    return np.random.default_rng(seed).uniform(size=shape).astype(np.float32)
+
+
+def finish(job, image, settings):
+    state = transfer.start(job, image, settings.learning_rate)
+    histories = [transfer.first_history(state)]
+    for reached, news in transfer.run(job, state, steps=settings.steps):
+        state = reached
+        histories.append(news)
+    return state, transfer.join(histories)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_transfer_lowers_the_loss(optimizer, network, settings):
+    settings = dataclasses.replace(settings, optimizer=optimizer, learning_rate={"adam": 0.02, "lbfgs": 1.0}[optimizer])
+    content = picture(0)
+    job = transfer.prepare(network, settings, content, picture(1, (40, 40, 3)))
+    state, history = finish(job, content, settings)
+    assert history.step.tolist() == list(range(9))
+    assert history.loss[-1] < 0.5 * history.loss[0]
+    assert history.loss[-1] == state.point.loss
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms(network, settings):
+    settings = dataclasses.replace(
+        settings, content_weight=2.0, style_weight=3.0, tv_weight=0.5, style_layer_weights=(0.3, 0.7)
+    )
+    job = transfer.prepare(network, settings, picture(0), picture(1))
+    loss, terms = jax.jit(lambda job, image: job.evaluate(image))(job, picture(2))
+    assert terms[CONTENT] == terms["content/fire3/concat"]
+    np.testing.assert_allclose(terms[STYLE], 0.3 * terms["style/conv1"] + 0.7 * terms["style/fire2/concat"], rtol=1e-6)
+    np.testing.assert_allclose(loss, 2 * terms[CONTENT] + 3 * terms[STYLE] + 0.5 * terms[VARIATION], rtol=1e-6)
+
+
+def test_content_as_content_and_style_as_style_are_free(network, settings):
+    content, style = picture(0), picture(1)
+    for image, term in ((content, CONTENT), (style, STYLE)):
+        job = transfer.prepare(network, settings, content, style)
+        _, terms = jax.jit(lambda job, image: job.evaluate(image))(job, image)
+        assert terms[term] < 1e-9
+
+
+def test_new_numbers_compile_nothing(network, settings, count_compilations):
+    def once(seed, settings):
+        content = picture(seed)
+        job = transfer.prepare(network, settings, content, picture(seed + 1))
+        image = transfer.initial_image(settings, jnp.asarray(content), seed=seed)
+        return finish(job, image, settings)
+
+    settings = dataclasses.replace(settings, init="blend", init_noise=0.5)
+    once(0, settings)
+    other = dataclasses.replace(
+        settings,
+        content_weight=7.0,
+        style_weight=0.1,
+        tv_weight=3.0,
+        style_layer_weights=(0.9, 0.1),
+        learning_rate=0.003,
+        init_noise=0.2,
+        steps=5,
+    )
+    with count_compilations() as compiled:
+        once(3, other)
+    assert compiled == []
+    with count_compilations() as compiled:
+        once(3, dataclasses.replace(other, padding="zeros", pooling="max"))
+    assert compiled, "the counter counts nothing"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_where_a_run_pauses_does_not_matter(optimizer, network, settings):
+    settings = dataclasses.replace(settings, optimizer=optimizer, learning_rate=0.05)
+    content = picture(0)
+    job = transfer.prepare(network, settings, content, picture(1))
+    whole, history = finish(job, content, settings)
+    state = transfer.start(job, content, settings.learning_rate)
+    steps = []
+    for reached, news in transfer.run(job, state, steps=8, pause_every=3):
+        state = reached
+        steps.append(int(news.step[-1]))
+    assert {3, 6, 8} <= set(steps)
+    jax.tree.map(np.testing.assert_array_equal, state, whole)
+    assert history.step[-1] == 8
+
+
+def test_going_on_is_the_same_as_not_stopping(network, settings):
+    content = picture(0)
+    job = transfer.prepare(network, settings, content, picture(1))
+    whole, _ = finish(job, content, settings)
+    *_, (state, _) = transfer.run(job, transfer.start(job, content, settings.learning_rate), steps=5)
+    *_, (state, news) = transfer.run(job, state, steps=8)
+    jax.tree.map(np.testing.assert_array_equal, state, whole)
+    assert news.step[-1] == 8
+
+
+def test_seeds(network):
+    settings = dataclasses.replace(PRESETS["squeezenet"], init="noise")
+    content = jnp.asarray(picture(0))
+    first, again, other = (transfer.initial_image(settings, content, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    blend = dataclasses.replace(settings, init="blend", init_noise=0.25)
+    expected = 0.75 * content + 0.25 * first
+    np.testing.assert_allclose(transfer.initial_image(blend, content, seed=1), expected, atol=1e-6)
+    untouched = dataclasses.replace(settings, init="content")
+    np.testing.assert_array_equal(transfer.initial_image(untouched, content, seed=1), content)
+
+
+def test_a_loss_that_is_no_number_names_step_and_term(network, settings, monkeypatch):
+    content = picture(0)
+    loss = Objective.loss
+
+    def broken_below(self, params, image, targets, weights):
+        # As a real overflow: fine at first, and then one layer gives up.
+        total, terms = loss(self, params, image, targets, weights)
+        bad = jnp.where(image.min() < 0.25, jnp.inf, 0.0)
+        terms |= {"style/conv1": terms["style/conv1"] + bad, STYLE: terms[STYLE] + bad}
+        return total + bad, terms
+
+    monkeypatch.setattr(Objective, "loss", broken_below)
+    # A batch of its own shape: the compiled programs of other tests know the loss as it was.
+    content = 0.35 + 0.3 * picture(0, (36, 44, 3))
+    job = transfer.prepare(network, settings, content, picture(1))
+    state = transfer.start(job, content, 0.04)
+    with pytest.raises(transfer.DivergedError, match=r"step 3: the style/conv1 is inf, .* step 2 is kept") as caught:
+        list(transfer.run(job, state, steps=8))
+    good = caught.value.state
+    assert int(good.step) == 2
+    assert jnp.isfinite(good.point.image).all()
+    assert good.point.image.min() >= 0.25
+    assert "\n" not in str(caught.value)
+
+
+def test_a_first_picture_without_a_loss_is_refused(network, settings):
+    settings = dataclasses.replace(settings, style_weight=3e38, style_loss="gram_error")
+    job = transfer.prepare(network, settings, picture(0), picture(1))
+    with pytest.raises(transfer.DivergedError, match="step 0: the loss"):
+        transfer.start(job, picture(0), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"content_layers": ("fire4",)},
+            "unknown content layer of squeezenet1_1 'fire4'; expected one of: fire4/concat",
+        ),
+        ({"style_layers": ("conv1", "conv1")}, "expected each once"),
+        (
+            {"style_layer_weights": (1.0, 2.0, 3.0)},
+            "expected 1 or 2 numbers, one for each of conv1, fire2/concat, found 3",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit(changes, message, network, settings):
+    with pytest.raises(UserError, match=message):
+        transfer.prepare(network, dataclasses.replace(settings, **changes), picture(0), picture(1))
+
+
+def test_pictures_that_are_too_small(network, settings):
+    settings = dataclasses.replace(settings, style_layers=("fire9/concat",))
+    with pytest.raises(UserError, match="nothing is left of a picture of 64×8 pixels"):
+        transfer.prepare(network, settings, picture(0), picture(1, (8, 64, 3)))
+
+
+def test_arrays_in_an_array_out(network, settings):
+    content = picture(0)
+    made = transfer.stylize(content, picture(1), network, settings=settings)
+    assert made.dtype == np.float32
+    assert made.shape == content.shape
+    job = transfer.prepare(network, settings, content, picture(1))
+    np.testing.assert_array_equal(made, finish(job, content, settings)[0].point.image)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_suits_a_backbone(name, settings):
+    backbone = "squeezenet1_1" if name == "squeezenet" else "vgg19"
+    preset = PRESETS[name]
+    from nst_jax.backbones.registry import BACKBONES
+    from nst_jax.backbones.spec import layers
+
+    assert set(preset.content_layers + preset.style_layers) <= set(layers(BACKBONES[backbone]))
+    assert default_preset(backbone) in PRESETS
+    transfer.loss_weights(preset)
+
+
+def test_real_vgg19_on_real_pictures(shared, tmp_path):
+    from converters.convert import convert
+    from nst_jax import image_io
+
+    convert(shared / "weights" / "vgg19_tfjs", "vgg19", tmp_path / "vgg19.safetensors")
+    from nst_jax.backbones.registry import BACKBONES
+
+    pretrained = weights.read(tmp_path / "vgg19.safetensors", BACKBONES["vgg19"])
+    content = image_io.read(shared / "images" / "tubingen.jpg", size=128).pixels
+    style = image_io.read(shared / "images" / "starry_night_google.jpg", size=128).pixels
+    settings = dataclasses.replace(PRESETS["gatys"], steps=30)
+    job = transfer.prepare(pretrained, settings, content, style)
+    image = transfer.initial_image(settings, jnp.asarray(content), seed=0)
+    _, history = finish(job, image, settings)
+    assert history.loss[-1] < history.loss[0] / 10
