@@ -28,15 +28,8 @@ def flag(default: Any, help: str, *, least: int | None = None) -> Any:  # noqa: 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Common:
-    """What every script understands, with the same meaning everywhere."""
-
-    workdir: str | None = flag(None, "folder for everything that the run writes")
-    output: str | None = flag(None, "the picture that comes out; by default in --workdir")
-    backbone: str = flag("auto", "network that looks at the pictures; auto: vgg19 if installed, else the embedded one")
-    size: int = flag(512, "long side of the picture in pixels", least=1)
-    steps: int | None = flag(None, "steps of the optimiser", least=0)
-    seed: int = flag(0, "of everything random", least=0)
+class Checked:
+    """A dataclass of flags that looks at their numbers."""
 
     def __post_init__(self) -> None:
         """Raises UserError for a number that is less than it may be."""
@@ -44,6 +37,18 @@ class Common:
             least, value = field.metadata["least"], getattr(self, field.name)
             if least is not None and value is not None and value < least:
                 raise UserError(f"--{field.name}: expected {least} or more, found {value}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Common(Checked):
+    """What every transfer script understands, with the same meaning everywhere."""
+
+    workdir: str | None = flag(None, "folder for everything that the run writes")
+    output: str | None = flag(None, "the picture that comes out; by default in --workdir")
+    backbone: str = flag("auto", "network that looks at the pictures; auto: vgg19 if installed, else the embedded one")
+    size: int = flag(512, "long side of the picture in pixels", least=1)
+    steps: int | None = flag(None, "steps of the optimiser", least=0)
+    seed: int = flag(0, "of everything random", least=0)
 
 
 def define(config: type) -> None:

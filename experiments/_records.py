@@ -1,9 +1,7 @@
 """What a run leaves beside its pictures: run.json, losses.csv, losses.png."""
 
 import csv
-import hashlib
 import importlib.metadata
-import io
 import json
 import platform
 from collections.abc import Mapping
@@ -15,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import nst_jax
-from nst_jax.image_io import atomic_write
+from nst_jax.files import atomic_write
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Weights
 from nst_jax.transfer import History
 
@@ -28,27 +26,19 @@ def versions() -> dict[str, str]:
     return {"nst_jax": nst_jax.__version__, "python": platform.python_version(), **installed}
 
 
-def file_sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Writes a record as JSON, atomically."""
-    with atomic_write(path) as file:
-        file.write(json.dumps(record, indent=2).encode() + b"\n")
+    with atomic_write(path, encoding="utf-8") as file:
+        file.write(json.dumps(record, indent=2) + "\n")
 
 
 def write_losses(path: Path, history: History) -> None:
     """Writes a row a step, atomically: the step, the loss, the evaluations, the terms by name."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["step", "loss", "evaluations", *history.terms])
     columns = (history.step, history.loss, history.evaluations, *history.terms.values())
-    writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
-    with atomic_write(path) as file:
-        file.write(text.getvalue().encode())
+    with atomic_write(path, encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "loss", "evaluations", *history.terms])
+        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def plot_losses(path: Path, history: History, weights: Weights) -> None:

@@ -13,23 +13,24 @@ import pathlib
 from collections.abc import Callable
 
 import numpy as np
-from absl import app, flags
 from PIL import Image
 from scipy import ndimage
 from scipy.spatial import KDTree
 
 from experiments import _painting as paint
+from experiments._flags import Checked, flag, run_script
+from nst_jax.files import atomic_write
 
 JPEG_QUALITY = 90  # with colour at full resolution: chroma subsampling would smear the strokes
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """What to paint."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Checked):
+    """The flags."""
 
-    workdir: str = "results/styles"
-    size: int = 768  # side of the pictures, pixels
-    seed: int = 0
+    workdir: str = flag("results/styles", "folder for the pictures")
+    size: int = flag(768, "side of the pictures in pixels", least=16)
+    seed: int = flag(0, "of everything random", least=0)
 
 
 def flow(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -393,30 +394,24 @@ STYLES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 def run(config: Config) -> dict[str, np.ndarray]:
     """Paints every style and saves it in the workdir.
 
-    Args:
-        config: What to paint.
-
     Returns:
         name → picture `[H, W, 3]`, float32 in [0, 1].
+
+    Raises:
+        UserError: a picture cannot be written.
     """
     folder = pathlib.Path(config.workdir)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {}
     for name, style in STYLES.items():
-        picture = pictures[name] = style(np.random.default_rng(config.seed), config.size)
-        image = Image.fromarray(np.rint(picture * 255).astype(np.uint8))
-        image.save(folder / f"{name}.jpg", quality=JPEG_QUALITY, subsampling="4:4:4", optimize=True, progressive=True)
-        print(f"{folder / name}.jpg")
+        pictures[name] = style(np.random.default_rng(config.seed), config.size)
+        image = Image.fromarray(np.rint(pictures[name] * 255).astype(np.uint8))
+        path = folder / f"{name}.jpg"
+        with atomic_write(path) as file:
+            image.save(file, "jpeg", quality=JPEG_QUALITY, subsampling="4:4:4", optimize=True, progressive=True)
+        print(path)
     return pictures
 
 
-def main(_):
-    """Runs the script on its flags."""
-    run(Config(**{field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(Config)}))
-
-
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", Config.workdir, "Folder for the pictures.")
-    flags.DEFINE_integer("size", Config.size, "Side of the pictures, pixels.", lower_bound=16)
-    flags.DEFINE_integer("seed", Config.seed, "Seed of everything random.")
-    app.run(main)
+    run_script(Config, run)

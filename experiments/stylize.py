@@ -14,16 +14,15 @@ import time
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-import numpy as np
-
 from experiments import _samples
 from experiments._checkpoints import Checkpoints
 from experiments._flags import INTERRUPTED, Common, flag, run_script
 from experiments._progress import graceful_interrupt, progress_bar
-from experiments._records import file_sha256, plot_losses, versions, write_json, write_losses
+from experiments._records import plot_losses, versions, write_json, write_losses
 from nst_jax import image_io, optimize, transfer
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
+from nst_jax.files import sha256
 from nst_jax.settings import PRESETS, Init, Optimizer, Padding, Pooling, Settings, default_preset
 
 
@@ -43,6 +42,7 @@ class Config(Common):
     tv_weight: float | None = flag(None, "of the total variation: higher is smoother")
     pooling: Pooling | None = flag(None, "of the network")
     padding: Padding | None = flag(None, "of the network's convolutions")
+    margin: int | None = flag(None, "pixels around the picture that are painted too and cut off", least=0)
     optimizer: Optimizer | None = flag(None, "that changes the picture")
     learning_rate: float | None = flag(None, "step size of Adam in units of the pixels, of L-BFGS as a share")
     init: str | None = flag(None, "picture to start from: content, noise, blend, or a file")
@@ -85,7 +85,7 @@ def run(config: Config) -> Result:
     times = {"prepare": time.time() - began}
 
     def save_picture(path: Path, state: optimize.State) -> None:
-        picture = job.content._replace(pixels=np.asarray(state.point.image))
+        picture = job.content._replace(pixels=transfer.picture(job.transfer, state))
         image_io.write(path, picture, bits=config.bits, settings=record["settings"])
 
     job.workdir.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def prepare(config: Config) -> Job:
         steps=settings.steps,
         paths=paths,
         identity={
-            **{f"{name}_sha256": file_sha256(path) for name, path in paths.items()},
+            **{f"{name}_sha256": sha256(path) for name, path in paths.items()},
             "backbone": backbone,
             "weights_sha256": pretrained.sha256,
             "size": config.size,

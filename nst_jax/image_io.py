@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import re
-import secrets
 import stat
 import struct
 import zlib
@@ -25,7 +24,7 @@ import numpy as np
 import tifffile
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from nst_jax.errors import UserError
+from nst_jax.files import atomic_write, check_target, file_error
 
 READABLE = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # some other readers of Pillow start programs (EPS)
 MAX_PIXELS = 178_956_970  # above, Pillow calls it a decompression bomb; pictures of 150 MP cameras are below
@@ -146,7 +145,7 @@ def write(
     encode = _encoder(path, bits)
     pixels = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
     if np.isnan(pixels).any():
-        raise _error(path, "not written, some pixels are NaN: use smaller steps or weights")
+        raise file_error(path, "not written, some pixels are NaN: use smaller steps or weights")
     levels = 2**bits - 1
     samples = np.floor(np.clip(pixels, 0, 1) * levels + 0.5).astype(np.min_scalar_type(levels), order="C")
     exif = Image.Exif()
@@ -157,7 +156,7 @@ def write(
         data = encode(samples, exif)
     except _BAD_DATA as error:
         problem = f"{samples.shape[1]} × {samples.shape[0]} px and the metadata do not fit this format ({error})"
-        raise _error(path, f"{problem}: choose another of {', '.join(_ENCODERS)}") from error
+        raise file_error(path, f"{problem}: choose another of {', '.join(_ENCODERS)}") from error
     with atomic_write(path) as file:
         file.write(data)
 
@@ -193,46 +192,7 @@ def check_output(path: str | os.PathLike, *, bits: int = 8) -> None:
             something at `path` that is no regular file.
     """
     _encoder(Path(path), bits)
-    _target(Path(path))
-
-
-@contextmanager
-def atomic_write(path: str | os.PathLike, *, encoding: str | None = None, newline: str | None = None) -> Iterator[IO]:
-    """Open a file that is written whole or not at all: `path` has the old content until it has all of the new.
-
-    Args:
-        path: the file to create or to replace.
-        encoding: of a text file; None opens a binary one.
-        newline: as for `open` (the csv module wants "").
-
-    Yields:
-        The open file. Do nothing but write to it: every OSError counts as one of writing.
-
-    Raises:
-        UserError: it cannot be written: missing folder, no permission, full disk, ...
-    """
-    path = Path(path)
-    target = _target(path)
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        try:
-            # Mode x gives it the permissions of any new file; `tempfile` would give them to the owner alone.
-            with temporary.open("xb" if encoding is None else "x", encoding=encoding, newline=newline) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())  # or a power cut may keep the new name and lose the content
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise _error(path, f"cannot be written ({error.strerror or error}): make room or choose another") from error
-
-
-def _error(path: Path, problem: str) -> UserError:
-    """Make the one line about a file, escaping what does not print in its name or in a library's words."""
-    text = f"{path}: {problem}"
-    return UserError("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+    check_target(Path(path))
 
 
 class _Source(NamedTuple):
@@ -263,12 +223,12 @@ def _decoding(path: Path) -> Iterator[IO[bytes]]:
         with suppress(OSError):  # the folder may be missing too, or hold millions of names, slow to compare
             names += (other.name for other in itertools.islice(path.parent.iterdir(), 1000))
         similar = " or ".join(difflib.get_close_matches(path.name, names))
-        raise _error(path, f"no such file{similar and f', did you mean {similar}?'}") from error
+        raise file_error(path, f"no such file{similar and f', did you mean {similar}?'}") from error
     except _BAD_DATA as error:
         foreign = (name for pattern, name in _FOREIGN.items() if re.match(pattern, head, re.DOTALL))
         found = "unknown or damaged data" if isinstance(error, UnidentifiedImageError) else str(error)
         problem = f"expected a whole picture ({', '.join(READABLE)}) of at most {MAX_PIXELS:,} pixels"
-        raise _error(path, f"{problem}, found: {next(foreign, found)}; replace or convert it") from error
+        raise file_error(path, f"{problem}, found: {next(foreign, found)}; replace or convert it") from error
 
 
 def _decode(file: IO[bytes]) -> _Source:
@@ -314,8 +274,9 @@ def _decode_deep_tiff(file: IO[bytes], tiff: tifffile.TiffFile) -> _Source:
     if extra == tifffile.EXTRASAMPLE.UNSPECIFIED:
         samples = samples[..., :count]
     elif extra == tifffile.EXTRASAMPLE.ASSOCALPHA:  # the colours are multiplied by it
-        alpha = samples[..., count:] / np.float32(white)
-        samples[..., :count] = np.minimum(samples[..., :count] / np.where(alpha > 0, alpha, 1), white)
+        samples = samples.astype(np.float32)
+        alpha = samples[..., count : count + 1]
+        samples[..., :count] *= white / np.where(alpha > 0, alpha, np.inf)
 
     def getexif() -> Image.Exif:
         exif = Image.Exif()
@@ -329,7 +290,7 @@ def _decode_deep_tiff(file: IO[bytes], tiff: tifffile.TiffFile) -> _Source:
 def _source(
     samples: np.ndarray, count: int, white: int, profile: bytes | None, getexif: Callable[[], Image.Exif], path: Path
 ) -> _Source:
-    """Split samples [H, W, count or, with alpha, more] and turn them upright; a broken EXIF block costs only itself."""
+    """Split samples [H, W, count or, with alpha, more], upright; an EXIF block that is broken costs only itself."""
     if not samples.size:
         raise ValueError("no pixels")
     orientation, block = 1, b""
@@ -338,7 +299,7 @@ def _source(
         orientation = exif.get(_ORIENTATION, 1)
         block = _carried(exif)
     except _BAD_DATA as error:
-        _LOG.warning("%s", _error(path, f"its EXIF is left out ({error})"))
+        _LOG.warning("%s", file_error(path, f"its EXIF is left out ({error})"))
     if orientation in (5, 6, 7, 8):
         samples = samples.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -368,11 +329,13 @@ def _resized_shape(path: Path, height: int, width: int, size: int | None) -> tup
     long, short = max(height, width), min(height, width)
     if size is not None:
         height, width = (max(1, round(side * size / long)) for side in (height, width))
+    if short < MIN_SIDE:  # nor is there anything in it to be seen larger
+        raise file_error(path, f"expected a short side of {MIN_SIDE} px or more, found {short} px: choose another")
     if min(height, width) < MIN_SIDE:
         found = f"expected a short side of {MIN_SIDE} px or more, found {width} × {height} px"
-        raise _error(path, f"{found}: crop it or give a size of {-(-MIN_SIDE * long // short)} or more")
+        raise file_error(path, f"{found}: crop it or give a size of {-(-MIN_SIDE * long // short)} or more")
     if height * width > MAX_PIXELS:
-        raise _error(path, f"expected {MAX_PIXELS:,} pixels at most, found {width} × {height}: give a smaller size")
+        raise file_error(path, f"expected {MAX_PIXELS:,} pixels at most, found {width} × {height}: give a smaller size")
     return height, width
 
 
@@ -390,38 +353,21 @@ def _to_srgb(path: Path, colours: np.ndarray, profile: bytes | None) -> np.ndarr
             srgb = imagecodecs.cms_transform(values, profile, SRGB_PROFILE, outdtype="float32", **spaces)
             return np.clip(srgb.reshape(*colours.shape[:2], 3), 0, 1)
         except imagecodecs.CmsError as error:
-            _LOG.warning("%s", _error(path, f"its ICC profile cannot be used ({error}), colours are taken as sRGB"))
+            _LOG.warning("%s", file_error(path, f"its ICC profile cannot be used ({error}), colours are taken as sRGB"))
     if channels == 4:
         return (1 - colours[..., :3]) * (1 - colours[..., 3:])
     return colours if channels == 3 else np.repeat(colours, 3, axis=-1)
-
-
-def _target(path: Path) -> Path:
-    """Check that a file can be made at `path`; return where it really is, so that a link stays a link."""
-    try:
-        target = Path(os.path.realpath(path))
-        if target.exists() and not target.is_file():
-            raise _error(path, "expected a file, new or to be replaced, found a folder or device: choose another path")
-        if not target.parent.is_dir():
-            raise _error(path, f"expected the folder {target.parent}, found none: create it")
-        if not os.access(target.parent, os.W_OK | os.X_OK):
-            raise _error(path, f"no permission to write to the folder {target.parent}: choose another")
-    except (OSError, ValueError) as error:
-        raise _error(path, f"cannot be written ({error}): choose another path") from error
-    return target
 
 
 def _encoder(path: Path, bits: int) -> Callable[[np.ndarray, Image.Exif], bytes]:
     suffix = path.suffix.lower()
     if suffix not in _ENCODERS:
         nearest = difflib.get_close_matches(suffix, _ENCODERS, n=len(_ENCODERS), cutoff=0)
-        raise _error(path, f"expected one of the suffixes {', '.join(nearest)}, found {path.suffix or 'none'}")
+        raise file_error(path, f"expected one of the suffixes {', '.join(nearest)}, found {path.suffix or 'none'}")
     encode, depths = _ENCODERS[suffix]
     if bits not in depths:
         fitting = ", ".join(other for other, (_, depths) in _ENCODERS.items() if bits in depths) or "no format"
-        raise _error(
-            path, f"expected {' or '.join(map(str, depths))} bits a channel, found {bits}: {fitting} holds these"
-        )
+        raise file_error(path, f"expected {' or '.join(map(str, depths))} bits, found {bits}: {fitting} holds these")
     return encode
 
 

@@ -26,17 +26,21 @@ NOISE_DEVIATION = 0.1
 
 @struct.dataclass
 class Transfer:
-    """One transfer, ready to run: a pytree whose static part is the program and whose arrays are the data."""
+    """One transfer, ready to run: a pytree whose static part is the program and whose arrays are the data.
+
+    It works on a canvas `[H + 2 margin, W + 2 margin, 3]`, the picture and the margin that is cut off at the end.
+    """
 
     params: Any
     targets: Targets
     weights: Weights
     objective: Objective = struct.field(pytree_node=False)
     optimizer: Optimizer = struct.field(pytree_node=False)
+    margin: int = struct.field(pytree_node=False)
 
-    def evaluate(self, image: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Returns the loss of an image `[H, W, 3]` and its terms by name."""
-        return self.objective.loss(self.params, image, self.targets, self.weights)
+    def evaluate(self, canvas: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Returns the loss of a canvas and its terms by name."""
+        return self.objective.loss(self.params, canvas, self.targets, self.weights)
 
 
 class History(NamedTuple):
@@ -94,7 +98,7 @@ def stylize(
     state = start(transfer, image, settings.learning_rate)
     for reached, _ in run(transfer, state, steps=settings.steps):
         state = reached
-    return np.asarray(state.point.image)
+    return picture(transfer, state)
 
 
 def prepare(
@@ -111,8 +115,9 @@ def prepare(
     Raises:
         UserError: a layer is unknown or vanishes at these sizes, or weights and layers do not match.
     """
+    canvas = _extend(content, settings.margin)
     for what, layers, image in (
-        ("content layer", settings.content_layers, content),
+        ("content layer", settings.content_layers, canvas),
         ("style layer", settings.style_layers, style),
     ):
         _check_layers(pretrained.backbone, layers, image.shape, what=what)
@@ -128,12 +133,13 @@ def prepare(
     return Transfer(
         params=params,
         targets=Targets(
-            content=_content_targets(params, jnp.asarray(content), objective, settings.content_layers),
+            content=_content_targets(params, canvas, objective, settings.content_layers),
             style=_style_targets(params, jnp.asarray(style), objective, settings.style_layers),
         ),
         weights=loss_weights(settings),
         objective=objective,
         optimizer=settings.optimizer,
+        margin=settings.margin,
     )
 
 
@@ -171,12 +177,12 @@ def initial_image(settings: Settings, content: jax.Array, *, seed: int) -> jax.A
 
 
 def start(transfer: Transfer, image: jax.Array, learning_rate: float) -> optimize.State:
-    """Returns the state before the first step; see `optimize.init`.
+    """Returns the state before the first step of painting over an `image` `[H, W, 3]`; see `optimize.init`.
 
     Raises:
         DivergedError: the loss of the initial picture is no number.
     """
-    state = _start(transfer, jnp.asarray(image), jnp.float32(learning_rate))
+    state = _start(transfer, _extend(image, transfer.margin), jnp.float32(learning_rate))
     if not state.point.finite:
         raise _diverged(state, first_history(state))
     return state
@@ -220,6 +226,13 @@ def run(
         yield state, history
 
 
+def picture(transfer: Transfer, state: optimize.State) -> np.ndarray:
+    """Returns the picture `[H, W, 3]` that a run has come to, without the margin."""
+    height, width, _ = state.point.image.shape
+    margin = transfer.margin
+    return np.asarray(state.point.image)[margin : height - margin, margin : width - margin]
+
+
 def first_history(state: optimize.State) -> History:
     """Returns the history that consists of the picture before the first step."""
     return jax.tree.map(
@@ -231,6 +244,17 @@ def first_history(state: optimize.State) -> History:
 def join(histories: list[History]) -> History:
     """Returns consecutive histories as one."""
     return jax.tree.map(lambda *parts: np.concatenate(parts), *histories)
+
+
+def _extend(image: np.ndarray, margin: int) -> jax.Array:
+    """Returns the image `[H, W, 3]` with a margin that mirrors it.
+
+    Raises:
+        UserError: the margin is wider than what it could mirror.
+    """
+    if margin >= min(image.shape[:2]):
+        raise UserError(f"margin: expected less than the short side of {min(image.shape[:2])} px, found {margin}")
+    return jnp.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
 
 
 @functools.partial(jax.jit, static_argnames=("objective", "layers"))

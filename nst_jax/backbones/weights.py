@@ -1,7 +1,6 @@
 """Weight files: the interchange file (safetensors), the folder of installed files, the embedded default."""
 
 import functools
-import hashlib
 import importlib.resources
 import json
 import os
@@ -17,7 +16,7 @@ import safetensors.numpy
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, parameter_shapes
 from nst_jax.errors import UserError, choose, one_line
-from nst_jax.image_io import atomic_write
+from nst_jax.files import atomic_write, file_error, sha256
 
 FORMAT_VERSION = 1
 FOLDER_VARIABLE = "NST_JAX_WEIGHTS"
@@ -115,11 +114,12 @@ def read(path: Path, backbone: Backbone) -> Pretrained:
             _check_names(path, expected.keys(), set(file.keys()), backbone)
             tensors = {name: _tensor(path, file, name, shape) for name, shape in expected.items()}
     except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(
-            f"{path}: expected a safetensors file with the weights of {backbone.name}, found: {one_line(error)}; "
-            f"convert other formats with: python -m converters.convert FILE --backbone={backbone.name}"
+        raise file_error(
+            path,
+            f"expected a safetensors file with the weights of {backbone.name}, found: {one_line(error)}; "
+            f"convert other formats with: python -m converters.convert FILE --backbone={backbone.name}",
         ) from error
-    return Pretrained(backbone, {"params": tensors}, _sha256(path))
+    return Pretrained(backbone, {"params": tensors}, sha256(path))
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, metadata: Mapping[str, Any]) -> None:
@@ -153,10 +153,10 @@ def _tensor(path: Path, file: Any, name: str, shape: tuple[int, ...]) -> np.ndar
     found = file.get_slice(name)
     _check_shape(path, name, tuple(found.get_shape()), shape)
     if found.get_dtype() not in _DTYPES:
-        raise UserError(f"{path}: {name}: expected {' or '.join(_DTYPES)}, found {found.get_dtype()}")
+        raise file_error(path, f"{name}: expected {' or '.join(_DTYPES)}, found {found.get_dtype()}")
     values = file.get_tensor(name).astype(np.float32)
     if not np.isfinite(values).all():
-        raise UserError(f"{path}: {name}: expected finite numbers, found NaN or Inf; make or fetch the file again")
+        raise file_error(path, f"{name}: expected finite numbers, found NaN or Inf; make or fetch the file again")
     return values
 
 
@@ -165,34 +165,32 @@ def _check_metadata(path: Path, metadata: Mapping[str, str] | None, backbone: Ba
         record = json.loads((metadata or {})[_METADATA_KEY])
         version, name = record["format_version"], record["backbone"]
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise UserError(
-            f"{path}: expected a weight file made by nst_jax, found safetensors without its metadata; "
-            f"convert it with: python -m converters.convert FILE --backbone={backbone.name}"
+        raise file_error(
+            path,
+            f"expected a weight file made by nst_jax, found safetensors without its metadata; "
+            f"convert it with: python -m converters.convert FILE --backbone={backbone.name}",
         ) from None
     if (version, name) != (FORMAT_VERSION, backbone.name):
-        raise UserError(
-            f"{path}: expected {backbone.name} in format version {FORMAT_VERSION}, "
-            f"found {one_line(name)} in format version {one_line(version)}; convert its source again"
+        raise file_error(
+            path,
+            f"expected {backbone.name} in format version {FORMAT_VERSION}, "
+            f"found {one_line(name)} in format version {one_line(version)}; convert its source again",
         )
 
 
 def _check_names(path: Path, expected: Any, found: Any, backbone: Backbone) -> None:
     for what, names in (("without", expected - found), ("with the unknown", found - expected)):
         if names:
-            raise UserError(
-                f"{path}: expected the {len(expected)} tensors of {backbone.name}, found a file {what} "
-                f"{one_line(min(names))}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
+            raise file_error(
+                path,
+                f"expected the {len(expected)} tensors of {backbone.name}, found a file {what} "
+                f"{one_line(min(names))}{f' and {len(names) - 1} more' if len(names) > 1 else ''}",
             )
 
 
 def _check_shape(path: Path, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if found != expected:
-        raise UserError(f"{path}: {name}: expected shape {list(expected)}, found {list(found)}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        raise file_error(path, f"{name}: expected shape {list(expected)}, found {list(found)}")
 
 
 @functools.cache

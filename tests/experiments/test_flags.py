@@ -72,5 +72,11 @@ def test_mistakes(run, argument, message):
 
 def test_help(run):
     done = run("--help")
-    for text in ("A script for the test.", "--colour: of the house", "(<red|green>)", "--workdir: folder", "--[no]fast"):
+    for text in (
+        "A script for the test.",
+        "--colour: of the house",
+        "(<red|green>)",
+        "--workdir: folder",
+        "--[no]fast",
+    ):
         assert text in done.stdout

@@ -230,13 +230,18 @@ def test_sixteen_bit_cmyk_without_profile_is_ink_coverage(tmp_path):
     np.testing.assert_allclose(image_io.read(tmp_path / "picture.tif").pixels, expected, atol=1e-6)
 
 
-def test_premultiplied_tiff(tmp_path):
-    colours, alpha = smooth(40, 50), np.full((40, 50, 1), 0.25, np.float32)
-    samples = np.uint16(np.rint(65535 * np.concatenate([colours * alpha, alpha], axis=-1)))
-    (tmp_path / "picture.tif").write_bytes(tiff(samples, photometric="rgb", extrasamples=["assocalpha"]))
+@pytest.mark.parametrize("extra", [["assocalpha"], ["assocalpha", "unspecified"], ["unspecified"]])
+def test_extra_channels_of_a_deep_tiff(tmp_path, extra):
+    alpha = np.full((40, 50, 1), 0.25 if "assocalpha" in extra else 1, np.float32)
+    channels = [smooth(40, 50) * alpha, *[alpha] * len(extra)]
+    samples = np.uint16(np.rint(65535 * np.concatenate(channels, axis=-1)))
+    (tmp_path / "picture.tif").write_bytes(tiff(samples, photometric="rgb", extrasamples=extra))
     picture = image_io.read(tmp_path / "picture.tif")
-    np.testing.assert_allclose(picture.pixels, colours, atol=4 / 65535)
-    np.testing.assert_allclose(picture.alpha, 0.25, atol=1 / 65535)
+    np.testing.assert_allclose(picture.pixels, smooth(40, 50), atol=4 / 65535)
+    if "assocalpha" in extra:
+        np.testing.assert_allclose(picture.alpha, 0.25, atol=1 / 65535)
+    else:
+        assert picture.alpha is None
 
 
 @pytest.mark.parametrize(("format_", "options"), [("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})])
@@ -812,7 +817,7 @@ def test_unusable_outputs(tmp_path, check, monkeypatch):
     assert "suffixes .jpeg, .jpg" in error_of(check, tmp_path / "a.jpe")
     assert "found none" in error_of(check, tmp_path / "a")
     assert "found 16: .png, .tif, .tiff" in error_of(check, tmp_path / "a.jpg", bits=16)
-    assert "expected 8 or 16 bits a channel, found 12" in error_of(check, tmp_path / "a.png", bits=12)
+    assert "expected 8 or 16 bits, found 12" in error_of(check, tmp_path / "a.png", bits=12)
     assert "found none: create it" in error_of(check, tmp_path / "no" / "a.png")
     (tmp_path / "file").touch()
     assert "found none: create it" in error_of(check, tmp_path / "file" / "a.png")

@@ -24,7 +24,13 @@ def network():
 @pytest.fixture(scope="module")
 def settings():
     return dataclasses.replace(
-        PRESETS["squeezenet"], style_layers=("conv1", "fire2/concat"), content_layers=("fire3/concat",), steps=8
+        PRESETS["squeezenet"],
+        style_layers=("conv1", "fire2/concat"),
+        content_layers=("fire3/concat",),
+        margin=0,
+        optimizer="adam",
+        learning_rate=0.02,
+        steps=8,
     )
 
 
@@ -194,13 +200,28 @@ def test_pictures_that_are_too_small(network, settings):
         transfer.prepare(network, settings, picture(0), picture(1, (8, 64, 3)))
 
 
+def test_the_margin_is_painted_and_cut_off(network, settings):
+    settings = dataclasses.replace(settings, margin=6)
+    content = picture(0)
+    job = transfer.prepare(network, settings, content, picture(1))
+    state = transfer.start(job, content, settings.learning_rate)
+    canvas = np.pad(content, [(6, 6), (6, 6), (0, 0)], mode="reflect")
+    np.testing.assert_array_equal(state.point.image, canvas)
+    np.testing.assert_array_equal(transfer.picture(job, state), content)
+    state, _ = finish(job, content, settings)
+    assert (np.asarray(state.point.image) != canvas).mean() > 0.9
+    with pytest.raises(UserError, match="margin: expected less than the short side of 48 px, found 48"):
+        transfer.prepare(network, dataclasses.replace(settings, margin=48), content, picture(1))
+
+
 def test_arrays_in_an_array_out(network, settings):
+    settings = dataclasses.replace(settings, margin=4)
     content = picture(0)
     made = transfer.stylize(content, picture(1), network, settings=settings)
     assert made.dtype == np.float32
     assert made.shape == content.shape
     job = transfer.prepare(network, settings, content, picture(1))
-    np.testing.assert_array_equal(made, finish(job, content, settings)[0].point.image)
+    np.testing.assert_array_equal(made, transfer.picture(job, finish(job, content, settings)[0]))
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,0 +1,76 @@
+"""Files: written whole or not at all, hashed, and complained about in one line."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from nst_jax.errors import UserError, one_line
+
+_LONGEST_PROBLEM = 2000
+
+
+def file_error(path: Path, problem: object) -> UserError:
+    """Returns the one line about a file."""
+    return UserError(one_line(f"{path}: {problem}", longest=_LONGEST_PROBLEM))
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_target(path: Path) -> Path:
+    """Checks that a file can be made at `path`; returns where it really is, so that a link stays a link.
+
+    Raises:
+        UserError: its folder is missing or not writable, or `path` is no regular file.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            raise file_error(path, "expected a file, new or to be replaced, found a folder or device: choose another")
+        if not target.parent.is_dir():
+            raise file_error(path, f"expected the folder {target.parent}, found none: create it")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise file_error(path, f"no permission to write to the folder {target.parent}: choose another")
+    except (OSError, ValueError) as error:
+        raise file_error(path, f"cannot be written ({error}): choose another") from error
+    return target
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike, *, encoding: str | None = None, newline: str | None = None) -> Iterator[IO]:
+    """Opens a file that is written whole or not at all: `path` has the old content until it has all of the new.
+
+    Args:
+        path: the file to create or to replace.
+        encoding: of a text file; None opens a binary one.
+        newline: as for `open` (the csv module wants "").
+
+    Yields:
+        The open file. Do nothing but write to it: every OSError counts as one of writing.
+
+    Raises:
+        UserError: it cannot be written: missing folder, no permission, full disk, ...
+    """
+    path = Path(path)
+    target = check_target(path)
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        try:
+            # Mode x gives it the permissions of any new file; `tempfile` would give them to the owner alone.
+            with temporary.open("xb" if encoding is None else "x", encoding=encoding, newline=newline) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut may keep the new name and lose the content
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise file_error(path, f"cannot be written ({error.strerror or error}): make room or choose another") from error
