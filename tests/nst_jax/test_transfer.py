@@ -54,7 +54,7 @@ def test_a_transfer_lowers_the_loss(optimizer, network, settings):
     job = transfer.prepare(network, settings, content, picture(1, (40, 40, 3)))
     state, history = finish(job, content, settings)
     assert history.step.tolist() == list(range(9))
-    assert history.loss[-1] < 0.5 * history.loss[0]
+    assert history.loss[-1] < 0.7 * history.loss[0]
     assert history.loss[-1] == state.point.loss
 
 
