@@ -84,8 +84,32 @@ class Settings:
                 raise UserError(f"{name}: expected 0 or more, found {getattr(self, name)}")
 
 
+# Ours; WORKSPACE.md tells what was compared. Errors relative to the target make one weight mean the same at every size
+# and in every layer.
+_VGG = Settings(
+    content_layers=("relu4_2",),
+    style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    style_layer_weights=(),
+    pooling="average",
+    padding="zeros",
+    margin=16,
+    content_loss="relative_squared_error",
+    style_loss="relative_squared_error",
+    variation_loss="squared_variation",
+    content_weight=1.0,
+    style_weight=50.0,
+    tv_weight=3.0,
+    optimizer="lbfgs",
+    learning_rate=1.0,
+    steps=250,
+    init="content",
+    init_noise=1.0,
+)
+
 PRESETS: dict[str, Settings] = {
-    # Gatys, Ecker & Bethge, CVPR 2016, section 3 (α/β = 1e-3; the steps are those of the authors' later code).
+    # Gatys, Ecker & Bethge, CVPR 2016: equations 1 to 7, α/β = 1e-3 as in figure 3 B. The paper names no number of
+    # steps, the authors' later code does. Their network is rescaled so that each filter's mean activation is 1; with
+    # the plain weights the same ratio gives the style more say.
     "gatys": Settings(
         content_layers=("conv4_2",),
         style_layers=_GATYS_STYLE_LAYERS,
@@ -105,7 +129,7 @@ PRESETS: dict[str, Settings] = {
         init="noise",
         init_noise=1.0,
     ),
-    # Johnson's neural-style with its default options.
+    # Johnson's neural-style with the default options of neural_style.lua.
     "neural_style": Settings(
         content_layers=("relu4_2",),
         style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
@@ -145,45 +169,15 @@ PRESETS: dict[str, Settings] = {
         init="blend",
         init_noise=0.6,
     ),
-    # Ours; WORKSPACE.md tells what was compared. Errors relative to the target make one weight mean the same at every
-    # size and layer.
-    "vgg": Settings(
-        content_layers=("relu4_2",),
-        style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
-        style_layer_weights=(),
-        pooling="average",
-        padding="zeros",
-        margin=16,
-        content_loss="relative_squared_error",
-        style_loss="relative_squared_error",
-        variation_loss="squared_variation",
-        content_weight=1.0,
-        style_weight=50.0,
-        tv_weight=3.0,
-        optimizer="lbfgs",
-        learning_rate=1.0,
-        steps=250,
-        init="content",
-        init_noise=0.0,
-    ),
-    "squeezenet": Settings(
+    "vgg": _VGG,
+    "squeezenet": dataclasses.replace(
+        _VGG,
         content_layers=("fire4/concat",),
         style_layers=("conv1", *(f"fire{index}/concat" for index in range(2, 9))),
-        style_layer_weights=(),
-        pooling="average",
         padding="reflect",
-        margin=16,
-        content_loss="relative_squared_error",
-        style_loss="relative_squared_error",
-        variation_loss="squared_variation",
-        content_weight=1.0,
         style_weight=150.0,
         tv_weight=10.0,
-        optimizer="lbfgs",
-        learning_rate=1.0,
         steps=300,
-        init="content",
-        init_noise=0.0,
     ),
 }
 

@@ -7,8 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax import transfer
+from converters.convert import convert
+from nst_jax import image_io, transfer
 from nst_jax.backbones import weights
+from nst_jax.backbones.features import Features
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
 from nst_jax.settings import PRESETS, default_preset
@@ -228,21 +232,55 @@ def test_arrays_in_an_array_out(network, settings):
 def test_every_preset_suits_a_backbone(name, settings):
     backbone = "squeezenet1_1" if name == "squeezenet" else "vgg19"
     preset = PRESETS[name]
-    from nst_jax.backbones.registry import BACKBONES
-    from nst_jax.backbones.spec import layers
-
     assert set(preset.content_layers + preset.style_layers) <= set(layers(BACKBONES[backbone]))
     assert default_preset(backbone) in PRESETS
     transfer.loss_weights(preset)
 
 
+def numpy_losses(preset, features, content, style, image):
+    """α L_content + β L_style + tv, written from the sources alone; feature maps `[H, W, C]` by layer."""
+
+    def flat(values):
+        return np.asarray(values, np.float64).reshape(-1, values.shape[-1]).T  # filters × positions, as in the papers
+
+    layers = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+    f, p = flat(features["conv4_2"]), flat(content["conv4_2"])
+    grams = []
+    for layer in layers:
+        x, a = flat(features[layer]), flat(style[layer])
+        grams.append((x @ x.T, a @ a.T, *x.shape))
+    if preset == "gatys":
+        total_content = 0.5 * ((f - p) ** 2).sum()
+        total_style = sum(((g - a) ** 2).sum() / (4 * n**2 * m**2) / 5 for g, a, n, m in grams)
+        return total_content + 1e3 * total_style
+    if preset == "ng":
+        total_content = ((f - p) ** 2).sum() / (4 * f.size)
+        total_style = sum(0.2 * ((g - a) ** 2).sum() / (2 * n * m) ** 2 for g, a, n, m in grams)
+        return 10 * total_content + 40 * total_style
+    total_content = ((f - p) ** 2).mean()
+    total_style = sum((((g - a) / (n * m)) ** 2).mean() for g, a, n, m in grams)
+    pixels = 255 * np.asarray(image, np.float64)
+    right, down = pixels[:-1, 1:] - pixels[:-1, :-1], pixels[1:, :-1] - pixels[:-1, :-1]
+    return 5 * total_content + 100 * total_style + 1e-3 * 0.5 * ((right**2).sum() + (down**2).sum())
+
+
+@pytest.mark.parametrize("name", ["gatys", "neural_style", "ng"])
+def test_presets_are_their_sources(name):
+    backbone = BACKBONES["vgg19"]
+    settings = PRESETS[name]
+    images = [picture(seed, (32, 48, 3)) for seed in range(3)]
+    model = Features(backbone, settings.pooling, settings.padding)
+    assert settings.pooling == {"gatys": "average", "neural_style": "max", "ng": "average"}[name]
+    params = jax.jit(model.init)(jax.random.key(0), images[0])
+    content, style, features = (jax.jit(model.apply)(params, image) for image in images)
+    network = weights.Pretrained(backbone, params, "")
+    job = transfer.prepare(network, settings, images[0], images[1])
+    found, _ = jax.jit(lambda job, image: job.evaluate(image))(job, images[2])
+    np.testing.assert_allclose(found, numpy_losses(name, features, content, style, images[2]), rtol=1e-4)
+
+
 def test_real_vgg19_on_real_pictures(shared, tmp_path):
-    from converters.convert import convert
-    from nst_jax import image_io
-
     convert(shared / "weights" / "vgg19_tfjs", "vgg19", tmp_path / "vgg19.safetensors")
-    from nst_jax.backbones.registry import BACKBONES
-
     pretrained = weights.read(tmp_path / "vgg19.safetensors", BACKBONES["vgg19"])
     content = image_io.read(shared / "images" / "tubingen.jpg", size=128).pixels
     style = image_io.read(shared / "images" / "starry_night_google.jpg", size=128).pixels
