@@ -113,7 +113,9 @@ def run(config: Config) -> Result:
                     break
         except transfer.DivergedError as error:
             failure, state, history = error, error.state, transfer.join([history, error.history])
-    if config.save_every:
+        except UserError as error:  # Something could not be written; the picture itself perhaps still can.
+            failure = error
+    if config.save_every and not failure:
         checkpoints.save(state, history)
     save_picture(job.output, state)
     times["all"] = time.time() - began
