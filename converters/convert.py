@@ -19,6 +19,7 @@ from converters.source import Provenance
 from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError, choose, one_line
+from nst_jax.files import make_folder
 
 CONVERTER_VERSION = 1
 
@@ -63,21 +64,11 @@ def convert(path: Path, backbone: str, output: Path | None = None, source_format
         "source_format": provenance.format,
         "source_sha256": provenance.sha256,
     }
-    output = output or _install_path(backbone)
+    if output is None:
+        output = weights.folder() / weights.file_name(backbone)
+        make_folder(output.parent)
     weights.write(output, values, BACKBONES[backbone], metadata)
     return Converted(values, matched, provenance, output)
-
-
-def _install_path(backbone: str) -> Path:
-    path = weights.folder() / weights.file_name(backbone)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{one_line(path.parent)}: expected a folder for weights, found: {one_line(error.strerror)}; "
-            f"choose another with ${weights.FOLDER_VARIABLE} or a file with --output=FILE"
-        ) from error
-    return path
 
 
 def report(converted: Converted) -> str:

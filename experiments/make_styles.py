@@ -19,7 +19,7 @@ from scipy.spatial import KDTree
 
 from experiments import _painting as paint
 from experiments._flags import Checked, flag, run_script
-from nst_jax.files import atomic_write
+from nst_jax.files import atomic_write, make_folder
 
 JPEG_QUALITY = 90  # with colour at full resolution: chroma subsampling would smear the strokes
 
@@ -401,7 +401,7 @@ def run(config: Config) -> dict[str, np.ndarray]:
         UserError: a picture cannot be written.
     """
     folder = pathlib.Path(config.workdir)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     pictures = {}
     for name, style in STYLES.items():
         pictures[name] = style(np.random.default_rng(config.seed), config.size)

@@ -22,8 +22,8 @@ from experiments._records import plot_losses, versions, write_json, write_losses
 from nst_jax import image_io, optimize, transfer
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
-from nst_jax.files import sha256
-from nst_jax.settings import PRESETS, Init, Optimizer, Padding, Pooling, Settings, default_preset
+from nst_jax.files import make_folder, sha256
+from nst_jax.settings import LEARNING_RATES, PRESETS, Init, Optimizer, Padding, Pooling, Settings, default_preset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def run(config: Config) -> Result:
         picture = job.content._replace(pixels=transfer.picture(job.transfer, state))
         image_io.write(path, picture, bits=config.bits, settings=record["settings"])
 
-    job.workdir.mkdir(parents=True, exist_ok=True)
+    make_folder(job.workdir)
     checkpoints = Checkpoints(job.workdir / "checkpoints", job.identity)
     state, history = job.state, transfer.first_history(job.state)
     if not config.resume:
@@ -180,6 +180,8 @@ def resolve(config: Config, backbone: str) -> Settings:
     given = {name: value for name, value in vars(config).items() if name in names and value is not None}
     if given.get("init") not in get_args(Init):
         given.pop("init", None)
+    if given.get("optimizer", preset.optimizer) != preset.optimizer:
+        given.setdefault("learning_rate", LEARNING_RATES[given["optimizer"]])
     return dataclasses.replace(preset, **given)
 
 

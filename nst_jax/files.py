@@ -24,6 +24,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, where they are not there yet.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise file_error(path, f"expected a folder or room for a new one, found: {error}; choose another") from error
+
+
 def check_target(path: Path) -> Path:
     """Checks that a file can be made at `path`; returns where it really is, so that a link stays a link.
 

@@ -182,6 +182,10 @@ PRESETS: dict[str, Settings] = {
 }
 
 
+LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.02, "lbfgs": 1.0}
+"""What suits an optimiser that is not the one of its preset."""
+
+
 def default_preset(backbone: str) -> str:
     """Returns the name of the preset that suits a backbone."""
     return "squeezenet" if backbone.startswith("squeezenet") else "vgg"

@@ -288,7 +288,7 @@ def test_huge_sparse_file_is_refused_at_once(tmp_path):
 def test_folder_that_cannot_be_made(tiny_layers, write_legacy, tmp_path, monkeypatch):
     source = write_legacy(tmp_path / "a.h5", tiny_layers)
     monkeypatch.setenv(weights.FOLDER_VARIABLE, str(source / "below"))
-    with pytest.raises(UserError, match="expected a folder for weights, found: Not a directory"):
+    with pytest.raises(UserError, match="expected a folder or room for a new one, found"):
         convert.convert(source, "tiny")
     with pytest.raises(UserError, match="missing"):
         convert.convert(source, "tiny", tmp_path / "missing" / "a.safetensors")

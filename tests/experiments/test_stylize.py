@@ -152,6 +152,20 @@ def test_interrupted_saves_the_picture_so_far(pictures, tmp_path):
     assert (tmp_path / "checkpoints" / str(done)).is_dir()
 
 
+def test_another_optimizer_has_its_own_learning_rate(pictures, tmp_path):
+    assert stylize.resolve(config(pictures, tmp_path, optimizer="adam"), "squeezenet1_1").learning_rate == 0.02
+    assert stylize.resolve(config(pictures, tmp_path, preset="ng"), "vgg19").learning_rate == 2 / 255
+    given = config(pictures, tmp_path, optimizer="adam", learning_rate=0.5)
+    assert stylize.resolve(given, "squeezenet1_1").learning_rate == 0.5
+
+
+def test_a_workdir_that_cannot_be_is_refused(pictures, tmp_path):
+    (tmp_path / "file").touch()
+    for workdir in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match="expected a folder or room for a new one"):
+            stylize.run(config(pictures, workdir))
+
+
 def test_resuming_another_run_is_refused(pictures, tmp_path):
     stylize.run(config(pictures, tmp_path, save_every=2))
     with pytest.raises(UserError, match=r"--resume: the run in .* has content_weight = 1.0, this one has 3.0"):
