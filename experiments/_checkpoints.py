@@ -5,7 +5,6 @@ its last one.
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +14,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from nst_jax import optimize
-from nst_jax.errors import UserError, one_line
+from nst_jax.errors import UserError
+from nst_jax.files import file_error
 from nst_jax.transfer import History
 
 _KEPT = 2
+# What Orbax and TensorStore raise over files that are damaged or cannot be written.
+_FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 class Restored(NamedTuple):
@@ -36,9 +38,24 @@ class Checkpoints:
         self._folder = folder.absolute()
         self._manager: ocp.CheckpointManager | None = None
 
-    def clear(self) -> None:
-        """Removes the checkpoints of an earlier run."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def clear(self) -> int | None:
+        """Removes the checkpoints of an earlier run, and nothing else that may be in the folder.
+
+        Returns:
+            The last step of that run, None if there was none.
+
+        Raises:
+            UserError: they cannot be removed.
+        """
+        if not self._folder.is_dir():
+            return None
+        try:
+            steps = self._open().all_steps()
+            for step in steps:
+                self._open().delete(step)
+        except _FAILURES as error:
+            raise file_error(self._folder, f"the checkpoints of an earlier run cannot be removed: {error}") from error
+        return max(steps, default=None)
 
     def save(self, state: optimize.State, history: History) -> None:
         """Writes a checkpoint of the state's step; a second one of the same step changes nothing.
@@ -47,40 +64,47 @@ class Checkpoints:
             UserError: it cannot be written.
         """
         step = int(state.step)
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(jax.tree.leaves(state)),
+            history=ocp.args.StandardSave(jax.tree.leaves(history)),
+            identity=ocp.args.JsonSave(self._identity),
+        )
         try:
             if step not in self._open().all_steps():
-                self._open().save(
-                    step,
-                    args=ocp.args.Composite(
-                        state=ocp.args.StandardSave(jax.tree.leaves(state)),
-                        history=ocp.args.StandardSave(jax.tree.leaves(history)),
-                        identity=ocp.args.JsonSave(self._identity),
-                    ),
-                )
+                self._open().save(step, args=items)
                 self._open().wait_until_finished()
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{self._folder}: the checkpoint of step {step} cannot be written: {one_line(error)}"
-            ) from error
+        except _FAILURES as error:
+            raise file_error(self._folder, f"the checkpoint of step {step} cannot be written: {error}") from error
 
     def restore(self, state: optimize.State, history: History) -> Restored | None:
-        """Returns the newest checkpoint, None where there is none.
+        """Returns the newest checkpoint that can be read, None where there is none at all.
 
         Args:
             state: one of the same structure.
             history: likewise; of any length.
 
         Raises:
-            UserError: the checkpoints are those of a run with other settings.
+            UserError: the checkpoints are those of a run with other settings, or all of them are damaged.
         """
-        if not self._folder.is_dir() or (step := self._open().latest_step()) is None:
-            return None
+        steps = sorted(self._open().all_steps(), reverse=True) if self._folder.is_dir() else []
+        problem: Exception | None = None
+        for step in steps:
+            try:
+                return self._restore(step, state, history)
+            except _FAILURES as error:
+                problem = error
+        if problem is not None:
+            advice = "leave --resume out to begin anew"
+            raise file_error(self._folder, f"no checkpoint can be read: {problem}; {advice}") from problem
+        return None
+
+    def _restore(self, step: int, state: optimize.State, history: History) -> Restored:
         found = self._open().restore(step, args=ocp.args.Composite(identity=ocp.args.JsonRestore())).identity
-        for name, value in self._identity.items():
-            if found.get(name) != value:
+        for name in sorted(found.keys() | self._identity.keys()):
+            if found.get(name) != self._identity.get(name):
                 raise UserError(
-                    f"--resume: the run in {self._folder.parent} has {name} = {found.get(name)}, "
-                    f"this one has {value}; set it back, or leave --resume out to begin anew"
+                    f"--resume: the run in {self._folder.parent} has {name} = {found.get(name)}, this one has "
+                    f"{self._identity.get(name)}; set it back, or leave --resume out to begin anew"
                 )
         leaves, structure = jax.tree.flatten(state)
         restored = self._open().restore(
@@ -94,6 +118,8 @@ class Checkpoints:
 
     def _open(self) -> ocp.CheckpointManager:
         if self._manager is None:
-            options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, enable_async_checkpointing=False, create=True)
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=_KEPT, enable_async_checkpointing=False, create=True, cleanup_tmp_directories=True
+            )
             self._manager = ocp.CheckpointManager(self._folder, options=options)
         return self._manager

@@ -5,6 +5,7 @@ bool, `Literal` (a choice), `tuple[X, ...]` (comma-separated), each also `| None
 """
 
 import dataclasses
+import math
 import sys
 import typing
 from collections.abc import Callable
@@ -22,9 +23,9 @@ INTERRUPTED = 130
 _EXPECTED = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def flag(default: Any, help: str, *, least: int | None = None) -> Any:  # noqa: A002 - absl's and everybody's word
-    """Returns a dataclass field with a default, a help text and, for a number, the least that it may be."""
-    return dataclasses.field(default=default, metadata={"help": help, "least": least})
+def flag(default: Any, help: str, *, least: float = -math.inf, most: float = math.inf) -> Any:  # noqa: A002
+    """Returns a dataclass field with a default, a help text and, for a number, the range that it may have."""
+    return dataclasses.field(default=default, metadata={"help": help, "range": (least, most)})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,11 +33,12 @@ class Checked:
     """A dataclass of flags that looks at their numbers."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for a number that is less than it may be."""
+        """Raises UserError for a number out of its range."""
         for field in dataclasses.fields(self):
-            least, value = field.metadata["least"], getattr(self, field.name)
-            if least is not None and value is not None and value < least:
-                raise UserError(f"--{field.name}: expected {least} or more, found {value}")
+            (least, most), value = field.metadata["range"], getattr(self, field.name)
+            if isinstance(value, int | float) and not least <= value <= most:
+                upper = "or more" if most == math.inf else f"to {most}"
+                raise UserError(f"--{field.name}: expected {least} {upper}, found {value}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class Common(Checked):
     backbone: str = flag("auto", "network that looks at the pictures; auto: vgg19 if installed, else the embedded one")
     size: int = flag(512, "long side of the picture in pixels", least=1)
     steps: int | None = flag(None, "steps of the optimiser", least=0)
-    seed: int = flag(0, "of everything random", least=0)
+    seed: int = flag(0, "of everything random", least=0, most=2**32 - 1)
 
 
 def define(config: type) -> None:
@@ -79,6 +81,10 @@ def run_script(config: type[Config], run: Callable[[Config], Any]) -> None:
             run(build(config))
         except UserError as error:
             sys.exit(f"error: {one_line(error, longest=2000)}")
+        except RuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):  # what XLA calls it
+                raise
+            sys.exit(f"error: expected the run to fit into memory, found: {one_line(error)}; choose a smaller --size")
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 
@@ -93,6 +99,8 @@ class _Parser(flags.ArgumentParser):
         self.kind = kind
         choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
         self.syntactic_help = f"<{'|'.join(map(str, choices))}>" if choices else ""
+        if typing.get_origin(kind) is tuple:
+            self.syntactic_help = "(comma-separated)"
 
     def parse(self, argument: Any) -> Any:
         return _value(argument, self.kind) if isinstance(argument, str) else argument
@@ -108,6 +116,8 @@ class _Serializer(flags.ArgumentSerializer):
 
 def _value(text: str, kind: Any) -> Any:
     origin = typing.get_origin(kind)
+    if not text.strip():  # as of an unset variable; whatever it was to be, it is not the default
+        raise ValueError("expected a value, found none; leave the flag out for its default")
     if origin is Literal:
         try:
             choices = {str(choice): choice for choice in typing.get_args(kind)}

@@ -1,6 +1,8 @@
 """What a person sees of a long run, and how it is asked to stop."""
 
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -60,9 +62,12 @@ def graceful_interrupt() -> Iterator[Interrupt]:
 
     def handle(number: int, _: FrameType | None) -> None:
         interrupt.requested = True
+        print("stopping as soon as the picture can be saved; again to stop at once", file=sys.stderr)
         signal.signal(number, signal.default_int_handler)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    in_charge = threading.current_thread() is threading.main_thread()  # only there signals arrive
+    numbers = (signal.SIGINT, signal.SIGTERM) if in_charge else ()
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield interrupt
     finally:

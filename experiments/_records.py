@@ -17,7 +17,11 @@ from nst_jax.files import atomic_write
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Weights
 from nst_jax.transfer import History
 
-_RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow")
+_RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "imagecodecs", "safetensors", "orbax-checkpoint")
+
+
+_SHOWN_DOWN_TO = 1e-3
+"""Share of the lowest loss below which a term is not worth a look."""
 
 
 def versions() -> dict[str, str]:
@@ -52,6 +56,8 @@ def plot_losses(path: Path, history: History, weights: Weights) -> None:
             if scale != 0:
                 label = f"{name.replace('_', ' ')} × {float(scale):g}"
                 axes.plot(history.step, np.asarray(scale) * history.terms[name], label=label)
+        # The content loss of a run that starts from the photograph is next to nothing at first.
+        axes.set_ylim(bottom=history.loss.min() * _SHOWN_DOWN_TO)
         axes.legend(frameon=False)
         axes.grid(visible=True, which="both", alpha=0.2)
         with atomic_write(path) as file:

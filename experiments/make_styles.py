@@ -30,7 +30,7 @@ class Config(Checked):
 
     workdir: str = flag("results/styles", "folder for the pictures")
     size: int = flag(768, "side of the pictures in pixels", least=16)
-    seed: int = flag(0, "of everything random", least=0)
+    seed: int = flag(0, "of everything random", least=0, most=2**32 - 1)
 
 
 def flow(rng: np.random.Generator, size: int) -> np.ndarray:

@@ -5,7 +5,7 @@
 Without any flags: sample pictures, 512 pixels, the best installed network; with the embedded SqueezeNet about a minute
 on 2 cores. Expect the picture, and in --workdir run.json (all settings, versions, times), losses.csv, losses.png, the
 pictures on the way and checkpoints. Ctrl-C saves the picture so far; --resume goes on from the last checkpoint and ends
-with the same picture as an unbroken run, bit for bit.
+with the same picture as an unbroken run, bit for bit. Flags without a default take it from --preset.
 """
 
 import dataclasses
@@ -14,15 +14,19 @@ import time
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+import jax
+
 from experiments import _samples
 from experiments._checkpoints import Checkpoints
 from experiments._flags import INTERRUPTED, Common, flag, run_script
-from experiments._progress import graceful_interrupt, progress_bar
+from experiments._progress import Interrupt, graceful_interrupt, progress_bar
 from experiments._records import plot_losses, versions, write_json, write_losses
 from nst_jax import image_io, optimize, transfer
 from nst_jax.backbones import weights
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError
-from nst_jax.files import make_folder, sha256
+from nst_jax.files import check_folder, make_folder, sha256
 from nst_jax.settings import LEARNING_RATES, PRESETS, Init, Optimizer, Padding, Pooling, Settings, default_preset
 
 
@@ -51,6 +55,9 @@ class Config(Common):
     resume: bool = flag(False, "go on from the last checkpoint in --workdir")
 
 
+SNAPSHOT = "step{}.png"
+
+
 class Result(NamedTuple):
     """What a run made: the picture, its losses, and whether it got to the end."""
 
@@ -76,56 +83,97 @@ def run(config: Config) -> Result:
     """Runs the script.
 
     Raises:
-        UserError: the input cannot be used, and then nothing is written; or the run diverged, or the disk is full.
+        UserError: the input cannot be used, and then nothing is written; or the run diverged, or the disk is full, and
+            then the picture so far is saved if it can be.
     """
-    began = time.time()
-    job = prepare(config)
+    with graceful_interrupt() as interrupt:
+        began = time.time()
+        job = prepare(config)
+        if interrupt.requested:
+            raise KeyboardInterrupt
+        return optimise(job, config, interrupt, began)
+
+
+def optimise(job: Job, config: Config, interrupt: Interrupt, began: float) -> Result:
+    """Runs a prepared job and writes what comes of it; see `run`."""
     paths = {name: str(path) for name, path in job.paths.items()}
-    record = {"settings": {**paths, **job.identity, "steps": job.steps}, "versions": versions()}
-    times = {"prepare": time.time() - began}
+    record = {
+        "settings": {**paths, "preset": config.preset, **job.identity, "steps": job.steps, "bits": config.bits},
+        "versions": versions(),
+        "device": jax.devices()[0].device_kind,
+    }
+    seconds = {"prepare": time.time() - began}
 
     def save_picture(path: Path, state: optimize.State) -> None:
         picture = job.content._replace(pixels=transfer.picture(job.transfer, state))
         image_io.write(path, picture, bits=config.bits, settings=record["settings"])
 
+    def save_record(state: optimize.State) -> None:
+        write_json(job.workdir / "run.json", {**record, "steps_done": int(state.step), "seconds": seconds})
+
     make_folder(job.workdir)
-    checkpoints = Checkpoints(job.workdir / "checkpoints", job.identity)
-    state, history = job.state, transfer.first_history(job.state)
-    if not config.resume:
-        checkpoints.clear()
-    elif restored := checkpoints.restore(state, history):
-        state, history = restored
-        print(f"resuming after step {int(state.step)}")
+    checkpoints = Checkpoints(job.workdir / "stylize-checkpoints", job.identity)
+    state, history = resume(job, checkpoints) if config.resume else begin(job, checkpoints)
+    save_record(state)
     failure = None
-    with progress_bar(steps=job.steps, done=int(state.step)) as bar, graceful_interrupt() as interrupt:
+    with progress_bar(steps=job.steps, done=int(state.step)) as bar:
         try:
             chunks = transfer.run(job.transfer, state, steps=job.steps, pause_every=config.save_every)
             for state, news in chunks:
                 history = transfer.join([history, news])
-                if "compile" not in times:
-                    times["compile"] = time.time() - began - times["prepare"]
-                    bar.say(f"compiled, and the first step done, in {times['compile']:.1f} s")
+                if "compile" not in seconds:
+                    seconds["compile"] = time.time() - began - seconds["prepare"]
+                    bar.say(f"compiled, and the first step done, in {seconds['compile']:.1f} s")
                 bar.show(history)
                 if config.save_every and int(state.step) % config.save_every == 0:
+                    save_picture(job.workdir / SNAPSHOT.format(f"{int(state.step):05d}"), state)
                     checkpoints.save(state, history)
-                    save_picture(job.workdir / f"step{int(state.step):05d}.png", state)
                 if interrupt.requested:
                     break
         except transfer.DivergedError as error:
             failure, state, history = error, error.state, transfer.join([history, error.history])
         except UserError as error:  # Something could not be written; the picture itself perhaps still can.
             failure = error
-    if config.save_every and not failure:
-        checkpoints.save(state, history)
-    save_picture(job.output, state)
-    times["all"] = time.time() - began
-    finished = int(state.step) >= job.steps
+    seconds["all"] = time.time() - began
+    save_record(state)
     write_losses(job.workdir / "losses.csv", history)
     plot_losses(job.workdir / "losses.png", history, job.transfer.weights)
-    write_json(job.workdir / "run.json", {**record, "steps_done": int(state.step), "seconds": times})
+    save_picture(job.output, state)
     if failure:
-        raise UserError(f"{failure}; saved as {job.output}") from failure
+        raise UserError(f"{failure}; the picture of step {int(state.step)} is saved as {job.output}") from failure
+    finished = int(state.step) >= job.steps
+    if config.save_every or not finished:
+        checkpoints.save(state, history)
     return Result(job.output, history, finished)
+
+
+def begin(job: Job, checkpoints: Checkpoints) -> tuple[optimize.State, transfer.History]:
+    """Returns the state and the history before the first step, with no earlier run left."""
+    discarded = checkpoints.clear()
+    if discarded is not None:
+        print(
+            f"discarded the run in {job.workdir}, which was at step {discarded} (--resume would have gone on with it)"
+        )
+        for snapshot in job.workdir.glob(SNAPSHOT.format("?" * 5)):
+            snapshot.unlink()
+    return job.state, transfer.first_history(job.state)
+
+
+def resume(job: Job, checkpoints: Checkpoints) -> tuple[optimize.State, transfer.History]:
+    """Returns the state and the history of the last checkpoint, or where there is none those before the first step.
+
+    Raises:
+        UserError: the checkpoint is of a run with other settings, or has more steps than are wanted.
+    """
+    restored = checkpoints.restore(job.state, transfer.first_history(job.state))
+    if restored is None:
+        print(f"nothing to resume in {job.workdir}: beginning anew")
+        return begin(job, checkpoints)
+    done = int(restored.state.step)
+    if done > job.steps:
+        raise UserError(f"--steps: the run is at step {done} already; give {done} or more, or leave --resume out")
+    print(f"resuming after step {done}")
+    return restored
 
 
 def prepare(config: Config) -> Job:
@@ -140,7 +188,9 @@ def prepare(config: Config) -> Job:
     }
     workdir = Path(config.workdir or Path("results", "stylize", "-".join(path.stem for path in paths.values())))
     output = Path(config.output or workdir / "picture.png")
-    if config.output:
+    check_folder(workdir)
+    image_io.check_format(output, bits=config.bits)
+    if output.parent.absolute() != workdir.absolute():
         image_io.check_output(output, bits=config.bits)
     pretrained = weights.load(config.backbone)
     backbone = pretrained.backbone.name
@@ -153,6 +203,9 @@ def prepare(config: Config) -> Job:
         initial = image_io.resize(image_io.read(paths["init"]).pixels, content.pixels.shape[:2])
     else:
         initial = transfer.initial_image(settings, content.pixels, seed=config.seed)
+    for name, path in paths.items():
+        if output.exists() and output.samefile(path):
+            raise UserError(f"--output: expected a file of its own, found the {name} picture {path}; choose another")
     job = transfer.prepare(pretrained, settings, content.pixels, style.pixels)
     return Job(
         content=content,
@@ -176,6 +229,13 @@ def prepare(config: Config) -> Job:
 def resolve(config: Config, backbone: str) -> Settings:
     """Returns the settings of the preset, with those in their place that the flags give."""
     preset = PRESETS[default_preset(backbone) if config.preset == "auto" else config.preset]
+    for layer in preset.content_layers + preset.style_layers:
+        if layer not in layers(BACKBONES[backbone]) and not (config.content_layers and config.style_layers):
+            fitting = default_preset(backbone)
+            raise UserError(
+                f"--preset={config.preset}: its layer {layer} is not one of {backbone}; choose --preset={fitting}, name "
+                "layers with --content_layers and --style_layers, or choose another --backbone"
+            )
     names = {field.name for field in dataclasses.fields(Settings)}
     given = {name: value for name, value in vars(config).items() if name in names and value is not None}
     if given.get("init") not in get_args(Init):
@@ -191,7 +251,8 @@ def main(config: Config) -> None:
     if result.finished:
         print(f"picture: {result.output}")
     else:
-        print(f"stopped after step {result.history.step[-1]}, picture so far: {result.output}; go on with --resume")
+        step = result.history.step[-1]
+        print(f"stopped after step {step}, picture so far: {result.output}; go on with --resume")
         sys.exit(INTERRUPTED)
 
 

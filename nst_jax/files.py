@@ -36,6 +36,21 @@ def make_folder(path: Path) -> None:
         raise file_error(path, f"expected a folder or room for a new one, found: {error}; choose another") from error
 
 
+def check_folder(path: Path) -> None:
+    """Checks that a folder is there and can be written to, or could be made.
+
+    Raises:
+        UserError: neither.
+    """
+    try:
+        nearest = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    except OSError as error:
+        raise file_error(path, f"expected a folder, found: {error}; choose another") from error
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        what = "no permission to write there" if nearest.is_dir() else "a file"
+        raise file_error(path, f"expected a folder or room for a new one, found {what}: {nearest}; choose another")
+
+
 def check_target(path: Path) -> Path:
     """Checks that a file can be made at `path`; returns where it really is, so that a link stays a link.
 

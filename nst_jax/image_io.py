@@ -184,6 +184,15 @@ def read_settings(path: str | os.PathLike) -> dict | None:
     return settings if isinstance(settings, dict) else None
 
 
+def check_format(path: str | os.PathLike, *, bits: int = 8) -> None:
+    """Check that the suffix of a path is one that `write` knows, for these bits a channel.
+
+    Raises:
+        UserError: it is not.
+    """
+    _encoder(Path(path), bits)
+
+
 def check_output(path: str | os.PathLike, *, bits: int = 8) -> None:
     """Check beforehand what can be checked of `write`: worth a call before hours of computing.
 
@@ -191,7 +200,7 @@ def check_output(path: str | os.PathLike, *, bits: int = 8) -> None:
         UserError: unknown suffix, bits that the format does not hold, a folder that is missing or not writable, or
             something at `path` that is no regular file.
     """
-    _encoder(Path(path), bits)
+    check_format(path, bits=bits)
     check_target(Path(path))
 
 

@@ -21,6 +21,10 @@ from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
+_NEXT_TO_NOTHING = 1e-6
+"""As a mean square; activations of the networks are of the order of 1 to 1000."""
+
+
 def half_squared_error(features: jax.Array, target: jax.Array) -> jax.Array:
     """Returns ½ Σ (F − P)²: content in Gatys et al. 2016, equation 1."""
     return jnp.sum(jnp.square(features - target)) / 2
@@ -41,7 +45,8 @@ def relative_squared_error(features: jax.Array, target: jax.Array) -> jax.Array:
 
     Ours. 1 for an empty picture whatever the layer, network and size, so that one weight means the same everywhere.
     """
-    return jnp.sum(jnp.square(features - target)) / (jnp.sum(jnp.square(target)) + jnp.finfo(target.dtype).tiny)
+    # A target that is nearly nothing, as of a black picture, would make everything else infinitely wrong.
+    return jnp.sum(jnp.square(features - target)) / (jnp.sum(jnp.square(target)) + _NEXT_TO_NOTHING * target.size)
 
 
 def gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:

@@ -2,8 +2,9 @@
 
 The picture stays in [0, 1] throughout: every step is projected. Adam is Optax's. L-BFGS is Optax's two-loop recursion
 (`optax.scale_by_lbfgs`, the core of `optax.lbfgs`) under a backtracking line search of our own along the projected
-path (Bertsekas, "On the Goldstein-Levitin-Polyak gradient projection method", 1976): the line searches of Optax know
-neither bounds nor auxiliary outputs, so clipping would cost a second evaluation a step and the terms a third.
+path (Bertsekas, "Projected Newton methods for optimization problems with simple constraints", 1982, without its sets of
+active bounds, so that descent is checked and not guaranteed): the line searches of Optax know neither bounds nor
+auxiliary outputs, so clipping would cost a second evaluation a step and the terms a third.
 """
 
 from collections.abc import Callable
@@ -132,8 +133,8 @@ def _lbfgs(evaluate: Evaluate, state: State) -> tuple[Point, Any, jax.Array]:
     """Liu & Nocedal 1989, projected: halves the step until the loss has decreased enough."""
     here = state.point
     direction, memory = _LBFGS.update(here.gradient, state.optimizer, here.image)
-    # Nothing in backtracking keeps the curvature positive, as a Wolfe line search would: a pair that shows none is
-    # dropped, and where the direction still does not descend, the gradient is taken, as far as the step before.
+    # Nothing in backtracking keeps the curvature positive, as a Wolfe line search would. Where a pair without it makes
+    # the direction ascend, the gradient is taken instead, as far as the step before, and the memory is emptied.
     descends = jnp.vdot(direction, here.gradient) > 0
     reach = jnp.linalg.norm(here.image - state.optimizer.params)
     length = jnp.linalg.norm(here.gradient)
@@ -153,11 +154,15 @@ def _lbfgs(evaluate: Evaluate, state: State) -> tuple[Point, Any, jax.Array]:
         return _evaluate(evaluate, here.image - share * direction), tries + 1
 
     there, tries = jax.lax.while_loop(go_on, try_half, (here, jnp.int32(0)))
-    # No decrease however short the step: the picture stays, and the next step starts from the bare gradient.
+    # No decrease however short the step: the picture stays, and the next step begins anew. Optax takes a count of 0 for
+    # the first step, which goes along the gradient and not far; otherwise it would try the whole gradient for ever.
     stay = there.finite & ~decreased(there)
     there = jax.lax.cond(stay, lambda: here, lambda: there)
     keep = descends & ~stay
-    memory = memory._replace(weights_memory=jnp.where(keep, jnp.maximum(memory.weights_memory, 0), 0))
+    memory = memory._replace(
+        count=jnp.where(stay, 0, memory.count),
+        weights_memory=jnp.where(keep, jnp.maximum(memory.weights_memory, 0), 0),
+    )
     return there, memory, tries
 
 

@@ -1,4 +1,9 @@
-"""Settings of a transfer, and the named ones: those of the literature to the letter, and ours for each backbone."""
+"""Settings of a transfer, and the named ones: those of the literature, and ours for each backbone.
+
+Three things differ from the programs of the literature under every preset: pixels stay in [0, 1] at each step, white
+noise is that of `transfer.NOISE_DEVIATION`, and L-BFGS remembers 10 steps and searches along its direction (in
+neural-style: 100, and no search).
+"""
 
 import dataclasses
 import math

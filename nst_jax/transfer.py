@@ -117,6 +117,8 @@ def prepare(
     Raises:
         UserError: a layer is unknown or vanishes at these sizes, or weights and layers do not match.
     """
+    for what, image in (("photograph", content), ("painting", style)):
+        _check_image(image, what=what)
     canvas = _extend(content, settings.margin)
     for what, layers, image in (
         ("content layer", settings.content_layers, canvas),
@@ -286,18 +288,33 @@ def _history(done: int, info: optimize.Info, length: int) -> History:
 
 
 def _diverged(state: optimize.State, history: History) -> DivergedError:
-    good = int(state.step)
-    bad = int(np.argmax(history.step > good)) if history.step[-1] > good else 0
-    broken = [name for name, values in history.terms.items() if not np.isfinite(values[bad])]
-    # A sum is broken because a part of it is: name the part.
-    term = next((name for name in broken if "/" in name), broken[0] if broken else "loss or its gradient")
-    value = history.terms[term][bad] if broken else history.loss[bad]
+    """Returns the error for a history whose first step after the state's, or only entry, is no number."""
+    done = int(state.step)
+    bad = int(np.argmax(history.step > done)) if history.step[-1] > done else 0
+    broken = {name: values[bad] for name, values in history.terms.items() if not np.isfinite(values[bad])}
+    if broken:
+        # A sum is no number because a part of it is none: name the part.
+        term = next((name for name in broken if "/" in name), next(iter(broken)))
+        problem = f"the {term} is {broken[term]}"
+    elif not np.isfinite(history.loss[bad]):
+        problem = f"the loss is {history.loss[bad]}"
+    else:
+        problem = "the gradient of the loss has parts that are none"
     return DivergedError(
-        f"step {history.step[bad]}: the {term} is {value}, expected a number; the picture of step {good} is kept; "
-        "lower learning_rate or the weights",
+        f"step {history.step[bad]}: expected numbers, {problem}; lower learning_rate or the weights",
         state,
-        History(*jax.tree.map(lambda values: values[:bad], tuple(history))),
+        jax.tree.map(lambda values: values[:bad], history),
     )
+
+
+def _check_image(image: np.ndarray, *, what: str) -> None:
+    if image.ndim != 3 or image.shape[-1] != 3 or not np.issubdtype(image.dtype, np.floating):
+        raise UserError(
+            f"{what}: expected floating-point RGB [H, W, 3] in [0, 1], found {image.dtype} {list(image.shape)}"
+        )
+    low, high = float(image.min()), float(image.max())
+    if not (low >= 0 and high <= 1):  # NaN is not either
+        raise UserError(f"{what}: expected values in [0, 1], found {low:g} to {high:g}")
 
 
 def _check_layers(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, ...], *, what: str) -> None:

@@ -143,7 +143,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, met
     record = {"format_version": FORMAT_VERSION, "backbone": backbone.name, **metadata}
     data = safetensors.numpy.save(contiguous, metadata={_METADATA_KEY: json.dumps(record, sort_keys=True)})
     written = safetensors.numpy.load(data)
-    if not all(np.array_equal(written[name], tensors[name]) for name in expected):
+    if not all(np.array_equal(written[name], tensors[name], equal_nan=True) for name in expected):
         raise AssertionError("safetensors did not write what it was given")
     with atomic_write(path) as file:
         file.write(data)

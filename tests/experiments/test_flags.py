@@ -59,6 +59,8 @@ def test_defaults(run):
         ("--rate=fast", "flag --rate=fast: expected a number, found 'fast'"),
         ("--size=big", "flag --size=big: expected a whole number, found 'big'"),
         ("--weights=1,x", "expected a number, found 'x'"),
+        ("--rate=", "flag --rate=: expected a value, found none"),
+        ("--layers= ", "expected a value, found none"),
         ("photo.jpg", "unexpected argument 'photo.jpg'; expected only flags"),
     ],
 )

@@ -72,7 +72,15 @@ def test_what_a_run_leaves(pictures, tmp_path):
     result = stylize.run(config(pictures, tmp_path / "run", save_every=1, style_weight=12.5))
     assert result.finished
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        *("picture.png", "run.json", "losses.csv", "losses.png", "checkpoints", "step00001.png", "step00002.png")
+        *(
+            "picture.png",
+            "run.json",
+            "losses.csv",
+            "losses.png",
+            "stylize-checkpoints",
+            "step00001.png",
+            "step00002.png",
+        )
     }
     with Image.open(result.output) as image:
         assert image.size == (48, 36)
@@ -115,7 +123,7 @@ def test_output_and_settings_of_other_kinds(pictures, tmp_path):
     )
     made = image_io.read(output)
     assert made.alpha[:, :16].max() == 0
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run" / "stylize-checkpoints").exists()
     settings = image_io.read_settings(output)
     assert settings["content_loss"] == "quarter_mean_squared_error"
     assert settings["init"] == "blend"
@@ -123,15 +131,17 @@ def test_output_and_settings_of_other_kinds(pictures, tmp_path):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_killed_and_resumed_is_the_same_to_the_bit(optimizer, pictures, tmp_path):
+def test_killed_and_resumed_is_the_same_to_the_bit(optimizer, pictures, tmp_path, capsys):
     flags = (f"--optimizer={optimizer}", f"--learning_rate={RATES[optimizer]}", "--steps=4000", "--save_every=5")
     with start(pictures, tmp_path / "killed", *flags) as process:
         wait_for(tmp_path / "killed" / "step00010.png", process)
         os.kill(process.pid, signal.SIGKILL)
     assert not (tmp_path / "killed" / "picture.png").exists()
-    reached = max(int(path.name) for path in (tmp_path / "killed" / "checkpoints").iterdir() if path.name.isdigit())
+    checkpoints = tmp_path / "killed" / "stylize-checkpoints"
+    reached = max(int(path.name) for path in checkpoints.iterdir() if path.name.isdigit())
     same = {"optimizer": optimizer, "learning_rate": RATES[optimizer], "save_every": 5, "steps": reached + 7}
     resumed = stylize.run(config(pictures, tmp_path / "killed", resume=True, **same))
+    assert f"resuming after step {reached}\n" in capsys.readouterr().out
     whole = stylize.run(config(pictures, tmp_path / "whole", **same))
     assert resumed.output.read_bytes() == whole.output.read_bytes()
     losses = [(tmp_path / name / "losses.csv").read_text() for name in ("killed", "whole")]
@@ -149,7 +159,7 @@ def test_interrupted_saves_the_picture_so_far(pictures, tmp_path):
     done = json.loads((tmp_path / "run.json").read_text())["steps_done"]
     assert done >= 5
     assert image_io.read(tmp_path / "picture.png").pixels.shape == (36, 48, 3)
-    assert (tmp_path / "checkpoints" / str(done)).is_dir()
+    assert (tmp_path / "stylize-checkpoints" / str(done)).is_dir()
 
 
 def test_another_optimizer_has_its_own_learning_rate(pictures, tmp_path):
@@ -172,15 +182,60 @@ def test_resuming_another_run_is_refused(pictures, tmp_path):
         stylize.run(config(pictures, tmp_path, resume=True, content_weight=3.0))
 
 
-def test_resuming_nothing_begins_anew(pictures, tmp_path):
+def test_resuming_without_the_picture_that_the_run_began_with_is_refused(pictures, tmp_path):
+    stylize.run(config(pictures, tmp_path, save_every=2, init=str(pictures / "painting.png")))
+    with pytest.raises(UserError, match=r"has init_sha256 = .*, this one has None"):
+        stylize.run(config(pictures, tmp_path, resume=True))
+
+
+def test_resuming_nothing_begins_anew(pictures, tmp_path, capsys):
     assert stylize.run(config(pictures, tmp_path, resume=True)).finished
+    assert "nothing to resume" in capsys.readouterr().out
+
+
+def test_resuming_with_fewer_steps_is_refused(pictures, tmp_path):
+    stylize.run(config(pictures, tmp_path, steps=4))
+    with pytest.raises(UserError, match="the run is at step 4 already; give 4 or more"):
+        stylize.run(config(pictures, tmp_path, steps=2, resume=True))
+    assert stylize.run(config(pictures, tmp_path, steps=4, resume=True)).history.step[-1] == 4
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(pictures, tmp_path, capsys):
+    stylize.run(config(pictures, tmp_path, steps=4, save_every=2))
+    whole = (tmp_path / "picture.png").read_bytes()
+    for file in (tmp_path / "stylize-checkpoints" / "4").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    stylize.run(config(pictures, tmp_path, steps=4, save_every=2, resume=True))
+    assert "resuming after step 2\n" in capsys.readouterr().out
+    assert (tmp_path / "picture.png").read_bytes() == whole
+
+
+def test_other_things_in_the_workdir_stay(pictures, tmp_path):
+    stylize.run(config(pictures, tmp_path, save_every=1))
+    (tmp_path / "stylize-checkpoints" / "note.txt").write_text("mine")
+    stylize.run(config(pictures, tmp_path, save_every=1, steps=1))
+    assert (tmp_path / "stylize-checkpoints" / "note.txt").read_text() == "mine"
+    assert not (tmp_path / "stylize-checkpoints" / "2").exists()
+
+
+@pytest.mark.parametrize("role", ["content", "style"])
+def test_the_inputs_are_not_overwritten(role, pictures, tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes((pictures / "photo.png").read_bytes())
+    for where in ({"output": str(path)}, {"workdir": str(tmp_path)}):
+        with pytest.raises(UserError, match=f"found the {role} picture"):
+            stylize.run(config(pictures, **{"workdir": tmp_path / "run", role: str(path), **where}))
+    assert path.read_bytes() == (pictures / "photo.png").read_bytes()
 
 
 def test_a_run_that_diverges_keeps_its_last_good_picture(pictures, tmp_path):
     # The photograph has no content loss until total variation moves it; then 1e38 times that is too much.
     still = {"preset": "ng", "init": "content", "style_weight": 0.0, "tv_weight": 1.0, "steps": 9}
     huge = config(pictures, tmp_path, content_weight=1e38, learning_rate=0.5, **still)
-    with pytest.raises(UserError, match=r"step 1: the .* of step 0 is kept; .* saved as .*picture.png"):
+    with pytest.raises(
+        UserError, match=r"step 1: expected numbers, .*; the picture of step 0 is saved as .*picture.png"
+    ):
         stylize.run(huge)
     assert np.isfinite(image_io.read(tmp_path / "picture.png").pixels).all()
 
@@ -220,8 +275,8 @@ def test_bad_pictures_write_nothing(kind, role, pictures, tmp_path):
         ({"output": "picture.jpg", "bits": 16}, "16"),
         ({"output": "missing/picture.png"}, "missing"),
         ({"backbone": "vgg18"}, "unknown backbone 'vgg18'"),
-        ({"preset": "gatys"}, "unknown style layer of squeezenet1_1 'conv1_1'"),
-        ({"style_layers": None, "content_layers": None, "preset": "gatys"}, "unknown content layer"),
+        ({"style_layers": None, "preset": "gatys"}, "--preset=gatys: its layer conv4_2 is not one of squeezenet1_1"),
+        ({"style_layers": ("conv11",)}, "unknown style layer of squeezenet1_1 'conv11'; expected one of: conv1"),
         ({"init": "nosuch.png"}, "nosuch.png"),
         ({"size": 0}, "size"),
         ({"steps": -1}, "steps"),
@@ -231,8 +286,6 @@ def test_bad_pictures_write_nothing(kind, role, pictures, tmp_path):
 )
 def test_bad_settings_write_nothing(changes, message, pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if changes.get("preset") == "gatys" and "style_layers" not in changes:
-        changes = {**changes, "style_layers": None}
     with pytest.raises(UserError, match=message):
         stylize.run(config(pictures, tmp_path / "run", **changes))
     assert not (tmp_path / "run").exists()

@@ -89,6 +89,35 @@ def test_lbfgs_keeps_pace_with_scipy(target):
     assert (jnp.diff(info.loss) <= 0).all()
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e6])
+def test_lbfgs_begins_anew_where_no_step_descends(scale):
+    """A coupled, bounded quadratic, on which searches fail now and then, at scales of the losses of the literature."""
+    random = np.random.default_rng(0)
+    size = np.prod(SHAPE)
+    rotation, _ = np.linalg.qr(random.normal(size=(size, size)))
+    hessian = rotation * np.geomspace(1, 300, size) @ rotation.T
+    centre = random.uniform(-0.5, 1.5, size)
+    best = scipy.optimize.minimize(
+        lambda x: (0.5 * (x - centre) @ hessian @ (x - centre), hessian @ (x - centre)),
+        np.full(size, 0.5),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, 1)] * size,
+        options={"maxiter": 2000, "maxfun": 5000, "ftol": 1e-12, "gtol": 1e-9},
+    ).fun
+
+    def quadratic(image, target):
+        x = image.ravel() - target
+        value = scale * 0.5 * x @ jnp.matmul(jnp.float32(hessian), x, precision="highest")
+        return value, {"quadratic": value}
+
+    state, info = run(
+        jnp.float32(centre), jnp.full(SHAPE, 0.5), 1.0, 300, optimizer="lbfgs", longest=300, function=quadratic
+    )
+    assert state.point.loss / scale < 1.001 * best
+    assert info.finite.all()
+
+
 def test_lbfgs_takes_about_one_evaluation_a_step(target):
     _, info = run(target, jnp.full(SHAPE, 0.5), 1.0, 40, optimizer="lbfgs", longest=40)
     assert info.evaluations.mean() <= 1.35

@@ -163,7 +163,7 @@ def test_a_loss_that_is_no_number_names_step_and_term(network, settings, monkeyp
     content = 0.35 + 0.3 * picture(0, (36, 44, 3))
     job = transfer.prepare(network, settings, content, picture(1))
     state = transfer.start(job, content, 0.04)
-    with pytest.raises(transfer.DivergedError, match=r"step 3: the style/conv1 is inf, .* step 2 is kept") as caught:
+    with pytest.raises(transfer.DivergedError, match=r"step 3: expected numbers, the style/conv1 is inf") as caught:
         list(transfer.run(job, state, steps=8))
     good = caught.value.state
     assert int(good.step) == 2
@@ -175,7 +175,7 @@ def test_a_loss_that_is_no_number_names_step_and_term(network, settings, monkeyp
 def test_a_first_picture_without_a_loss_is_refused(network, settings):
     settings = dataclasses.replace(settings, style_weight=3e38, style_loss="gram_error")
     job = transfer.prepare(network, settings, picture(0), picture(1))
-    with pytest.raises(transfer.DivergedError, match="step 0: the loss"):
+    with pytest.raises(transfer.DivergedError, match="step 0: expected numbers, the loss is inf"):
         transfer.start(job, picture(0), 0.1)
 
 
@@ -233,7 +233,7 @@ def test_every_preset_suits_a_backbone(name, settings):
     backbone = "squeezenet1_1" if name == "squeezenet" else "vgg19"
     preset = PRESETS[name]
     assert set(preset.content_layers + preset.style_layers) <= set(layers(BACKBONES[backbone]))
-    assert default_preset(backbone) in PRESETS
+    assert PRESETS[default_preset(backbone)].style_layers[0] in layers(BACKBONES[backbone])
     transfer.loss_weights(preset)
 
 
