@@ -5,6 +5,7 @@ its last one.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from nst_jax.files import file_error
 from nst_jax.transfer import History
 
 _KEPT = 2
+_OVERHEAD = 1_000_000  # bytes of a checkpoint beside its arrays, generously
 # What Orbax and TensorStore raise over files that are damaged or cannot be written.
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -71,6 +73,7 @@ class Checkpoints:
         )
         try:
             if step not in self._open().all_steps():
+                self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves((state, history))))
                 self._open().save(step, args=items)
                 self._open().wait_until_finished()
         except _FAILURES as error:
@@ -97,6 +100,12 @@ class Checkpoints:
             advice = "leave --resume out to begin anew"
             raise file_error(self._folder, f"no checkpoint can be read: {problem}; {advice}") from problem
         return None
+
+    def _check_room(self, size: int) -> None:
+        """Asks for room beforehand: on a full disk the threads of TensorStore print tracebacks past every handler."""
+        free = shutil.disk_usage(self._folder).free
+        if free < size + _OVERHEAD:
+            raise OSError(f"no room on the disk, {(size + _OVERHEAD) / 1e6:.1f} MB needed and {free / 1e6:.1f} MB free")
 
     def _restore(self, step: int, state: optimize.State, history: History) -> Restored:
         found = self._open().restore(step, args=ocp.args.Composite(identity=ocp.args.JsonRestore())).identity

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import stylize
+from experiments import _checkpoints, _job, _samples, stylize
 from nst_jax import image_io
 from nst_jax.errors import UserError
 
@@ -100,7 +100,7 @@ def test_what_a_run_leaves(pictures, tmp_path):
 def test_without_any_flags_there_are_samples():
     nothing = stylize.Config()
     assert nothing.content is None
-    for path in (stylize._samples.photograph(), stylize._samples.painting()):
+    for path in (_samples.photograph(), _samples.painting()):
         assert image_io.read(path, size=64).pixels.shape == (64, 64, 3)
 
 
@@ -163,10 +163,10 @@ def test_interrupted_saves_the_picture_so_far(pictures, tmp_path):
 
 
 def test_another_optimizer_has_its_own_learning_rate(pictures, tmp_path):
-    assert stylize.resolve(config(pictures, tmp_path, optimizer="adam"), "squeezenet1_1").learning_rate == 0.02
-    assert stylize.resolve(config(pictures, tmp_path, preset="ng"), "vgg19").learning_rate == 2 / 255
+    assert _job.resolve(config(pictures, tmp_path, optimizer="adam"), "squeezenet1_1").learning_rate == 0.02
+    assert _job.resolve(config(pictures, tmp_path, preset="ng"), "vgg19").learning_rate == 2 / 255
     given = config(pictures, tmp_path, optimizer="adam", learning_rate=0.5)
-    assert stylize.resolve(given, "squeezenet1_1").learning_rate == 0.5
+    assert _job.resolve(given, "squeezenet1_1").learning_rate == 0.5
 
 
 def test_a_workdir_that_cannot_be_is_refused(pictures, tmp_path):
@@ -209,6 +209,17 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(pictures, tmp_path, ca
     stylize.run(config(pictures, tmp_path, steps=4, save_every=2, resume=True))
     assert "resuming after step 2\n" in capsys.readouterr().out
     assert (tmp_path / "picture.png").read_bytes() == whole
+
+
+def test_a_full_disk_keeps_the_picture(pictures, tmp_path, monkeypatch):
+    full = _checkpoints.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(_checkpoints.shutil, "disk_usage", lambda folder: full)
+    message = "the checkpoint of step 2 cannot be written: no room on the disk, .*; the picture of step 2 is saved as"
+    with pytest.raises(UserError, match=message):
+        stylize.run(config(pictures, tmp_path, steps=4, save_every=2))
+    assert image_io.read_settings(tmp_path / "picture.png")["steps"] == 4
+    assert json.loads((tmp_path / "run.json").read_text())["steps_done"] == 2
+    assert (tmp_path / "losses.csv").exists()
 
 
 def test_other_things_in_the_workdir_stay(pictures, tmp_path):

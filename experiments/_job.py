@@ -1,0 +1,126 @@
+"""One transfer as the command line describes it: its flags, and everything that they name, read and ready to run."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from experiments import _samples
+from experiments._flags import Common, flag
+from nst_jax import image_io, optimize, transfer
+from nst_jax.backbones import weights
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import layers
+from nst_jax.errors import UserError
+from nst_jax.files import sha256
+from nst_jax.settings import LEARNING_RATES, PRESETS, Init, Optimizer, Padding, Pooling, Settings, default_preset
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransferFlags(Common):
+    """The flags of a transfer; those that are None are taken from the preset."""
+
+    content: str | None = flag(None, "photograph; by default a sample")
+    style: str | None = flag(None, "painting; by default a sample")
+    preset: Literal["auto", *PRESETS] = flag("auto", "settings by name; auto: those that suit the backbone")
+    content_layers: tuple[str, ...] | None = flag(None, "layers whose features should stay those of the photograph")
+    style_layers: tuple[str, ...] | None = flag(None, "layers whose Gram matrices should become those of the painting")
+    style_layer_weights: tuple[float, ...] | None = flag(None, "one a style layer, or one for all")
+    content_weight: float | None = flag(None, "of the content loss")
+    style_weight: float | None = flag(None, "of the style loss")
+    tv_weight: float | None = flag(None, "of the total variation: higher is smoother")
+    pooling: Pooling | None = flag(None, "of the network")
+    padding: Padding | None = flag(None, "of the network's convolutions")
+    margin: int | None = flag(None, "pixels around the picture that are painted too and cut off", least=0)
+    optimizer: Optimizer | None = flag(None, "that changes the picture")
+    learning_rate: float | None = flag(None, "step size of Adam in units of the pixels, of L-BFGS as a share")
+    init: str | None = flag(None, "picture to start from: content, noise, blend, or a file")
+    init_noise: float | None = flag(None, "share of noise in --init=blend")
+
+
+class Job(NamedTuple):
+    """A transfer that is ready to run.
+
+    Attributes:
+        content: the photograph, as large as the picture will be.
+        transfer: what to do.
+        state: before the first step.
+        steps: to be done.
+        paths: `content`, `style` and perhaps `init` → the files that were read.
+        identity: everything that the picture after a given step depends on.
+    """
+
+    content: image_io.Picture
+    transfer: transfer.Transfer
+    state: optimize.State
+    steps: int
+    paths: dict[str, Path]
+    identity: dict[str, Any]
+
+
+def inputs(flags: TransferFlags) -> dict[str, Path]:
+    """Returns the pictures to be read: `content`, `style` and, if the run starts from a file, `init`."""
+    paths = {
+        "content": Path(flags.content) if flags.content else _samples.photograph(),
+        "style": Path(flags.style) if flags.style else _samples.painting(),
+    }
+    if flags.init and flags.init not in get_args(Init):
+        paths["init"] = Path(flags.init)
+    return paths
+
+
+def prepare(flags: TransferFlags) -> Job:
+    """Reads everything and computes what the picture should resemble; writes nothing.
+
+    Raises:
+        UserError: the input cannot be used.
+    """
+    pretrained = weights.load(flags.backbone)
+    backbone = pretrained.backbone.name
+    if flags.backbone == weights.AUTO:
+        print(f"backbone: {backbone}, {weights.origin(backbone)}")
+    settings = resolve(flags, backbone)
+    paths = inputs(flags)
+    content, style = (image_io.read(paths[name], size=flags.size) for name in ("content", "style"))
+    if "init" in paths:
+        initial = image_io.resize(image_io.read(paths["init"]).pixels, content.pixels.shape[:2])
+    else:
+        initial = transfer.initial_image(settings, content.pixels, seed=flags.seed)
+    job = transfer.prepare(pretrained, settings, content.pixels, style.pixels)
+    return Job(
+        content=content,
+        transfer=job,
+        state=transfer.start(job, initial, settings.learning_rate),
+        steps=settings.steps,
+        paths=paths,
+        identity={
+            **{f"{name}_sha256": sha256(path) for name, path in paths.items()},
+            "backbone": backbone,
+            "weights_sha256": pretrained.sha256,
+            "size": flags.size,
+            "seed": flags.seed,
+            **{name: value for name, value in dataclasses.asdict(settings).items() if name != "steps"},
+        },
+    )
+
+
+def resolve(flags: TransferFlags, backbone: str) -> Settings:
+    """Returns the settings of the preset, with those in their place that the flags give.
+
+    Raises:
+        UserError: the preset names layers that the backbone has not, or a number is out of its range.
+    """
+    preset = PRESETS[default_preset(backbone) if flags.preset == "auto" else flags.preset]
+    for layer in preset.content_layers + preset.style_layers:
+        if layer not in layers(BACKBONES[backbone]) and not (flags.content_layers and flags.style_layers):
+            fitting = default_preset(backbone)
+            raise UserError(
+                f"--preset={flags.preset}: its layer {layer} is not one of {backbone}; choose --preset={fitting}, "
+                "another --backbone, or layers with --content_layers and --style_layers"
+            )
+    names = {field.name for field in dataclasses.fields(Settings)}
+    given = {name: value for name, value in vars(flags).items() if name in names and value is not None}
+    if given.get("init") not in get_args(Init):
+        given.pop("init", None)
+    if given.get("optimizer", preset.optimizer) != preset.optimizer:
+        given.setdefault("learning_rate", LEARNING_RATES[given["optimizer"]])
+    return dataclasses.replace(preset, **given)
