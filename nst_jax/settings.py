@@ -177,10 +177,10 @@ PRESETS: dict[str, Settings] = {
     "vgg": _VGG,
     "squeezenet": dataclasses.replace(
         _VGG,
-        content_layers=("fire4/concat",),
+        content_layers=("fire3/concat", "fire5/concat"),
         style_layers=("conv1", *(f"fire{index}/concat" for index in range(2, 9))),
         padding="reflect",
-        style_weight=150.0,
+        style_weight=200.0,
         tv_weight=10.0,
         steps=300,
     ),
