@@ -20,7 +20,7 @@ Config = TypeVar("Config")
 INTERRUPTED = 130
 """Exit status of a script that was asked to stop: that of shells, 128 + SIGINT."""
 
-_EXPECTED = {int: "a whole number", float: "a number", bool: "true or false"}
+_EXPECTED = {int: "a whole number", float: "a number"}
 
 
 def flag(default: Any, help: str, *, least: float = -math.inf, most: float = math.inf) -> Any:  # noqa: A002

@@ -20,7 +20,6 @@ from nst_jax.backbones.spec import convolutions, parameter_shapes
 from nst_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-REAL = ROOT.parent / "shared/weights/vgg19_tfjs"
 
 
 @pytest.fixture(autouse=True)
@@ -117,10 +116,9 @@ def test_hash_of_a_model_in_several_files(tiny_arrays, write_tfjs, tmp_path):
     assert converted.provenance.sha256 == hashlib.sha256(data).hexdigest()
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real VGG-19 is not beside this repository")
-def test_command_installs_the_real_vgg19_in_seconds(folder):
+def test_command_installs_the_real_vgg19_in_seconds(folder, shared):
     start = time.monotonic()
-    result = command(REAL, "--backbone=vgg19")
+    result = command(shared / "weights/vgg19_tfjs", "--backbone=vgg19")
     assert time.monotonic() - start < 10
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("recognised TensorFlow.js layers model, uint8, written by keras v2.2.4-tf")

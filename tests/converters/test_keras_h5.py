@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from converters import convert, hdf5, keras_h5
 from nst_jax.errors import UserError
 
-REAL = Path(__file__).parents[3] / "shared/weights/real/keras205_tiny_XCEPTION_KDEF.hdf5"
-
 
 def values(tensors):
     return {name: tensor.load() for name, tensor in tensors.items()}
@@ -185,9 +183,8 @@ def test_compact_storage(tmp_path):
     np.testing.assert_array_equal(hdf5.contents(path).datasets["x"].load(), np.arange(3, dtype=np.float32), strict=True)
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the small real files are not beside this repository")
-def test_whole_model_of_keras_2():
-    tensors, provenance = keras_h5.read(REAL)
+def test_whole_model_of_keras_2(shared):
+    tensors, provenance = keras_h5.read(shared / "weights/real/keras205_tiny_XCEPTION_KDEF.hdf5")
     assert provenance.producer == "Keras 2.0.5"
     assert provenance.format == "legacy Keras HDF5, whole model, names as in Keras 2"
     assert tensors["conv2d_1/kernel"].shape == (3, 3, 1, 5)

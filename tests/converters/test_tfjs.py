@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from converters import convert, tfjs
 from nst_jax.errors import UserError
 
-REAL = Path(__file__).parents[3] / "shared/weights/vgg19_tfjs"
-
 SCALE, MINIMUM = 0.004713413060880175, -0.6504510024014641  # of block1_conv1 in the real file
 
 
@@ -68,13 +66,13 @@ def test_float16_is_widened(write_tfjs, tmp_path):
     assert provenance.format == "TensorFlow.js layers model, float16"
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real VGG-19 is not beside this repository")
-def test_real_vgg19():
-    tensors, provenance = tfjs.read(REAL)
+def test_real_vgg19(shared):
+    real = shared / "weights/vgg19_tfjs"
+    tensors, provenance = tfjs.read(real)
     assert provenance.producer == "keras v2.2.4-tf, TensorFlow.js Converter v2.7.0"
     assert len(tensors) == 32
-    data = b"".join((REAL / f"group1-shard{index}of20.bin").read_bytes() for index in range(1, 21))
-    manifest = json.loads((REAL / "model.json").read_text())["weightsManifest"][0]["weights"]
+    data = b"".join((real / f"group1-shard{index}of20.bin").read_bytes() for index in range(1, 21))
+    manifest = json.loads((real / "model.json").read_text())["weightsManifest"][0]["weights"]
     start = 0
     for weight in manifest:
         size, how = math.prod(weight["shape"]), weight["quantization"]
