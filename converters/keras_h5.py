@@ -12,7 +12,8 @@ from pathlib import Path
 from converters import hdf5, source
 from converters.hdf5 import Contents
 from converters.source import Provenance, Tensor, Tensors
-from nst_jax.errors import UserError, one_line
+from nst_jax.errors import one_line
+from nst_jax.files import file_error
 
 _KERAS_1 = re.compile(r".*_([Wb])(?:_\d+)?")
 _KERAS_1_ROLES = {"W": "kernel", "b": "bias"}
@@ -31,7 +32,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     Raises:
         UserError: this is no Keras file, it is damaged, it refers to other files, or its kernels are in Theano's order.
     """
-    contents = hdf5.contents(path)
+    contents = hdf5.contents(source.whole(path))
     if hdf5.texts(contents.groups[""], "layer_names") is not None:
         return _read_legacy(path, contents, "", "weights")
     if "model_weights" in contents.groups:
@@ -39,9 +40,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     if "layers" in contents.groups:
         return _read_numbered(path, contents)
     roots = [one_line(name) for name in [*contents.groups, *contents.datasets] if name and "/" not in name]
-    raise UserError(
-        f"{one_line(path)}: expected Keras weights in the HDF5 file, found {', '.join(roots[:5]) or 'nothing'}"
-    )
+    raise file_error(path, f"expected Keras weights in the HDF5 file, found {', '.join(roots[:5]) or 'nothing'}")
 
 
 def _read_legacy(path: Path, contents: Contents, root: str, what: str) -> tuple[Tensors, Provenance]:
@@ -56,9 +55,7 @@ def _read_legacy(path: Path, contents: Contents, root: str, what: str) -> tuple[
         for weight, (role, written_by) in zip(weights, roles, strict=True):
             where = f"{group}/{weight}"
             if where not in contents.datasets:
-                raise UserError(
-                    f"{one_line(path)}: expected {one_line(where)}, as the file lists it, found no such data"
-                )
+                raise file_error(path, f"expected {one_line(where)}, as the file lists it, found no such data")
             _add(path, tensors, f"{_owner(layer, weight, roles)}/{role}", contents.datasets[where])
             generation = min(generation, written_by)
     version = attributes.get("keras_version")
@@ -91,9 +88,10 @@ def _owner(layer: str, weight: str, roles: list[tuple[str, int]]) -> str:
 
 def _refuse_theano(path: Path, attributes: dict[str, list[str]]) -> None:
     if "theano" in attributes.get("backend", ()):
-        raise UserError(
-            f"{one_line(path)}: expected kernels in TensorFlow's order, found those of Theano, which are rotated by "
-            "180 degrees; use the file for TensorFlow (tf_dim_ordering_tf_kernels)"
+        raise file_error(
+            path,
+            "expected kernels in TensorFlow's order, found those of Theano, which are rotated by "
+            "180 degrees; use the file for TensorFlow (tf_dim_ordering_tf_kernels)",
         )
 
 
@@ -122,5 +120,5 @@ def _model_order(name: str) -> list[tuple[str, int]]:
 
 def _add(path: Path, tensors: Tensors, name: str, tensor: Tensor) -> None:
     if name in tensors:
-        raise UserError(f"{one_line(path)}: expected {one_line(name)} once, found it twice")
+        raise file_error(path, f"expected {one_line(name)} once, found it twice")
     tensors[name] = tensor

@@ -1,36 +1,32 @@
 """From the tensors of any format to the parameters of a backbone: the one step that all converters share.
 
-It renames and permutes axes; values stay as they are, to the bit. (Only a file in double precision, which the
-interchange file does not have, is rounded to single.)
+It renames, permutes axes and turns them round; values stay as they are, to the bit. (Only a file in double precision,
+which the interchange file does not have, is rounded to single.)
 """
 
-import re
-from collections.abc import Iterable
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-from converters.source import Provenance, Tensor, Tensors
+from converters.names import aliases
+from converters.source import Axes, Layout, Provenance, Tensors
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import Backbone, convolutions, parameter_shapes
+from nst_jax.backbones.spec import (
+    CONVENTIONS,
+    INPUT,
+    Backbone,
+    Concat,
+    Conv,
+    convolutions,
+    parameter_shapes,
+    with_head,
+)
 from nst_jax.errors import UserError, one_line
+from nst_jax.files import file_error
 
-_Translations = tuple[tuple[re.Pattern[str], str], ...]
-
-_KERAS_VGG = ((re.compile(r"block([1-5])_conv([1-4])"), r"conv\1_\2"),)
-_KERAS_SQUEEZENET = ((re.compile(r"fire([2-9])_((?:squeeze|expand)[13]x[13])"), r"fire\1/\2"),)
-
-_TRANSLATIONS: dict[str, _Translations] = {
-    "vgg16": _KERAS_VGG,
-    "vgg19": _KERAS_VGG,
-    "squeezenet1_1": _KERAS_SQUEEZENET,  # Keras 3 allows no slashes in names.
-}
-"""How files name the layers of a backbone, where not as it does itself.
-
-There is no entry for networks that merely share a table: Keras distributes the VGG networks as trained by Caffe, and
-its names must not lead to a backbone with the preprocessing of torchvision.
-"""
-
+_OURS = "HWIO"
+_NORMALISATION = {"gamma", "moving_mean", "running_mean"}
 _LISTED = 3
 
 
@@ -39,7 +35,7 @@ class Match(NamedTuple):
 
     Attributes:
         sources: our name of each parameter → the name in the file.
-        ignored: layers of the file that belong to the classifier.
+        ignored: layers of the file that belong to a classifier that nobody asked for.
     """
 
     sources: dict[str, str]
@@ -49,39 +45,48 @@ class Match(NamedTuple):
 def match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match:
     """Finds every parameter of the backbone by name and shape; reads no values.
 
-    Dense layers that the backbone does not have are the classifier, which style transfer does without.
+    Layers of its head, and dense layers that it does not have, are the classifier, which is left out. For a network
+    with the classifier, give `with_head(backbone)`.
 
     Raises:
-        UserError: a parameter is missing, there twice, of another shape, or there are layers that do not belong.
+        UserError: these are the weights of another backbone, a parameter is missing, there twice, of another shape, or
+            there are layers that do not belong.
     """
     try:
         return _match(tensors, provenance, backbone)
     except UserError as error:
-        others = [other for other in BACKBONES.values() if other is not backbone]
-        fitting = [other.name for other in others if _fits(tensors, provenance, other)]
+        others = [other for other in BACKBONES.values() if other.name != backbone.name]
+        fitting = {other.rows: other.name for other in reversed(others) if _fits(tensors, provenance, other)}
         if not fitting:
             raise
-        advice = f"this looks like {' or '.join(fitting)}: convert it with --backbone={fitting[0]}"
+        names = sorted(fitting.values(), key=list(BACKBONES).index)
+        advice = f"this looks like {' or '.join(names)}: convert it with --backbone={names[0]}"
         raise UserError(f"{error}; {advice}") from None
 
 
-def load(tensors: Tensors, provenance: Provenance, matched: Match) -> dict[str, np.ndarray]:
+def load(tensors: Tensors, provenance: Provenance, matched: Match, backbone: Backbone) -> dict[str, np.ndarray]:
     """Reads the matched parameters: our name → float32, kernels `[height, width, in, out]`.
 
     Raises:
         UserError: values are no finite floating-point numbers, or the file is damaged.
     """
-    return {
-        name: _values(f"{one_line(provenance.path)}: {one_line(source)}", tensors[source], provenance.layout)
-        for name, source in matched.sources.items()
-    }
+    shapes = parameter_shapes(backbone)
+    first = {f"{row.name}/kernel" for row, _ in convolutions(backbone) if row.input == INPUT}
+    loaded = {}
+    for name, source in matched.sources.items():
+        values = _values(tensors, source, provenance)
+        if len(shapes[name]) == len(_OURS):
+            values = _kernel(values, provenance.layout, shapes[name])
+            if name in first and provenance.layout.reversed_colours:
+                values = values[:, :, ::-1]
+        loaded[name] = values
+    return loaded
 
 
 def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match:
-    expected = parameter_shapes(backbone)
-    names = {row.name for row, _ in convolutions(backbone)}
+    _check_meaning(provenance, backbone)
     renamed = _rename(tensors, provenance, backbone)
-    ignored = tuple(layer for layer in renamed if renamed[layer] not in names and _is_dense(tensors, layer))
+    ignored = tuple(layer for layer in renamed if _is_ignored(layer, renamed[layer], tensors, backbone))
     sources: dict[str, str] = {}
     for source in tensors:
         layer, role = _split(source)
@@ -89,14 +94,18 @@ def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Matc
             continue
         name = f"{renamed[layer]}/{role}"
         if name in sources:
-            raise UserError(
-                f"{one_line(provenance.path)}: expected {one_line(name)} once, found it as "
-                f"{one_line(sources[name])} and as {one_line(source)}; remove one of the two from the file"
+            raise file_error(
+                provenance.path,
+                f"expected {one_line(name)} once, found it as {one_line(sources[name])} and as {one_line(source)}; "
+                "remove one of the two from the file",
             )
         sources[name] = source
+    expected = parameter_shapes(backbone)
     _check_names(sources, tensors, provenance, backbone)
     for name, shape in expected.items():
         _check_shape(sources[name], tensors[sources[name]].shape, shape, provenance)
+    if provenance.ordered:
+        _check_order(sources, provenance, backbone)
     return Match({name: sources[name] for name in expected}, ignored)
 
 
@@ -108,31 +117,42 @@ def _fits(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> bool:
     return True
 
 
+def _check_meaning(provenance: Provenance, backbone: Backbone) -> None:
+    """Checks what no name and no shape shows: whose weights these are, and for what pixels."""
+    if provenance.backbone not in (None, backbone.name):
+        raise file_error(
+            provenance.path, f"expected weights of {backbone.name}, found those of {one_line(provenance.backbone)}"
+        )
+    if provenance.backbone or CONVENTIONS.get(provenance.convention) == backbone.preprocess:
+        return
+    wanted = next((name for name, preprocess in CONVENTIONS.items() if preprocess == backbone.preprocess), "its own")
+    raise file_error(
+        provenance.path,
+        f"expected weights for pixels in the convention of {wanted}, as {backbone.name} has them, "
+        f"found {one_line(provenance.convention)}",
+    )
+
+
 def _rename(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> dict[str, str]:
     """Returns for each layer of the file what the backbone calls it, or its own name if it has no such layer."""
     layers = list(dict.fromkeys(_split(source)[0] for source in tensors))
     if provenance.named:
-        return {layer: _translate(layer, backbone) for layer in layers}
-    ordered = [layer for layer in layers if not _is_dense(tensors, layer)]
-    names = [row.name for row, _ in convolutions(backbone)]
-    return {layer: layer for layer in layers} | dict(zip(ordered, names, strict=False))
+        names = aliases(backbone)
+        return {layer: names.get(layer, layer) for layer in layers}
+    ordered = [row.name for row, _ in convolutions(with_head(backbone))]
+    return {layer: layer for layer in layers} | dict(zip(layers, ordered, strict=False))
 
 
-def _translate(layer: str, backbone: Backbone) -> str:
-    for pattern, replacement in _TRANSLATIONS.get(backbone.name, ()):
-        if found := pattern.fullmatch(layer):
-            return found.expand(replacement)
-    return layer
+def _is_ignored(layer: str, name: str, tensors: Tensors, backbone: Backbone) -> bool:
+    kernel = tensors.get(f"{layer}/kernel")
+    dense = kernel is not None and len(kernel.shape) == 2
+    known = {row.name for row, _ in convolutions(backbone)}
+    return name in {row.name for row in backbone.head} or (dense and name not in known)
 
 
 def _split(source: str) -> tuple[str, str]:
     layer, _, role = source.rpartition("/")
     return layer, role
-
-
-def _is_dense(tensors: Tensors, layer: str) -> bool:
-    kernel = tensors.get(f"{layer}/kernel")
-    return kernel is not None and len(kernel.shape) == 2
 
 
 def _check_names(sources: dict[str, str], tensors: Tensors, provenance: Provenance, backbone: Backbone) -> None:
@@ -144,9 +164,12 @@ def _check_names(sources: dict[str, str], tensors: Tensors, provenance: Provenan
     kernels = [name for name, tensor in tensors.items() if name.endswith("/kernel") and len(tensor.shape) == 4]
     listed = [f"without {_some(missing)}"] if missing else []
     listed += [f"with the unknown {_some(unknown)}"] if unknown else []
-    raise UserError(
-        f"{one_line(provenance.path)}: expected the {sum(1 for _ in convolutions(backbone))} convolutions of "
-        f"{backbone.name}, found {len(kernels)}, {' and '.join(listed)}"
+    if any(_split(source)[1] in _NORMALISATION for source in tensors):
+        listed.append("with batch normalisation, which no backbone here has")
+    raise file_error(
+        provenance.path,
+        f"expected the {sum(1 for _ in convolutions(backbone))} convolutions of {backbone.name}, "
+        f"found {len(kernels)}, {' and '.join(listed)}",
     )
 
 
@@ -156,30 +179,71 @@ def _some(names: list[str]) -> str:
 
 
 def _check_shape(source: str, found: tuple[int, ...], expected: tuple[int, ...], provenance: Provenance) -> None:
-    stored = tuple(expected[axis] for axis in _order("HWIO", provenance.layout)) if len(expected) == 4 else expected
+    stored = expected
+    if len(expected) == len(_OURS):
+        # A classifier is stored as the dense layers that it was trained as, or as the convolutions that they equal.
+        stored = _stored_shape(expected, provenance.layout, dense=len(found) == 2)
     if found == stored:
         return
     axes = " (its axes are in another order)" if sorted(found) == sorted(stored) else ""
-    raise UserError(
-        f"{one_line(provenance.path)}: {one_line(source)}: expected shape {list(stored)}, "
-        f"found {one_line(list(found))}{axes}"
+    raise file_error(
+        provenance.path,
+        f"{one_line(source)}: expected shape {list(stored)}, found {one_line(list(found))}{axes}",
     )
 
 
-def _values(where: str, tensor: Tensor, layout: str) -> np.ndarray:
+def _stored_shape(ours: tuple[int, ...], layout: Layout, *, dense: bool) -> tuple[int, ...]:
+    if not dense:
+        return _permute(ours, layout.conv)
+    *inputs, outputs = ours
+    size = math.prod(inputs)
+    return (outputs, size) if layout.dense.startswith("O") else (size, outputs)
+
+
+def _check_order(sources: dict[str, str], provenance: Provenance, backbone: Backbone) -> None:
+    """Checks that no layer comes before one whose output it reads: then names and order contradict each other."""
+    layers = [name.rpartition("/")[0] for name in sources]
+    positions = {layer: layers.index(layer) for layer in layers}
+    behind: dict[str, int] = {INPUT: -1}  # for each layer the place of the last convolution that it depends on
+    for row in backbone.rows:
+        inputs = row.inputs if isinstance(row, Concat) else (row.input,)
+        last = max(behind[name] for name in inputs)
+        behind[row.name] = last
+        if not isinstance(row, Conv):
+            continue
+        behind[row.name] = positions[row.name]
+        if positions[row.name] < last:
+            raise file_error(
+                provenance.path,
+                f"{one_line(sources[f'{row.name}/kernel'])}: expected it behind the layers that {row.name} reads, as "
+                "they are in the order of the model, found it before them: names and order contradict each other",
+            )
+
+
+def _values(tensors: Tensors, source: str, provenance: Provenance) -> np.ndarray:
+    tensor = tensors[source]
     if tensor.dtype.kind != "f" or tensor.dtype.itemsize > 8:
-        raise UserError(
-            f"{where}: expected floating-point numbers, found {tensor.dtype.name}; "
-            "only networks with trained weights in half, single or double precision can be converted"
+        raise file_error(
+            provenance.path,
+            f"{one_line(source)}: expected floating-point numbers, found {tensor.dtype.name}; "
+            "only networks with trained weights in half, single or double precision can be converted",
         )
     with np.errstate(over="ignore"):  # What does not fit into single precision becomes infinite and is refused below.
-        values = tensor.load().astype(np.float32)
+        values = tensor.load().astype(np.float32, copy=False)
     if not np.isfinite(values).all():
-        raise UserError(f"{where}: expected finite numbers, found NaN or Inf; fetch or make the file again")
-    return values.transpose(_order(layout, "HWIO")) if values.ndim == 4 else values
+        raise file_error(
+            provenance.path,
+            f"{one_line(source)}: expected finite numbers, found NaN or Inf; fetch or make the file again",
+        )
+    return values
 
 
-def _order(source: Iterable[str], target: Iterable[str]) -> tuple[int, ...]:
-    """Returns for each axis of the target where it is in the source."""
-    source = list(source)
-    return tuple(source.index(axis) for axis in target)
+def _kernel(values: np.ndarray, layout: Layout, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns a kernel of `shape` with its axes as ours."""
+    axes = layout.dense if values.ndim == 2 else layout.conv
+    kernel = values.reshape(_permute(shape, axes)).transpose([axes.index(axis) for axis in _OURS])
+    return kernel[::-1, ::-1] if layout.rotated and values.ndim == len(_OURS) else kernel
+
+
+def _permute(ours: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
+    return tuple(ours[_OURS.index(axis)] for axis in axes)

@@ -5,6 +5,7 @@ and a declared size is compared with the shape that a backbone expects before a 
 """
 
 import hashlib
+import math
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -14,11 +15,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from nst_jax.errors import UserError, one_line
+from nst_jax.files import file_error
 
 LARGEST = 2_500_000_000
 """Bytes that a file, or all tensors in it together, may have: four times the largest published VGG-19."""
 
 _BLOCK = 1 << 20
+
+Axes = Literal["HWIO", "OIHW", "IHWO"]
+"""An axis a letter: height, width, input, output."""
 
 
 class Tensor(NamedTuple):
@@ -34,29 +39,77 @@ class Tensor(NamedTuple):
     dtype: np.dtype
     load: Callable[[], np.ndarray]
 
+    @property
+    def size(self) -> int:
+        """Bytes; Python's integers do not overflow, whatever a file declares."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
 
 Tensors = dict[str, Tensor]
-"""Tensors in the order of the model. Keys are `layer/kernel`, `layer/bias`, and for others what the file calls them."""
+"""Tensors in the order of the file. Keys are `layer/kernel`, `layer/bias`, and for others what the file calls them."""
+
+
+def add(tensors: Tensors, path: Path, name: str, tensor: Tensor) -> None:
+    """Adds a tensor to those of the file `path`.
+
+    Raises:
+        UserError: there is another one of this name.
+    """
+    if name in tensors:
+        raise file_error(path, f"expected {one_line(name)} once, found it twice; make the file again")
+    tensors[name] = tensor
+
+
+class Layout(NamedTuple):
+    """How a file stores kernels.
+
+    Attributes:
+        conv: axes of the kernels of convolutions: height, width, input, output.
+        dense: axes of the kernels of dense layers before the three of the input were flattened into one.
+        rotated: whether the kernels of convolutions are rotated by 180 degrees, as for a convolution in the sense of
+            mathematics; None if the file does not tell.
+        reversed_colours: whether the first convolution reads red, green, blue in the reverse of the order in which its
+            network was trained.
+    """
+
+    conv: Axes = "HWIO"
+    dense: Axes = "HWIO"
+    rotated: bool | None = False
+    reversed_colours: bool = False
 
 
 class Provenance(NamedTuple):
-    """Where tensors come from.
+    """Where tensors come from, and what their file says (or leaves open) about their meaning.
 
     Attributes:
         path: of the file, or of the main one if there are several.
         sha256: of the file, or of all files one after the other, in hexadecimal.
         format: in words, as precisely as it was recognised.
         producer: the program that wrote it, if the file says so.
-        layout: of the axes of kernels.
+        layout: of kernels.
+        convention: how the network wants its pixels, one of `nst_jax.backbones.spec.CONVENTIONS`, or what else is known
+            of it; None if the file does not tell.
+        backbone: whose weights these are, if the file says so.
         named: whether the layers have names of their own; if not, only their order means anything.
+        ordered: whether the layers are in the order of the model even if they have names.
+        notes: what else the file says that people may want to know, a line each.
     """
 
     path: Path
     sha256: str
     format: str
     producer: str | None = None
-    layout: Literal["HWIO", "OIHW"] = "HWIO"
+    layout: Layout = Layout()
+    convention: str | None = "caffe"
+    backbone: str | None = None
     named: bool = True
+    ordered: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def described(self) -> str:
+        """Format and producer in one line."""
+        return self.format + (f", written by {self.producer}" if self.producer else "")
 
 
 def is_folder(path: Path) -> bool:
@@ -84,29 +137,60 @@ def file_size(path: Path) -> int:
     except OSError as error:
         raise unreadable(path, error) from error
     if not stat.S_ISREG(status.st_mode):
-        raise UserError(f"{one_line(path)}: expected a regular file, found a folder, pipe or device")
+        raise file_error(path, "expected a regular file, found a folder, pipe or device")
     if status.st_size == 0:
-        raise UserError(f"{one_line(path)}: expected weights, found an empty file; fetch it again")
+        raise file_error(path, "expected weights, found an empty file; fetch it again")
     if status.st_size > LARGEST:
-        raise UserError(f"{one_line(path)}: expected at most {LARGEST} bytes, found {status.st_size}")
+        raise file_error(path, f"expected at most {LARGEST} bytes, found {status.st_size}")
     return status.st_size
 
 
-def read_range(path: Path, start: int, length: int) -> bytes:
-    """Returns `length` bytes of the file from `start` on.
+def whole(path: Path) -> "Region":
+    """Returns the region that is all of a regular file; raises as `file_size` does."""
+    return Region(path, 0, file_size(path))
 
-    Raises:
-        UserError: they cannot be read, or the file ends before.
-    """
-    try:
-        with path.open("rb") as file:
-            file.seek(start)
-            data = file.read(length)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if len(data) < length:
-        raise UserError(f"{one_line(path)}: expected {length} bytes from {start} on, found {len(data)}")
-    return data
+
+class Region(NamedTuple):
+    """A part of a file, in bytes: the whole, or what lies somewhere in an archive."""
+
+    path: Path
+    start: int
+    length: int
+
+    def part(self, start: int, length: int) -> "Region":
+        """Returns `length` bytes of it from `start` on.
+
+        Raises:
+            UserError: it ends before.
+        """
+        if start < 0 or length < 0 or start + length > self.length:
+            raise file_error(
+                self.path, f"expected {length} bytes from {self.start + start} on, found it cut short; fetch it again"
+            )
+        return Region(self.path, self.start + start, length)
+
+    def read(self) -> bytes:
+        """Returns its bytes.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.start)
+                data = file.read(self.length)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        if len(data) < self.length:
+            raise file_error(
+                self.path, f"expected {self.length} bytes from {self.start} on, found {len(data)}; fetch it again"
+            )
+        return data
+
+
+def first_bytes(path: Path, most: int) -> bytes:
+    """Returns the beginning of a regular file, less than `most` bytes if it is shorter; raises as `file_size` does."""
+    return Region(path, 0, min(file_size(path), most)).read()
 
 
 def sha256(paths: Iterable[Path]) -> str:
@@ -129,4 +213,4 @@ def sha256(paths: Iterable[Path]) -> str:
 def unreadable(path: Path, error: OSError) -> UserError:
     """Returns what to raise when the system refuses to read a file."""
     reason = os.strerror(error.errno) if error.errno else error
-    return UserError(f"{one_line(path)}: expected a file that can be read, found: {one_line(reason)}")
+    return file_error(path, f"expected a file that can be read, found: {reason}")

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from converters import source
-from converters.source import Provenance, Tensor, Tensors
-from nst_jax.errors import UserError, one_line
+from converters.source import Provenance, Region, Tensor, Tensors
+from nst_jax.errors import one_line
+from nst_jax.files import file_error
 
 MODEL = "model.json"
 _LARGEST_MODEL = 16 << 20
@@ -27,7 +28,7 @@ _QUANTIZED = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
 
 def recognises(path: Path) -> bool:
     """Returns whether the file looks like a `model.json`."""
-    return source.read_range(path, 0, 1) == b"{"
+    return source.first_bytes(path, 1) == b"{"
 
 
 def read(path: Path) -> tuple[Tensors, Provenance]:
@@ -90,7 +91,7 @@ class _Group(NamedTuple):
         for shard, size in zip(self.shards, self.sizes, strict=True):
             count = min(size - start, length)
             if start < size and count > 0:
-                parts.append(source.read_range(shard, start, count))
+                parts.append(Region(shard, start, count).read())
                 start, length = start + count, length - count
             start -= size
         return b"".join(parts)
@@ -101,14 +102,15 @@ def _add(tensors: Tensors, path: Path, group: _Group, entries: list[_Entry]) -> 
     declared, found = sum(entry.size for entry in entries), sum(group.sizes)
     if declared != found:
         names = ", ".join(one_line(shard.name) for shard in group.shards[:1] + group.shards[1:][-1:])
-        raise UserError(
-            f"{one_line(path)}: expected {declared} bytes of weights in {len(group.shards)} shards ({names}), "
-            f"found {found}: {'short' if found < declared else 'long'} shards; fetch them again"
+        raise file_error(
+            path,
+            f"expected {declared} bytes of weights in {len(group.shards)} shards ({names}), "
+            f"found {found}: {'short' if found < declared else 'long'} shards; fetch them again",
         )
     start = 0
     for entry in entries:
         if entry.name in tensors:
-            raise UserError(f"{one_line(path)}: expected {one_line(entry.name)} once, found it twice")
+            raise file_error(path, f"expected {one_line(entry.name)} once, found it twice")
         dtype = np.dtype(_DTYPES[entry.dtype])
         tensors[entry.name] = Tensor(
             entry.shape, dtype, lambda entry=entry, start=start: _values(entry, group.read(start, entry.size))
@@ -130,7 +132,7 @@ def _entry(path: Path, weight: Any) -> _Entry:
     name = _text(path, weight, "name")
     shape = _list(path, weight, "shape")
     if not all(type(length) is int and length >= 0 for length in shape):
-        raise UserError(f"{one_line(path)}: {one_line(name)}: expected lengths as shape, found {one_line(shape)}")
+        raise file_error(path, f"{one_line(name)}: expected lengths as shape, found {one_line(shape)}")
     dtype = _text(path, weight, "dtype")
     _check_dtype(path, name, dtype, _DTYPES)
     if "quantization" not in weight:
@@ -139,7 +141,7 @@ def _entry(path: Path, weight: Any) -> _Entry:
     stored = _text(path, quantization, "dtype")
     _check_dtype(path, name, stored, _QUANTIZED)
     if dtype != "float32":
-        raise UserError(f"{one_line(path)}: {one_line(name)}: expected quantised float32, found quantised {dtype}")
+        raise file_error(path, f"{one_line(name)}: expected quantised float32, found quantised {dtype}")
     if stored == "float16":
         return _Entry(name, tuple(shape), dtype, stored)
     scale, minimum = (_number(path, name, quantization, key) for key in ("scale", "min"))
@@ -148,17 +150,13 @@ def _entry(path: Path, weight: Any) -> _Entry:
 
 def _check_dtype(path: Path, name: str, dtype: str, known: dict[str, str]) -> None:
     if dtype not in known:
-        raise UserError(
-            f"{one_line(path)}: {one_line(name)}: expected one of {', '.join(known)}, found {one_line(dtype)}"
-        )
+        raise file_error(path, f"{one_line(name)}: expected one of {', '.join(known)}, found {one_line(dtype)}")
 
 
 def _number(path: Path, name: str, quantization: dict[str, Any], key: str) -> float:
     value = quantization.get(key)
     if type(value) not in (int, float) or not abs(value) <= _LARGEST_FLOAT:
-        raise UserError(
-            f"{one_line(path)}: {one_line(name)}: expected a finite number as {key}, found {one_line(value)}"
-        )
+        raise file_error(path, f"{one_line(name)}: expected a finite number as {key}, found {one_line(value)}")
     return float(value)
 
 
@@ -166,15 +164,16 @@ def _shard(path: Path, name: Any) -> Path:
     """Returns the path of a shard, which must be a regular file in the folder of the model or below it."""
     parts = PurePosixPath(name).parts if isinstance(name, str) and name.isprintable() else ()
     if not parts or ".." in parts or name.startswith("/") or set(name) & set(":\\"):
-        raise UserError(
-            f"{one_line(path)}: expected shards in the folder of the model, found {one_line(name)!r}; "
-            "fetch them into that folder and name them in the model by their file names"
+        raise file_error(
+            path,
+            f"expected shards in the folder of the model, found {one_line(name)!r}; "
+            "fetch them into that folder and name them in the model by their file names",
         )
     shard = path.parent
     for part in parts:
         shard = shard / part
         if _is_link(path, shard):
-            raise UserError(f"{one_line(path)}: expected a file as shard {one_line(name)}, found a link; copy the file")
+            raise file_error(path, f"expected a file as shard {one_line(name)}, found a link; copy the file")
     return shard
 
 
@@ -182,34 +181,35 @@ def _is_link(path: Path, shard: Path) -> bool:
     try:
         return stat.S_ISLNK(os.lstat(shard).st_mode)
     except OSError as error:
-        raise UserError(
-            f"{one_line(path)}: expected shard {one_line(shard.name)} in the same folder, "
-            f"found: {one_line(os.strerror(error.errno))}; fetch all shards of the model"
+        raise file_error(
+            path,
+            f"expected shard {one_line(shard.name)} in the same folder, "
+            f"found: {one_line(os.strerror(error.errno))}; fetch all shards of the model",
         ) from error
 
 
 def _check_distinct(path: Path, shards: list[Path]) -> None:
     if len(set(shards)) < len(shards):
-        raise UserError(f"{one_line(path)}: expected every shard once, found one listed twice")
+        raise file_error(path, "expected every shard once, found one listed twice")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     size = source.file_size(path)
     if size > _LARGEST_MODEL:
-        raise UserError(f"{one_line(path)}: expected at most {_LARGEST_MODEL} bytes of JSON, found {size}")
+        raise file_error(path, f"expected at most {_LARGEST_MODEL} bytes of JSON, found {size}")
     try:
-        model = json.loads(source.read_range(path, 0, size))
+        model = json.loads(source.whole(path).read())
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{one_line(path)}: expected JSON, found: {one_line(error)}; fetch it again") from error
+        raise file_error(path, f"expected JSON, found: {one_line(error)}; fetch it again") from error
     return model
 
 
 def _list(path: Path, mapping: Any, key: str) -> list[Any]:
     value = mapping.get(key) if isinstance(mapping, dict) else None
     if not isinstance(value, list):
-        raise UserError(
-            f"{one_line(path)}: expected a TensorFlow.js layers model with a list as {key!r}, "
-            f"found {one_line(type(value).__name__)}"
+        raise file_error(
+            path,
+            f"expected a TensorFlow.js layers model with a list as {key!r}, found {one_line(type(value).__name__)}",
         )
     return value
 
@@ -217,9 +217,7 @@ def _list(path: Path, mapping: Any, key: str) -> list[Any]:
 def _text(path: Path, mapping: Any, key: str) -> str:
     value = mapping.get(key) if isinstance(mapping, dict) else None
     if not isinstance(value, str):
-        raise UserError(
-            f"{one_line(path)}: expected text as {key!r} of a weight, found {one_line(type(value).__name__)}"
-        )
+        raise file_error(path, f"expected text as {key!r} of a weight, found {one_line(type(value).__name__)}")
     return value
 
 

@@ -75,6 +75,14 @@ class Preprocess:
     order: Literal["RGB", "BGR"]
 
 
+CONVENTIONS = {
+    # The mean colour of ImageNet, blue first, as subtracted when the Oxford networks were trained.
+    "caffe": Preprocess(scale=255.0, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), order="BGR"),
+    "torchvision": Preprocess(scale=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), order="RGB"),
+}
+"""How the published networks want their pixels, by who trained them. Nothing in a weight file shows which it is."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Provenance:
     """Where the weights come from and what one may do with them."""
@@ -86,12 +94,27 @@ class Provenance:
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A pretrained network: its table, its pixels, its origin. Hashable, so that it can be a static argument of jit."""
+    """A pretrained network. Hashable, so that it can be a static argument of jit.
+
+    Attributes:
+        name: by which it is chosen.
+        rows: the layers that see textures and things, for pictures of nearly any size.
+        preprocess: how it wants its pixels.
+        provenance: where its weights come from.
+        head: the layers behind them, which tell classes. Style transfer does without, and so do most weight files:
+            nobody computes them or has their weights in memory who did not ask for `with_head`.
+    """
 
     name: str
     rows: tuple[Row, ...]
     preprocess: Preprocess
     provenance: Provenance
+    head: tuple[Row, ...] = ()
+
+
+def with_head(backbone: Backbone) -> Backbone:
+    """Returns the whole network, in which the layers of the head are like all others."""
+    return dataclasses.replace(backbone, rows=backbone.rows + backbone.head, head=())
 
 
 def convolutions(backbone: Backbone) -> Iterator[tuple[Conv, int]]:

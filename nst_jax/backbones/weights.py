@@ -14,7 +14,7 @@ import safetensors
 import safetensors.numpy
 
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import Backbone, parameter_shapes
+from nst_jax.backbones.spec import Backbone, parameter_shapes, with_head
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.files import atomic_write, file_error, sha256
 
@@ -42,7 +42,7 @@ class Pretrained(NamedTuple):
 
 
 def load(name: str = AUTO) -> Pretrained:
-    """Loads an installed or the embedded backbone.
+    """Loads an installed or the embedded backbone, without its head.
 
     Args:
         name: of a backbone, or `auto`: vgg19 if its weights are installed, else the embedded one.
@@ -51,13 +51,17 @@ def load(name: str = AUTO) -> Pretrained:
         UserError: there is no such backbone, its weights are not installed, or the file is unusable.
     """
     name = resolve(name)
-    path = find(name)
-    if path is None:
-        raise UserError(
-            f"the weights of {name} are not installed: expected {folder() / file_name(name)}; "
-            f"install them with: python -m converters.convert FILE --backbone={name}"
-        )
-    return read(path, BACKBONES[name])
+    return read(_installed(name), BACKBONES[name])
+
+
+def load_classifier(name: str = AUTO) -> Pretrained:
+    """Loads an installed or the embedded backbone with its head, as `load` does without.
+
+    Raises:
+        UserError: there is no such backbone, its weights are not installed or without the head, or are unusable.
+    """
+    name = resolve(name)
+    return read(_installed(name), with_head(BACKBONES[name]))
 
 
 def resolve(name: str) -> str:
@@ -95,14 +99,14 @@ def origin(name: str) -> str:
     path = find(name)
     if path == _data_folder() / file_name(name):
         best = _AUTO_ORDER[0]
-        return f"embedded (better pictures with {best}: python -m converters.convert FILE --backbone={best})"
+        return f"embedded (better pictures with {best}: python -m converters.fetch {best})"
     return f"installed in {path.parent}"
 
 
 def read(path: Path, backbone: Backbone) -> Pretrained:
-    """Reads a weight file, which must hold exactly the parameters of the backbone.
+    """Reads a weight file, which must hold the parameters of the backbone and, at most, those of its head.
 
-    Half precision is widened to float32, everything else is refused.
+    Half precision is widened to float32, everything else is refused. The head is read for `with_head(backbone)` only.
 
     Raises:
         UserError: the file cannot be read or is not that of this backbone.
@@ -111,7 +115,9 @@ def read(path: Path, backbone: Backbone) -> Pretrained:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             _check_metadata(path, file.metadata(), backbone)
-            _check_names(path, expected.keys(), set(file.keys()), backbone)
+            names = set(file.keys())
+            head = parameter_shapes(with_head(backbone)).keys() - expected.keys()
+            _check_names(path, expected.keys(), names - head if head <= names else names, backbone)
             tensors = {name: _tensor(path, file, name, shape) for name, shape in expected.items()}
     except (OSError, safetensors.SafetensorError) as error:
         raise file_error(
@@ -141,12 +147,30 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, met
     # safetensors 0.8 writes a transposed view in its original byte order, silently: values wrong under right shapes.
     contiguous = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
     record = {"format_version": FORMAT_VERSION, "backbone": backbone.name, **metadata}
-    data = safetensors.numpy.save(contiguous, metadata={_METADATA_KEY: json.dumps(record, sort_keys=True)})
-    written = safetensors.numpy.load(data)
-    if not all(np.array_equal(written[name], tensors[name], equal_nan=True) for name in expected):
-        raise AssertionError("safetensors did not write what it was given")
     with atomic_write(path) as file:
-        file.write(data)
+        try:
+            # By name, and not by way of `file.write`: a whole VGG network would be in memory once more.
+            safetensors.numpy.save_file(contiguous, file.name, {_METADATA_KEY: json.dumps(record, sort_keys=True)})
+            _check_written(file.name, tensors)
+        except safetensors.SafetensorError as error:
+            raise OSError(str(error)) from error
+
+
+def _check_written(path: str, tensors: Mapping[str, np.ndarray]) -> None:
+    with safetensors.safe_open(path, framework="numpy") as written:
+        if not all(np.array_equal(written.get_tensor(name), tensors[name], equal_nan=True) for name in tensors):
+            raise AssertionError("safetensors did not write what it was given")
+
+
+def _installed(name: str) -> Path:
+    path = find(name)
+    if path is None:
+        raise UserError(
+            f"the weights of {name} are not installed: expected {folder() / file_name(name)}; "
+            f"install them with: python -m converters.fetch {name}, "
+            f"or from a file that you have: python -m converters.convert FILE --backbone={name}"
+        )
+    return path
 
 
 def _tensor(path: Path, file: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -184,7 +208,8 @@ def _check_names(path: Path, expected: Any, found: Any, backbone: Backbone) -> N
             raise file_error(
                 path,
                 f"expected the {len(expected)} tensors of {backbone.name}, found a file {what} "
-                f"{one_line(min(names))}{f' and {len(names) - 1} more' if len(names) > 1 else ''}",
+                f"{one_line(min(names))}{f' and {len(names) - 1} more' if len(names) > 1 else ''}; "
+                "convert its source again, with --classifier if it is the layers of the head that are missing",
             )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from converters import convert
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import INPUT, Backbone, Conv, Preprocess, Provenance, parameter_shapes
+from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Provenance, parameter_shapes
 from nst_jax.errors import UserError
 
 Arrays = dict[str, np.ndarray]
@@ -24,7 +24,7 @@ def tiny() -> Iterator[Backbone]:
     backbone = Backbone(
         name="tiny",
         rows=(Conv("conv1", INPUT, 2, kernel=3), Conv("conv2", "conv1", 5, kernel=1)),
-        preprocess=Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="RGB"),
+        preprocess=CONVENTIONS["caffe"],
         provenance=Provenance(url="none", licence="none", citation="none"),
     )
     with pytest.MonkeyPatch.context() as patch:

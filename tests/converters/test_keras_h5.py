@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from converters import convert, hdf5, keras_h5
+from converters import convert, hdf5, keras_h5, sandbox, source
 from nst_jax.errors import UserError
 
 
@@ -169,7 +169,7 @@ def test_ways_to_store_numbers(tmp_path, options, dtype):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("x", data=array, **options)
-    np.testing.assert_array_equal(hdf5.contents(path).datasets["x"].load(), array, strict=True)
+    np.testing.assert_array_equal(hdf5.contents(source.whole(path)).datasets["x"].load(), array, strict=True)
 
 
 def test_compact_storage(tmp_path):
@@ -180,7 +180,9 @@ def test_compact_storage(tmp_path):
         space = h5py.h5s.create_simple((3,))
         dataset = h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, space, creation)
         dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(3, dtype=np.float32))
-    np.testing.assert_array_equal(hdf5.contents(path).datasets["x"].load(), np.arange(3, dtype=np.float32), strict=True)
+    np.testing.assert_array_equal(
+        hdf5.contents(source.whole(path)).datasets["x"].load(), np.arange(3, dtype=np.float32), strict=True
+    )
 
 
 def test_whole_model_of_keras_2(shared):
@@ -344,7 +346,7 @@ def test_truncated_file(tiny_h5, tmp_path):
 
 
 def test_what_takes_for_ever_or_crashes_is_given_up(tiny_h5, monkeypatch):
-    monkeypatch.setattr(hdf5, "CPU_SECONDS", 0)
+    monkeypatch.setattr(sandbox, "CPU_SECONDS", 0)
     with pytest.raises(UserError, match="crash or run out of time or memory"):
         keras_h5.read(tiny_h5)
 
@@ -353,7 +355,7 @@ def test_what_takes_for_ever_or_crashes_is_given_up(tiny_h5, monkeypatch):
 @given(data=st.data())
 def test_damaged_files_are_converted_or_refused(tiny_h5, mutations, refusal, data):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hdf5, "CPU_SECONDS", 1)
+        patch.setattr(sandbox, "CPU_SECONDS", 1)
         path, output = Path(folder, "damaged.h5"), Path(folder, "out.safetensors")
         path.write_bytes(data.draw(mutations(tiny_h5.read_bytes())))
         message = refusal(path, output)

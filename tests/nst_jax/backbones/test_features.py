@@ -47,7 +47,7 @@ def test_every_layer_is_that_of_keras(name, size, keras_vgg, keras_vgg_file, tmp
 
 def test_embedded_squeezenet_recognises_a_cat():
     photograph = skimage.transform.resize(skimage.data.chelsea(), (227, 227), anti_aliasing=True)
-    pretrained = weights.load("squeezenet1_1")
+    pretrained = weights.load_classifier("squeezenet1_1")
     scores = jax.jit(Features(pretrained.backbone).apply)(pretrained.params, jnp.float32(photograph))["pool10"].ravel()
     # ILSVRC 2012 in Caffe's order: 281 tabby, 282 tiger cat, 283 Persian cat, 284 Siamese cat, 285 Egyptian cat.
     assert 281 <= int(scores.argmax()) <= 285

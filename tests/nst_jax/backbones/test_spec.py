@@ -14,7 +14,15 @@ from nst_jax.backbones.registry import BACKBONES
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("size", [(64, 64), (67, 81)])
 def test_shapes_are_those_of_the_interpreter(name, size):
-    backbone = BACKBONES[name]
+    assert_shapes(BACKBONES[name], size)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_shapes_of_the_whole_network(name):
+    assert_shapes(spec.with_head(BACKBONES[name]), (224, 240))
+
+
+def assert_shapes(backbone, size):
     images = jax.ShapeDtypeStruct((2, *size, 3), np.float32)
     variables, features = jax.eval_shape(
         lambda x: (lambda v: (v, Features(backbone).apply(v, x)))(Features(backbone).init(jax.random.key(0), x)), images
@@ -27,22 +35,25 @@ def test_shapes_are_those_of_the_interpreter(name, size):
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"),
+    ("name", "parameters", "with_head"),
     [
-        # Keras applications, include_top=False: model.count_params(); SqueezeNet: 1,235,496 in torchvision's table.
-        ("vgg16", 14_714_688),
-        ("vgg19", 20_024_384),
-        ("vgg19_torchvision", 20_024_384),
-        ("squeezenet1_1", 1_235_496),
+        # Keras applications, include_top=False: model.count_params(); whole networks: torchvision's table.
+        ("vgg16", 14_714_688, 138_357_544),
+        ("vgg19", 20_024_384, 143_667_240),
+        ("vgg19_torchvision", 20_024_384, 143_667_240),
+        ("squeezenet1_1", 722_496, 1_235_496),
     ],
 )
-def test_number_of_parameters(name, parameters):
-    assert sum(np.prod(shape) for shape in spec.parameter_shapes(BACKBONES[name]).values()) == parameters
+def test_number_of_parameters(name, parameters, with_head):
+    def count(backbone):
+        return sum(np.prod(shape) for shape in spec.parameter_shapes(backbone).values())
+
+    assert (count(BACKBONES[name]), count(spec.with_head(BACKBONES[name]))) == (parameters, with_head)
 
 
 def test_squeezenet_has_the_sizes_of_its_paper():
     # deploy.prototxt of SqueezeNet 1.1 at 227 × 227, as Caffe prints them.
-    shapes = spec.layer_shapes(BACKBONES["squeezenet1_1"], 227, 227)
+    shapes = spec.layer_shapes(spec.with_head(BACKBONES["squeezenet1_1"]), 227, 227)
     expected = {"conv1": 113, "pool1": 56, "pool3": 28, "pool5": 14, "fire9/concat": 14, "conv10": 14, "pool10": 1}
     assert {layer: shapes[layer][0] for layer in expected} == expected
     assert shapes["pool10"] == (1, 1, 1000)

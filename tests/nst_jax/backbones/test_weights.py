@@ -8,10 +8,11 @@ import safetensors.numpy
 
 from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import parameter_shapes
+from nst_jax.backbones.spec import parameter_shapes, with_head
 from nst_jax.errors import UserError
 
 SQUEEZENET = BACKBONES["squeezenet1_1"]
+HEAD = {n: s for n, s in parameter_shapes(with_head(SQUEEZENET)).items() if n.startswith("conv10/")}
 
 
 @pytest.fixture
@@ -54,6 +55,27 @@ def test_the_embedded_backbone_is_small_and_whole():
     assert all(values.dtype == np.float32 for values in pretrained.params["params"].values())
 
 
+def test_the_head_is_read_on_request_only(home, tensors):
+    head = {name: np.ones(shape, np.float32) for name, shape in HEAD.items()}
+    weights.write(home / "squeezenet1_1.safetensors", tensors | head, with_head(SQUEEZENET), {})
+    assert weights.load("squeezenet1_1").params["params"].keys() == tensors.keys()
+    whole = weights.load_classifier("squeezenet1_1")
+    assert whole.params["params"].keys() == tensors.keys() | head.keys()
+    assert whole.backbone == with_head(SQUEEZENET)
+
+
+def test_a_missing_head_says_how_to_get_it(home, tensors):
+    weights.write(home / "squeezenet1_1.safetensors", tensors, SQUEEZENET, {})
+    with pytest.raises(UserError, match="without conv10/bias and 1 more; convert its source again, with --classifier"):
+        weights.load_classifier("squeezenet1_1")
+
+
+def test_half_a_head(tensors, tmp_path):
+    tensors["conv10/bias"] = np.zeros(1000, np.float32)
+    with pytest.raises(UserError, match="with the unknown conv10/bias"):
+        weights.read(save(tmp_path / "x.safetensors", tensors), SQUEEZENET)
+
+
 def test_auto_prefers_installed_vgg19(home):
     assert weights.resolve("auto") == "squeezenet1_1"
     (home / "vgg19.safetensors").touch()
@@ -69,7 +91,8 @@ def test_an_installed_file_goes_before_the_embedded_one(home, tensors):
 
 def test_missing_weights_name_the_folder_and_the_command(home):
     with pytest.raises(
-        UserError, match=r"vgg16 are not installed: expected .*vgg16\.safetensors; .*converters\.convert"
+        UserError,
+        match=r"vgg16 are not installed: expected .*vgg16\.safetensors; .*fetch vgg16, or .*\.convert FILE",
     ):
         weights.load("vgg16")
 

@@ -1,0 +1,43 @@
+"""Tells what is in a weight file of any supported format: tensors, shapes, ranges of values, and who wrote it.
+
+    python -m converters.inspect FILE [--format=NAME]
+
+FILE is a weight file, or the folder of a TensorFlow.js model. Nothing is written, nothing but the file is read, and no
+backbone is asked for. Takes seconds.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from converters import command
+from converters.formats import FORMATS, detect
+from converters.table import aligned, spans
+from nst_jax.errors import choose, one_line
+
+
+def inspect(path: Path, source_format: str | None = None) -> str:
+    """Returns what is in the file, as lines of text.
+
+    Raises:
+        UserError: the file cannot be read, is in no known format or is damaged.
+    """
+    chosen = choose(source_format, FORMATS, what="format") if source_format else detect(path)
+    tensors, provenance = FORMATS[chosen].read(path)
+    rows = [("tensor", "shape", "numbers", "smallest", "largest")]
+    for name, tensor in tensors.items():
+        rows.append((one_line(name), str(list(tensor.shape)), tensor.dtype.name, *spans(tensor.load())))
+    return "\n".join([provenance.described, f"sha256 {provenance.sha256}", *provenance.notes, *aligned(rows)])
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("format", None, f"of FILE: {', '.join(FORMATS)}; by default found by content")
+
+
+def _command(file: str) -> None:
+    print(inspect(Path(file), flags.FLAGS.format))
+
+
+if __name__ == "__main__":
+    _define_flags()
+    command.run(_command, arguments=["FILE"])

@@ -1,0 +1,173 @@
+"""The weight files that others publish: where they are, how large, their hashes, and how their networks want pixels.
+
+Sizes and hashes are those that the publishers or well-known programs state; where none is known, none is given.
+"""
+
+from typing import NamedTuple
+
+
+class Published(NamedTuple):
+    """A published file.
+
+    Attributes:
+        backbone: whose weights are in it.
+        source: the framework that it was made for.
+        url: where it is.
+        classifier: whether the layers that tell classes are in it.
+        size: in bytes.
+        hashes: name of the algorithm in `hashlib` → hexadecimal digits, of sha256 perhaps only the first ones.
+    """
+
+    backbone: str
+    source: str
+    url: str
+    classifier: bool
+    size: int | None
+    hashes: dict[str, str]
+
+
+_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
+_OXFORD = "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe"
+_TORCHVISION = "https://download.pytorch.org/models"
+_MATCONVNET = "http://www.vlfeat.org/matconvnet/models"
+
+FILES = (
+    # Sizes: the downloads as Keras logs them; MD5: keras/src/applications/vgg{16,19}.py.
+    Published(
+        "vgg16",
+        "keras",
+        f"{_KERAS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        classifier=False,
+        size=58_889_256,
+        hashes={"md5": "6d6bbae143d832006294945121d1f1fc"},
+    ),
+    Published(
+        "vgg16",
+        "keras",
+        f"{_KERAS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+        classifier=True,
+        size=553_467_096,
+        hashes={"md5": "64373286793e3c8b2b4e3219cbf3544b"},
+    ),
+    Published(
+        "vgg19",
+        "keras",
+        f"{_KERAS}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        classifier=False,
+        size=80_134_624,
+        hashes={"md5": "253f8cb515780f3b799900260a226db6"},
+    ),
+    Published(
+        "vgg19",
+        "keras",
+        f"{_KERAS}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels.h5",
+        classifier=True,
+        size=574_710_816,
+        hashes={"md5": "cbe5617147190e668d6c5d5026f83318"},
+    ),
+    Published(
+        "squeezenet1_1",
+        "keras",
+        "https://github.com/rcmalli/keras-squeezenet/releases/download/v1.0/"
+        "squeezenet_weights_tf_dim_ordering_tf_kernels.h5",
+        classifier=True,
+        size=None,
+        hashes={},
+    ),
+    # SHA-1: opencv_extra/testdata/dnn/download_models.py; VGG-19: MXNet's model zoo; MD5: neural-style, issue 49.
+    Published(
+        "vgg16",
+        "caffe",
+        f"{_OXFORD}/VGG_ILSVRC_16_layers.caffemodel",
+        classifier=True,
+        size=553_432_081,
+        hashes={"md5": "441315b0ff6932dbfde97731be7ca852", "sha1": "9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24"},
+    ),
+    Published(
+        "vgg19",
+        "caffe",
+        f"{_OXFORD}/VGG_ILSVRC_19_layers.caffemodel",
+        classifier=True,
+        size=574_671_192,
+        hashes={"md5": "b5c644beabd7cf06bdd9065cfd674c97", "sha1": "239785e7862442717d831f682bb824055e51e9ba"},
+    ),
+    Published(
+        "vgg19_normalized",
+        "caffe",
+        "https://bethgelab.org/media/uploads/deeptextures/vgg_normalised.caffemodel",
+        classifier=False,
+        size=None,
+        hashes={},
+    ),
+    Published(
+        "squeezenet1_1",
+        "caffe",
+        "https://github.com/forresti/SqueezeNet/raw/master/SqueezeNet_v1.1/squeezenet_v1.1.caffemodel",
+        classifier=True,
+        size=None,
+        hashes={"sha1": "3397f026368a45ae236403ccc81cfcbe8ebe1bd0"},
+    ),
+    # The name of a file ends in the first digits of its SHA-256, the convention of torch.hub.
+    Published(
+        "vgg16_torchvision",
+        "torchvision",
+        f"{_TORCHVISION}/vgg16-397923af.pth",
+        classifier=True,
+        size=None,
+        hashes={"sha256": "397923af"},
+    ),
+    Published(
+        "vgg19_torchvision",
+        "torchvision",
+        f"{_TORCHVISION}/vgg19-dcbb9e9d.pth",
+        classifier=True,
+        size=None,
+        hashes={"sha256": "dcbb9e9d"},
+    ),
+    Published(
+        "squeezenet1_1_torchvision",
+        "torchvision",
+        f"{_TORCHVISION}/squeezenet1_1-b8a52dc0.pth",
+        classifier=True,
+        size=None,
+        hashes={"sha256": "b8a52dc0"},
+    ),
+    # MD5: matconvnet/doc/site/docs/pretrained.md.
+    Published(
+        "vgg16",
+        "matconvnet",
+        f"{_MATCONVNET}/imagenet-vgg-verydeep-16.mat",
+        classifier=True,
+        size=None,
+        hashes={"md5": "f72d927587ca4c97fbd165ec9cb9997f"},
+    ),
+    Published(
+        "vgg19",
+        "matconvnet",
+        f"{_MATCONVNET}/imagenet-vgg-verydeep-19.mat",
+        classifier=True,
+        size=534_904_783,
+        hashes={"md5": "106118b7cf60435e6d8e04f6a6dc3657"},
+    ),
+)
+
+_AMDEGROOT = "vgg16_features by amdegroot (RGB from 0 to 255 minus mean), which no backbone here has"
+
+_CONVENTIONS = {
+    "dcbb9e9d": "torchvision",  # vgg19
+    "397923af": "torchvision",  # vgg16
+    "b8a52dc0": "torchvision",  # squeezenet1_1
+    "b66bff10": "torchvision",  # squeezenet1_0
+    "d01eb7cb": "caffe",  # vgg19, https://web.eecs.umich.edu/~justincj/models/
+    "00b39a1b": "caffe",  # vgg16, from the same place
+    "74e45263": "caffe",  # vgg19, pystiche
+    "88682ab5": _AMDEGROOT,
+}
+
+
+def convention(sha256: str) -> str | None:
+    """Returns how the network of a published file wants its pixels, None for all files whose names tell already.
+
+    These all have the names of torchvision, whoever trained them.
+    """
+    return next((found for start, found in _CONVENTIONS.items() if sha256.startswith(start)), None)

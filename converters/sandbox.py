@@ -1,0 +1,84 @@
+"""Programs of this package that run apart, with limits on time and memory, since their libraries are not to be trusted.
+
+    python sandbox.py CPU_SECONDS BYTES PROGRAM ARGUMENT...
+
+On a damaged file libraries such as libhdf5 crash, loop for ever or reserve any amount of memory; then only that process
+dies. What runs there has the standard library and installed packages, and imports nothing of this package.
+"""
+
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits; there the limit of wall time is all there is.
+    resource = None
+
+CPU_SECONDS = 10
+WALL_SECONDS = 120
+_MEMORY = 1 << 31
+
+
+class Result(NamedTuple):
+    """How a program ended.
+
+    Attributes:
+        output: what it wrote to standard output; empty if that went to a file.
+        failure: why it gave no result, None if it did.
+    """
+
+    output: bytes
+    failure: str | None
+
+
+def run(
+    program: Path, arguments: Sequence[str], *, output: IO[bytes] | None = None, cpu_seconds: int | None = None
+) -> Result:
+    """Runs a Python program with limits on its time and memory.
+
+    Args:
+        program: a file of this package.
+        arguments: for it.
+        output: a file for its standard output; by default it is returned.
+        cpu_seconds: the limit; by default `CPU_SECONDS`.
+    """
+    limits = [str(CPU_SECONDS if cpu_seconds is None else cpu_seconds), str(_MEMORY)]
+    command = [sys.executable, "-P", __file__, *limits, os.fspath(program), *arguments]
+    # A linear algebra library reserves memory for each thread, which would count against the limit.
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    try:
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if output is None else output,
+            stderr=subprocess.PIPE,
+            timeout=WALL_SECONDS,
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Result(b"", f"it takes more than {WALL_SECONDS} seconds to read")
+    if result.returncode:
+        # Python itself says what went wrong, a crash or a limit leaves no message.
+        lines = result.stderr.decode(errors="replace").splitlines()
+        return Result(b"", lines[-1] if lines else "it makes the library crash or run out of time or memory")
+    return Result(result.stdout or b"", None)
+
+
+def main() -> None:
+    """Limits this process and becomes the program."""
+    seconds, size, *sys.argv = sys.argv[1:]
+    if resource:
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
+        resource.setrlimit(resource.RLIMIT_AS, (int(size), int(size)))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
