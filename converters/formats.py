@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from converters import keras_h5, source, tfjs
+from converters import binaryproto, caffe_hdf5, caffemodel, keras_archive, keras_h5, safetensors_file, source, tfjs
 from converters.source import Provenance, Tensors
 from nst_jax.files import file_error
 
@@ -14,7 +14,7 @@ class Format(NamedTuple):
 
     Attributes:
         title: for people.
-        recognises: whether a regular file, not empty, is in this format, by its first bytes.
+        recognises: whether a regular file, not empty, is in this format, by what is in it.
         read: its tensors and where they come from.
     """
 
@@ -24,8 +24,13 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "keras_h5": Format("Keras HDF5 (.h5, .weights.h5)", keras_h5.recognises, keras_h5.read),
+    "safetensors": Format("safetensors", safetensors_file.recognises, safetensors_file.read),
+    "keras_archive": Format("Keras archive (.keras)", keras_archive.recognises, keras_archive.read),
     "tfjs": Format("TensorFlow.js layers model (model.json and shards)", tfjs.recognises, tfjs.read),
+    "caffe_hdf5": Format("Caffe HDF5 (.caffemodel.h5)", caffe_hdf5.recognises, caffe_hdf5.read),
+    "keras_h5": Format("Keras HDF5 (.h5, .weights.h5)", keras_h5.recognises, keras_h5.read),
+    "caffemodel": Format("Caffe network (.caffemodel)", caffemodel.recognises, caffemodel.read),
+    "binaryproto": Format("Caffe mean picture (.binaryproto)", binaryproto.recognises, binaryproto.read),
 }
 
 _NO_WEIGHTS = {
@@ -42,9 +47,9 @@ def detect(path: Path) -> str:
         UserError: there is no such file, or it is in none of the formats.
     """
     if source.is_folder(path):
-        if (path / tfjs.MODEL).exists():
+        if tfjs.recognises(path):
             return "tfjs"
-        raise file_error(path, f"expected a weight file or a folder with {tfjs.MODEL}, found another folder")
+        raise file_error(path, "expected a weight file or the folder of a TensorFlow.js model, found another folder")
     start = source.first_bytes(path, _LONGEST_START)
     found = next((what for prefix, what in _NO_WEIGHTS.items() if start.lstrip().startswith(prefix)), None)
     if not found:

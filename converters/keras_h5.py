@@ -1,8 +1,13 @@
-"""Keras weights in HDF5: the legacy `.h5` of Keras 1, 2 and 3, weights or a whole model, and Keras 3 `.weights.h5`.
+"""Keras weights in HDF5, of every generation: 0, 1, 2 and 3, weights or a whole model.
 
-In legacy files attributes list the layers and the weights of each. In `.weights.h5` weights are numbered, groups are
-called by class and number (`layers/conv2d_1/vars/0`), and the layer's own name is an attribute, which early versions
-of Keras 3 did not write.
+- Keras 0: layers and weights are numbered (`layer_0/param_0`), pools and paddings count.
+- legacy `.h5` of Keras 1, 2 and 3: attributes list the layers and the weights of each.
+- `.weights.h5` of Keras 3 and of TensorFlow 2.12 to 2.15: weights are numbered, groups are called by class and number
+  (`layers/conv2d_1/vars/0`), and the layer's own name is an attribute, which early versions did not write.
+
+Until Keras 2 kernels could have their axes as Theano has them (outputs first), and as long as there was the backend
+Theano, kernels could be rotated by 180 degrees, since it computes a convolution in the sense of mathematics. Axes are
+seen in the shapes; the rotation is seen nowhere but in the name of the backend, which Keras 0 and 1 did not write.
 """
 
 import collections
@@ -11,16 +16,20 @@ from pathlib import Path
 
 from converters import hdf5, source
 from converters.hdf5 import Contents
-from converters.source import Provenance, Tensor, Tensors
+from converters.source import Layout, Provenance, Region, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
+_KERAS_0 = re.compile(r"layer_(\d+)/param_(\d+)")
 _KERAS_1 = re.compile(r".*_([Wb])(?:_\d+)?")
 _KERAS_1_ROLES = {"W": "kernel", "b": "bias"}
 
-_VARIABLE = re.compile(r"((?:layers/[^/]+/)+)vars/(\d+)")
-_VARIABLE_ROLES = {"0": "kernel", "1": "bias"}
+_LAYERS = ("layers", "_layer_checkpoint_dependencies")  # the latter: TensorFlow 2.12 to 2.15
+_VARIABLE = re.compile(rf"((?:(?:{'|'.join(_LAYERS)})/[^/]+/)+)vars/(\d+)")
+_NUMBERED_ROLES = {"0": "kernel", "1": "bias"}
 _COUNTED = re.compile(r"(.+?)(?:_(\d+))?", re.DOTALL)
+
+_THEANO_FILE = "th_kernels"  # what keras-applications put into the names of files for Theano
 
 
 recognises = hdf5.recognises
@@ -30,22 +39,39 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads the names and shapes of all weights.
 
     Raises:
-        UserError: this is no Keras file, it is damaged, it refers to other files, or its kernels are in Theano's order.
+        UserError: this is no Keras file, it is damaged, or it refers to other files.
     """
-    contents = hdf5.contents(source.whole(path))
+    return read_region(source.whole(path))
+
+
+def read_region(region: Region) -> tuple[Tensors, Provenance]:
+    """Reads a Keras file that is part of another; otherwise as `read`."""
+    contents = hdf5.contents(region)
     if hdf5.texts(contents.groups[""], "layer_names") is not None:
-        return _read_legacy(path, contents, "", "weights")
+        return _read_legacy(region.path, contents, "", "weights")
     if "model_weights" in contents.groups:
-        return _read_legacy(path, contents, "model_weights", "whole model")
-    if "layers" in contents.groups:
-        return _read_numbered(path, contents)
+        return _read_legacy(region.path, contents, "model_weights", "whole model")
+    if any(name in contents.groups for name in _LAYERS):
+        return _read_numbered(region.path, contents)
+    if any(_KERAS_0.fullmatch(name) for name in contents.datasets):
+        return _read_first(region.path, contents)
     roots = [one_line(name) for name in [*contents.groups, *contents.datasets] if name and "/" not in name]
-    raise file_error(path, f"expected Keras weights in the HDF5 file, found {', '.join(roots[:5]) or 'nothing'}")
+    raise file_error(region.path, f"expected Keras weights in the HDF5 file, found {', '.join(roots[:5]) or 'nothing'}")
+
+
+def _read_first(path: Path, contents: Contents) -> tuple[Tensors, Provenance]:
+    """Reads a file of Keras 0."""
+    tensors: Tensors = {}
+    numbered = [found for name in contents.datasets if (found := _KERAS_0.fullmatch(name))]
+    for found in sorted(numbered, key=lambda found: (int(found[1]), int(found[2]))):
+        layer, index = found.groups()
+        source.add(tensors, path, f"layer_{layer}/{_NUMBERED_ROLES.get(index, index)}", contents.datasets[found[0]])
+    layout = _layout(tensors)._replace(rotated=None)
+    return tensors, Provenance(path, source.sha256([path]), "Keras 0 HDF5, layers in order", layout=layout, named=False)
 
 
 def _read_legacy(path: Path, contents: Contents, root: str, what: str) -> tuple[Tensors, Provenance]:
     attributes = contents.groups[""] | contents.groups[root]
-    _refuse_theano(path, attributes)
     tensors: Tensors = {}
     generation = 3
     for layer in hdf5.texts(attributes, "layer_names") or []:
@@ -56,15 +82,36 @@ def _read_legacy(path: Path, contents: Contents, root: str, what: str) -> tuple[
             where = f"{group}/{weight}"
             if where not in contents.datasets:
                 raise file_error(path, f"expected {one_line(where)}, as the file lists it, found no such data")
-            _add(path, tensors, f"{_owner(layer, weight, roles)}/{role}", contents.datasets[where])
+            source.add(tensors, path, f"{_owner(layer, weight, roles)}/{role}", contents.datasets[where])
             generation = min(generation, written_by)
     version = attributes.get("keras_version")
+    layout = _layout(tensors)
+    if any("channels_first" in text for text in attributes.get("model_config", ())):
+        layout = layout._replace(dense="IHWO")
     return tensors, Provenance(
         path=path,
         sha256=source.sha256([path]),
         format=f"legacy Keras HDF5, {what}, names as in Keras {generation}",
         producer=f"Keras {one_line(' '.join(version))}" if version else None,
+        layout=layout._replace(rotated=_rotated(path, attributes, layout)),
     )
+
+
+def _layout(tensors: Tensors) -> Layout:
+    """Returns the order of axes that the shapes show, taking it that kernels have as many rows as columns."""
+    kernels = [tensor.shape for tensor in tensors.values() if len(tensor.shape) == 4]
+    outputs_last = all(shape[0] == shape[1] for shape in kernels)
+    if not outputs_last and all(shape[2] == shape[3] for shape in kernels):
+        return Layout(conv="OIHW", dense="IHWO")
+    return Layout()
+
+
+def _rotated(path: Path, attributes: dict[str, list[str]], layout: Layout) -> bool | None:
+    """Returns whether kernels are rotated, None if nothing tells."""
+    if backend := attributes.get("backend"):
+        return "theano" in backend
+    # Without one it is Keras 1, of which the files for TensorFlow were the published ones.
+    return None if layout.conv == "OIHW" or _THEANO_FILE in path.name else False
 
 
 def _role(weight: str) -> tuple[str, int]:
@@ -86,15 +133,6 @@ def _owner(layer: str, weight: str, roles: list[tuple[str, int]]) -> str:
     return weight.rpartition("/")[0].removeprefix(f"{layer}/") if nested else layer
 
 
-def _refuse_theano(path: Path, attributes: dict[str, list[str]]) -> None:
-    if "theano" in attributes.get("backend", ()):
-        raise file_error(
-            path,
-            "expected kernels in TensorFlow's order, found those of Theano, which are rotated by "
-            "180 degrees; use the file for TensorFlow (tf_dim_ordering_tf_kernels)",
-        )
-
-
 def _read_numbered(path: Path, contents: Contents) -> tuple[Tensors, Provenance]:
     variables = [found for name in contents.datasets if (found := _VARIABLE.fullmatch(name))]
     variables.sort(key=lambda found: _model_order(found[0]))
@@ -105,20 +143,15 @@ def _read_numbered(path: Path, contents: Contents) -> tuple[Tensors, Provenance]
     tensors: Tensors = {}
     for found in variables:
         group, index = found.groups()
-        layer = names[group] if named else group.replace("layers/", "").rstrip("/")
-        role = _VARIABLE_ROLES.get(index, index) if group in with_kernel else index
-        _add(path, tensors, f"{layer}/{role}", contents.datasets[found[0]])
+        layer = names[group] if named else "/".join(part for part in group.split("/") if part and part not in _LAYERS)
+        role = _NUMBERED_ROLES.get(index, index) if group in with_kernel else index
+        source.add(tensors, path, f"{layer}/{role}", contents.datasets[found[0]])
     how = "layers by name" if named else "layers in order, without names"
-    return tensors, Provenance(path, source.sha256([path]), f"Keras 3 weights HDF5, {how}", named=named)
+    writer = "Keras 3" if _LAYERS[0] in contents.groups else "TensorFlow 2.12 to 2.15"
+    return tensors, Provenance(path, source.sha256([path]), f"{writer} weights HDF5, {how}", named=named, ordered=True)
 
 
 def _model_order(name: str) -> list[tuple[str, int]]:
     """Returns a sort key by which `conv2d` comes before `conv2d_1`, and that before `conv2d_10`."""
     parts = [_COUNTED.fullmatch(part) for part in name.split("/")]
     return [(part[1], int(part[2] or 0)) for part in parts if part]
-
-
-def _add(path: Path, tensors: Tensors, name: str, tensor: Tensor) -> None:
-    if name in tensors:
-        raise file_error(path, f"expected {one_line(name)} once, found it twice")
-    tensors[name] = tensor

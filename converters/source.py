@@ -20,6 +20,10 @@ from nst_jax.files import file_error
 LARGEST = 2_500_000_000
 """Bytes that a file, or all tensors in it together, may have: four times the largest published VGG-19."""
 
+MOST_TENSORS = 20_000
+"""In a file: a hundred times what the networks here have."""
+
+_MOST_AXES = 32
 _BLOCK = 1 << 20
 
 Axes = Literal["HWIO", "OIHW", "IHWO"]
@@ -53,10 +57,14 @@ def add(tensors: Tensors, path: Path, name: str, tensor: Tensor) -> None:
     """Adds a tensor to those of the file `path`.
 
     Raises:
-        UserError: there is another one of this name.
+        UserError: there is another one of this name, there are more than any network has, or NumPy has no such shape.
     """
+    if len(tensors) == MOST_TENSORS:
+        raise file_error(path, f"expected at most {MOST_TENSORS} tensors, found more")
     if name in tensors:
         raise file_error(path, f"expected {one_line(name)} once, found it twice; make the file again")
+    if len(tensor.shape) > _MOST_AXES or max(tensor.shape, default=0) > LARGEST:
+        raise file_error(path, f"{one_line(name)}: expected the shape of a tensor, found {one_line(list(tensor.shape))}")
     tensors[name] = tensor
 
 

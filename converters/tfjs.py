@@ -1,9 +1,12 @@
 """TensorFlow.js layers models: `model.json` and the shards that it names, as they are or quantised.
 
+Before version 1 the list of the shards was a file of its own, `weights_manifest.json`.
+
 The file lists groups; a group lists shards, which are read one after the other as if they were one file, and weights,
 which follow each other in them without gaps, little-endian.
 """
 
+import functools
 import json
 import math
 import os
@@ -18,7 +21,7 @@ from converters.source import Provenance, Region, Tensor, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
-MODEL = "model.json"
+_MODELS = ("model.json", "weights_manifest.json")
 _LARGEST_MODEL = 16 << 20
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
@@ -27,31 +30,36 @@ _QUANTIZED = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
 
 
 def recognises(path: Path) -> bool:
-    """Returns whether the file looks like a `model.json`."""
-    return source.first_bytes(path, 1) == b"{"
+    """Returns whether the file looks like the JSON of a model, or the folder has a file that is called so."""
+    if source.is_folder(path):
+        return any((path / name).exists() for name in _MODELS)
+    return source.first_bytes(path, 1) in (b"{", b"[")
 
 
 def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads the description of a layers model and checks that its shards have exactly the bytes that it describes.
 
     Args:
-        path: `model.json` or the folder that it is in.
+        path: `model.json`, `weights_manifest.json` or the folder that it is in.
 
     Raises:
         UserError: this is no TensorFlow.js model, it is damaged, or it points outside of its folder.
     """
-    path = path / MODEL if source.is_folder(path) else path
+    if source.is_folder(path):
+        path = next((path / name for name in _MODELS if (path / name).exists()), path / _MODELS[0])
     model = _read_json(path)
     tensors: Tensors = {}
     shards: list[Path] = []
     stored: dict[str, None] = {}
-    for group in _list(path, model, "weightsManifest"):
+    for group in model if isinstance(model, list) else _list(path, model, "weightsManifest"):
         paths = [_shard(path, name) for name in _list(path, group, "paths")]
         _check_distinct(path, shards + paths)
         shards += paths
         entries = [_entry(path, weight) for weight in _list(path, group, "weights")]
         stored |= dict.fromkeys(entry.stored for entry in entries)
         _add(tensors, path, _Group(paths, [source.file_size(shard) for shard in paths]), entries)
+    if not tensors:
+        raise file_error(path, "expected a TensorFlow.js layers model with weights, found none; fetch it again")
     provenance = Provenance(
         path=path,
         sha256=source.sha256([path, *shards]),
@@ -109,17 +117,14 @@ def _add(tensors: Tensors, path: Path, group: _Group, entries: list[_Entry]) -> 
         )
     start = 0
     for entry in entries:
-        if entry.name in tensors:
-            raise file_error(path, f"expected {one_line(entry.name)} once, found it twice")
         dtype = np.dtype(_DTYPES[entry.dtype])
-        tensors[entry.name] = Tensor(
-            entry.shape, dtype, lambda entry=entry, start=start: _values(entry, group.read(start, entry.size))
-        )
+        load = functools.partial(_load, group, entry, start)
+        source.add(tensors, path, entry.name, Tensor(entry.shape, dtype, load))
         start += entry.size
 
 
-def _values(entry: _Entry, data: bytes) -> np.ndarray:
-    values = np.frombuffer(data, entry.numpy_dtype).reshape(entry.shape)
+def _load(group: _Group, entry: _Entry, start: int) -> np.ndarray:
+    values = np.frombuffer(group.read(start, entry.size), entry.numpy_dtype).reshape(entry.shape)
     if entry.scale is not None:
         # In single precision throughout. TensorFlow.js itself computes in double and rounds at the end, which differs
         # in the last bit at most. Overflow becomes infinite and is refused with all other infinite weights.
@@ -193,15 +198,14 @@ def _check_distinct(path: Path, shards: list[Path]) -> None:
         raise file_error(path, "expected every shard once, found one listed twice")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> Any:
     size = source.file_size(path)
     if size > _LARGEST_MODEL:
         raise file_error(path, f"expected at most {_LARGEST_MODEL} bytes of JSON, found {size}")
     try:
-        model = json.loads(source.whole(path).read())
+        return json.loads(source.whole(path).read())
     except (ValueError, RecursionError) as error:
         raise file_error(path, f"expected JSON, found: {one_line(error)}; fetch it again") from error
-    return model
 
 
 def _list(path: Path, mapping: Any, key: str) -> list[Any]:
@@ -221,6 +225,8 @@ def _text(path: Path, mapping: Any, key: str) -> str:
     return value
 
 
-def _producer(model: dict[str, Any]) -> str | None:
+def _producer(model: Any) -> str | None:
+    if isinstance(model, list):
+        return None
     programs = [model[key] for key in ("generatedBy", "convertedBy") if isinstance(model.get(key), str)]
     return ", ".join(one_line(program) for program in programs) or None

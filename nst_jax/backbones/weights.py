@@ -23,7 +23,7 @@ FOLDER_VARIABLE = "NST_JAX_WEIGHTS"
 EMBEDDED = "squeezenet1_1"
 AUTO = "auto"
 _AUTO_ORDER = ("vgg19", EMBEDDED)
-_METADATA_KEY = "nst_jax"
+METADATA_KEY = "nst_jax"
 _DTYPES = {"F32": np.float32, "F16": np.float16}
 
 
@@ -150,7 +150,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, met
     with atomic_write(path) as file:
         try:
             # By name, and not by way of `file.write`: a whole VGG network would be in memory once more.
-            safetensors.numpy.save_file(contiguous, file.name, {_METADATA_KEY: json.dumps(record, sort_keys=True)})
+            safetensors.numpy.save_file(contiguous, file.name, {METADATA_KEY: json.dumps(record, sort_keys=True)})
             _check_written(file.name, tensors)
         except safetensors.SafetensorError as error:
             raise OSError(str(error)) from error
@@ -186,7 +186,7 @@ def _tensor(path: Path, file: Any, name: str, shape: tuple[int, ...]) -> np.ndar
 
 def _check_metadata(path: Path, metadata: Mapping[str, str] | None, backbone: Backbone) -> None:
     try:
-        record = json.loads((metadata or {})[_METADATA_KEY])
+        record = json.loads((metadata or {})[METADATA_KEY])
         version, name = record["format_version"], record["backbone"]
     except (KeyError, TypeError, ValueError, RecursionError):
         raise file_error(

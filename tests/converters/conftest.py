@@ -1,13 +1,11 @@
-"""A network of two convolutions, its weights, and writers of the formats that no package at hand writes."""
+"""A network of two convolutions, its weights, and ways to spoil files."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 import pytest
+import weight_writers
 from hypothesis import strategies as st
 
 from converters import convert
@@ -68,12 +66,12 @@ def random_for() -> Callable[[Mapping[str, tuple[int, ...]]], Arrays]:
 
 @pytest.fixture(scope="session")
 def write_legacy() -> Callable[..., Path]:
-    return _write_legacy
+    return weight_writers.write_legacy
 
 
 @pytest.fixture(scope="session")
 def write_tfjs() -> Callable[..., Path]:
-    return _write_tfjs
+    return weight_writers.write_tfjs
 
 
 @pytest.fixture(scope="session")
@@ -84,48 +82,6 @@ def mutations() -> Callable[[bytes], st.SearchStrategy[bytes]]:
 def random_arrays(shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
     random = np.random.default_rng(1)
     return {name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
-
-
-def _write_legacy(
-    path: Path,
-    layers: Mapping[str, Mapping[str, np.ndarray]],
-    *,
-    root: str = "/",
-    attributes: Mapping[str, Any] | None = None,
-    **options: Any,
-) -> Path:
-    """Writes a legacy Keras file: layer → name of the weight → values; `options` are those of the datasets."""
-    with h5py.File(path, "w") as file:
-        group = file.require_group(root)
-        group.attrs["layer_names"] = [layer.encode() for layer in layers]
-        group.attrs.update(attributes or {})
-        for layer, weights in layers.items():
-            group.create_group(layer).attrs["weight_names"] = [weight.encode() for weight in weights]
-            for weight, values in weights.items():
-                group[layer].create_dataset(weight, data=values, **options)
-    return path
-
-
-def _write_tfjs(
-    folder: Path,
-    groups: Sequence[Sequence[tuple[dict[str, Any], bytes]]],
-    *,
-    shard_size: int = 1 << 20,
-    change: Callable[[dict[str, Any]], None] = lambda model: None,
-) -> Path:
-    """Writes a TensorFlow.js model: groups of (entry of the manifest, bytes); `change` may spoil the description."""
-    manifest = []
-    for number, group in enumerate(groups, start=1):
-        data = b"".join(content for _, content in group)
-        parts = [data[start : start + shard_size] for start in range(0, len(data), shard_size)]
-        paths = [f"group{number}-shard{part}of{len(parts)}.bin" for part in range(1, len(parts) + 1)]
-        for name, part in zip(paths, parts, strict=True):
-            (folder / name).write_bytes(part)
-        manifest.append({"paths": paths, "weights": [entry for entry, _ in group]})
-    model = {"format": "layers-model", "generatedBy": "a test", "modelTopology": {}, "weightsManifest": manifest}
-    change(model)
-    (folder / "model.json").write_text(json.dumps(model))
-    return folder
 
 
 @st.composite

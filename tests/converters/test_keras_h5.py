@@ -1,15 +1,19 @@
 import shutil
 import tempfile
+import zipfile
 import zlib
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import weight_writers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from converters import convert, hdf5, keras_h5, sandbox, source
+from converters import convert, hdf5, keras_archive, keras_h5, sandbox, source
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import parameter_shapes
 from nst_jax.errors import UserError
 
 
@@ -193,6 +197,109 @@ def test_whole_model_of_keras_2(shared):
     assert all(np.isfinite(tensor.load()).all() for tensor in tensors.values())
 
 
+def test_the_backend_tells_whether_kernels_are_rotated(tmp_path, write_legacy, random_for):
+    arrays = random_for({"kernel": (3, 3, 1, 2), "bias": (2,)})
+    for backend, rotated in {b"theano": True, b"tensorflow": False}.items():
+        path = write_legacy(tmp_path / "a.h5", {"a": arrays}, attributes={"backend": backend})
+        assert keras_h5.read(path)[1].layout == source.Layout(rotated=rotated)
+    arrays = {"a_W": arrays["kernel"], "a_b": arrays["bias"]}
+    for name, rotated in {"a_tf_kernels.h5": False, "a_tf_dim_ordering_th_kernels.h5": None}.items():
+        assert keras_h5.read(write_legacy(tmp_path / name, {"a": arrays}))[1].layout.rotated is rotated
+
+
+@pytest.mark.parametrize(("data_format", "axes"), [("channels_last", "HWIO"), ("channels_first", "IHWO")])
+def test_the_order_before_flattening_is_in_the_model(tmp_path, write_legacy, random_for, data_format, axes):
+    config = {"model_config": f'{{"config": {{"data_format": "{data_format}"}}}}'}
+    arrays = random_for({"kernel": (4, 2), "bias": (2,)})
+    path = write_legacy(tmp_path / "a.h5", {"a": arrays}, root="model_weights")
+    with h5py.File(path, "r+") as file:
+        file.attrs.update(config)
+    assert keras_h5.read(path)[1].layout.dense == axes
+
+
+def test_squeezenet_as_keras_3_saves_it(tmp_path, quiet_keras):
+    # Branches come in another order than in the table, which is no contradiction between names and order.
+    import keras
+
+    shapes = parameter_shapes(BACKBONES["squeezenet1_1"])
+    inputs = maps = keras.Input((64, 64, 3))
+
+    def convolution(name, maps):
+        height, width, _, features = shapes[f"{name}/kernel"]
+        return keras.layers.Conv2D(features, (height, width), name=name.replace("/", "_"))(maps)
+
+    maps = convolution("conv1", maps)
+    for fire in range(2, 10):
+        squeezed = convolution(f"fire{fire}/squeeze1x1", maps)
+        three = keras.layers.ZeroPadding2D()(squeezed)
+        branches = [convolution(f"fire{fire}/expand3x3", three), convolution(f"fire{fire}/expand1x1", squeezed)]
+        maps = keras.layers.Concatenate()(branches[::-1])
+    model = keras.Model(inputs, maps)
+    path = save(model, tmp_path / "a.weights.h5", quiet_keras)
+    converted = convert.convert(path, "squeezenet1_1", tmp_path / "out.safetensors")
+    with quiet_keras():
+        expected = np.array(model.get_layer("fire9_expand3x3").kernel)
+    np.testing.assert_array_equal(converted.tensors["fire9/expand3x3/kernel"], expected)
+
+
+def test_names_that_contradict_the_order(tmp_path, random_for):
+    arrays = random_for(parameter_shapes(BACKBONES["vgg16"]))
+    path = weight_writers.write_numbered(tmp_path / "a.weights.h5", arrays)
+    with h5py.File(path, "r+") as file:
+        file["layers/conv2d_11/vars"].attrs["name"] = "block5_conv3"
+        file["layers/conv2d_12/vars"].attrs["name"] = "block5_conv2"
+    message = "block5_conv3/kernel: expected it behind the layers that conv5_3 reads, .* contradict each other"
+    with pytest.raises(UserError, match=message):
+        convert.convert(path, "vgg16", tmp_path / "out.safetensors")
+
+
+def test_a_whole_model_as_keras_saves_it_in_an_archive(model, model_values, tmp_path, quiet_keras):
+    with quiet_keras():
+        model.save(tmp_path / "a.keras")
+    tensors, provenance = keras_archive.read(tmp_path / "a.keras")
+    assert_same(values(tensors), numbered(model_values))
+    assert provenance.format == "Keras archive, Keras 3 weights HDF5, layers by name"
+    assert provenance.producer.startswith("Keras 3.")
+
+
+def archive(path, **members):
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name.replace("_", "."), content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"model_weights_npz": b"x"}, "found model.weights.npz, which is a pickle; save it as .weights.h5"),
+        ({"config_json": b"{}"}, "expected model.weights.h5 in the archive, found config.json"),
+        ({"model_weights_h5": b"x"}, "expected an intact HDF5 file"),
+        ({"model_weights_h5": b""}, "expected an intact HDF5 file"),
+    ],
+    ids=str,
+)
+def test_unusable_archives(tmp_path, members, message):
+    with pytest.raises(UserError, match=message):
+        keras_archive.read(archive(tmp_path / "a.keras", **members))
+
+
+@pytest.mark.parametrize("metadata", [b"", b"[]", b"{}", b'{"keras_version": "3\n"}', b"[" * 100_000])
+def test_an_archive_with_strange_metadata(tmp_path, random_for, metadata):
+    arrays = random_for({"conv1/kernel": (3, 3, 3, 2), "conv1/bias": (2,)})
+    weights = weight_writers.write_numbered(tmp_path / "a.weights.h5", arrays).read_bytes()
+    path = archive(tmp_path / "a.keras", metadata_json=metadata, model_weights_h5=weights)
+    assert keras_archive.read(path)[0].keys() == arrays.keys()
+
+
+def test_a_damaged_archive(tmp_path, random_for):
+    arrays = random_for({"conv1/kernel": (3, 3, 3, 2), "conv1/bias": (2,)})
+    path = weight_writers.write_keras_archive(tmp_path / "a.keras", arrays)
+    path.write_bytes(path.read_bytes().replace(arrays["conv1/bias"].tobytes(), bytes(8)))
+    with pytest.raises(UserError, match="CRC"):
+        keras_archive.read(path)
+
+
 # --- files that must not be used ---
 
 
@@ -281,8 +388,13 @@ def layer_listed_only(file):
     del file["conv2"]
 
 
-def theano(file):
-    file.attrs["backend"] = b"theano"
+def first_generation_of_theano(file):
+    for layer in ("conv1", "conv2"):
+        kernel = file[f"{layer}/kernel"][()].transpose(3, 2, 0, 1)
+        file.move(f"{layer}/bias", f"{layer}/{layer}_b")
+        replace(file, f"{layer}/kernel", data=kernel)
+        file.move(f"{layer}/kernel", f"{layer}/{layer}_W")
+        file[layer].attrs["weight_names"] = [f"{layer}_W".encode(), f"{layer}_b".encode()]
 
 
 def not_a_number(file):
@@ -315,7 +427,7 @@ HOSTILE = {
     listed_only: "expected conv1/kernel, as the file lists it",
     listed_twice: "expected conv1/kernel once, found it twice",
     layer_listed_only: "found 1, without conv2/kernel, conv2/bias",
-    theano: "rotated by 180 degrees",
+    first_generation_of_theano: "expected to be told whether its kernels are rotated .*; say --kernels=theano",
     not_a_number: "conv2/bias: expected finite numbers, found NaN or Inf",
     no_keras: "expected Keras weights in the HDF5 file, found conv1, conv2",
     strange_attribute: "expected Keras weights in the HDF5 file, found conv1, conv2",

@@ -1,0 +1,171 @@
+"""Caffe's protobuf messages as far as weights need them, with the numbers of caffe.proto.
+
+Source: BVLC/caffe, src/caffe/proto/caffe.proto; how shapes and data are understood: src/caffe/blob.cpp.
+"""
+
+import functools
+import math
+import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+
+from converters import source, wire
+from converters.source import Region, Tensor
+from converters.wire import DELIMITED, VARINT, Keep, Numbers
+from nst_jax.errors import one_line
+from nst_jax.files import file_error
+
+# Numbers above all that Caffe uses, for what stands in place of the bulk.
+_FLOATS, _DOUBLES, _RAW = 100_001, 100_002, 100_003
+
+_BLOB = {
+    **dict.fromkeys((1, 2, 3, 4, 7), Keep()),
+    5: Numbers(4, _FLOATS),
+    6: Numbers(4, None),
+    8: Numbers(8, _DOUBLES),
+    9: Numbers(8, None),
+    12: Numbers(1, _RAW),
+}
+_V0_LAYER = {1: Keep(), 2: Keep(), 50: _BLOB}
+_V1_LAYER = {1: _V0_LAYER, 4: Keep(), 5: Keep(), 6: _BLOB, 36: Keep()}
+_LAYER = {1: Keep(), 2: Keep(), 7: _BLOB, 100: Keep()}
+_NET = {1: Keep(), 2: _V1_LAYER, 100: _LAYER}
+
+_SCHEMAS = {"NetParameter": _NET, "BlobProto": _BLOB}
+
+# The kinds of all fields, by which the beginning of a file is recognised.
+_STARTS = {
+    "NetParameter": {1: DELIMITED, 2: DELIMITED, 3: DELIMITED, 4: VARINT, 5: VARINT, 6: DELIMITED, 7: VARINT}
+    | {8: DELIMITED, 100: DELIMITED},
+    "BlobProto": {1: VARINT, 2: VARINT, 3: VARINT, 4: VARINT, 5: DELIMITED, 7: DELIMITED, 8: DELIMITED},
+}
+
+# Message → field → number, type, whether repeated. Texts are bytes: files from strangers are not always UTF-8.
+_MESSAGES = {
+    "BlobShape": {"dim": (1, "int64", True)},
+    "BlobProto": {
+        "num": (1, "int32", False),
+        "channels": (2, "int32", False),
+        "height": (3, "int32", False),
+        "width": (4, "int32", False),
+        "shape": (7, "BlobShape", False),
+        "floats": (_FLOATS, "uint64", True),
+        "doubles": (_DOUBLES, "uint64", True),
+        "raw": (_RAW, "uint64", True),
+    },
+    "TransformationParameter": {"mean_file": (4, "bytes", False), "mean_value": (5, "float", True)},
+    "V0LayerParameter": {
+        "name": (1, "bytes", False),
+        "type": (2, "bytes", False),
+        "blobs": (50, "BlobProto", True),
+    },
+    "V1LayerParameter": {
+        "layer": (1, "V0LayerParameter", False),
+        "name": (4, "bytes", False),
+        "type": (5, "int32", False),
+        "blobs": (6, "BlobProto", True),
+        "transform_param": (36, "TransformationParameter", False),
+    },
+    "LayerParameter": {
+        "name": (1, "bytes", False),
+        "type": (2, "bytes", False),
+        "blobs": (7, "BlobProto", True),
+        "transform_param": (100, "TransformationParameter", False),
+    },
+    "NetParameter": {
+        "name": (1, "bytes", False),
+        "layers": (2, "V1LayerParameter", True),
+        "layer": (100, "LayerParameter", True),
+    },
+}
+
+
+def starts_like(path: Path, name: str) -> bool:
+    """Returns whether a file begins as a message of this name does."""
+    source.file_size(path)
+    with _mapped(path) as data:
+        return wire.starts_like(data, _STARTS[name])
+
+
+def parse(path: Path, name: str) -> message.Message:
+    """Returns the message of this name that a file is, without its arrays of numbers.
+
+    Raises:
+        UserError: it is no such message.
+    """
+    source.file_size(path)
+    try:
+        with _mapped(path) as data:
+            skeleton = wire.skeleton(data, _SCHEMAS[name])
+        return _classes()[name].FromString(skeleton)
+    except (wire.MalformedError, message.DecodeError) as error:
+        raise file_error(
+            path, f"expected Caffe's {name}, found {one_line(error)}: damaged or cut short; fetch it again"
+        ) from error
+
+
+def tensor(path: Path, name: str, blob: Any) -> Tensor:
+    """Returns what a blob of the file holds; `name` is for messages.
+
+    Raises:
+        UserError: its shape and its numbers contradict each other.
+    """
+    if blob.raw:
+        raise file_error(
+            path, f"{name}: expected numbers, found raw data, as a fork of Caffe writes it; save the file with Caffe"
+        )
+    shape = _shape(blob)
+    if min(shape, default=0) < 0:
+        raise file_error(path, f"{name}: expected lengths as shape, found {one_line(list(shape))}")
+    numbers, dtype = (blob.doubles, np.dtype("<f8")) if blob.doubles else (blob.floats, np.dtype("<f4"))
+    runs = list(zip(*[iter(numbers)] * 3, strict=True))
+    found = sum(length // stride for _, length, stride in runs)
+    if math.prod(shape) != found:
+        raise file_error(path, f"{name}: expected {math.prod(shape)} numbers for shape {list(shape)}, found {found}")
+    return Tensor(shape, dtype, functools.partial(_read, path, runs, dtype, shape))
+
+
+def _shape(blob: Any) -> tuple[int, ...]:
+    # Blob::FromProto: any of the four old lengths means the old shape, even if there is a new one.
+    old = ("num", "channels", "height", "width")
+    if any(blob.HasField(name) for name in old):
+        return tuple(getattr(blob, name) for name in old)
+    return tuple(blob.shape.dim)
+
+
+def _read(path: Path, runs: list[tuple[int, int, int]], dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    parts = []
+    for start, length, stride in runs:
+        record = np.dtype({"names": ["number"], "formats": [dtype], "offsets": [stride - dtype.itemsize]})
+        parts.append(np.frombuffer(Region(path, start, length).read(), record)["number"])
+    values = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype), *parts])
+    return values.reshape(shape)
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise source.unreadable(path, error) from error
+
+
+@functools.cache
+def _classes() -> dict[str, type[message.Message]]:
+    file = descriptor_pb2.FileDescriptorProto(name="caffe.proto", package="caffe", syntax="proto2")
+    kinds = descriptor_pb2.FieldDescriptorProto
+    for name, fields in _MESSAGES.items():
+        described = file.message_type.add(name=name)
+        for field, (number, kind, repeated) in fields.items():
+            label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
+            added = described.field.add(name=field, number=number, label=label)
+            if kind in _MESSAGES:
+                added.type, added.type_name = kinds.TYPE_MESSAGE, f".caffe.{kind}"
+            else:
+                added.type = kinds.Type.Value(f"TYPE_{kind.upper()}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"caffe.{name}")) for name in _MESSAGES}
