@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from nst_jax.errors import UserError, choose, one_line
 
@@ -20,6 +20,8 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
     """
 
     def main(given: list[str]) -> None:
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.FATAL)  # JAX reports at length which accelerators are not there
         try:
             if len(given) != len(arguments):
                 wanted = " ".join(arguments) or "flags only"

@@ -14,7 +14,6 @@ are asked for where the file leaves it open.
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from absl import flags
 
 from converters import command, mapping, published
@@ -36,13 +35,13 @@ class Converted(NamedTuple):
     """What a conversion found and wrote.
 
     Attributes:
-        tensors: our name → float32, kernels `[height, width, in, out]`.
+        tensors: our name → float32, kernels `[height, width, in, out]`; read again when asked for.
         matched: from where in the source.
         provenance: of the source.
         output: the file that was written.
     """
 
-    tensors: dict[str, np.ndarray]
+    tensors: mapping.Parameters
     matched: mapping.Match
     provenance: Provenance
     output: Path
@@ -78,7 +77,7 @@ def convert(
     provenance = _settle(found, convention, kernels)
     network = with_head(BACKBONES[backbone]) if classifier else BACKBONES[backbone]
     matched = mapping.match(tensors, provenance, network)
-    values = mapping.load(tensors, provenance, matched, network)
+    values = mapping.Parameters(tensors, provenance, matched, network)
     metadata = {
         "converter_version": CONVERTER_VERSION,
         "licence": network.provenance.licence,

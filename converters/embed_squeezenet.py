@@ -36,7 +36,7 @@ _BACKBONE = with_head(registry.BACKBONES[weights.EMBEDDED])
 
 _VOCABULARY = Vocabulary(
     globals={
-        # By its old name; taken from the pickle of an array because where NumPy keeps it changes from version to version.
+        # By its old name; taken from the pickle of an array, since NumPy moves it from version to version.
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
@@ -81,7 +81,7 @@ def embed(package: Path, output: Path) -> None:
     data = _read_package(package)
     tensors = _tensors(_unpickle(_member(data)))
     provenance = Provenance(Path(PACKAGE), PACKAGE_SHA256, "Python pickle in a source package")
-    values = mapping.load(tensors, provenance, mapping.match(tensors, provenance, _BACKBONE), _BACKBONE)
+    values = mapping.Parameters(tensors, provenance, mapping.match(tensors, provenance, _BACKBONE), _BACKBONE)
     metadata = {
         "licence": _BACKBONE.provenance.licence,
         "rounding": "float32 to float16, to nearest, ties to even",

@@ -5,6 +5,7 @@ which the interchange file does not have, is rounded to single.)
 """
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -64,23 +65,32 @@ def match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match
         raise UserError(f"{error}; {advice}") from None
 
 
-def load(tensors: Tensors, provenance: Provenance, matched: Match, backbone: Backbone) -> dict[str, np.ndarray]:
-    """Reads the matched parameters: our name → float32, kernels `[height, width, in, out]`.
+class Parameters(Mapping[str, np.ndarray]):
+    """The matched parameters: our name → float32, kernels `[height, width, in, out]`; each is read when asked for.
 
-    Raises:
-        UserError: values are no finite floating-point numbers, or the file is damaged.
+    Asking raises UserError if values are no finite floating-point numbers or the file is damaged.
     """
-    shapes = parameter_shapes(backbone)
-    first = {f"{row.name}/kernel" for row, _ in convolutions(backbone) if row.input == INPUT}
-    loaded = {}
-    for name, source in matched.sources.items():
-        values = _values(tensors, source, provenance)
-        if len(shapes[name]) == len(_OURS):
-            values = _kernel(values, provenance.layout, shapes[name])
-            if name in first and provenance.layout.reversed_colours:
-                values = values[:, :, ::-1]
-        loaded[name] = values
-    return loaded
+
+    def __init__(self, tensors: Tensors, provenance: Provenance, matched: Match, backbone: Backbone) -> None:
+        self._tensors = tensors
+        self._provenance = provenance
+        self._sources = matched.sources
+        self._shapes = parameter_shapes(backbone)
+        self._first = {f"{row.name}/kernel" for row, _ in convolutions(backbone) if row.input == INPUT}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        values = _values(self._tensors, self._sources[name], self._provenance)
+        if len(self._shapes[name]) != len(_OURS):
+            return values
+        layout = self._provenance.layout
+        kernel = _kernel(values, layout, self._shapes[name])
+        return kernel[:, :, ::-1] if name in self._first and layout.reversed_colours else kernel
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
 
 
 def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match:

@@ -64,7 +64,8 @@ def add(tensors: Tensors, path: Path, name: str, tensor: Tensor) -> None:
     if name in tensors:
         raise file_error(path, f"expected {one_line(name)} once, found it twice; make the file again")
     if len(tensor.shape) > _MOST_AXES or max(tensor.shape, default=0) > LARGEST:
-        raise file_error(path, f"{one_line(name)}: expected the shape of a tensor, found {one_line(list(tensor.shape))}")
+        shape = one_line(list(tensor.shape))
+        raise file_error(path, f"{one_line(name)}: expected the shape of a tensor, found {shape}")
     tensors[name] = tensor
 
 

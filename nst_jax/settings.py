@@ -113,8 +113,8 @@ _VGG = Settings(
 
 PRESETS: dict[str, Settings] = {
     # Gatys, Ecker & Bethge, CVPR 2016: equations 1 to 7, α/β = 1e-3 as in figure 3 B. The paper names no number of
-    # steps, the authors' later code does. Their network is rescaled so that each filter's mean activation is 1; with
-    # the plain weights the same ratio gives the style more say.
+    # steps, the authors' later code does. Their network is rescaled so that each filter's mean activation is 1, here
+    # the backbone vgg19_normalized; with the plain weights the same ratio gives the style more say.
     "gatys": Settings(
         content_layers=("conv4_2",),
         style_layers=_GATYS_STYLE_LAYERS,

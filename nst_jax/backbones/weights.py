@@ -1,8 +1,10 @@
 """Weight files: the interchange file (safetensors), the folder of installed files, the embedded default."""
 
 import functools
+import hashlib
 import importlib.resources
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import platformdirs
 import safetensors
-import safetensors.numpy
 
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, parameter_shapes, with_head
@@ -24,6 +25,7 @@ EMBEDDED = "squeezenet1_1"
 AUTO = "auto"
 _AUTO_ORDER = ("vgg19", EMBEDDED)
 METADATA_KEY = "nst_jax"
+_ALIGNMENT = 8
 _DTYPES = {"F32": np.float32, "F16": np.float16}
 
 
@@ -133,33 +135,52 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, met
 
     Args:
         path: to write.
-        tensors: `conv1_1/kernel` → `[h, w, in, out]` and so on, all of them float32 or all float16.
+        tensors: `conv1_1/kernel` → `[h, w, in, out]` and so on, all of them float32 or all float16. Each is asked for
+            once and let go, so that a mapping which reads them on demand needs memory for the largest one only.
         backbone: whose weights they are.
         metadata: where they come from: source file, its sha256, source format, licence ...
 
     Raises:
         UserError: the tensors are not those of the backbone, or the file cannot be written.
     """
-    expected = parameter_shapes(backbone)
-    _check_names(path, expected.keys(), tensors.keys(), backbone)
-    for name, shape in expected.items():
-        _check_shape(path, name, tensors[name].shape, shape)
-    # safetensors 0.8 writes a transposed view in its original byte order, silently: values wrong under right shapes.
-    contiguous = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+    shapes = parameter_shapes(backbone)
+    _check_names(path, shapes.keys(), tensors.keys(), backbone)
     record = {"format_version": FORMAT_VERSION, "backbone": backbone.name, **metadata}
+    dtype = next(iter(tensors.values())).dtype
     with atomic_write(path) as file:
-        try:
-            # By name, and not by way of `file.write`: a whole VGG network would be in memory once more.
-            safetensors.numpy.save_file(contiguous, file.name, {METADATA_KEY: json.dumps(record, sort_keys=True)})
-            _check_written(file.name, tensors)
-        except safetensors.SafetensorError as error:
-            raise OSError(str(error)) from error
+        file.write(_header(shapes, dtype, {METADATA_KEY: json.dumps(record, sort_keys=True)}))
+        digests = {}
+        for name in sorted(shapes):
+            values = np.ascontiguousarray(tensors[name], dtype.newbyteorder("<"))
+            _check_shape(path, name, values.shape, shapes[name])
+            file.write(values.data)
+            digests[name] = hashlib.sha256(values).digest()
+        file.flush()
+        _check_written(file.name, digests)
 
 
-def _check_written(path: str, tensors: Mapping[str, np.ndarray]) -> None:
+def _header(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, metadata: Mapping[str, str]) -> bytes:
+    """Returns what a safetensors file begins with (https://github.com/huggingface/safetensors#format).
+
+    The library itself would need all tensors in memory, twice, and writes a transposed view in its original byte order:
+    values wrong under right shapes.
+    """
+    code = next(code for code, known in _DTYPES.items() if known == dtype)
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name in sorted(shapes):
+        start, end = end, end + math.prod(shapes[name]) * dtype.itemsize
+        entries[name] = {"dtype": code, "shape": shapes[name], "data_offsets": (start, end)}
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _check_written(path: str, digests: Mapping[str, bytes]) -> None:
+    """Checks with the library that a file has the tensors with these digests."""
     with safetensors.safe_open(path, framework="numpy") as written:
-        if not all(np.array_equal(written.get_tensor(name), tensors[name], equal_nan=True) for name in tensors):
-            raise AssertionError("safetensors did not write what it was given")
+        if any(hashlib.sha256(written.get_tensor(name)).digest() != digest for name, digest in digests.items()):
+            raise AssertionError("the file does not have the tensors that were written")
 
 
 def _installed(name: str) -> Path:

@@ -50,7 +50,7 @@ PROVENANCE = Provenance(Path("memory"), "0" * 64, "none")
 
 
 def mapped(tensors, backbone, provenance=PROVENANCE):
-    return mapping.load(tensors, provenance, mapping.match(tensors, provenance, backbone), backbone)
+    return dict(mapping.Parameters(tensors, provenance, mapping.match(tensors, provenance, backbone), backbone))
 
 
 # --- what comes out ---
@@ -299,7 +299,7 @@ def test_folder_that_cannot_be_made(tiny_layers, write_legacy, tmp_path, monkeyp
         (["a", "b", "--backbone=vgg19"], "error: expected FILE, found a b; see --help"),
         (["a"], "error: expected --backbone=NAME with one of: vgg16, vgg19, "),
         (["a", "--backbone=vgg91"], "error: unknown backbone 'vgg91'; expected one of: vgg19, "),
-        (["a", "--backbone=vgg19", "--format=h5"], "error: unknown format 'h5'; expected one of: keras_h5, "),
+        (["a", "--backbone=vgg19", "--format=h5"], "error: unknown format 'h5'; expected one of: "),
         (
             ["missing.h5", "--backbone=vgg19"],
             "error: missing.h5: expected a file that can be read, found: No such file",

@@ -1,0 +1,146 @@
+"""The normalised network: unit means, and the output of the network as it was but for the scale."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import safetensors
+
+from converters import convert, normalize
+from nst_jax import image_io
+from nst_jax.backbones import weights
+from nst_jax.backbones.features import Features
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import Conv
+from nst_jax.errors import UserError
+from nst_jax.files import sha256
+
+ROOT = Path(__file__).parents[2]
+SIZE = 64
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Three pictures of different sizes, and files that are none."""
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for index, shape in enumerate([(64, 64), (90, 70), (64, 200)]):
+        pixels = random.uniform(size=(*shape, 3)).astype(np.float32)
+        image_io.write(folder / f"{index}.png", image_io.Picture(pixels))
+    (folder / "README.md").write_text("no picture")
+    (folder / ".DS_Store").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture
+def squeezenet(monkeypatch):
+    """The embedded network as if it could be normalised: it has what VGG has not, concatenations."""
+    backbone = BACKBONES["squeezenet1_1"]
+    normalized = dataclasses.replace(backbone, name="squeezenet1_1_normalized")
+    monkeypatch.setitem(BACKBONES, normalized.name, normalized)
+    monkeypatch.setattr(normalize, "NORMALIZABLE", (backbone.name,))
+    return normalized
+
+
+def assert_unit(found, means):
+    """Checks that mean activations are 1 where they were not 0.
+
+    An activation is the rest of large terms that cancel: its error is that of the layer (float32, some hundred terms:
+    1e-6 of the larger activations), so that a filter which is hardly ever active has a larger one relative to its mean.
+    """
+    active = means > 0
+    assert active.sum() > len(means) / 2
+    assert (np.abs(found - 1)[active] <= 1e-5 * (1 + means.max() / means[active])).all()
+
+
+def squares(folder):
+    return np.stack([normalize._square(path, SIZE) for path in sorted(folder.glob("*.png"))])
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_mean_activations_are_one_and_the_output_is_the_same(squeezenet, pictures, pooling):
+    done = normalize.normalize("squeezenet1_1", pictures, size=SIZE, pooling=pooling)
+    assert done.pictures == 3
+    assert done.output == weights.find(squeezenet.name)
+    before, after = weights.load("squeezenet1_1"), weights.load(squeezenet.name)
+    apply = jax.jit(Features(squeezenet, pooling=pooling).apply)
+    images = squares(pictures)
+    old, new = apply(before.params, images), apply(after.params, images)
+    silent = 0
+    for row in squeezenet.rows:
+        if not isinstance(row, Conv):
+            continue
+        means = np.asarray(old[row.name], np.float64).mean(axis=(0, 1, 2))
+        active = means > 0
+        silent += int((~active).sum())
+        assert_unit(np.asarray(new[row.name], np.float64).mean(axis=(0, 1, 2)), means)
+        np.testing.assert_allclose(
+            new[row.name] * np.where(active, means, 1), old[row.name], rtol=1e-3, atol=1e-4 * float(old[row.name].max())
+        )
+    assert silent == sum(done.silent.values())
+
+
+def test_the_pictures_are_in_the_metadata(squeezenet, pictures, tmp_path):
+    output = tmp_path / "out.safetensors"
+    normalize.normalize("squeezenet1_1", pictures, output, size=SIZE)
+    with safetensors.safe_open(output, "numpy") as file:
+        (record,) = map(json.loads, file.metadata().values())
+    assert record["pictures"] == sorted(sha256(path) for path in pictures.glob("*.png"))
+    assert (record["pictures_size"], record["pictures_pooling"]) == (SIZE, "max")
+    assert (record["backbone"], record["source_backbone"]) == (squeezenet.name, "squeezenet1_1")
+    assert record["source_sha256"] == weights.load("squeezenet1_1").sha256
+    first = output.read_bytes()
+    normalize.normalize("squeezenet1_1", pictures, output, size=SIZE)
+    assert output.read_bytes() == first
+
+
+def test_vgg19_from_the_command_line(shared, pictures, home):
+    convert.convert(shared / "weights/vgg19_tfjs", "vgg19")
+    result = subprocess.run(
+        [sys.executable, "-m", "converters.normalize", f"--images={pictures}", f"--size={SIZE}"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith(f"normalised vgg19 with 3 pictures, wrote {home / 'vgg19_normalized.safetensors'}\n")
+    before, after = (
+        normalize.mean_activations(weights.load(name), squares(pictures), pooling="max")
+        for name in ("vgg19", "vgg19_normalized")
+    )
+    for layer, means in before.items():
+        assert_unit(after[layer], means)
+
+
+def test_what_cannot_be_used(squeezenet, pictures, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.jpg").write_bytes(b"no picture")
+    for folder, message in {
+        "empty": "expected a folder with pictures, found none",
+        "missing": "expected a folder with pictures, found: No such file",
+        "broken": "a.jpg: expected a whole picture",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            normalize.normalize("squeezenet1_1", tmp_path / folder)
+    with pytest.raises(UserError, match="unknown backbone that can be normalised 'vgg16'"):
+        normalize.normalize("vgg16", pictures)
+    with pytest.raises(UserError, match="expected the folder"):
+        normalize.normalize("squeezenet1_1", pictures, tmp_path / "missing" / "a.safetensors")
+    assert weights.find(squeezenet.name) is None
