@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors
+import skimage.data
 
 from converters import convert, normalize
 from nst_jax import image_io
@@ -37,10 +38,9 @@ def home(tmp_path, monkeypatch):
 def pictures(tmp_path_factory):
     """Three pictures of different sizes, and files that are none."""
     folder = tmp_path_factory.mktemp("pictures")
-    random = np.random.default_rng(0)
-    for index, shape in enumerate([(64, 64), (90, 70), (64, 200)]):
-        pixels = random.uniform(size=(*shape, 3)).astype(np.float32)
-        image_io.write(folder / f"{index}.png", image_io.Picture(pixels))
+    cat, person = skimage.data.chelsea(), skimage.data.astronaut()
+    for index, pixels in enumerate([cat, person, person[:, 100:300]]):
+        image_io.write(folder / f"{index}.png", image_io.Picture(np.float32(pixels / 255)))
     (folder / "README.md").write_text("no picture")
     (folder / ".DS_Store").write_bytes(b"no picture")
     return folder
@@ -63,7 +63,7 @@ def assert_unit(found, means):
     1e-6 of the larger activations), so that a filter which is hardly ever active has a larger one relative to its mean.
     """
     active = means > 0
-    assert active.sum() > len(means) / 2
+    assert active.sum() > len(means) / 4
     assert (np.abs(found - 1)[active] <= 1e-5 * (1 + means.max() / means[active])).all()
 
 
