@@ -1,6 +1,8 @@
 """Caffe's formats: real files, files by the protobuf runtime, and files that nobody honest wrote."""
 
 import struct
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 
 from converters import binaryproto, caffe_hdf5, caffemodel, convert, inspect, wire
 from converters.formats import detect
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import parameter_shapes, with_head
 from nst_jax.errors import UserError
 
 REAL = "weights/real"
@@ -133,6 +137,26 @@ def test_hdf5_with_slashes_in_names(tmp_path):
         "fire2/squeeze1x1/bias": (3,),
     }
     assert provenance.format == "Caffe HDF5"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classifier", [False, True])
+def test_the_largest_network_is_fast_and_takes_little_memory(tmp_path, random_for, classifier):
+    arrays = random_for(parameter_shapes(with_head(BACKBONES["vgg19"])))
+    path = writers.write_caffemodel(tmp_path / "vgg19.caffemodel", arrays)
+    del arrays
+    assert path.stat().st_size > 574e6
+    program = (
+        "import sys; from pathlib import Path; from converters.convert import convert\n"
+        "convert(Path(sys.argv[1]), 'vgg19', Path(sys.argv[2]), classifier=sys.argv[3] == 'True')\n"
+        # Not ru_maxrss, which begins with what the process that started this one had in memory.
+        "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+    )
+    command = [sys.executable, "-c", program, str(path), str(tmp_path / "out.safetensors"), str(classifier)]
+    start = time.monotonic()
+    result = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert time.monotonic() - start < 20
+    assert int(result.stdout) * 1024 < (1.3e9 if classifier else 0.4e9)
 
 
 # --- what must not come out ---

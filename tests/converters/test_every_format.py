@@ -10,6 +10,8 @@ import weight_writers as writers
 
 from converters.convert import convert
 from converters.formats import FORMATS
+from nst_jax.backbones import weights
+from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Pool, Provenance, parameter_shapes, with_head
 
@@ -134,6 +136,31 @@ def test_with_and_without_the_classifier(produced, headed, arrays_of, tmp_path):
     again = tmp_path / "again.safetensors"
     convert(without, "tiny", again, **options)
     assert data_of(again) == data_of(output)
+
+
+def test_the_classifier_is_that_of_keras(headed, quiet_keras, tmp_path):
+    # Whether the order in which the first dense layer sees positions and channels is the right one, shows here only.
+    import keras
+
+    dense = [("fc1", 6, "relu"), ("fc2", 6, "relu"), ("predictions", 3, None)]
+    model = keras.Sequential(
+        [
+            keras.Input((18, 19, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu", name="block1_conv1"),
+            keras.layers.Conv2D(5, 3, activation="relu", name="block1_conv2"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Flatten(),
+            *(keras.layers.Dense(units, activation, name=name) for name, units, activation in dense),
+        ]
+    )
+    with quiet_keras():
+        model.save(tmp_path / "a.keras")
+    image = np.random.default_rng(0).uniform(size=(1, 18, 19, 3)).astype(np.float32)
+    expected = np.asarray(model(keras.applications.vgg19.preprocess_input(image * 255)))
+    convert(tmp_path / "a.keras", "tiny", tmp_path / "out.safetensors", classifier=True)
+    pretrained = weights.read(tmp_path / "out.safetensors", with_head(headed))
+    found = Features(pretrained.backbone).apply(pretrained.params, image)["fc8"]
+    np.testing.assert_allclose(found[:, 0, 0], expected, rtol=1e-4)
 
 
 def test_every_format_is_here():
