@@ -1,0 +1,335 @@
+import hashlib
+import io
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from file_server import BLOCK, reply, running_server, serve, wait_for
+
+from converters import fetch, published
+from nst_jax.backbones import weights
+from nst_jax.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+VGG19 = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The folder of installed weights, which does not exist yet."""
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):  # or there would be a bar wherever tests run
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "new" / "weights"
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(path))
+    return path
+
+
+@pytest.fixture
+def server():
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+def content(tiny_layers, write_legacy, tmp_path):
+    return write_legacy(tmp_path / "original.h5", tiny_layers).read_bytes()
+
+
+@pytest.fixture
+def tiny_file(tiny, content, server, monkeypatch):
+    """The published file of the tiny network, which the server has."""
+    server.answers = [serve(content)]
+    file = published.Published(
+        "tiny",
+        "keras",
+        f"{server.url}/tiny.h5?download=1",
+        classifier=False,
+        size=len(content),
+        hashes={"md5": hashlib.md5(content).hexdigest()},
+    )
+    monkeypatch.setattr(published, "FILES", (*published.FILES, file))
+    return file
+
+
+@pytest.fixture
+def nobody():
+    """An address where nobody answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{free.getsockname()[1]}/weights"
+
+
+def arguments(*given):
+    return [sys.executable, "-W", "error", "-m", "converters.fetch", *map(str, given)]
+
+
+def settings():
+    return {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "text": True}
+
+
+def command(*given):
+    """Runs the command as users do."""
+    return subprocess.run(arguments(*given), **settings(), capture_output=True, check=False)
+
+
+def left(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+# --- what is installed ---
+
+
+def test_weights_are_installed(tiny_file, tiny_arrays, tiny, folder, capsys):
+    report = fetch.fetch(tiny_file)
+    assert report.startswith("recognised legacy Keras HDF5")
+    assert report.endswith(f"wrote {folder / 'tiny.safetensors'}")
+    assert left(folder) == ["downloads", "tiny.safetensors"]
+    installed = weights.read(folder / "tiny.safetensors", tiny).params["params"]
+    assert all((installed[name] == array).all() for name, array in tiny_arrays.items())
+    assert capsys.readouterr() == ("", "")
+
+
+def test_metadata_name_the_published_file(tiny_file, server, folder):
+    fetch.fetch(tiny_file, f"{server.url}/another-name")
+    assert b"tiny.h5" in (folder / "tiny.safetensors").read_bytes()
+
+
+def test_a_file_without_published_hash(tiny_file, content, folder):
+    first, second, *_ = fetch.fetch(tiny_file._replace(hashes={}, size=None)).splitlines()
+    assert first == f"no hash of this file is published; its sha256 is {hashlib.sha256(content).hexdigest()}"
+    assert second.startswith("recognised")
+    assert left(folder) == ["downloads", "tiny.safetensors"]
+
+
+def test_progress_on_a_terminal(tiny_file, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    fetch.fetch(tiny_file)
+    assert "tiny" in sys.stderr.getvalue()
+    assert "kB" in sys.stderr.getvalue()
+
+
+# --- what is not ---
+
+
+@pytest.mark.parametrize("hashes", [{"md5": "0" * 32}, {}], ids=["hash", "none"])
+def test_a_wrong_file_is_removed_and_nothing_installed(tiny_file, server, folder, hashes):
+    folder.mkdir(parents=True)
+    (folder / "tiny.safetensors").write_bytes(b"before")
+    server.answers = [reply(200, b"<html>please log in</html>")]
+    message = f"expected md5 {'0' * 32}, found [0-9a-f]{{32}}; " if hashes else "tiny.h5: .* found a web page"
+    with pytest.raises(UserError, match=message):
+        fetch.fetch(tiny_file._replace(size=None, hashes=hashes))
+    assert (folder / "tiny.safetensors").read_bytes() == b"before"
+    assert left(folder) == ["downloads", "tiny.safetensors"]
+
+
+def test_a_right_file_that_cannot_be_installed_is_not_fetched_again(tiny_file, server, folder):
+    (folder / "tiny.safetensors").mkdir(parents=True)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"tiny.safetensors: expected a file"):
+            fetch.fetch(tiny_file)
+    (folder / "tiny.safetensors").rmdir()
+    fetch.fetch(tiny_file)
+    assert left(folder) == ["downloads", "tiny.safetensors"]
+    assert len(server.asked) == 1
+
+
+def test_a_folder_that_cannot_be_made(tiny_file, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(UserError, match="expected a folder or room for a new one, found"):
+        fetch.fetch(tiny_file)
+
+
+def test_the_lock_cannot_be_made(tiny_file, folder):
+    (folder / "downloads" / "tiny.h5.lock").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"tiny.h5.lock: cannot be written \(Is a directory\): choose another folder$"):
+        fetch.fetch(tiny_file)
+
+
+def test_without_connection_it_says_what_to_do(nobody):
+    by_hand = {
+        (
+            "vgg19",
+            False,
+        ): f", check md5 253f8cb515780f3b799900260a226db6, and run: python -m converters.convert {VGG19} "
+        "--backbone=vgg19",
+        ("squeezenet1_1", True): " (no hash of it is published) and run: python -m converters.convert "
+        "squeezenet_weights_tf_dim_ordering_tf_kernels.h5 --backbone=squeezenet1_1 --classifier",
+        ("vgg16_torchvision", False): ", check sha256 397923af, and run: python -m converters.convert "
+        "vgg16-397923af.pth --backbone=vgg16_torchvision",
+    }
+    for (name, classifier), advice in by_hand.items():
+        file = fetch.published_file(name, classifier=classifier)
+        with pytest.raises(UserError) as raised:
+            fetch.fetch(file, nobody, classifier=classifier)
+        start = f"cannot fetch {nobody}: found no connection (Connection refused); download it by hand"
+        assert str(raised.value) == start + advice
+
+
+def test_torchvision_is_named_where_the_hash_does_not(nobody):
+    file = fetch.published_file("vgg16_torchvision")._replace(hashes={"sha256": "123"})
+    with pytest.raises(UserError, match=r"--backbone=vgg16_torchvision --convention=torchvision$"):
+        fetch.fetch(file, nobody)
+
+
+# --- one at a time ---
+
+
+def test_only_one_process_at_a_time(tiny_file, folder):
+    downloads = folder / "downloads"
+    downloads.mkdir(parents=True)
+    with (
+        fetch._exclusive(downloads / "tiny.h5"),
+        pytest.raises(UserError, match=r"tiny.h5: expected to be alone, found another process that fetches it"),
+    ):
+        fetch.fetch(tiny_file)
+    (downloads / "tiny.h5.lock").write_bytes(b"left by a crash")
+    fetch.fetch(tiny_file)
+    assert left(folder) == ["downloads", "tiny.safetensors"]
+
+
+@pytest.mark.skipif(fetch.fcntl is None, reason="no locks")
+def test_a_lock_that_was_removed_is_none(tiny_file, folder, monkeypatch):
+    real = fetch.fcntl.flock
+
+    def flock(*given):
+        (folder / "downloads" / "tiny.h5.lock").unlink()
+        real(*given)
+
+    monkeypatch.setattr(fetch.fcntl, "flock", flock)
+    with pytest.raises(UserError, match="expected to be alone"):
+        fetch.fetch(tiny_file)
+
+
+def test_systems_without_locks(tiny_file, folder, monkeypatch):
+    def flock(*_):
+        raise OSError("No locks available")
+
+    monkeypatch.setattr(fetch.fcntl, "flock", flock)
+    fetch.fetch(tiny_file)
+    monkeypatch.setattr(fetch, "fcntl", None)
+    fetch.fetch(tiny_file)
+    assert left(folder) == ["downloads", "tiny.safetensors"]
+
+
+# --- which file ---
+
+
+def test_every_published_file_can_be_asked_for():
+    for file in published.FILES:
+        found = fetch.published_file(file.backbone, file.source, classifier=file.classifier)
+        assert (found == file) or (file.classifier and not found.classifier)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "classifier", "end"),
+    [
+        ("vgg19", None, False, VGG19),
+        ("vgg19", None, True, VGG19.replace("_notop", "")),
+        ("vgg19", "caffe", False, "VGG_ILSVRC_19_layers.caffemodel"),
+        ("vgg16", "matconvnet", True, "imagenet-vgg-verydeep-16.mat"),
+        ("vgg19_torchvision", None, False, "vgg19-dcbb9e9d.pth"),
+        ("vgg19_normalized", None, False, "vgg_normalised.caffemodel"),
+    ],
+    ids=str,
+)
+def test_the_file(name, source, classifier, end):
+    assert fetch.published_file(name, source, classifier=classifier).url.endswith(f"/{end}")
+
+
+SOURCES = "keras, caffe, matconvnet"
+NO_FILE = [
+    (("vgg91",), "unknown backbone with published weights 'vgg91'; expected one of: vgg19, "),
+    (("vgg19", "kreas"), f"unknown source of vgg19 'kreas'; expected one of: {SOURCES}$"),
+    (("vgg19", "cafe"), "unknown source of vgg19 'cafe'; expected one of: caffe, keras, matconvnet$"),
+    (
+        ("vgg19", "torchvision"),
+        f"expected one of: {SOURCES}; the weights for torchvision are those of the backbone vgg19_torchvision: "
+        "python -m converters.fetch vgg19_torchvision --source=torchvision$",
+    ),
+    (("squeezenet1_1", "torchvision"), "those of the backbone squeezenet1_1_torchvision: python"),
+    (("vgg16_torchvision", "caffe"), "expected one of: torchvision; .* those of the backbone vgg16: python"),
+    (("vgg19_normalized", "keras"), "expected one of: caffe; .* those of the backbone vgg19: python"),
+    (("vgg19_normalized", "torchvision"), "expected one of: caffe$"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), NO_FILE, ids=str)
+def test_no_such_file(given, message):
+    with pytest.raises(UserError, match=message):
+        fetch.published_file(*given)
+
+
+def test_no_file_with_the_classifier():
+    with pytest.raises(UserError, match="of vgg19_normalized with the classifier, found none published; leave --class"):
+        fetch.published_file("vgg19_normalized", classifier=True)
+
+
+# --- the command ---
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "error: expected NAME, found nothing; see --help"),
+        (["vgg19", "--sauce=keras"], "error: unknown flag 'sauce'; expected one of: source, "),
+        (["vgg19", "--source=torchvision"], "error: unknown source of vgg19 'torchvision'; expected one of: keras, "),
+        (["vgg19", "--url=ftp://a/b"], "error: cannot fetch ftp://a/b: found no usable address ("),
+    ],
+    ids=str,
+)
+def test_command_line_errors(given, message):
+    result = command(*given)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith(message)
+
+
+def test_command_without_connection(nobody, folder):
+    start = time.monotonic()
+    result = command("vgg19", f"--url={nobody}")
+    assert time.monotonic() - start < 10
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith(f"error: cannot fetch {nobody}: found no connection (Connection refused); download")
+    assert left(folder) == ["downloads"]
+
+
+def test_command_with_wrong_bytes(server, folder):
+    server.answers = [reply(200, b"<html>")]
+    result = command("squeezenet1_1", "--source=caffe", f"--url={server.url}")
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert f"{server.url}: expected sha1 3397f026368a45ae236403ccc81cfcbe8ebe1bd0, found " in result.stderr
+    assert left(folder) == ["downloads"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)], ids=str)
+def test_command_that_is_stopped_goes_on_later(server, folder, number, status):
+    data = random.Random(1).randbytes(200_000)
+    server.answers = [serve(data, sent=5 * BLOCK, wait=True, ETag='"a"'), serve(data, ETag='"a"')]
+    part = folder / "downloads" / "vgg19-dcbb9e9d.pth.part"
+    process = subprocess.Popen(
+        arguments("vgg19_torchvision", f"--url={server.url}"),
+        **settings(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    wait_for(part, 5 * BLOCK)
+    process.send_signal(number)
+    assert process.communicate() == ("", "")
+    assert process.returncode == status
+    assert part.read_bytes() == data[: 5 * BLOCK]
+    result = command("vgg19_torchvision", f"--url={server.url}")
+    assert f"{server.url}: expected sha256 dcbb9e9d, found {hashlib.sha256(data).hexdigest()}; " in result.stderr
+    assert server.ranges == [None, f"bytes={5 * BLOCK}-"]
+    assert left(folder) == ["downloads"]
