@@ -4,7 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from converters import binaryproto, caffe_hdf5, caffemodel, keras_archive, keras_h5, safetensors_file, source, tfjs
+from converters import (
+    binaryproto,
+    caffe_hdf5,
+    caffemodel,
+    keras_archive,
+    keras_h5,
+    matconvnet,
+    safetensors_file,
+    source,
+    tfjs,
+)
 from converters.source import Provenance, Tensors
 from nst_jax.files import file_error
 
@@ -29,6 +39,7 @@ FORMATS = {
     "tfjs": Format("TensorFlow.js layers model (model.json and shards)", tfjs.recognises, tfjs.read),
     "caffe_hdf5": Format("Caffe HDF5 (.caffemodel.h5)", caffe_hdf5.recognises, caffe_hdf5.read),
     "keras_h5": Format("Keras HDF5 (.h5, .weights.h5)", keras_h5.recognises, keras_h5.read),
+    "matconvnet": Format("MatConvNet (.mat)", matconvnet.recognises, matconvnet.read),
     "caffemodel": Format("Caffe network (.caffemodel)", caffemodel.recognises, caffemodel.read),
     "binaryproto": Format("Caffe mean picture (.binaryproto)", binaryproto.recognises, binaryproto.read),
 }
