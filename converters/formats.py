@@ -14,6 +14,8 @@ from converters import (
     safetensors_file,
     source,
     tfjs,
+    torch_legacy,
+    torch_zip,
 )
 from converters.source import Provenance, Tensors
 from nst_jax.files import file_error
@@ -36,6 +38,8 @@ class Format(NamedTuple):
 FORMATS = {
     "safetensors": Format("safetensors", safetensors_file.recognises, safetensors_file.read),
     "keras_archive": Format("Keras archive (.keras)", keras_archive.recognises, keras_archive.read),
+    "torch_zip": Format("PyTorch (.pth)", torch_zip.recognises, torch_zip.read),
+    "torch_legacy": Format("PyTorch before 1.6 (.pth)", torch_legacy.recognises, torch_legacy.read),
     "tfjs": Format("TensorFlow.js layers model (model.json and shards)", tfjs.recognises, tfjs.read),
     "caffe_hdf5": Format("Caffe HDF5 (.caffemodel.h5)", caffe_hdf5.recognises, caffe_hdf5.read),
     "keras_h5": Format("Keras HDF5 (.h5, .weights.h5)", keras_h5.recognises, keras_h5.read),

@@ -1,0 +1,194 @@
+"""Pickles from strangers: read by a machine that knows the few instructions which weights need, and calls nothing else.
+
+Python's own unpickler runs whatever a pickle asks for. Even with a list of what it may call, it sets attributes of
+those functions, and it reserves memory for any index that a pickle names. Here are numbers, text, bytes, tuples, lists
+and dictionaries, and the stand-ins that the caller gives for what PyTorch or NumPy would make.
+"""
+
+import pickletools
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nst_jax.errors import one_line
+from nst_jax.files import file_error
+
+LARGEST = 8 << 20
+"""Bytes of a pickle; the values of the weights are elsewhere."""
+
+_MOST_INSTRUCTIONS = 1_000_000
+_LARGEST_INTEGER = 128  # bits; the magic number of PyTorch has 77
+_LARGEST_KEY = 64  # bits; it takes longer integers to make a dictionary slow
+
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_NUMBERS = {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"}
+_TEXTS = {
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("BINSTRING", "SHORT_BINSTRING"),  # of Python 2; `pickletools` makes text of them
+}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+class Vocabulary(NamedTuple):
+    """What pickles of a kind may contain.
+
+    Attributes:
+        globals: module and name → what stands for it. It is called with what the pickle gives it, any number of times,
+            and must take no longer than reading its arguments did. A state is set only where there is `__setstate__`.
+        what: in words, for messages.
+        advice: what to do with a pickle of something else.
+    """
+
+    globals: Mapping[tuple[str, str], Any]
+    what: str
+    advice: str
+
+
+def load(
+    path: Path, data: bytes, vocabulary: Vocabulary, persistent_load: Callable[[Any], Any] | None = None
+) -> tuple[Any, int]:
+    """Reads the pickle that `data` begins with.
+
+    Args:
+        path: of its file, for messages.
+        data: the pickle, and perhaps what lies behind it.
+        vocabulary: what it may contain.
+        persistent_load: makes an object of what a pickle says of one outside of it, quickly as well.
+
+    Returns:
+        The object, which may be nested very deeply and must not be printed, and the length of the pickle.
+
+    Raises:
+        UserError: the pickle is damaged, or asks for anything else.
+    """
+    machine = _Machine(path, vocabulary, persistent_load)
+    name, position = "nothing", 0
+    with warnings.catch_warnings(action="ignore"):  # of escapes in names, which are not in the vocabulary anyway
+        try:
+            for count, (opcode, argument, start) in enumerate(pickletools.genops(data[:LARGEST])):
+                name, position = opcode.name, start
+                if count == _MOST_INSTRUCTIONS:
+                    raise file_error(path, f"expected a pickle of at most {count} instructions, found more")
+                machine.run(name, argument)
+            return machine.pop(), position + 1
+        # What a pickle that makes no sense comes to: an empty stack, a key that cannot be one, ...
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise file_error(
+                path,
+                f"expected an intact pickle of at most {LARGEST} bytes, found it damaged or cut short behind byte "
+                f"{position} ({name}); fetch or make it again",
+            ) from error
+
+
+class _Machine:
+    """The stack and the memory of an unpickler."""
+
+    def __init__(self, path: Path, vocabulary: Vocabulary, persistent_load: Callable[[Any], Any] | None) -> None:
+        self._path = path
+        self._vocabulary = vocabulary
+        self._persistent_load = persistent_load
+        self._stack: list[Any] = []
+        self._below: list[list[Any]] = []  # the stacks under each mark
+        self._memory: dict[int, Any] = {}
+
+    def pop(self) -> Any:
+        return self._stack.pop()
+
+    def run(self, name: str, argument: Any) -> None:
+        """Runs an instruction; raises `UserError` if it is not allowed, and others if it makes no sense."""
+        match name:
+            case "BINGET" | "LONG_BINGET":
+                self._push(self._memory[argument])
+            case "BINPUT" | "LONG_BINPUT":
+                self._memory[argument] = self._stack[-1]
+            case "MEMOIZE":
+                self._memory[len(self._memory)] = self._stack[-1]
+            case "MARK":
+                self._below.append(self._stack)
+                self._stack = []
+            case "TUPLE":
+                self._push(tuple(self._pop_to_mark()))
+            case "EMPTY_LIST":
+                self._push([])
+            case "EMPTY_DICT":
+                self._push({})
+            case "APPEND":
+                self._extend(self._pop_many(1))
+            case "APPENDS":
+                self._extend(self._pop_to_mark())
+            case "SETITEM":
+                self._update(self._pop_many(2))
+            case "SETITEMS":
+                self._update(self._pop_to_mark())
+            case "GLOBAL":
+                self._push(self._global(*argument.split(" ", 1)))
+            case "STACK_GLOBAL":
+                self._push(self._global(*self._pop_many(2)))
+            case "REDUCE":
+                function, arguments = self._pop_many(2)
+                self._push(function(*arguments))
+            case "BUILD":
+                state = self.pop()
+                type(self._stack[-1]).__setstate__(self._stack[-1], state)
+            case "BINPERSID" if self._persistent_load:
+                self._push(self._persistent_load(self.pop()))
+            case "PROTO" | "FRAME" | "STOP":
+                pass  # The first two change nothing, and `pickletools` stops by itself.
+            case _ if name in _TEXTS:
+                self._push(argument)
+            case _ if name in _NUMBERS:
+                self._push(self._number(argument))
+            case _ if name in _CONSTANTS:
+                self._push(_CONSTANTS[name])
+            case _ if name in _TUPLES:
+                self._push(tuple(self._pop_many(_TUPLES[name])))
+            case _:
+                self._refuse(f"the instruction {name}")
+
+    def _push(self, value: Any) -> None:
+        # A method, so that the stack is looked up after the value is made, which may go back to the stack below.
+        self._stack.append(value)
+
+    def _pop_many(self, count: int) -> list[Any]:
+        if len(self._stack) < count:
+            raise IndexError
+        popped = self._stack[-count:]
+        del self._stack[-count:]
+        return popped
+
+    def _pop_to_mark(self) -> list[Any]:
+        popped, self._stack = self._stack, self._below.pop()
+        return popped
+
+    def _extend(self, items: list[Any]) -> None:
+        if not isinstance(self._stack[-1], list):
+            raise TypeError
+        self._stack[-1].extend(items)
+
+    def _update(self, items: list[Any]) -> None:
+        if not isinstance(self._stack[-1], dict):
+            raise TypeError
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            # The hash of a tuple may take for ever: each of its items may be there twice, and be such a tuple.
+            if type(key) is not str and not (type(key) is int and key.bit_length() <= _LARGEST_KEY):
+                self._refuse(f"a {one_line(type(key).__name__)} as key")
+            self._stack[-1][key] = value
+
+    def _global(self, module: Any, name: Any) -> Any:
+        if type(module) is not str or type(name) is not str:
+            raise TypeError
+        if (module, name) not in self._vocabulary.globals:
+            self._refuse(one_line(f"{module}.{name}"))
+        return self._vocabulary.globals[module, name]
+
+    def _number(self, number: float) -> float:
+        if type(number) is int and number.bit_length() > _LARGEST_INTEGER:
+            self._refuse(f"an integer of {number.bit_length()} bits")
+        return number
+
+    def _refuse(self, found: str) -> None:
+        raise file_error(
+            self._path,
+            f"expected {self._vocabulary.what} only, found {found}; nothing was executed; {self._vocabulary.advice}",
+        )

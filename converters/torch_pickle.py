@@ -1,0 +1,235 @@
+"""What both containers of PyTorch share: the pickle that names the tensors and says where in which storage they are."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from converters import pickles, source
+from converters.pickles import Vocabulary
+from converters.source import Layout, Provenance, Tensor, Tensors
+from nst_jax.errors import one_line
+from nst_jax.files import file_error
+
+_WRAPPER = "state_dict"
+_PARALLEL = "module."  # what torch.nn.DataParallel puts in front of every name
+_ROLES = {"weight": "kernel"}
+_MOST_AXES = 8
+_ADVICE = "save the weights alone, with torch.save(model.state_dict(), ...)"
+
+
+class Kind(NamedTuple):
+    """What the numbers of a storage are in the file, and what they are when they are loaded."""
+
+    stored: np.dtype
+    loaded: np.dtype
+
+
+_STORED = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "<i1",
+    "ByteStorage": "<u1",
+    "BoolStorage": "?",
+}
+_BFLOAT16 = Kind(np.dtype("<u2"), np.dtype(np.float32))  # the upper halves of single precision; NumPy has none of it
+_KINDS = {name: Kind(np.dtype(stored), np.dtype(stored)) for name, stored in _STORED.items()}
+_KINDS["BFloat16Storage"] = _BFLOAT16
+
+
+class Storage(NamedTuple):
+    """Numbers in a row, of which tensors are views.
+
+    Attributes:
+        kind: of numbers.
+        length: how many.
+    """
+
+    kind: Kind
+    length: int
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self.length * self.kind.stored.itemsize
+
+
+class _Part(NamedTuple):
+    """The numbers of a storage from `start` on: all of them, but for some files of 2016 and 2017."""
+
+    key: str
+    kind: Kind
+    start: int
+    length: int
+
+
+class _View(NamedTuple):
+    """A tensor as a pickle describes it, all of it unchecked."""
+
+    part: Any
+    start: Any
+    shape: Any
+    strides: Any
+
+
+class _OrderedDict(dict[Any, Any]):
+    """Stands for `collections.OrderedDict`; forgets its attributes, which are the versions of the layers."""
+
+    def __init__(self, pairs: Any = None) -> None:
+        super().__init__()
+        if pairs is None:
+            return
+        # As Python 2 writes it: a list of lists, to which nothing else refers. It is emptied, so that all dictionaries
+        # together have no more items than the pickle, however many of them it makes of one list.
+        taken = pairs.copy()
+        pairs.clear()
+        for key, value in taken:
+            if type(key) is not str:
+                raise TypeError
+            self[key] = value
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+# Each takes a fixed number of arguments, since those that nobody wants would cost time as well.
+def _tensor_v2(
+    part: Any, start: Any, shape: Any, strides: Any, _gradient: Any, _hooks: Any, _metadata: Any = None
+) -> _View:
+    return _View(part, start, shape, strides)
+
+
+def _parameter(tensor: Any, _gradient: Any, _hooks: Any) -> Any:
+    return tensor
+
+
+_VOCABULARY = Vocabulary(
+    globals={
+        ("collections", "OrderedDict"): _OrderedDict,
+        ("torch._utils", "_rebuild_tensor"): _View,
+        ("torch._utils", "_rebuild_tensor_v2"): _tensor_v2,
+        ("torch._utils", "_rebuild_parameter"): _parameter,
+        **{("torch", name): kind for name, kind in _KINDS.items()},
+    },
+    what="tensors by name (a state dict)",
+    advice=_ADVICE,
+)
+
+
+def load(path: Path, data: bytes) -> tuple[Any, int, dict[str, Storage]]:
+    """Reads the pickle that `data` begins with.
+
+    Returns:
+        The object, which may be anything; the length of the pickle; the storages that it refers to, by their keys.
+
+    Raises:
+        UserError: the pickle is damaged, or there is anything but tensors, dictionaries, lists, numbers and text in it.
+    """
+    storages: dict[str, Storage] = {}
+
+    def refer(description: Any) -> _Part:
+        if type(description) is not tuple or len(description) > 6:
+            raise TypeError
+        # Where the storage was, on the CPU or on some GPU, does not matter.
+        what, kind, key, _, length, *views = description
+        if what != "storage" or type(kind) is not Kind or type(key) is not str or not _is_length(length):
+            raise TypeError
+        if storages.setdefault(key, Storage(kind, length)) != (kind, length):
+            raise file_error(path, f"expected one size of storage {one_line(key)}, found two; make it again")
+        if views in ([], [None]):
+            return _Part(key, kind, 0, length)
+        _, start, part = views[0]
+        if not _is_length(start) or not _is_length(part) or start + part > length:
+            raise file_error(path, f"expected a part of storage {one_line(key)}, found one outside; make it again")
+        return _Part(key, kind, start, part)
+
+    return *pickles.load(path, data, _VOCABULARY, refer), storages
+
+
+def tensors(path: Path, state: Any, read: Callable[[str], bytes]) -> Tensors:
+    """Returns the tensors of a state dict, by their names here.
+
+    Args:
+        path: of the file, for messages.
+        state: what `load` returned.
+        read: returns the bytes of the storage with a key.
+
+    Raises:
+        UserError: this is no state dict, or a tensor is not inside of its storage.
+    """
+    if isinstance(state, dict) and isinstance(state.get(_WRAPPER), dict):
+        state = state[_WRAPPER]
+    if not isinstance(state, dict):
+        raise file_error(path, f"expected tensors by name (a state dict), found {_title(state)}; {_ADVICE}")
+    parallel = all(type(key) is str and key.startswith(_PARALLEL) for key in state)
+    found: Tensors = {}
+    for key, view in state.items():
+        if type(key) is not str or not isinstance(view, _View):
+            raise file_error(path, f"{one_line(key)}: expected a tensor with a name, found {_title(view)}; {_ADVICE}")
+        name = key.removeprefix(_PARALLEL) if parallel else key
+        source.add(found, path, _name(name), _tensor(path, name, view, read))
+    size = sum(tensor.size for tensor in found.values())
+    if size > source.LARGEST:
+        raise file_error(path, f"expected at most {source.LARGEST} bytes in all tensors, found {size}")
+    return found
+
+
+def provenance(path: Path, container: str) -> Provenance:
+    """Returns where tensors of PyTorch come from; the file does not tell for what pixels they were trained."""
+    layout = Layout(conv="OIHW", dense="OIHW")
+    return Provenance(path, source.sha256([path]), f"PyTorch {container}", layout=layout, convention=None)
+
+
+def _name(key: str) -> str:
+    layer, dot, role = key.rpartition(".")
+    return f"{layer}/{_ROLES.get(role, role)}" if dot else key
+
+
+def _title(value: Any) -> str:
+    return "a tensor" if isinstance(value, _View) else f"something of type {type(value).__name__.strip('_')}"
+
+
+def _tensor(path: Path, name: str, view: _View, read: Callable[[str], bytes]) -> Tensor:
+    part, start, shape, strides = view
+    if type(part) is not _Part or not _is_length(start) or not _are_lengths(shape) or not _are_lengths(strides):
+        raise file_error(path, f"{one_line(name)}: expected a tensor of at most {_MOST_AXES} axes, found another thing")
+    if len(shape) != len(strides):
+        raise file_error(path, f"{one_line(name)}: expected a stride an axis, found shape {shape}, strides {strides}")
+    last = start + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
+    count = math.prod(shape)
+    # Elements may share a number, and then a single one would do for a tensor of any size; those of weights never do.
+    # NumPy wants to know also of an array without elements how large it would be.
+    if count > part.length or (count and last >= part.length) or math.prod(filter(None, shape)) > source.LARGEST:
+        raise file_error(
+            path,
+            f"{one_line(name)}: expected a tensor inside of its storage of {part.length} numbers, found shape "
+            f"{list(shape)}, strides {list(strides)} from {start} on; make the file again",
+        )
+    return Tensor(shape, part.kind.loaded, lambda: _values(view, read(part.key)))
+
+
+def _values(view: _View, data: bytes) -> np.ndarray:
+    kind = view.part.kind
+    size = kind.stored.itemsize
+    if not math.prod(view.shape):
+        return np.zeros(view.shape, kind.loaded)
+    # The stride of an axis of length 1 is never used, and may be anything.
+    strides = [stride * size * (length > 1) for length, stride in zip(view.shape, view.strides, strict=True)]
+    values = np.ndarray(view.shape, kind.stored, data, (view.part.start + view.start) * size, strides)
+    if kind == _BFLOAT16:
+        values = (values.astype(np.uint32) << 16).view(kind.loaded)
+    return np.asarray(values, order="C")
+
+
+def _are_lengths(values: Any) -> bool:
+    return type(values) is tuple and len(values) <= _MOST_AXES and all(_is_length(value) for value in values)
+
+
+def _is_length(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= source.LARGEST
