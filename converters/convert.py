@@ -17,7 +17,7 @@ from typing import NamedTuple
 from absl import flags
 
 from converters import command, mapping, published
-from converters.formats import FORMATS, detect
+from converters.formats.registry import FORMATS, detect
 from converters.source import Provenance
 from converters.table import aligned, spans
 from nst_jax.backbones import weights

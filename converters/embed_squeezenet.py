@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from converters import command, mapping, pickles
-from converters.pickles import Vocabulary
+from converters import command, mapping
+from converters.containers import pickles
+from converters.containers.pickles import Vocabulary
 from converters.source import Provenance, Tensor, Tensors
 from nst_jax.backbones import registry, weights
 from nst_jax.backbones.spec import with_head

@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from converters import command
-from converters.formats import FORMATS, detect
+from converters.formats.registry import FORMATS, detect
 from converters.table import aligned, spans
 from nst_jax.errors import choose, one_line
 

@@ -46,12 +46,12 @@ def tiny_layers(tiny_arrays) -> dict[str, Arrays]:
 
 
 @pytest.fixture(scope="module")
-def refusal(tiny) -> Callable[[Path, Path], str | None]:
+def refusal(tiny) -> Callable[..., str | None]:
     """Converts a file with the tiny network; returns why it was refused, None if it was not."""
 
-    def convert_or_explain(path: Path, output: Path) -> str | None:
+    def convert_or_explain(path: Path, output: Path, **options: str) -> str | None:
         try:
-            convert.convert(path, tiny.name, output)
+            convert.convert(path, tiny.name, output, **options)
         except UserError as error:
             return str(error)
         return None

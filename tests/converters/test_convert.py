@@ -12,7 +12,7 @@ import safetensors
 import safetensors.numpy
 
 from converters import convert, mapping
-from converters.formats import FORMATS, detect
+from converters.formats.registry import FORMATS, detect
 from converters.source import Layout, Provenance, Tensor
 from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES

@@ -6,16 +6,17 @@ import hashlib
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch_writers
 import weight_writers as writers
 
+from converters import published
 from converters.convert import convert
-from converters.formats import FORMATS
+from converters.formats.registry import FORMATS
 from nst_jax.backbones import weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Pool, Provenance, parameter_shapes, with_head
-
-TORCHVISION = {"convention": "torchvision"}
+from nst_jax.errors import UserError
 
 
 def written(writer, **options):
@@ -38,6 +39,13 @@ def safetensors_as_torch(path, arrays, table):
 def safetensors_as_ours(path, arrays, _):
     safetensors.numpy.save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, path)
     return path
+
+
+def torch_in(container):
+    def write(path, arrays, table):
+        return torch_writers.write_network(container, path, writers.state_dict(arrays, table))
+
+    return write
 
 
 PRODUCED = {
@@ -64,6 +72,8 @@ PRODUCED = {
     ),
     "keras archive": written(lambda path, arrays, _: writers.write_keras_archive(path, arrays)),
     "matconvnet": written(lambda path, arrays, _: writers.write_matconvnet(path, arrays)),
+    "torch_zip": written(torch_in("zip"), convention="caffe"),
+    "torch_legacy": written(torch_in("legacy"), convention="caffe"),
     "tfjs": written(lambda path, arrays, _: writers.write_tfjs_network(path, arrays)),
     "safetensors as torchvision": written(safetensors_as_torch, convention="caffe"),
     "safetensors as ours": written(safetensors_as_ours, convention="caffe"),
@@ -97,6 +107,68 @@ def test_every_network(name, produced, arrays_of, tmp_path):
     output = tmp_path / "out.safetensors"
     convert(write(tmp_path / "source", arrays, name), name, output, **options)
     assert_converted(output, arrays)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19", "squeezenet1_1"])
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+def test_networks_of_torchvision(name, container, arrays_of, tmp_path, monkeypatch):
+    arrays = arrays_of(BACKBONES[name])
+    source, output = torch_in(container)(tmp_path / "a.pth", arrays, name), tmp_path / "out.safetensors"
+    convert(source, f"{name}_torchvision", output, convention="torchvision")
+    assert_converted(output, arrays)
+    # A published file is known by its hash.
+    found = hashlib.sha256(source.read_bytes()).hexdigest()
+    for convention, right, wrong in (
+        ("torchvision", f"{name}_torchvision", name),
+        ("caffe", name, f"{name}_torchvision"),
+    ):
+        monkeypatch.setitem(published._CONVENTIONS, found[:8], convention)
+        convert(source, right, output)
+        with pytest.raises(UserError, match=f"in the convention of .* found {convention}; this looks like {right}"):
+            convert(source, wrong, output)
+    with pytest.raises(UserError, match="found by its hash a published file in the convention of caffe"):
+        convert(source, f"{name}_torchvision", output, convention="torchvision")
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_torch_itself_saves(new, arrays_of, tmp_path):
+    torch = pytest.importorskip("torch")
+    arrays = arrays_of(BACKBONES["vgg16"])
+    state = {name: torch.from_numpy(values.copy()) for name, values in writers.state_dict(arrays, "vgg16").items()}
+    torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=new)
+    output = tmp_path / "out.safetensors"
+    convert(tmp_path / "a.pth", "vgg16_torchvision", output, convention="torchvision")
+    assert_converted(output, arrays)
+
+
+def batch_normalised(arrays):
+    """VGG-16-BN of torchvision: batch normalisation behind every convolution, which moves the numbers."""
+    state, position = {}, 0
+    depths = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
+    for block, depth in depths.items():
+        for index in range(1, depth + 1):
+            kernel, bias = (arrays[f"conv{block}_{index}/{role}"] for role in ("kernel", "bias"))
+            state |= {f"features.{position}.weight": kernel.transpose(3, 2, 0, 1), f"features.{position}.bias": bias}
+            state |= {
+                f"features.{position + 1}.{role}": bias for role in ("weight", "bias", "running_mean", "running_var")
+            }
+            position += 3
+        position += 1
+    return state
+
+
+def test_a_network_with_batch_normalisation(arrays_of, tmp_path):
+    path = torch_writers.write_network("zip", tmp_path / "a.pth", batch_normalised(arrays_of(BACKBONES["vgg16"])))
+    with pytest.raises(UserError, match=r"with batch normalisation, which no backbone here has$"):
+        convert(path, "vgg16_torchvision", tmp_path / "out.safetensors", convention="torchvision")
+
+
+def test_squeezenet_1_0_is_not_1_1(arrays_of, tmp_path):
+    arrays = dict(arrays_of(BACKBONES["squeezenet1_1"]))
+    arrays |= {"conv1/kernel": np.zeros((7, 7, 3, 96), "f4"), "conv1/bias": np.zeros(96, "f4")}
+    message = r"conv1/kernel: expected shape \[64, 3, 3, 3\], found \[96, 3, 7, 7\]"
+    with pytest.raises(UserError, match=message):
+        convert(writers.write_caffemodel(tmp_path / "a", arrays), "squeezenet1_1", tmp_path / "out.safetensors")
 
 
 @pytest.fixture(scope="module")

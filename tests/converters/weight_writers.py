@@ -22,7 +22,7 @@ KERAS_NAMES = {"fc6": "fc1", "fc7": "fc2", "fc8": "predictions"}
 TORCHVISION_INDEXES = {
     "vgg16": [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28],
     "vgg19": [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34],
-    "tiny": [0, 2],
+    "tiny": [0, 2],  # of the tests
 }
 TORCHVISION_FIRES = {2: 3, 3: 4, 4: 6, 5: 7, 6: 9, 7: 10, 8: 11, 9: 12}
 TORCHVISION_CLASSIFIER = {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "classifier.6", "conv10": "classifier.1"}

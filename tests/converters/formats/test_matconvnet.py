@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 from scipy.sparse import csc_array
 
-from converters import convert, matconvnet, sandbox, source
+from converters import convert, source
+from converters.containers import sandbox
+from converters.formats import matconvnet
 from nst_jax.errors import UserError
 
 MEAN = np.array([123.68, 116.779, 103.939], np.float32)

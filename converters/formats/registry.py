@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from converters import (
+from converters import source
+from converters.formats import (
     binaryproto,
     caffe_hdf5,
     caffemodel,
@@ -12,7 +13,6 @@ from converters import (
     keras_h5,
     matconvnet,
     safetensors_file,
-    source,
     tfjs,
     torch_legacy,
     torch_zip,

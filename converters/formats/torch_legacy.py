@@ -7,9 +7,10 @@ the storages. For each of those follow the count of its numbers, in 8 bytes, and
 from pathlib import Path
 from typing import Any
 
-from converters import pickles, source, torch_pickle
+from converters import source
+from converters.containers import pickles, torch_pickle
+from converters.containers.torch_pickle import Storage
 from converters.source import Provenance, Region, Tensors
-from converters.torch_pickle import Storage
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 

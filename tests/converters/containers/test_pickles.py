@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters import pickles
-from converters.pickles import Vocabulary
+from converters.containers import pickles
+from converters.containers.pickles import Vocabulary
 from nst_jax.errors import UserError
 
 PATH = Path("a.pkl")

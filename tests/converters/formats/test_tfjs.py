@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters import convert, tfjs
+from converters import convert
+from converters.formats import tfjs
 from nst_jax.errors import UserError
 
 SCALE, MINIMUM = 0.004713413060880175, -0.6504510024014641  # of block1_conv1 in the real file

@@ -10,8 +10,9 @@ import weight_writers as writers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters import convert, inspect, safetensors_file
-from converters.formats import detect
+from converters import convert, inspect
+from converters.formats import safetensors_file
+from converters.formats.registry import detect
 from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import parameter_shapes

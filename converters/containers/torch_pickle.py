@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters import pickles, source
-from converters.pickles import Vocabulary
+from converters import source
+from converters.containers import pickles
+from converters.containers.pickles import Vocabulary
 from converters.source import Layout, Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error

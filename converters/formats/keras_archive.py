@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
-from converters import keras_h5, zips
+from converters.containers import zips
+from converters.containers.zips import Member
+from converters.formats import keras_h5
 from converters.source import Provenance, Tensors
-from converters.zips import Member
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
@@ -17,7 +18,7 @@ _LARGEST_METADATA = 1 << 16
 
 def recognises(path: Path) -> bool:
     """Returns whether the file is a zip archive with the weights of Keras in it."""
-    return zips.recognises(path) and not {_WEIGHTS, _PICKLED}.isdisjoint(zips.members(path))
+    return zips.recognises(path) and not {_WEIGHTS, _PICKLED}.isdisjoint(zips.names(path))
 
 
 def read(path: Path) -> tuple[Tensors, Provenance]:

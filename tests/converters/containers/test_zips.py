@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters import zips
+from converters.containers import zips
 from nst_jax.errors import UserError
 
 CONTENTS = {"a/data.pkl": b"pickle", "a/data/0": bytes(range(256)) * 8192, "a/data/ä": b"", "a/version": b"3\n"}

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters import hdf5_description, sandbox, source
+from converters import source
+from converters.containers import hdf5_description, sandbox
 from converters.source import Region, Tensor, Tensors
 from nst_jax.errors import UserError, one_line
 from nst_jax.files import file_error

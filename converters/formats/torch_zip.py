@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from converters import pickles, torch_pickle, zips
+from converters.containers import pickles, torch_pickle, zips
 from converters.source import Provenance, Tensors
 from nst_jax.errors import UserError, one_line
 from nst_jax.files import file_error

@@ -6,7 +6,8 @@ Source: BVLC/caffe, src/caffe/net.cpp, Net::ToHDF5; shapes are as they are, with
 import re
 from pathlib import Path
 
-from converters import hdf5, source
+from converters import source
+from converters.containers import hdf5
 from converters.source import Layout, Provenance, Tensors
 from nst_jax.files import file_error
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from converters import caffe_proto, source
+from converters import source
+from converters.containers import caffe_proto
 from converters.source import Provenance, Tensors
 
 

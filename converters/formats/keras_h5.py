@@ -14,8 +14,9 @@ import collections
 import re
 from pathlib import Path
 
-from converters import hdf5, source
-from converters.hdf5 import Contents
+from converters import source
+from converters.containers import hdf5
+from converters.containers.hdf5 import Contents
 from converters.source import Layout, Provenance, Region, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error

@@ -9,7 +9,8 @@ Source: BVLC/caffe, src/caffe/util/upgrade_proto.cpp (which generation is which)
 from pathlib import Path
 from typing import Any
 
-from converters import caffe_proto, source
+from converters import source
+from converters.containers import caffe_proto
 from converters.source import Layout, Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error

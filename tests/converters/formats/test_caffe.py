@@ -13,8 +13,10 @@ import weight_writers as writers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters import binaryproto, caffe_hdf5, caffemodel, convert, inspect, wire
-from converters.formats import detect
+from converters import convert, inspect
+from converters.containers import wire
+from converters.formats import binaryproto, caffe_hdf5, caffemodel
+from converters.formats.registry import detect
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import parameter_shapes, with_head
 from nst_jax.errors import UserError
@@ -154,7 +156,7 @@ def test_the_largest_network_is_fast_and_takes_little_memory(tmp_path, random_fo
     )
     command = [sys.executable, "-c", program, str(path), str(tmp_path / "out.safetensors"), str(classifier)]
     start = time.monotonic()
-    result = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    result = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
     assert time.monotonic() - start < 20
     assert int(result.stdout) * 1024 < (1.3e9 if classifier else 0.4e9)
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from converters import source, wire
+from converters import source
+from converters.containers import wire
+from converters.containers.wire import DELIMITED, VARINT, Keep, Numbers
 from converters.source import Region, Tensor
-from converters.wire import DELIMITED, VARINT, Keep, Numbers
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 

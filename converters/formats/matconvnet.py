@@ -14,7 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from converters import sandbox, source
+from converters import source
+from converters.containers import sandbox
 from converters.source import Layout, Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
