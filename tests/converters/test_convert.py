@@ -1,11 +1,10 @@
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import safetensors
@@ -28,18 +27,6 @@ def folder(tmp_path, monkeypatch):
     path = tmp_path / "new" / "weights"
     monkeypatch.setenv(weights.FOLDER_VARIABLE, str(path))
     return path
-
-
-def command(*arguments):
-    """Runs the converter as users do."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "converters.convert", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def in_memory(arrays):
@@ -118,7 +105,7 @@ def test_hash_of_a_model_in_several_files(tiny_arrays, write_tfjs, tmp_path):
 
 def test_command_installs_the_real_vgg19_in_seconds(folder, shared):
     start = time.monotonic()
-    result = command(shared / "weights/vgg19_tfjs", "--backbone=vgg19")
+    result = commands.run("convert", shared / "weights/vgg19_tfjs", "--backbone=vgg19")
     assert time.monotonic() - start < 10
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("recognised TensorFlow.js layers model, uint8, written by keras v2.2.4-tf")
@@ -309,7 +296,7 @@ def test_folder_that_cannot_be_made(tiny_layers, write_legacy, tmp_path, monkeyp
     ids=str,
 )
 def test_command_line_errors(arguments, message, folder):
-    result = command(*arguments)
+    result = commands.run("convert", *arguments)
     assert result.returncode == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr

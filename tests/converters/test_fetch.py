@@ -1,6 +1,5 @@
 import hashlib
 import io
-import os
 import random
 import signal
 import socket
@@ -9,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import pytest
 from file_server import BLOCK, reply, running_server, serve, wait_for
 
@@ -63,19 +63,6 @@ def nobody():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{free.getsockname()[1]}/weights"
-
-
-def arguments(*given):
-    return [sys.executable, "-W", "error", "-m", "converters.fetch", *map(str, given)]
-
-
-def settings():
-    return {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "text": True}
-
-
-def command(*given):
-    """Runs the command as users do."""
-    return subprocess.run(arguments(*given), **settings(), capture_output=True, check=False)
 
 
 def left(folder):
@@ -291,14 +278,14 @@ def test_no_file_with_the_classifier():
     ids=str,
 )
 def test_command_line_errors(given, message):
-    result = command(*given)
+    result = commands.run("fetch", *given)
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert result.stderr.startswith(message)
 
 
 def test_command_without_connection(nobody, folder):
     start = time.monotonic()
-    result = command("vgg19", f"--url={nobody}")
+    result = commands.run("fetch", "vgg19", f"--url={nobody}")
     assert time.monotonic() - start < 10
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert result.stderr.startswith(f"error: cannot fetch {nobody}: found no connection (Connection refused); download")
@@ -307,7 +294,7 @@ def test_command_without_connection(nobody, folder):
 
 def test_command_with_wrong_bytes(server, folder):
     server.answers = [reply(200, b"<html>")]
-    result = command("squeezenet1_1", "--source=caffe", f"--url={server.url}")
+    result = commands.run("fetch", "squeezenet1_1", "--source=caffe", f"--url={server.url}")
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert f"{server.url}: expected sha1 3397f026368a45ae236403ccc81cfcbe8ebe1bd0, found " in result.stderr
     assert left(folder) == ["downloads"]
@@ -319,8 +306,8 @@ def test_command_that_is_stopped_goes_on_later(server, folder, number, status):
     server.answers = [serve(data, sent=5 * BLOCK, wait=True, ETag='"a"'), serve(data, ETag='"a"')]
     part = folder / "downloads" / "vgg19-dcbb9e9d.pth.part"
     process = subprocess.Popen(
-        arguments("vgg19_torchvision", f"--url={server.url}"),
-        **settings(),
+        commands.words("fetch", "vgg19_torchvision", f"--url={server.url}"),
+        **commands.settings(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -329,7 +316,7 @@ def test_command_that_is_stopped_goes_on_later(server, folder, number, status):
     assert process.communicate() == ("", "")
     assert process.returncode == status
     assert part.read_bytes() == data[: 5 * BLOCK]
-    result = command("vgg19_torchvision", f"--url={server.url}")
+    result = commands.run("fetch", "vgg19_torchvision", f"--url={server.url}")
     assert f"{server.url}: expected sha256 dcbb9e9d, found {hashlib.sha256(data).hexdigest()}; " in result.stderr
     assert server.ranges == [None, f"bytes={5 * BLOCK}-"]
     assert left(folder) == ["downloads"]

@@ -1,8 +1,6 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import h5py
 import numpy as np
 import pytest
@@ -15,19 +13,8 @@ from nst_jax.errors import UserError
 ROOT = Path(__file__).parents[2]
 
 
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "converters.inspect", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_what_is_in_a_real_file(shared):
-    result = command(shared / "weights/real/keras205_tiny_XCEPTION_KDEF.hdf5")
+    result = commands.run("inspect", shared / "weights/real/keras205_tiny_XCEPTION_KDEF.hdf5")
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[:2] == [
@@ -43,7 +30,7 @@ def test_what_is_in_a_real_file(shared):
 
 def test_no_backbone_and_nothing_usable_is_needed(tmp_path):
     arrays = {"a\nb/kernel": np.full((1, 1, 1, 1), np.nan, "f4"), "a\nb/bias": np.zeros(1, "f4")}
-    result = command(writers.write_caffemodel(tmp_path / "a", arrays))
+    result = commands.run("inspect", writers.write_caffemodel(tmp_path / "a", arrays))
     assert result.returncode == 0
     assert r"a\nb/kernel  [1, 1, 1, 1]  float32  nan       nan" in result.stdout.splitlines()
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
@@ -60,7 +47,7 @@ def test_no_backbone_and_nothing_usable_is_needed(tmp_path):
     ids=str,
 )
 def test_errors_are_one_line(arguments, message):
-    result = command(*arguments)
+    result = commands.run("inspect", *arguments)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith(message)
     assert result.stderr.count("\n") == 1

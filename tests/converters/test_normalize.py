@@ -2,11 +2,9 @@
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import jax
 import numpy as np
 import pytest
@@ -110,14 +108,7 @@ def test_the_pictures_are_in_the_metadata(squeezenet, pictures, tmp_path):
 
 def test_vgg19_from_the_command_line(shared, pictures, home):
     convert.convert(shared / "weights/vgg19_tfjs", "vgg19")
-    result = subprocess.run(
-        [sys.executable, "-m", "converters.normalize", f"--images={pictures}", f"--size={SIZE}"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = commands.run("normalize", f"--images={pictures}", f"--size={SIZE}")
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith(f"normalised vgg19 with 3 pictures, wrote {home / 'vgg19_normalized.safetensors'}\n")
     before, after = (
