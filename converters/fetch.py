@@ -19,7 +19,7 @@ from absl import flags
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from converters import command, published, source
+from converters import command, published, regions
 from converters.convert import convert, report
 from converters.download import Show, UnreachableError, Wanted, download
 from nst_jax.backbones import weights
@@ -78,7 +78,7 @@ def fetch(file: published.Published, url: str | None = None, *, classifier: bool
     make_folder(folder)
     path = folder / _file_name(file)
     convention = _convention(file)
-    wanted = Wanted(url or file.url, path, file.size, file.hashes, source.LARGEST)
+    wanted = Wanted(url or file.url, path, file.size, file.hashes, regions.LARGEST)
     with _exclusive(path):
         try:
             with _bar(file.backbone) as show:

@@ -4,27 +4,21 @@ Tensors are read one by one and only when somebody wants them. A classifier that
 and a declared size is compared with the shape that a backbone expects before a byte is reserved for it.
 """
 
-import hashlib
 import math
-import os
-import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from nst_jax.errors import UserError, one_line
+from converters import regions
+from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
-LARGEST = 2_500_000_000
-"""Bytes that a file, or all tensors in it together, may have: four times the largest published VGG-19."""
-
 MOST_TENSORS = 20_000
-"""In a file: a hundred times what the networks here have."""
+"""In a file; the networks here have up to 52."""
 
 _MOST_AXES = 32
-_BLOCK = 1 << 20
 
 Axes = Literal["HWIO", "OIHW", "IHWO"]
 """An axis a letter: height, width, input, output."""
@@ -63,7 +57,7 @@ def add(tensors: Tensors, path: Path, name: str, tensor: Tensor) -> None:
         raise file_error(path, f"expected at most {MOST_TENSORS} tensors, found more")
     if name in tensors:
         raise file_error(path, f"expected {one_line(name)} once, found it twice; make the file again")
-    if len(tensor.shape) > _MOST_AXES or max(tensor.shape, default=0) > LARGEST:
+    if len(tensor.shape) > _MOST_AXES or max(tensor.shape, default=0) > regions.LARGEST:
         shape = one_line(list(tensor.shape))
         raise file_error(path, f"{one_line(name)}: expected the shape of a tensor, found {shape}")
     tensors[name] = tensor
@@ -119,107 +113,3 @@ class Provenance(NamedTuple):
     def described(self) -> str:
         """Format and producer in one line."""
         return self.format + (f", written by {self.producer}" if self.producer else "")
-
-
-def is_folder(path: Path) -> bool:
-    """Returns whether the path is that of a folder.
-
-    Raises:
-        UserError: there is nothing there.
-    """
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
-def file_size(path: Path) -> int:
-    """Returns the size in bytes of a regular file.
-
-    Asked before a file is opened, since opening a pipe waits for whoever writes to it.
-
-    Raises:
-        UserError: there is no such file, or it is a folder, pipe or device, empty, or larger than any weight file.
-    """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise file_error(path, "expected a regular file, found a folder, pipe or device")
-    if status.st_size == 0:
-        raise file_error(path, "expected weights, found an empty file; fetch it again")
-    if status.st_size > LARGEST:
-        raise file_error(path, f"expected at most {LARGEST} bytes, found {status.st_size}")
-    return status.st_size
-
-
-def whole(path: Path) -> "Region":
-    """Returns the region that is all of a regular file; raises as `file_size` does."""
-    return Region(path, 0, file_size(path))
-
-
-class Region(NamedTuple):
-    """A part of a file, in bytes: the whole, or what lies somewhere in an archive."""
-
-    path: Path
-    start: int
-    length: int
-
-    def part(self, start: int, length: int) -> "Region":
-        """Returns `length` bytes of it from `start` on.
-
-        Raises:
-            UserError: it ends before.
-        """
-        if start < 0 or length < 0 or start + length > self.length:
-            raise file_error(
-                self.path, f"expected {length} bytes from {self.start + start} on, found it cut short; fetch it again"
-            )
-        return Region(self.path, self.start + start, length)
-
-    def read(self) -> bytes:
-        """Returns its bytes.
-
-        Raises:
-            UserError: they cannot be read.
-        """
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self.start)
-                data = file.read(self.length)
-        except OSError as error:
-            raise unreadable(self.path, error) from error
-        if len(data) < self.length:
-            raise file_error(
-                self.path, f"expected {self.length} bytes from {self.start} on, found {len(data)}; fetch it again"
-            )
-        return data
-
-
-def first_bytes(path: Path, most: int) -> bytes:
-    """Returns the beginning of a regular file, less than `most` bytes if it is shorter; raises as `file_size` does."""
-    return Region(path, 0, min(file_size(path), most)).read()
-
-
-def sha256(paths: Iterable[Path]) -> str:
-    """Returns the hash of the contents of the files, one after the other, in hexadecimal.
-
-    Raises:
-        UserError: a file cannot be read.
-    """
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    digest.update(block)
-        except OSError as error:
-            raise unreadable(path, error) from error
-    return digest.hexdigest()
-
-
-def unreadable(path: Path, error: OSError) -> UserError:
-    """Returns what to raise when the system refuses to read a file."""
-    reason = os.strerror(error.errno) if error.errno else error
-    return file_error(path, f"expected a file that can be read, found: {reason}")

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from converters import source
+from converters import regions
 from converters.containers import wire
 from converters.containers.wire import DELIMITED, VARINT, Keep, Numbers
-from converters.source import Region, Tensor
+from converters.regions import Region
+from converters.source import Tensor
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
@@ -86,7 +87,7 @@ _MESSAGES = {
 
 def starts_like(path: Path, name: str) -> bool:
     """Returns whether a file begins as a message of this name does."""
-    source.file_size(path)
+    regions.file_size(path)
     with _mapped(path) as data:
         return wire.starts_like(data, _STARTS[name])
 
@@ -97,7 +98,7 @@ def parse(path: Path, name: str) -> message.Message:
     Raises:
         UserError: it is no such message.
     """
-    source.file_size(path)
+    regions.file_size(path)
     try:
         with _mapped(path) as data:
             skeleton = wire.skeleton(data, _SCHEMAS[name])
@@ -151,7 +152,7 @@ def _mapped(path: Path) -> mmap.mmap:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        raise source.unreadable(path, error) from error
+        raise regions.unreadable(path, error) from error
 
 
 @functools.cache

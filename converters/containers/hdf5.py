@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters import source
+from converters import regions
 from converters.containers import hdf5_description, sandbox
-from converters.source import Region, Tensor, Tensors
+from converters.regions import Region
+from converters.source import Tensor, Tensors
 from nst_jax.errors import UserError, one_line
 from nst_jax.files import file_error
 
@@ -37,7 +38,7 @@ class Contents(NamedTuple):
 
 def recognises(path: Path) -> bool:
     """Returns whether the file is HDF5."""
-    return source.first_bytes(path, len(_SIGNATURE)) == _SIGNATURE
+    return regions.first_bytes(path, len(_SIGNATURE)) == _SIGNATURE
 
 
 def contents(region: Region) -> Contents:
@@ -55,8 +56,8 @@ def contents(region: Region) -> Contents:
         load = functools.partial(_read, region, name, dataset)
         datasets[name] = Tensor(tuple(dataset["shape"]), np.dtype(dataset["dtype"]), load)
         total += datasets[name].size
-        if total > source.LARGEST:
-            raise _error(region, name, f"expected at most {source.LARGEST} bytes in all tensors together, found more")
+        if total > regions.LARGEST:
+            raise _error(region, name, f"expected at most {regions.LARGEST} bytes in all tensors together, found more")
     return Contents(datasets, described["groups"])
 
 

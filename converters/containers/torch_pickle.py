@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters import source
+from converters import regions, source
 from converters.containers import pickles
 from converters.containers.pickles import Vocabulary
 from converters.source import Layout, Provenance, Tensor, Tensors
@@ -176,15 +176,15 @@ def tensors(path: Path, state: Any, read: Callable[[str], bytes]) -> Tensors:
         name = key.removeprefix(_PARALLEL) if parallel else key
         source.add(found, path, _name(name), _tensor(path, name, view, read))
     size = sum(tensor.size for tensor in found.values())
-    if size > source.LARGEST:
-        raise file_error(path, f"expected at most {source.LARGEST} bytes in all tensors, found {size}")
+    if size > regions.LARGEST:
+        raise file_error(path, f"expected at most {regions.LARGEST} bytes in all tensors, found {size}")
     return found
 
 
 def provenance(path: Path, container: str) -> Provenance:
     """Returns where tensors of PyTorch come from; the file does not tell for what pixels they were trained."""
     layout = Layout(conv="OIHW", dense="OIHW")
-    return Provenance(path, source.sha256([path]), f"PyTorch {container}", layout=layout, convention=None)
+    return Provenance(path, regions.sha256([path]), f"PyTorch {container}", layout=layout, convention=None)
 
 
 def _name(key: str) -> str:
@@ -206,7 +206,7 @@ def _tensor(path: Path, name: str, view: _View, read: Callable[[str], bytes]) ->
     count = math.prod(shape)
     # Elements may share a number, and then a single one would do for a tensor of any size; those of weights never do.
     # NumPy wants to know also of an array without elements how large it would be.
-    if count > part.length or (count and last >= part.length) or math.prod(filter(None, shape)) > source.LARGEST:
+    if count > part.length or (count and last >= part.length) or math.prod(filter(None, shape)) > regions.LARGEST:
         raise file_error(
             path,
             f"{one_line(name)}: expected a tensor inside of its storage of {part.length} numbers, found shape "
@@ -233,4 +233,4 @@ def _are_lengths(values: Any) -> bool:
 
 
 def _is_length(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= source.LARGEST
+    return type(value) is int and 0 <= value <= regions.LARGEST

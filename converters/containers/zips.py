@@ -11,8 +11,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from converters import source
-from converters.source import Region
+from converters import regions
+from converters.regions import Region
 from nst_jax.errors import UserError, one_line
 from nst_jax.files import file_error
 
@@ -69,7 +69,7 @@ class Member(NamedTuple):
 
 def recognises(path: Path) -> bool:
     """Returns whether the file looks like a zip archive."""
-    return source.first_bytes(path, len(_LOCAL_SIGNATURE)) == _LOCAL_SIGNATURE
+    return regions.first_bytes(path, len(_LOCAL_SIGNATURE)) == _LOCAL_SIGNATURE
 
 
 def names(path: Path) -> list[str]:
@@ -78,7 +78,7 @@ def names(path: Path) -> list[str]:
     Raises:
         UserError: this is no zip archive, or its directory is damaged.
     """
-    _directory(source.whole(path))
+    _directory(regions.whole(path))
     return [entry.orig_filename for entry in _entries(path)]
 
 
@@ -89,7 +89,7 @@ def members(path: Path) -> dict[str, Member]:
         UserError: this is no zip archive or it is damaged; a member is compressed, encrypted, called as a file outside
             of a folder would be, there twice, or shares bytes with another.
     """
-    archive = source.whole(path)
+    archive = regions.whole(path)
     directory = _directory(archive)
     found: dict[str, Member] = {}
     end = 0
@@ -138,7 +138,7 @@ def _entries(path: Path) -> list[zipfile.ZipInfo]:
         with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(path) as archive:
             return archive.infolist()
     except OSError as error:
-        raise source.unreadable(path, error) from error
+        raise regions.unreadable(path, error) from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise _damaged(path, f"this problem: {one_line(error)}") from error
 

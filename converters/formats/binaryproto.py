@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters import source
+from converters import regions
 from converters.containers import caffe_proto
 from converters.source import Provenance, Tensors
 
@@ -26,4 +26,4 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         with np.errstate(all="ignore"):  # a damaged one is shown as it is
             colour = picture.load().mean(axis=(0, 2, 3), dtype=np.float64)
         notes = (f"mean of each channel {' '.join(f'{value:.6g}' for value in colour)}",)
-    return {"mean": picture}, Provenance(path, source.sha256([path]), "Caffe mean picture, no network", notes=notes)
+    return {"mean": picture}, Provenance(path, regions.sha256([path]), "Caffe mean picture, no network", notes=notes)

@@ -6,7 +6,7 @@ Source: BVLC/caffe, src/caffe/net.cpp, Net::ToHDF5; shapes are as they are, with
 import re
 from pathlib import Path
 
-from converters import source
+from converters import regions, source
 from converters.containers import hdf5
 from converters.source import Layout, Provenance, Tensors
 from nst_jax.files import file_error
@@ -20,7 +20,7 @@ def recognises(path: Path) -> bool:
     """Returns whether the file is HDF5 with a group of Caffe's and without attributes of Keras."""
     if not hdf5.recognises(path):
         return False
-    groups = hdf5.contents(source.whole(path)).groups
+    groups = hdf5.contents(regions.whole(path)).groups
     return _ROOT in groups and not groups[""]
 
 
@@ -31,7 +31,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         UserError: this is no network of Caffe, it is damaged, or it refers to other files.
     """
     tensors: Tensors = {}
-    datasets = hdf5.contents(source.whole(path)).datasets
+    datasets = hdf5.contents(regions.whole(path)).datasets
     for name, tensor in datasets.items():
         if found := _BLOB.fullmatch(name):
             layer, index = found.groups()
@@ -41,4 +41,4 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     if not tensors:
         raise file_error(path, f"expected Caffe weights in the HDF5 file below {_ROOT}, found none; fetch it again")
     layout = Layout(conv="OIHW", dense="OIHW")
-    return tensors, Provenance(path, source.sha256([path]), "Caffe HDF5", layout=layout)
+    return tensors, Provenance(path, regions.sha256([path]), "Caffe HDF5", layout=layout)

@@ -9,7 +9,7 @@ Source: BVLC/caffe, src/caffe/util/upgrade_proto.cpp (which generation is which)
 from pathlib import Path
 from typing import Any
 
-from converters import source
+from converters import regions, source
 from converters.containers import caffe_proto
 from converters.source import Layout, Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
@@ -48,7 +48,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     notes = [note for layer in layers if hasattr(layer, "transform_param") for note in _mean(layer.transform_param)]
     provenance = Provenance(
         path=path,
-        sha256=source.sha256([path]),
+        sha256=regions.sha256([path]),
         format=f"Caffe network, generation {generation}",
         producer=f"Caffe as {one_line(_text(net.name))!r}" if net.name else None,
         layout=Layout(conv="OIHW", dense="OIHW"),

@@ -14,10 +14,11 @@ import collections
 import re
 from pathlib import Path
 
-from converters import source
+from converters import regions, source
 from converters.containers import hdf5
 from converters.containers.hdf5 import Contents
-from converters.source import Layout, Provenance, Region, Tensors
+from converters.regions import Region
+from converters.source import Layout, Provenance, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
@@ -42,7 +43,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     Raises:
         UserError: this is no Keras file, it is damaged, or it refers to other files.
     """
-    return read_region(source.whole(path))
+    return read_region(regions.whole(path))
 
 
 def read_region(region: Region) -> tuple[Tensors, Provenance]:
@@ -68,7 +69,9 @@ def _read_first(path: Path, contents: Contents) -> tuple[Tensors, Provenance]:
         layer, index = found.groups()
         source.add(tensors, path, f"layer_{layer}/{_NUMBERED_ROLES.get(index, index)}", contents.datasets[found[0]])
     layout = _layout(tensors)._replace(rotated=None)
-    return tensors, Provenance(path, source.sha256([path]), "Keras 0 HDF5, layers in order", layout=layout, named=False)
+    return tensors, Provenance(
+        path, regions.sha256([path]), "Keras 0 HDF5, layers in order", layout=layout, named=False
+    )
 
 
 def _read_legacy(path: Path, contents: Contents, root: str, what: str) -> tuple[Tensors, Provenance]:
@@ -91,7 +94,7 @@ def _read_legacy(path: Path, contents: Contents, root: str, what: str) -> tuple[
         layout = layout._replace(dense="IHWO")
     return tensors, Provenance(
         path=path,
-        sha256=source.sha256([path]),
+        sha256=regions.sha256([path]),
         format=f"legacy Keras HDF5, {what}, names as in Keras {generation}",
         producer=f"Keras {one_line(' '.join(version))}" if version else None,
         layout=layout._replace(rotated=_rotated(path, attributes, layout)),
@@ -149,7 +152,7 @@ def _read_numbered(path: Path, contents: Contents) -> tuple[Tensors, Provenance]
         source.add(tensors, path, f"{layer}/{role}", contents.datasets[found[0]])
     how = "layers by name" if named else "layers in order, without names"
     writer = "Keras 3" if _LAYERS[0] in contents.groups else "TensorFlow 2.12 to 2.15"
-    return tensors, Provenance(path, source.sha256([path]), f"{writer} weights HDF5, {how}", named=named, ordered=True)
+    return tensors, Provenance(path, regions.sha256([path]), f"{writer} weights HDF5, {how}", named=named, ordered=True)
 
 
 def _model_order(name: str) -> list[tuple[str, int]]:

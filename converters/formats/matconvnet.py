@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from converters import source
+from converters import regions, source
 from converters.containers import sandbox
 from converters.source import Layout, Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
@@ -31,7 +31,7 @@ _LENGTH = 8
 
 def recognises(path: Path) -> bool:
     """Returns whether the file is a MAT-file of MATLAB 5 or later."""
-    header = source.first_bytes(path, _HEADER)
+    header = regions.first_bytes(path, _HEADER)
     return header.startswith(_MAT73) or (header.startswith(_MAT5) and header[-4:] in _VERSIONS)
 
 
@@ -44,7 +44,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     Raises:
         UserError: this is no such network, it is damaged, or there is no room for a temporary file.
     """
-    header = source.first_bytes(path, _HEADER)
+    header = regions.first_bytes(path, _HEADER)
     if header.startswith(_MAT73):
         raise file_error(
             path,
@@ -60,7 +60,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     text = header[:_HEADER_TEXT].decode("latin1").strip("\0 ")
     provenance = Provenance(
         path=path,
-        sha256=source.sha256([path]),
+        sha256=regions.sha256([path]),
         format="MatConvNet simplenn .mat",
         producer=f"MatConvNet ({one_line(text)})",
         # MatConvNet's importer turned the colours round that Caffe reads as blue, green, red.
@@ -101,7 +101,7 @@ class _Weights:
             self._file.seek(start)
             return self._file.read(length)
         except OSError as error:
-            raise source.unreadable(self._path, error) from error
+            raise regions.unreadable(self._path, error) from error
 
 
 def _extract(path: Path) -> tuple[_Weights, dict[str, Any]]:
@@ -115,10 +115,10 @@ def _extract(path: Path) -> tuple[_Weights, dict[str, Any]]:
     weights = _Weights(path, file)
     result = sandbox.run(
         _PROGRAM,
-        [os.fspath(path.absolute()), str(source.LARGEST)],
+        [os.fspath(path.absolute()), str(regions.LARGEST)],
         output=file,
         # A small file that expands to a large one is given up soon.
-        cpu_seconds=sandbox.CPU_SECONDS + source.file_size(path) // _BYTES_A_SECOND,
+        cpu_seconds=sandbox.CPU_SECONDS + regions.file_size(path) // _BYTES_A_SECOND,
     )
     if result.failure:
         raise file_error(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from converters import source
+from converters import regions
 from converters.formats import (
     binaryproto,
     caffe_hdf5,
@@ -61,11 +61,11 @@ def detect(path: Path) -> str:
     Raises:
         UserError: there is no such file, or it is in none of the formats.
     """
-    if source.is_folder(path):
+    if regions.is_folder(path):
         if tfjs.recognises(path):
             return "tfjs"
         raise file_error(path, "expected a weight file or the folder of a TensorFlow.js model, found another folder")
-    start = source.first_bytes(path, _LONGEST_START)
+    start = regions.first_bytes(path, _LONGEST_START)
     found = next((what for prefix, what in _NO_WEIGHTS.items() if start.lstrip().startswith(prefix)), None)
     if not found:
         for name, candidate in FORMATS.items():

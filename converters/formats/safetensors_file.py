@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from converters import source
+from converters import regions, source
 from converters.source import Layout, Provenance, Tensor, Tensors
 from nst_jax.backbones.weights import METADATA_KEY
 from nst_jax.errors import one_line
@@ -22,7 +22,7 @@ _ROLES = {"weight": "kernel"}
 
 def recognises(path: Path) -> bool:
     """Returns whether the file begins with the length of a JSON header and the header's first character."""
-    start = source.first_bytes(path, 9)
+    start = regions.first_bytes(path, 9)
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LARGEST_HEADER
 
 
@@ -32,7 +32,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     Raises:
         UserError: this is no safetensors file, it is damaged, or has tensors by the names of both.
     """
-    source.file_size(path)
+    regions.file_size(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             names = list(file.keys())[: source.MOST_TENSORS + 1]  # of more than that `add` complains
@@ -51,7 +51,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     record = _record(metadata)
     return tensors, Provenance(
         path=path,
-        sha256=source.sha256([path]),
+        sha256=regions.sha256([path]),
         format=f"safetensors, names {'of nst_jax' if ours else 'as in PyTorch'}",
         producer=None,
         layout=Layout() if ours else Layout(conv="OIHW", dense="OIHW"),

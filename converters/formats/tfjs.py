@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters import source
-from converters.source import Provenance, Region, Tensor, Tensors
+from converters import regions, source
+from converters.regions import Region
+from converters.source import Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
@@ -31,9 +32,9 @@ _QUANTIZED = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
 
 def recognises(path: Path) -> bool:
     """Returns whether the file looks like the JSON of a model, or the folder has a file that is called so."""
-    if source.is_folder(path):
+    if regions.is_folder(path):
         return any((path / name).exists() for name in _MODELS)
-    return source.first_bytes(path, 1) in (b"{", b"[")
+    return regions.first_bytes(path, 1) in (b"{", b"[")
 
 
 def read(path: Path) -> tuple[Tensors, Provenance]:
@@ -45,7 +46,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     Raises:
         UserError: this is no TensorFlow.js model, it is damaged, or it points outside of its folder.
     """
-    if source.is_folder(path):
+    if regions.is_folder(path):
         path = next((path / name for name in _MODELS if (path / name).exists()), path / _MODELS[0])
     model = _read_json(path)
     tensors: Tensors = {}
@@ -57,12 +58,12 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         shards += paths
         entries = [_entry(path, weight) for weight in _list(path, group, "weights")]
         stored |= dict.fromkeys(entry.stored for entry in entries)
-        _add(tensors, path, _Group(paths, [source.file_size(shard) for shard in paths]), entries)
+        _add(tensors, path, _Group(paths, [regions.file_size(shard) for shard in paths]), entries)
     if not tensors:
         raise file_error(path, "expected a TensorFlow.js layers model with weights, found none; fetch it again")
     provenance = Provenance(
         path=path,
-        sha256=source.sha256([path, *shards]),
+        sha256=regions.sha256([path, *shards]),
         format=f"TensorFlow.js layers model, {', '.join(stored)}",
         producer=_producer(model),
     )
@@ -199,11 +200,11 @@ def _check_distinct(path: Path, shards: list[Path]) -> None:
 
 
 def _read_json(path: Path) -> Any:
-    size = source.file_size(path)
+    size = regions.file_size(path)
     if size > _LARGEST_MODEL:
         raise file_error(path, f"expected at most {_LARGEST_MODEL} bytes of JSON, found {size}")
     try:
-        return json.loads(source.whole(path).read())
+        return json.loads(regions.whole(path).read())
     except (ValueError, RecursionError) as error:
         raise file_error(path, f"expected JSON, found: {one_line(error)}; fetch it again") from error
 

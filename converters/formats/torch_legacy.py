@@ -7,10 +7,11 @@ the storages. For each of those follow the count of its numbers, in 8 bytes, and
 from pathlib import Path
 from typing import Any
 
-from converters import source
+from converters import regions
 from converters.containers import pickles, torch_pickle
 from converters.containers.torch_pickle import Storage
-from converters.source import Provenance, Region, Tensors
+from converters.regions import Region
+from converters.source import Provenance, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
@@ -22,7 +23,7 @@ _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 
 def recognises(path: Path) -> bool:
     """Returns whether the file begins with a pickle."""
-    return source.first_bytes(path, 2) in _PICKLES
+    return regions.first_bytes(path, 2) in _PICKLES
 
 
 def read(path: Path) -> tuple[Tensors, Provenance]:
@@ -31,7 +32,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     Raises:
         UserError: this is a pickle of something else, no state dict, damaged, or not from a little-endian computer.
     """
-    magic, _, rest = _load(source.whole(path))
+    magic, _, rest = _load(regions.whole(path))
     if magic != _MAGIC:
         raise file_error(path, "expected a file of PyTorch, found a pickle of something else; nothing was executed")
     version, _, rest = _load(rest)
@@ -42,8 +43,8 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         raise file_error(path, "expected little-endian numbers, found others; save the weights on another computer")
     state, storages, rest = _load(rest)
     keys, _, rest = _load(rest)
-    regions = _regions(keys, storages, rest)
-    tensors = torch_pickle.tensors(path, state, lambda key: regions[key].read())
+    places = _regions(keys, storages, rest)
+    tensors = torch_pickle.tensors(path, state, lambda key: places[key].read())
     return tensors, torch_pickle.provenance(path, "legacy archive")
 
 

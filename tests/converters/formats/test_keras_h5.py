@@ -10,7 +10,7 @@ import weight_writers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from converters import convert, source
+from converters import convert, regions, source
 from converters.containers import hdf5, sandbox
 from converters.formats import keras_archive, keras_h5
 from nst_jax.backbones.registry import BACKBONES
@@ -174,7 +174,7 @@ def test_ways_to_store_numbers(tmp_path, options, dtype):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("x", data=array, **options)
-    np.testing.assert_array_equal(hdf5.contents(source.whole(path)).datasets["x"].load(), array, strict=True)
+    np.testing.assert_array_equal(hdf5.contents(regions.whole(path)).datasets["x"].load(), array, strict=True)
 
 
 def test_compact_storage(tmp_path):
@@ -186,7 +186,7 @@ def test_compact_storage(tmp_path):
         dataset = h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, space, creation)
         dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(3, dtype=np.float32))
     np.testing.assert_array_equal(
-        hdf5.contents(source.whole(path)).datasets["x"].load(), np.arange(3, dtype=np.float32), strict=True
+        hdf5.contents(regions.whole(path)).datasets["x"].load(), np.arange(3, dtype=np.float32), strict=True
     )
 
 

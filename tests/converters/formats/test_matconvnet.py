@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 from scipy.sparse import csc_array
 
-from converters import convert, source
+from converters import convert, regions, source
 from converters.containers import sandbox
 from converters.formats import matconvnet
 from nst_jax.errors import UserError
@@ -94,7 +94,7 @@ def test_new_files_tell_their_mean_colour(tmp_path, layers):
     assert provenance.format == "MatConvNet simplenn .mat"
     assert provenance.producer.startswith("MatConvNet (MATLAB 5.0 MAT-file Platform: ")
     assert (provenance.layout, provenance.convention) == (source.Layout("HWIO", reversed_colours=True), "caffe")
-    assert provenance.sha256 == source.sha256([path])
+    assert provenance.sha256 == regions.sha256([path])
     assert provenance.notes == (
         "as MatConvNet wrote it since beta 17 (meta)",
         "mean colour (RGB) 123.68 116.78 103.94",
@@ -365,7 +365,7 @@ def test_other_files(tmp_path, content):
 
 def test_too_many_bytes(tmp_path, monkeypatch):
     path = save(tmp_path / "a.mat", {"layers": cell(new("a", np.zeros((100, 100)), np.zeros(9)))}, do_compression=True)
-    monkeypatch.setattr(source, "LARGEST", 80_000)
+    monkeypatch.setattr(regions, "LARGEST", 80_000)
     assert_refused(path, "a/bias: expected at most 80000 bytes in all tensors together, found more")
 
 

@@ -33,7 +33,7 @@ from torch_writers import (
     write_zip,
 )
 
-from converters import source
+from converters import regions
 from converters.formats import torch_legacy, torch_zip
 from nst_jax.errors import UserError
 
@@ -72,7 +72,7 @@ def test_reads_tensors_by_name(container, tmp_path):
     assert_same(values, ARRAYS)
     assert provenance.format == f"PyTorch {container} archive"
     assert (provenance.layout.conv, provenance.layout.dense, provenance.convention) == ("OIHW", "OIHW", None)
-    assert provenance.sha256 == source.sha256([path])
+    assert provenance.sha256 == regions.sha256([path])
     assert (provenance.named, provenance.ordered, provenance.layout.rotated) == (True, False, False)
 
 
@@ -398,7 +398,7 @@ def test_unusable_archives(name, tmp_path):
 
 @CONTAINERS
 def test_more_than_anybody_needs(container, tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "LARGEST", 4000)
+    monkeypatch.setattr(regions, "LARGEST", 4000)
     state = {f"a.{index}": tensor("0", 400, (400,), (1,)) for index in range(3)}
     path = write(container, tmp_path / "a.pth", state, {"0": bytes(1600)})
     refused(container, path, "expected at most 4000 bytes in all tensors, found 4800")
