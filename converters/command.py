@@ -1,7 +1,9 @@
 """How every command of this package starts and ends: flags, arguments, one line about what is wrong."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -9,6 +11,8 @@ from nst_jax.errors import UserError, choose, one_line
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: that of shells, 128 + SIGINT."""
+
+_TERMINATED = 143
 
 
 def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
@@ -18,21 +22,41 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         command: called with the arguments of the command line that are no flags.
         arguments: what these are, for people.
     """
+    # Names and signs that the terminal does not have are escaped.
+    sys.stdout.reconfigure(errors="backslashreplace")
 
     def main(given: list[str]) -> None:
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.FATAL)  # JAX reports at length which accelerators are not there
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # so that temporary files are removed
         try:
             if len(given) != len(arguments):
                 wanted = " ".join(arguments) or "flags only"
                 raise UserError(f"expected {wanted}, found {one_line(' '.join(given)) or 'nothing'}; see --help")
             command(*given)
+            sys.stdout.flush()
         except UserError as error:
             sys.exit(f"error: {one_line(error, longest=4000)}")
+        except MemoryError:
+            sys.exit("error: expected enough memory for the largest layer twice, found less; close other programs")
+        except OSError as error:  # Those of files are told by whoever opens them.
+            sys.stdout = None  # or Python would try once more at its end, and complain at length
+            sys.exit(f"error: cannot write to standard output: {one_line(error.strerror or error)}")
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 
     app.run(main, flags_parser=_parse)
+
+
+def path(given: str | None, flag: str) -> Path | None:
+    """Returns the path that a flag gives, None if it was left out.
+
+    Raises:
+        UserError: it is empty, as of an unset variable.
+    """
+    if given == "":
+        raise UserError(f"--{flag}: expected a path, found none; leave the flag out for its default")
+    return None if given is None else Path(given)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -42,5 +66,5 @@ def _parse(argv: list[str]) -> list[str]:
             return flags.FLAGS(argv)[1:]
         except flags.UnrecognizedFlagError as error:
             return [choose(error.flagname, [f.name for f in flags.FLAGS.flags_by_module_dict()[argv[0]]], what="flag")]
-    except (flags.Error, UserError) as error:
+    except (flags.Error, UserError, UnicodeDecodeError) as error:
         sys.exit(f"error: {one_line(error, longest=4000)}")

@@ -7,8 +7,8 @@ FILE is a weight file, or the folder of a TensorFlow.js model; its format is fou
 result goes to the folder of installed weights, after which `--backbone=NAME` works everywhere. Takes seconds.
 
 `--classifier` keeps the layers that tell classes, which style transfer does without (494 MB more for a VGG network).
-`--convention` tells how the network wants its pixels, `--kernels` whether kernels are rotated as those of Theano; both
-are asked for where the file leaves it open.
+`--convention` tells how the network wants its pixels, `--kernels` whether kernels of Keras are rotated as those for
+Theano; both are asked for where the file leaves it open.
 """
 
 from pathlib import Path
@@ -29,6 +29,9 @@ from nst_jax.files import file_error, make_folder
 CONVERTER_VERSION = 2
 KERNELS = {"tensorflow": False, "theano": True}
 """Whose convention kernels of a Keras file follow → whether they are rotated by 180 degrees."""
+
+_THEANO_FILE = "th_kernels"  # what keras-applications put into the names of files for Theano
+_SUFFIX = ".safetensors"
 
 
 class Converted(NamedTuple):
@@ -64,19 +67,31 @@ def convert(
         backbone: whose weights these are.
         output: the file to write; by default the installed weights of the backbone.
         source_format: one of `FORMATS`; by default found by content.
-        convention: how the network wants its pixels, one of `CONVENTIONS`; by default what the file tells.
-        kernels: one of `KERNELS`; by default what the file tells.
+        convention: how the network wants its pixels, one of `CONVENTIONS`; by default what files of this format have.
+        kernels: one of `KERNELS`, where the file does not tell.
         classifier: whether to keep the layers that tell classes.
 
     Raises:
-        UserError: the source cannot be used or the output not be written; then nothing is written.
+        UserError: the source cannot be used or the output not be written; then no file is written.
     """
     choose(backbone, BACKBONES, what="backbone")
+    if output is not None and output.suffix != _SUFFIX:
+        raise file_error(output, f"expected a name that ends in {_SUFFIX}, as what comes out is such a file")
     chosen = choose(source_format, FORMATS, what="format") if source_format else detect(path)
     tensors, found = FORMATS[chosen].read(path)
+    if output is not None and output.exists() and output.samefile(found.path):
+        raise file_error(output, "expected a file of its own, found the one that is converted; choose another --output")
     provenance = _settle(found, convention, kernels)
+    if convention is None and mapping.is_named_by_torchvision(tensors, BACKBONES[backbone]):
+        provenance = provenance._replace(convention=published.convention(found.sha256))
     network = with_head(BACKBONES[backbone]) if classifier else BACKBONES[backbone]
     matched = mapping.match(tensors, provenance, network)
+    if provenance.convention is None and provenance.backbone is None:
+        raise file_error(
+            path,
+            "expected to be told how the network wants its pixels, found names that files in both conventions have; "
+            "say --convention=torchvision (RGB, ImageNet mean and deviation) or --convention=caffe (BGR minus mean)",
+        )
     values = mapping.Parameters(tensors, provenance, matched, network)
     metadata = {
         "converter_version": CONVERTER_VERSION,
@@ -96,7 +111,16 @@ def _settle(provenance: Provenance, convention: str | None, kernels: str | None)
     """Returns the provenance with what the file leaves open, from what is known of published files and from flags."""
     layout = provenance.layout
     if kernels is not None:
-        layout = layout._replace(rotated=KERNELS[choose(kernels, KERNELS, what="value of --kernels")])
+        rotated = KERNELS[choose(kernels, KERNELS, what="value of --kernels")]
+        if layout.rotated not in (None, rotated):
+            raise file_error(
+                provenance.path,
+                f"expected kernels of {kernels}, found a file that tells that they are not; leave --kernels out",
+            )
+        layout = layout._replace(rotated=rotated)
+    elif layout.rotated is None and layout.conv == "HWIO" and _THEANO_FILE not in provenance.path.name:
+        # Axes as TensorFlow has them, and no word of Theano: as in the files that keras-applications published.
+        layout = layout._replace(rotated=False)
     if layout.rotated is None:
         raise file_error(
             provenance.path,
@@ -112,14 +136,8 @@ def _settle(provenance: Provenance, convention: str | None, kernels: str | None)
                 f"expected --convention={convention}, found by its hash a published file in the convention of {known}; "
                 "leave --convention out",
             )
-    convention = convention or known or provenance.convention
-    if convention is None and provenance.backbone is None:
-        raise file_error(
-            provenance.path,
-            "expected to be told how the network wants its pixels, found names that files in both conventions have; "
-            "say --convention=torchvision (RGB, ImageNet mean and deviation) or --convention=caffe (BGR minus mean)",
-        )
-    return provenance._replace(layout=layout, convention=convention)
+    # What people say goes before what files of a format usually have: weights may have been ported.
+    return provenance._replace(layout=layout, convention=convention or known or provenance.convention)
 
 
 def report(converted: Converted) -> str:
@@ -129,11 +147,16 @@ def report(converted: Converted) -> str:
     for name, values in converted.tensors.items():
         rows.append((name, one_line(matched.sources[name]), str(list(values.shape)), *spans(values)))
     lines = [f"recognised {provenance.described}", *aligned(rows)]
-    if matched.ignored:
-        layers = ", ".join(one_line(layer) for layer in matched.ignored)
-        lines.append(f"left out the classifier: {layers}; keep it with --classifier")
+    if matched.head:
+        lines.append(f"left out the classifier: {_listed(matched.head)}; keep it with --classifier")
+    if matched.foreign:
+        lines.append(f"left out dense layers of another classifier: {_listed(matched.foreign)}")
     lines.append(f"wrote {one_line(converted.output)}")
     return "\n".join(lines)
+
+
+def _listed(layers: tuple[str, ...]) -> str:
+    return ", ".join(one_line(layer) for layer in layers)
 
 
 def _define_flags() -> None:
@@ -152,7 +175,7 @@ def _command(file: str) -> None:
     converted = convert(
         Path(file),
         given.backbone,
-        Path(given.output) if given.output else None,
+        command.path(given.output, "output"),
         source_format=given.format,
         convention=given.convention,
         kernels=given.kernels,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from converters.names import aliases
+from converters.names import aliases, torchvision_names
 from converters.source import Axes, Layout, Provenance, Tensors
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import (
@@ -19,6 +19,7 @@ from nst_jax.backbones.spec import (
     Backbone,
     Concat,
     Conv,
+    Row,
     convolutions,
     parameter_shapes,
     with_head,
@@ -36,18 +37,20 @@ class Match(NamedTuple):
 
     Attributes:
         sources: our name of each parameter → the name in the file.
-        ignored: layers of the file that belong to a classifier that nobody asked for.
+        head: layers of the file that belong to the head of the backbone, which nobody asked for.
+        foreign: dense layers of the file that the backbone does not have: a classifier of somebody's own.
     """
 
     sources: dict[str, str]
-    ignored: tuple[str, ...]
+    head: tuple[str, ...]
+    foreign: tuple[str, ...]
 
 
 def match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match:
     """Finds every parameter of the backbone by name and shape; reads no values.
 
-    Layers of its head, and dense layers that it does not have, are the classifier, which is left out. For a network
-    with the classifier, give `with_head(backbone)`.
+    Layers of its head, and dense layers that it does not have, are left out. For a network with its head, give
+    `with_head(backbone)`; then no others may be there.
 
     Raises:
         UserError: these are the weights of another backbone, a parameter is missing, there twice, of another shape, or
@@ -56,13 +59,16 @@ def match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match
     try:
         return _match(tensors, provenance, backbone)
     except UserError as error:
-        others = [other for other in BACKBONES.values() if other.name != backbone.name]
-        fitting = {other.rows: other.name for other in reversed(others) if _fits(tensors, provenance, other)}
-        if not fitting:
+        advice = _advice(tensors, provenance, backbone)
+        if advice is None:
             raise
-        names = sorted(fitting.values(), key=list(BACKBONES).index)
-        advice = f"this looks like {' or '.join(names)}: convert it with --backbone={names[0]}"
         raise UserError(f"{error}; {advice}") from None
+
+
+def is_named_by_torchvision(tensors: Tensors, backbone: Backbone) -> bool:
+    """Returns whether layers have the names of torchvision, which networks in other formats have that were ported."""
+    theirs = torchvision_names(backbone)
+    return any(_split(source)[0] in theirs for source in tensors)
 
 
 class Parameters(Mapping[str, np.ndarray]):
@@ -96,7 +102,10 @@ class Parameters(Mapping[str, np.ndarray]):
 def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match:
     _check_meaning(provenance, backbone)
     renamed = _rename(tensors, provenance, backbone)
-    ignored = tuple(layer for layer in renamed if _is_ignored(layer, renamed[layer], tensors, backbone))
+    head = tuple(layer for layer in renamed if renamed[layer] in _convolutions(backbone.head))
+    dense = (layer for layer in renamed if _is_foreign(layer, renamed[layer], tensors, backbone))
+    foreign = tuple(dense) if backbone == BACKBONES[backbone.name] else ()
+    ignored = {*head, *foreign}
     sources: dict[str, str] = {}
     for source in tensors:
         layer, role = _split(source)
@@ -116,7 +125,22 @@ def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Matc
         _check_shape(sources[name], tensors[sources[name]].shape, shape, provenance)
     if provenance.ordered:
         _check_order(sources, provenance, backbone)
-    return Match({name: sources[name] for name in expected}, ignored)
+    return Match({name: sources[name] for name in expected}, head, foreign)
+
+
+def _advice(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> str | None:
+    """Returns what to do with weights that are not those of the backbone but of another, None if they are of none."""
+    known = BACKBONES[backbone.name]
+    if backbone != known and _fits(tensors, provenance, known):
+        return "the file has no classifier: leave --classifier out, or take one that has"
+    # Of those that nothing in the file tells apart, the first is meant: the second is the first one rescaled.
+    fitting = {
+        (other.rows, other.preprocess): other.name
+        for other in reversed(BACKBONES.values())
+        if (other.rows, other.preprocess) != (known.rows, known.preprocess) and _fits(tensors, provenance, other)
+    }
+    names = sorted(fitting.values(), key=list(BACKBONES).index)
+    return f"this looks like {' or '.join(names)}: convert it with --backbone={names[0]}" if names else None
 
 
 def _fits(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> bool:
@@ -133,9 +157,9 @@ def _check_meaning(provenance: Provenance, backbone: Backbone) -> None:
         raise file_error(
             provenance.path, f"expected weights of {backbone.name}, found those of {one_line(provenance.backbone)}"
         )
-    if provenance.backbone or CONVENTIONS.get(provenance.convention) == backbone.preprocess:
+    if provenance.convention is None or CONVENTIONS.get(provenance.convention) == backbone.preprocess:
         return
-    wanted = next((name for name, preprocess in CONVENTIONS.items() if preprocess == backbone.preprocess), "its own")
+    wanted = next(name for name, preprocess in CONVENTIONS.items() if preprocess == backbone.preprocess)
     raise file_error(
         provenance.path,
         f"expected weights for pixels in the convention of {wanted}, as {backbone.name} has them, "
@@ -153,11 +177,14 @@ def _rename(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> dic
     return {layer: layer for layer in layers} | dict(zip(layers, ordered, strict=False))
 
 
-def _is_ignored(layer: str, name: str, tensors: Tensors, backbone: Backbone) -> bool:
+def _convolutions(rows: tuple[Row, ...]) -> set[str]:
+    return {row.name for row in rows if isinstance(row, Conv)}
+
+
+def _is_foreign(layer: str, name: str, tensors: Tensors, backbone: Backbone) -> bool:
     kernel = tensors.get(f"{layer}/kernel")
-    dense = kernel is not None and len(kernel.shape) == 2
-    known = {row.name for row, _ in convolutions(backbone)}
-    return name in {row.name for row in backbone.head} or (dense and name not in known)
+    is_dense = kernel is not None and len(kernel.shape) == 2
+    return is_dense and name not in _convolutions(with_head(backbone).rows)
 
 
 def _split(source: str) -> tuple[str, str]:
@@ -198,7 +225,8 @@ def _check_shape(source: str, found: tuple[int, ...], expected: tuple[int, ...],
     axes = " (its axes are in another order)" if sorted(found) == sorted(stored) else ""
     raise file_error(
         provenance.path,
-        f"{one_line(source)}: expected shape {list(stored)}, found {one_line(list(found))}{axes}",
+        f"{one_line(source)}: expected shape {list(stored)}, found {one_line(list(found))}{axes}: another network, "
+        "or a damaged file",
     )
 
 

@@ -27,6 +27,11 @@ def aliases(backbone: Backbone) -> dict[str, str]:
     return {name: name for name in ours} | {_keras(name): name for name in ours} | dict(_torchvision(rows))
 
 
+def torchvision_names(backbone: Backbone) -> set[str]:
+    """Returns what torchvision calls the layers of the backbone and of its head, as far as nobody else does."""
+    return {theirs for theirs, ours in _torchvision(with_head(backbone).rows)}
+
+
 def _keras(name: str) -> str:
     """Returns what keras-applications calls a layer; Keras 3 allows no slashes in names."""
     name = re.sub(r"conv(\d)_(\d)", r"block\1_conv\2", name)
@@ -47,9 +52,15 @@ def _torchvision(rows: tuple[Row, ...]) -> Iterator[tuple[str, str]]:
             case Conv(name=name) if "/" in name:
                 module, _, part = name.partition("/")
                 item, fire = (item if module == fire else item + 1), module
-                yield f"features.{item - 1}.{part.replace('squeeze1x1', 'squeeze')}", name
+                yield from _in_sequence(f"{item - 1}.{part.replace('squeeze1x1', 'squeeze')}", name)
             case Conv(name=name):
-                yield f"features.{item}", name
+                yield from _in_sequence(str(item), name)
                 item += 2
             case Pool():
                 item += 1
+
+
+def _in_sequence(item: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yields the name of an item in the whole network, and in its sequence `features` saved alone."""
+    yield f"features.{item}", name
+    yield item, name

@@ -3,8 +3,9 @@
     python -m converters.normalize --backbone=vgg19 --images=FOLDER [--size=224] [--pooling=max|average]
         [--output=OUT.safetensors]
 
-The result is a backbone of its own, `vgg19_normalized`, installed unless `--output` says otherwise. FOLDER has pictures
-of all kinds of things; Gatys et al. took those of ImageNet. About 10 pictures a second on 2 cores.
+The result is a backbone of its own, `vgg19_normalized`, installed unless `--output` says otherwise. FOLDER has some
+hundred pictures of all kinds of things; Gatys et al. took those of ImageNet. Needs vgg19 to be installed.
+About 10 pictures a second on 2 cores.
 
 Source: Gatys, Ecker & Bethge, Texture Synthesis Using Convolutional Neural Networks, NIPS 2015 (arXiv:1505.07376),
 section 2: "We also normalised the network by scaling the weights such that the mean activation of each convolutional
@@ -39,7 +40,8 @@ from nst_jax.settings import Pooling
 
 SUFFIX = "_normalized"
 NORMALIZABLE = tuple(name for name in BACKBONES if f"{name}{SUFFIX}" in BACKBONES)
-_SMALLEST = 32
+_SMALLEST, _LARGEST = 32, 2048  # pixels
+_FEW = 100  # pictures
 
 
 class Normalized(NamedTuple):
@@ -79,7 +81,13 @@ def normalize(
         output = weights.folder() / weights.file_name(target.name)
         make_folder(output.parent)
     check_target(output)
+    source = weights.find(backbone)
+    if output.exists() and source and output.samefile(source):
+        raise file_error(output, "expected a file of its own, found the weights that are rescaled; choose another")
     measured = mean_activations(pretrained, (_square(path, size) for path in _shown(paths)), pooling=pooling)
+    for layer, means in measured.items():
+        if not np.isfinite(means).all():
+            raise UserError(f"{backbone}: expected finite activations, found others in {layer}; install other weights")
     metadata = {
         "licence": target.provenance.licence,
         "pictures": sorted(sha256(path) for path in paths),
@@ -175,7 +183,9 @@ def _square(path: Path, size: int) -> np.ndarray:
 def _define_flags() -> None:
     flags.DEFINE_string("backbone", "vgg19", f"whose weights are rescaled: {', '.join(NORMALIZABLE)}")
     flags.DEFINE_string("images", None, "folder with pictures")
-    flags.DEFINE_integer("size", 224, "side in pixels to which they are scaled and cropped", lower_bound=_SMALLEST)
+    flags.DEFINE_integer(
+        "size", 224, "side in pixels to which they are scaled and cropped", lower_bound=_SMALLEST, upper_bound=_LARGEST
+    )
     flags.DEFINE_enum("pooling", "max", typing.get_args(Pooling), "with which activations are measured")
     flags.DEFINE_string("output", None, "the file to write; by default the weights are installed")
 
@@ -184,10 +194,12 @@ def _command() -> None:
     given = flags.FLAGS
     if given.images is None:
         raise UserError("expected --images=FOLDER with pictures, found none")
-    output = Path(given.output) if given.output else None
+    output = command.path(given.output, "output")
     done = normalize(given.backbone, Path(given.images), output, size=given.size, pooling=given.pooling)
     for layer, count in done.silent.items():
         print(f"{layer}: filters that no picture made active and that keep their scale: {count}")
+    if done.pictures < _FEW:
+        print(f"{done.pictures} pictures are few: what they hardly show is scaled by chance; hundreds are better")
     print(f"normalised {given.backbone} with {done.pictures} pictures, wrote {one_line(done.output)}")
 
 

@@ -154,10 +154,7 @@ FILES = (
 _AMDEGROOT = "vgg16_features by amdegroot (RGB from 0 to 255 minus mean), which no backbone here has"
 
 _CONVENTIONS = {
-    "dcbb9e9d": "torchvision",  # vgg19
-    "397923af": "torchvision",  # vgg16
-    "b8a52dc0": "torchvision",  # squeezenet1_1
-    "b66bff10": "torchvision",  # squeezenet1_0
+    **{file.hashes["sha256"]: file.source for file in FILES if file.source == "torchvision"},
     "d01eb7cb": "caffe",  # vgg19, https://web.eecs.umich.edu/~justincj/models/
     "00b39a1b": "caffe",  # vgg16, from the same place
     "74e45263": "caffe",  # vgg19, pystiche

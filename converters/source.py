@@ -18,7 +18,11 @@ from nst_jax.files import file_error
 MOST_TENSORS = 20_000
 """In a file; the networks here have up to 52."""
 
+LARGEST_TENSOR = 1_000_000_000
+"""Bytes: twice the largest layer of a VGG network, in single precision; reading takes about twice as much memory."""
+
 _MOST_AXES = 32
+_LONGEST_NAME = 1000
 
 Axes = Literal["HWIO", "OIHW", "IHWO"]
 """An axis a letter: height, width, input, output."""
@@ -51,16 +55,47 @@ def add(tensors: Tensors, path: Path, name: str, tensor: Tensor) -> None:
     """Adds a tensor to those of the file `path`.
 
     Raises:
-        UserError: there is another one of this name, there are more than any network has, or NumPy has no such shape.
+        UserError: there is another one of this name, or it is larger, its name longer, or there are more than any
+            network has.
     """
     if len(tensors) == MOST_TENSORS:
         raise file_error(path, f"expected at most {MOST_TENSORS} tensors, found more")
     if name in tensors:
         raise file_error(path, f"expected {one_line(name)} once, found it twice; make the file again")
-    if len(tensor.shape) > _MOST_AXES or max(tensor.shape, default=0) > regions.LARGEST:
-        shape = one_line(list(tensor.shape))
-        raise file_error(path, f"{one_line(name)}: expected the shape of a tensor, found {shape}")
+    if len(name) > _LONGEST_NAME:
+        raise file_error(path, f"{one_line(name)}: expected a name of at most {_LONGEST_NAME} characters, found more")
+    check_shape(path, name, tensor.shape, tensor.dtype)
     tensors[name] = tensor
+
+
+def check_shape(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Checks the shape of a tensor before anybody multiplies or prints its lengths.
+
+    Raises:
+        UserError: NumPy has no such shape, or it is one of more numbers than any network here has.
+    """
+    if len(shape) > _MOST_AXES or not all(0 <= length <= regions.LARGEST for length in shape):
+        raise file_error(
+            path,
+            f"{one_line(name)}: expected the shape of a tensor, found {len(shape)} lengths, or one below 0 or above "
+            f"{regions.LARGEST}; fetch or make the file again",
+        )
+    # Also where a length is 0, NumPy wants to know how large the others would be.
+    if math.prod(filter(None, shape)) * dtype.itemsize > LARGEST_TENSOR:
+        raise file_error(
+            path, f"{one_line(name)}: expected at most {LARGEST_TENSOR} bytes in a tensor, found shape {list(shape)}"
+        )
+
+
+def check_total(path: Path, tensors: Tensors) -> None:
+    """Checks that all tensors together are no more than a network may be.
+
+    Raises:
+        UserError: they are.
+    """
+    total = sum(tensor.size for tensor in tensors.values())
+    if total > regions.LARGEST:
+        raise file_error(path, f"expected at most {regions.LARGEST} bytes in all tensors together, found {total}")
 
 
 class Layout(NamedTuple):
@@ -103,7 +138,7 @@ class Provenance(NamedTuple):
     format: str
     producer: str | None = None
     layout: Layout = Layout()
-    convention: str | None = "caffe"
+    convention: str | None = None
     backbone: str | None = None
     named: bool = True
     ordered: bool = False

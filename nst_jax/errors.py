@@ -13,7 +13,8 @@ class UserError(Exception):
 
 def one_line(value: object, *, longest: int = 200) -> str:
     """Returns `value` as one printable line: control characters escaped, long text cut."""
-    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(value))
+    start = str(value)[: longest + 1]
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in start)
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from converters import regions
+from converters import regions, source
 from converters.containers import wire
 from converters.containers.wire import DELIMITED, VARINT, Keep, Numbers
 from converters.regions import Region
@@ -120,13 +120,15 @@ def tensor(path: Path, name: str, blob: Any) -> Tensor:
             path, f"{name}: expected numbers, found raw data, as a fork of Caffe writes it; save the file with Caffe"
         )
     shape = _shape(blob)
-    if min(shape, default=0) < 0:
-        raise file_error(path, f"{name}: expected lengths as shape, found {one_line(list(shape))}")
     numbers, dtype = (blob.doubles, np.dtype("<f8")) if blob.doubles else (blob.floats, np.dtype("<f4"))
+    source.check_shape(path, name, shape, dtype)
     runs = list(zip(*[iter(numbers)] * 3, strict=True))
     found = sum(length // stride for _, length, stride in runs)
     if math.prod(shape) != found:
-        raise file_error(path, f"{name}: expected {math.prod(shape)} numbers for shape {list(shape)}, found {found}")
+        raise file_error(
+            path,
+            f"{name}: expected {math.prod(shape)} numbers for shape {list(shape)}, found {found}; fetch the file again",
+        )
     return Tensor(shape, dtype, functools.partial(_read, path, runs, dtype, shape))
 
 

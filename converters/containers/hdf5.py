@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters import regions
+from converters import regions, source
 from converters.containers import hdf5_description, sandbox
 from converters.regions import Region
 from converters.source import Tensor, Tensors
@@ -22,6 +22,7 @@ from nst_jax.files import file_error
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DEFLATE, _SHUFFLE = 1, 2
+_OVERHEAD = 1024
 
 
 class Contents(NamedTuple):
@@ -53,6 +54,7 @@ def contents(region: Region) -> Contents:
     total = 0
     for name, dataset in described["datasets"].items():
         _check(region, name, dataset)
+        source.check_shape(region.path, name, tuple(dataset["shape"]), np.dtype(dataset["dtype"]))
         load = functools.partial(_read, region, name, dataset)
         datasets[name] = Tensor(tuple(dataset["shape"]), np.dtype(dataset["dtype"]), load)
         total += datasets[name].size
@@ -103,7 +105,7 @@ def _check(region: Region, name: str, dataset: dict[str, Any]) -> None:
     if dataset["layout"] == "contiguous" and declared:
         offset, stored = dataset["offset"], dataset["stored"]
         if offset is None or stored != declared or offset + stored > region.length:
-            raise _error(region, name, f"expected {declared} bytes, found {stored} in a file of {region.length}")
+            raise _error(region, name, f"expected {declared} bytes, found {stored} in a damaged file")
 
 
 def _size(dataset: dict[str, Any]) -> int:
@@ -130,11 +132,13 @@ def _read_chunks(region: Region, name: str, dataset: dict[str, Any]) -> np.ndarr
     expected = math.prod(math.ceil(length / chunk) for length, chunk in zip(shape, chunk_shape, strict=True))
     places = {tuple(place) for place, *_ in dataset["chunks"]}
     if any(chunk > length for length, chunk in zip(shape, chunk_shape, strict=True)) or len(places) != expected:
-        raise _error(region, name, f"expected {expected} chunks of {list(shape)}, found {len(places)}")
+        raise _error(region, name, f"expected {expected} chunks of {list(shape)}, found {len(places)}: damaged")
+    size = math.prod(chunk_shape) * dtype.itemsize
     values = np.empty(shape, dtype)
     for place, offset, length, skipped in dataset["chunks"]:
+        if length > size + size // 8 + _OVERHEAD:  # what cannot be compressed grows a little
+            raise _error(region, name, f"expected at most {size} bytes in a chunk, found {length}; fetch it again")
         data = region.part(offset, length).read()
-        size = math.prod(chunk_shape) * dtype.itemsize
         for index, number in reversed(list(enumerate(dataset["filters"]))):
             if not skipped & 1 << index:
                 data = _unfilter(region, name, data, number, size, dtype.itemsize)

@@ -61,6 +61,8 @@ def run(
             env=environment,
             check=False,
         )
+    except OSError as error:
+        return Result(b"", f"no program can be started to read it: {error.strerror}")
     except subprocess.TimeoutExpired:
         return Result(b"", f"it takes more than {WALL_SECONDS} seconds to read")
     if result.returncode:
@@ -74,9 +76,11 @@ def main() -> None:
     """Limits this process and becomes the program."""
     seconds, size, *sys.argv = sys.argv[1:]
     if resource:
-        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
-        resource.setrlimit(resource.RLIMIT_AS, (int(size), int(size)))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        limits = {resource.RLIMIT_CPU: int(seconds), resource.RLIMIT_AS: int(size), resource.RLIMIT_CORE: 0}
+        for kind, wanted in limits.items():
+            _, hard = resource.getrlimit(kind)
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)  # nobody may raise a limit
+            resource.setrlimit(kind, (most, most))
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

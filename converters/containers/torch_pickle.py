@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from converters import regions, source
-from converters.containers import pickles
+from converters.containers import pickles, state_dict
 from converters.containers.pickles import Vocabulary
-from converters.source import Layout, Provenance, Tensor, Tensors
+from converters.regions import Region
+from converters.source import Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
-_WRAPPER = "state_dict"
-_PARALLEL = "module."  # what torch.nn.DataParallel puts in front of every name
-_ROLES = {"weight": "kernel"}
+_WRAPPERS = ("state_dict", "model_state_dict", "model")  # where checkpoints of a training usually have it
 _MOST_AXES = 8
 _ADVICE = "save the weights alone, with torch.save(model.state_dict(), ...)"
 
@@ -153,50 +152,41 @@ def load(path: Path, data: bytes) -> tuple[Any, int, dict[str, Storage]]:
     return *pickles.load(path, data, _VOCABULARY, refer), storages
 
 
-def tensors(path: Path, state: Any, read: Callable[[str], bytes]) -> Tensors:
+def tensors(path: Path, state: Any, storage: Callable[[str], Region]) -> Tensors:
     """Returns the tensors of a state dict, by their names here.
 
     Args:
         path: of the file, for messages.
         state: what `load` returned.
-        read: returns the bytes of the storage with a key.
+        storage: returns where the storage with a key is; asked when a tensor is read.
 
     Raises:
         UserError: this is no state dict, or a tensor is not inside of its storage.
     """
-    if isinstance(state, dict) and isinstance(state.get(_WRAPPER), dict):
-        state = state[_WRAPPER]
+    if isinstance(state, dict):
+        state = next((state[key] for key in _WRAPPERS if isinstance(state.get(key), dict)), state)
     if not isinstance(state, dict):
         raise file_error(path, f"expected tensors by name (a state dict), found {_title(state)}; {_ADVICE}")
-    parallel = all(type(key) is str and key.startswith(_PARALLEL) for key in state)
-    found: Tensors = {}
     for key, view in state.items():
         if type(key) is not str or not isinstance(view, _View):
             raise file_error(path, f"{one_line(key)}: expected a tensor with a name, found {_title(view)}; {_ADVICE}")
-        name = key.removeprefix(_PARALLEL) if parallel else key
-        source.add(found, path, _name(name), _tensor(path, name, view, read))
-    size = sum(tensor.size for tensor in found.values())
-    if size > regions.LARGEST:
-        raise file_error(path, f"expected at most {regions.LARGEST} bytes in all tensors, found {size}")
+    found: Tensors = {}
+    for key, name in state_dict.names(state).items():
+        source.add(found, path, name, _tensor(path, key, state[key], storage))
+    source.check_total(path, found)
     return found
 
 
 def provenance(path: Path, container: str) -> Provenance:
     """Returns where tensors of PyTorch come from; the file does not tell for what pixels they were trained."""
-    layout = Layout(conv="OIHW", dense="OIHW")
-    return Provenance(path, regions.sha256([path]), f"PyTorch {container}", layout=layout, convention=None)
-
-
-def _name(key: str) -> str:
-    layer, dot, role = key.rpartition(".")
-    return f"{layer}/{_ROLES.get(role, role)}" if dot else key
+    return Provenance(path, regions.sha256([path]), f"PyTorch {container}", layout=state_dict.LAYOUT)
 
 
 def _title(value: Any) -> str:
     return "a tensor" if isinstance(value, _View) else f"something of type {type(value).__name__.strip('_')}"
 
 
-def _tensor(path: Path, name: str, view: _View, read: Callable[[str], bytes]) -> Tensor:
+def _tensor(path: Path, name: str, view: _View, storage: Callable[[str], Region]) -> Tensor:
     part, start, shape, strides = view
     if type(part) is not _Part or not _is_length(start) or not _are_lengths(shape) or not _are_lengths(strides):
         raise file_error(path, f"{one_line(name)}: expected a tensor of at most {_MOST_AXES} axes, found another thing")
@@ -212,17 +202,19 @@ def _tensor(path: Path, name: str, view: _View, read: Callable[[str], bytes]) ->
             f"{one_line(name)}: expected a tensor inside of its storage of {part.length} numbers, found shape "
             f"{list(shape)}, strides {list(strides)} from {start} on; make the file again",
         )
-    return Tensor(shape, part.kind.loaded, lambda: _values(view, read(part.key)))
+    return Tensor(shape, part.kind.loaded, lambda: _values(view, last, storage(part.key)))
 
 
-def _values(view: _View, data: bytes) -> np.ndarray:
+def _values(view: _View, last: int, storage: Region) -> np.ndarray:
+    """Reads the numbers from the first to the `last` of a tensor: it may be a small part of a large storage."""
     kind = view.part.kind
     size = kind.stored.itemsize
     if not math.prod(view.shape):
         return np.zeros(view.shape, kind.loaded)
+    data = storage.part((view.part.start + view.start) * size, (last + 1 - view.start) * size).read()
     # The stride of an axis of length 1 is never used, and may be anything.
     strides = [stride * size * (length > 1) for length, stride in zip(view.shape, view.strides, strict=True)]
-    values = np.ndarray(view.shape, kind.stored, data, (view.part.start + view.start) * size, strides)
+    values = np.ndarray(view.shape, kind.stored, data, 0, strides)
     if kind == _BFLOAT16:
         values = (values.astype(np.uint32) << 16).view(kind.loaded)
     return np.asarray(values, order="C")

@@ -15,10 +15,10 @@ import numpy as np
 
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 
-MOST_FIELDS = 1_000_000
+MOST_FIELDS = 200_000
 LARGEST_SKELETON = 16 << 20
 _LONGEST_VARINT = 10
-_BLOCK = 1 << 20
+_FIRST_BLOCK, _LARGEST_BLOCK = 16, 1 << 20
 
 
 class MalformedError(Exception):
@@ -163,10 +163,11 @@ def _repetitions(data: mmap.mmap, field: Field, end: int) -> int:
     """Returns how many fields with the same tag follow each other, each with one number, from this one on."""
     tag = np.frombuffer(data[field.start : field.content], np.uint8)
     stride = field.end - field.start
-    count, most = 0, (end - field.start) // stride
+    count, most, block = 0, (end - field.start) // stride, _FIRST_BLOCK
     while count < most:
         start = field.start + count * stride
-        rows = np.frombuffer(data[start : start + min(most - count, _BLOCK) * stride], np.uint8).reshape(-1, stride)
+        rows = np.frombuffer(data[start : start + min(most - count, block) * stride], np.uint8).reshape(-1, stride)
+        block = min(2 * block, _LARGEST_BLOCK)  # or a million runs of one number would take a million large looks
         same = (rows[:, : len(tag)] == tag).all(axis=1)
         if not same.all():
             return count + int(same.argmin())

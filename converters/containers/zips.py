@@ -64,7 +64,8 @@ class Member(NamedTuple):
 
     def _compare(self, crc: int) -> None:
         if crc != self.crc:
-            raise _damaged(self.region.path, f"{one_line(self.name)} with CRC-32 {crc:08x} instead of {self.crc:08x}")
+            found = f"{one_line(self.name)} with CRC-32 {crc:08x} instead of {self.crc:08x}"
+            raise _damaged(self.region.path, f"{found} (PyTorch can save without checksums: then save it with them)")
 
 
 def recognises(path: Path) -> bool:

@@ -22,7 +22,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """
     picture = caffe_proto.tensor(path, "mean", caffe_proto.parse(path, "BlobProto"))
     notes = ()
-    if len(picture.shape) == 4:
+    if len(picture.shape) == 4 and picture.size:
         with np.errstate(all="ignore"):  # a damaged one is shown as it is
             colour = picture.load().mean(axis=(0, 2, 3), dtype=np.float64)
         notes = (f"mean of each channel {' '.join(f'{value:.6g}' for value in colour)}",)

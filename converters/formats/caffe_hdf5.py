@@ -41,4 +41,4 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     if not tensors:
         raise file_error(path, f"expected Caffe weights in the HDF5 file below {_ROOT}, found none; fetch it again")
     layout = Layout(conv="OIHW", dense="OIHW")
-    return tensors, Provenance(path, regions.sha256([path]), "Caffe HDF5", layout=layout)
+    return tensors, Provenance(path, regions.sha256([path]), "Caffe HDF5", layout=layout, convention="caffe")

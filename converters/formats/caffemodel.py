@@ -15,7 +15,7 @@ from converters.source import Layout, Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
-_CONVOLUTION = {"conv", "Convolution", 4, "Deconvolution", 39}
+_CONVOLUTION = {"conv", "Convolution", 4}
 _DENSE = {"innerproduct", "InnerProduct", 14}
 _ROLES = ("kernel", "bias")
 
@@ -52,6 +52,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         format=f"Caffe network, generation {generation}",
         producer=f"Caffe as {one_line(_text(net.name))!r}" if net.name else None,
         layout=Layout(conv="OIHW", dense="OIHW"),
+        convention="caffe",
         notes=tuple(notes),
     )
     return tensors, provenance

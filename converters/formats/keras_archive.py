@@ -1,9 +1,9 @@
 """Whole models of Keras 3 (`.keras`): a zip archive with `model.weights.h5` in it, which is read where it lies."""
 
-import json
 from pathlib import Path
+from typing import Any
 
-from converters.containers import zips
+from converters.containers import keras_config, zips
 from converters.containers.zips import Member
 from converters.formats import keras_h5
 from converters.source import Provenance, Tensors
@@ -13,7 +13,8 @@ from nst_jax.files import file_error
 _WEIGHTS = "model.weights.h5"
 _PICKLED = "model.weights.npz"
 _METADATA = "metadata.json"
-_LARGEST_METADATA = 1 << 16
+_CONFIG = "config.json"
+_LARGEST_JSON = 16 << 20
 
 
 def recognises(path: Path) -> bool:
@@ -35,17 +36,15 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         raise file_error(path, f"expected {_WEIGHTS} in the archive, found {found}; save it as .weights.h5")
     members[_WEIGHTS].check()
     tensors, provenance = keras_h5.read_region(members[_WEIGHTS].region)
-    version = _version(members.get(_METADATA))
+    metadata, config = (_described(members.get(name)) for name in (_METADATA, _CONFIG))
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    dense = keras_config.dense_axes(config) or provenance.layout.dense
     return tensors, provenance._replace(
-        format=f"Keras archive, {provenance.format}", producer=f"Keras {version}" if version else None
+        format=f"Keras archive, {provenance.format}",
+        producer=f"Keras {one_line(version)}" if version else None,
+        layout=provenance.layout._replace(dense=dense),
     )
 
 
-def _version(metadata: Member | None) -> str | None:
-    """Returns the version of Keras, if there is a description that tells it."""
-    if metadata is None or metadata.region.length > _LARGEST_METADATA:
-        return None
-    try:
-        return one_line(json.loads(metadata.read())["keras_version"])
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return None
+def _described(member: Member | None) -> Any:
+    return keras_config.parse(member.read()) if member and member.region.length <= _LARGEST_JSON else None

@@ -3,7 +3,8 @@
 - Keras 0: layers and weights are numbered (`layer_0/param_0`), pools and paddings count.
 - legacy `.h5` of Keras 1, 2 and 3: attributes list the layers and the weights of each.
 - `.weights.h5` of Keras 3 and of TensorFlow 2.12 to 2.15: weights are numbered, groups are called by class and number
-  (`layers/conv2d_1/vars/0`), and the layer's own name is an attribute, which early versions did not write.
+  (`layers/conv2d_1/vars/0`), and the layer's own name is an attribute, which early versions did not write. Nothing
+  tells whether maps were channels-first before they were flattened; it is taken that they were not.
 
 Until Keras 2 kernels could have their axes as Theano has them (outputs first), and as long as there was the backend
 Theano, kernels could be rotated by 180 degrees, since it computes a convolution in the sense of mathematics. Axes are
@@ -13,25 +14,25 @@ seen in the shapes; the rotation is seen nowhere but in the name of the backend,
 import collections
 import re
 from pathlib import Path
+from typing import Any
 
 from converters import regions, source
-from converters.containers import hdf5
+from converters.containers import hdf5, keras_config
 from converters.containers.hdf5 import Contents
 from converters.regions import Region
 from converters.source import Layout, Provenance, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
-_KERAS_0 = re.compile(r"layer_(\d+)/param_(\d+)")
+_KERAS_0 = re.compile(r"layer_(\d{1,9})/param_(\d{1,9})")
 _KERAS_1 = re.compile(r".*_([Wb])(?:_\d+)?")
 _KERAS_1_ROLES = {"W": "kernel", "b": "bias"}
 
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")  # the latter: TensorFlow 2.12 to 2.15
-_VARIABLE = re.compile(rf"((?:(?:{'|'.join(_LAYERS)})/[^/]+/)+)vars/(\d+)")
+_VARIABLE = re.compile(rf"((?:(?:{'|'.join(_LAYERS)})/[^/]+/)+)vars/(\d{{1,9}})")
 _NUMBERED_ROLES = {"0": "kernel", "1": "bias"}
-_COUNTED = re.compile(r"(.+?)(?:_(\d+))?", re.DOTALL)
-
-_THEANO_FILE = "th_kernels"  # what keras-applications put into the names of files for Theano
+_NUMBERED_NAME = re.compile(r"(?:conv2d|convolution2d)(?:_\d+)?")
+_COUNTED = re.compile(r"(.+?)(?:_(\d{1,9}))?", re.DOTALL)
 
 
 recognises = hdf5.recognises
@@ -69,9 +70,7 @@ def _read_first(path: Path, contents: Contents) -> tuple[Tensors, Provenance]:
         layer, index = found.groups()
         source.add(tensors, path, f"layer_{layer}/{_NUMBERED_ROLES.get(index, index)}", contents.datasets[found[0]])
     layout = _layout(tensors)._replace(rotated=None)
-    return tensors, Provenance(
-        path, regions.sha256([path]), "Keras 0 HDF5, layers in order", layout=layout, named=False
-    )
+    return tensors, _provenance(path, "Keras 0 HDF5, layers in order", layout=layout, named=False)
 
 
 def _read_legacy(path: Path, contents: Contents, root: str, what: str) -> tuple[Tensors, Provenance]:
@@ -90,15 +89,27 @@ def _read_legacy(path: Path, contents: Contents, root: str, what: str) -> tuple[
             generation = min(generation, written_by)
     version = attributes.get("keras_version")
     layout = _layout(tensors)
-    if any("channels_first" in text for text in attributes.get("model_config", ())):
-        layout = layout._replace(dense="IHWO")
-    return tensors, Provenance(
-        path=path,
-        sha256=regions.sha256([path]),
-        format=f"legacy Keras HDF5, {what}, names as in Keras {generation}",
+    if layout.conv == "HWIO":
+        config = keras_config.parse("".join(attributes.get("model_config", ())))
+        layout = layout._replace(dense=keras_config.dense_axes(config) or layout.dense)
+    return tensors, _provenance(
+        path,
+        f"legacy Keras HDF5, {what}, names as in Keras {generation}",
         producer=f"Keras {one_line(' '.join(version))}" if version else None,
-        layout=layout._replace(rotated=_rotated(path, attributes, layout)),
+        layout=layout._replace(rotated=_rotated(attributes)),
+        named=_have_names(tensors),
     )
+
+
+def _provenance(path: Path, kind: str, **known: Any) -> Provenance:
+    # That of keras-applications, whatever they ported.
+    return Provenance(path, regions.sha256([path]), kind, convention="caffe", **known)
+
+
+def _have_names(tensors: Tensors) -> bool:
+    """Returns whether somebody gave names to the layers with kernels, rather than Keras numbers."""
+    layers = [name.rpartition("/")[0] for name, tensor in tensors.items() if len(tensor.shape) == 4]
+    return not all(_NUMBERED_NAME.fullmatch(layer) for layer in layers)
 
 
 def _layout(tensors: Tensors) -> Layout:
@@ -110,12 +121,10 @@ def _layout(tensors: Tensors) -> Layout:
     return Layout()
 
 
-def _rotated(path: Path, attributes: dict[str, list[str]], layout: Layout) -> bool | None:
+def _rotated(attributes: dict[str, list[str]]) -> bool | None:
     """Returns whether kernels are rotated, None if nothing tells."""
-    if backend := attributes.get("backend"):
-        return "theano" in backend
-    # Without one it is Keras 1, of which the files for TensorFlow were the published ones.
-    return None if layout.conv == "OIHW" or _THEANO_FILE in path.name else False
+    backend = attributes.get("backend")
+    return "theano" in backend if backend else None
 
 
 def _role(weight: str) -> tuple[str, int]:
@@ -150,9 +159,16 @@ def _read_numbered(path: Path, contents: Contents) -> tuple[Tensors, Provenance]
         layer = names[group] if named else "/".join(part for part in group.split("/") if part and part not in _LAYERS)
         role = _NUMBERED_ROLES.get(index, index) if group in with_kernel else index
         source.add(tensors, path, f"{layer}/{role}", contents.datasets[found[0]])
+    models = {group.rstrip("/").rpartition("/")[0] for group in names}
+    named = named and _have_names(tensors)
+    if not named and len(models) > 1:
+        raise file_error(
+            path, f"expected layers with names, or in one model, found {len(models)} models; save them by name"
+        )
     how = "layers by name" if named else "layers in order, without names"
     writer = "Keras 3" if _LAYERS[0] in contents.groups else "TensorFlow 2.12 to 2.15"
-    return tensors, Provenance(path, regions.sha256([path]), f"{writer} weights HDF5, {how}", named=named, ordered=True)
+    ordered = len(models) == 1  # which of several models comes first, their names do not tell
+    return tensors, _provenance(path, f"{writer} weights HDF5, {how}", named=named, ordered=ordered)
 
 
 def _model_order(name: str) -> list[tuple[str, int]]:

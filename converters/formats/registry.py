@@ -1,5 +1,6 @@
 """The formats that can be read, and which of them a file is in: by what it contains, whatever it is called."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -51,8 +52,11 @@ FORMATS = {
 _NO_WEIGHTS = {
     b"version https://git-lfs": "a git-lfs pointer; fetch the file itself with: git lfs pull",
     b"<": "a web page or XML; the download went wrong, fetch the file again",
+    b"PK": "a zip archive with neither data.pkl (PyTorch) nor model.weights.h5 (Keras) in it",
+    b"\x93NUMPY": "an array of NumPy, which does not say whose weights it has",
 }
-_LONGEST_START = 64
+_LONGEST_START = 512
+_TEXT = re.compile(rb"[\t\n\r -~\x80-\xff]*")
 
 
 def detect(path: Path) -> str:
@@ -66,11 +70,12 @@ def detect(path: Path) -> str:
             return "tfjs"
         raise file_error(path, "expected a weight file or the folder of a TensorFlow.js model, found another folder")
     start = regions.first_bytes(path, _LONGEST_START)
-    found = next((what for prefix, what in _NO_WEIGHTS.items() if start.lstrip().startswith(prefix)), None)
-    if not found:
+    # Formats without a signature take a text for a damaged file.
+    if not (_TEXT.fullmatch(start) and start.lstrip().startswith(tuple(_NO_WEIGHTS))):
         for name, candidate in FORMATS.items():
             if candidate.recognises(path):
                 return name
-        found = f"a file that starts with {start[:16].hex(' ')}"
+    found = next((what for prefix, what in _NO_WEIGHTS.items() if start.lstrip().startswith(prefix)), None)
+    found = found or f"a file that starts with {start[:16].hex(' ')}"
     titles = ", ".join(candidate.title for candidate in FORMATS.values())
     raise file_error(path, f"expected one of the formats {titles}; found {found}")

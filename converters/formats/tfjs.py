@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from converters import regions, source
+from converters.containers import keras_config
 from converters.regions import Region
-from converters.source import Provenance, Tensor, Tensors
+from converters.source import Layout, Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
 from nst_jax.files import file_error
 
@@ -33,7 +34,7 @@ _QUANTIZED = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
 def recognises(path: Path) -> bool:
     """Returns whether the file looks like the JSON of a model, or the folder has a file that is called so."""
     if regions.is_folder(path):
-        return any((path / name).exists() for name in _MODELS)
+        return any(os.path.exists(path / name) for name in _MODELS)  # noqa: PTH110 - not even an error is one
     return regions.first_bytes(path, 1) in (b"{", b"[")
 
 
@@ -47,7 +48,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         UserError: this is no TensorFlow.js model, it is damaged, or it points outside of its folder.
     """
     if regions.is_folder(path):
-        path = next((path / name for name in _MODELS if (path / name).exists()), path / _MODELS[0])
+        path = next((path / name for name in _MODELS if os.path.exists(path / name)), path / _MODELS[0])  # noqa: PTH110
     model = _read_json(path)
     tensors: Tensors = {}
     shards: list[Path] = []
@@ -56,9 +57,12 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         paths = [_shard(path, name) for name in _list(path, group, "paths")]
         _check_distinct(path, shards + paths)
         shards += paths
+        if sum(map(regions.file_size, shards)) > regions.LARGEST:
+            raise file_error(path, f"expected at most {regions.LARGEST} bytes in all shards, found more")
         entries = [_entry(path, weight) for weight in _list(path, group, "weights")]
         stored |= dict.fromkeys(entry.stored for entry in entries)
         _add(tensors, path, _Group(paths, [regions.file_size(shard) for shard in paths]), entries)
+    source.check_total(path, tensors)
     if not tensors:
         raise file_error(path, "expected a TensorFlow.js layers model with weights, found none; fetch it again")
     provenance = Provenance(
@@ -66,6 +70,8 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         sha256=regions.sha256([path, *shards]),
         format=f"TensorFlow.js layers model, {', '.join(stored)}",
         producer=_producer(model),
+        layout=_layout(model),
+        convention="caffe",  # that of keras-applications
     )
     return tensors, provenance
 
@@ -127,20 +133,25 @@ def _add(tensors: Tensors, path: Path, group: _Group, entries: list[_Entry]) -> 
 def _load(group: _Group, entry: _Entry, start: int) -> np.ndarray:
     values = np.frombuffer(group.read(start, entry.size), entry.numpy_dtype).reshape(entry.shape)
     if entry.scale is not None:
-        # In single precision throughout. TensorFlow.js itself computes in double and rounds at the end, which differs
-        # in the last bit at most. Overflow becomes infinite and is refused with all other infinite weights.
+        # In single precision throughout, as it is defined; TensorFlow.js itself computes in double and rounds at the
+        # end. Where product and minimum nearly cancel, the two differ by many times the last bit of what is left, but
+        # by no more than that of the minimum. Overflow becomes infinite and is refused with all other infinite weights.
         with np.errstate(over="ignore", invalid="ignore"):
-            return values.astype(np.float32) * np.float32(entry.scale) + np.float32(entry.minimum)
+            numbers = values.astype(np.float32)
+            numbers *= np.float32(entry.scale)
+            numbers += np.float32(entry.minimum)
+            return numbers
     return values.astype(_DTYPES[entry.dtype])
 
 
 def _entry(path: Path, weight: Any) -> _Entry:
     name = _text(path, weight, "name")
     shape = _list(path, weight, "shape")
-    if not all(type(length) is int and length >= 0 for length in shape):
-        raise file_error(path, f"{one_line(name)}: expected lengths as shape, found {one_line(shape)}")
     dtype = _text(path, weight, "dtype")
     _check_dtype(path, name, dtype, _DTYPES)
+    if not all(type(length) is int for length in shape):
+        raise file_error(path, f"{one_line(name)}: expected whole numbers as shape, found others; fetch it again")
+    source.check_shape(path, name, tuple(shape), np.dtype(_DTYPES[dtype]))
     if "quantization" not in weight:
         return _Entry(name, tuple(shape), dtype, dtype)
     quantization = weight["quantization"]
@@ -224,6 +235,11 @@ def _text(path: Path, mapping: Any, key: str) -> str:
     if not isinstance(value, str):
         raise file_error(path, f"expected text as {key!r} of a weight, found {one_line(type(value).__name__)}")
     return value
+
+
+def _layout(model: Any) -> Layout:
+    topology = None if isinstance(model, list) else model.get("modelTopology")
+    return Layout(dense=keras_config.dense_axes(topology) or "HWIO")
 
 
 def _producer(model: Any) -> str | None:

@@ -1,8 +1,10 @@
 """PyTorch files since version 1.6: a zip archive of a pickle and of the storages that it refers to."""
 
+import functools
 from pathlib import Path
 
 from converters.containers import pickles, torch_pickle, zips
+from converters.regions import Region
 from converters.source import Provenance, Tensors
 from nst_jax.errors import UserError, one_line
 from nst_jax.files import file_error
@@ -46,7 +48,14 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
             raise file_error(
                 path, f"expected {storage.size} bytes as {one_line(f'{root}data/{key}')}, found {found}; fetch it again"
             )
-    tensors = torch_pickle.tensors(path, state, lambda key: members[f"{root}data/{key}"].read())
+
+    @functools.cache  # A storage may have many tensors, but is checked once.
+    def intact(key: str) -> Region:
+        member = members[f"{root}data/{key}"]
+        member.check()
+        return member.region
+
+    tensors = torch_pickle.tensors(path, state, intact)
     return tensors, torch_pickle.provenance(path, "zip archive")
 
 

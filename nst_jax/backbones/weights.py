@@ -91,7 +91,7 @@ def file_name(name: str) -> str:
 def find(name: str) -> Path | None:
     """Returns the weight file of a backbone: the installed one, else the embedded one, else None."""
     installed = folder() / file_name(name)
-    if installed.is_file():
+    if os.path.isfile(installed):  # noqa: PTH113 - where one may not look, there is nothing
         return installed
     return _data_folder() / file_name(name) if name == EMBEDDED else None
 
@@ -146,17 +146,20 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, met
     shapes = parameter_shapes(backbone)
     _check_names(path, shapes.keys(), tensors.keys(), backbone)
     record = {"format_version": FORMAT_VERSION, "backbone": backbone.name, **metadata}
-    dtype = next(iter(tensors.values())).dtype
+    digests = {}
     with atomic_write(path) as file:
-        file.write(_header(shapes, dtype, {METADATA_KEY: json.dumps(record, sort_keys=True)}))
-        digests = {}
         for name in sorted(shapes):
-            values = np.ascontiguousarray(tensors[name], dtype.newbyteorder("<"))
+            values = np.ascontiguousarray(tensors[name])
+            if not digests:
+                dtype = values.dtype
+                file.write(_header(shapes, dtype, {METADATA_KEY: json.dumps(record, sort_keys=True)}))
             _check_shape(path, name, values.shape, shapes[name])
-            file.write(values.data)
+            _check_finite(path, name, values)
+            assert values.dtype == dtype, f"{name} is {values.dtype}, others are {dtype}"
+            file.write(values.astype(dtype.newbyteorder("<"), copy=False).data)
             digests[name] = hashlib.sha256(values).digest()
         file.flush()
-        _check_written(file.name, digests)
+        _check_written(file.name, digests)  # before the new file takes the place of the old one
 
 
 def _header(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, metadata: Mapping[str, str]) -> bytes:
@@ -200,8 +203,7 @@ def _tensor(path: Path, file: Any, name: str, shape: tuple[int, ...]) -> np.ndar
     if found.get_dtype() not in _DTYPES:
         raise file_error(path, f"{name}: expected {' or '.join(_DTYPES)}, found {found.get_dtype()}")
     values = file.get_tensor(name).astype(np.float32)
-    if not np.isfinite(values).all():
-        raise file_error(path, f"{name}: expected finite numbers, found NaN or Inf; make or fetch the file again")
+    _check_finite(path, name, values)
     return values
 
 
@@ -230,8 +232,13 @@ def _check_names(path: Path, expected: Any, found: Any, backbone: Backbone) -> N
                 path,
                 f"expected the {len(expected)} tensors of {backbone.name}, found a file {what} "
                 f"{one_line(min(names))}{f' and {len(names) - 1} more' if len(names) > 1 else ''}; "
-                "convert its source again, with --classifier if it is the layers of the head that are missing",
+                "convert or fetch it again, with --classifier if it is the layers of the head that are missing",
             )
+
+
+def _check_finite(path: Path, name: str, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise file_error(path, f"{name}: expected finite numbers, found NaN or Inf; make or fetch the file again")
 
 
 def _check_shape(path: Path, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+import weight_writers
 
 from converters import convert, mapping
 from converters.formats.registry import FORMATS, detect
 from converters.source import Layout, Provenance, Tensor
 from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import convolutions, parameter_shapes
+from nst_jax.backbones.spec import convolutions, parameter_shapes, with_head
 from nst_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ def in_memory(arrays):
     return {name: Tensor(array.shape, array.dtype, lambda array=array: array) for name, array in arrays.items()}
 
 
-PROVENANCE = Provenance(Path("memory"), "0" * 64, "none")
+PROVENANCE = Provenance(Path("memory"), "0" * 64, "none", convention="caffe")
 
 
 def mapped(tensors, backbone, provenance=PROVENANCE):
@@ -69,9 +70,17 @@ def test_classifier_is_left_out_and_reported(tiny_arrays, tiny_layers, write_leg
     head = {"kernel": np.zeros((5, 7), "f4"), "bias": np.full(7, np.nan, "f4")}
     layers = tiny_layers | {"predictions": head}
     converted = convert.convert(write_legacy(tmp_path / "a.h5", layers), "tiny")
-    assert converted.matched.ignored == ("predictions",)
-    assert "left out the classifier: predictions" in convert.report(converted)
+    assert converted.matched.foreign == ("predictions",)
+    assert "left out dense layers of another classifier: predictions\n" in convert.report(converted)
     assert converted.tensors.keys() == tiny_arrays.keys()
+
+
+def test_the_head_is_left_out_and_reported(random_for, write_legacy, tmp_path):
+    # The whole VGG-16, but for its values: those of the head would be half a gigabyte.
+    tensors = empty_network(BACKBONES["vgg16"])
+    tensors["fc1/kernel"] = Tensor((25088, 4096), np.dtype("f4"), lambda: pytest.fail("was read"))
+    matched = mapping.match(tensors, PROVENANCE, BACKBONES["vgg16"])
+    assert (matched.head, matched.foreign) == (("fc1",), ())
 
 
 def test_metadata_and_bytes(tiny_layers, write_legacy, folder, tmp_path):
@@ -188,6 +197,32 @@ def empty_network(backbone):
     return in_memory({name: np.zeros(shape, np.float16) for name, shape in parameter_shapes(backbone).items()})
 
 
+def test_a_classifier_that_is_not_there():
+    vgg16 = empty_network(BACKBONES["vgg16"])
+    message = (
+        "found 13, without fc6/kernel, .*; the file has no classifier: leave --classifier out, or take one that has$"
+    )
+    with pytest.raises(UserError, match=message):
+        mapping.match(vgg16, PROVENANCE, with_head(BACKBONES["vgg16"]))
+    # With another classifier the head is missing all the same, and the other one is not what was asked for.
+    own = vgg16 | in_memory({"mine/kernel": np.zeros((512, 2)), "mine/bias": np.zeros(2)})
+    with pytest.raises(
+        UserError, match=r"without fc6/kernel, .* and with the unknown mine/kernel, mine/bias; the file has no"
+    ):
+        mapping.match(own, PROVENANCE, with_head(BACKBONES["vgg16"]))
+
+
+def test_ordinary_weights_are_never_said_to_be_normalised_ones():
+    # Nothing but where they come from tells them apart.
+    for name in ("vgg19", "vgg19_normalized"):
+        assert mapping.match(empty_network(BACKBONES["vgg19"]), PROVENANCE, BACKBONES[name])
+    broken = empty_network(BACKBONES["vgg19"])
+    del broken["conv5_4/bias"]
+    with pytest.raises(UserError) as raised:
+        mapping.match(broken, PROVENANCE, BACKBONES["vgg19"])
+    assert "looks like" not in str(raised.value)
+
+
 def test_the_wrong_network_is_named():
     vgg16 = empty_network(BACKBONES["vgg16"])
     message = "expected the 16 convolutions of vgg19, found 13, without conv3_4/kernel, .*; this looks like vgg16: "
@@ -199,12 +234,11 @@ def test_the_wrong_network_is_named():
         mapping.match(empty_network(BACKBONES["vgg19"]), PROVENANCE, BACKBONES["vgg16"])
 
 
-def test_names_of_keras_do_not_lead_to_the_preprocessing_of_torchvision(random_for):
-    keras = {ours: keras for keras, ours in named_by_keras(BACKBONES["vgg19"])}
-    arrays = random_for(parameter_shapes(BACKBONES["vgg19"]))
-    tensors = in_memory({f"{keras[name.split('/')[0]]}/{name.split('/')[1]}": array for name, array in arrays.items()})
-    with pytest.raises(UserError, match="this looks like vgg19: convert it with --backbone=vgg19"):
-        mapping.match(tensors, PROVENANCE, BACKBONES["vgg19_torchvision"])
+def test_pixels_of_the_other_convention():
+    vgg19 = empty_network(BACKBONES["vgg19"])
+    message = "in the convention of torchvision, as vgg19_torchvision has them, found caffe; this looks like vgg19: "
+    with pytest.raises(UserError, match=message):
+        mapping.match(vgg19, PROVENANCE, BACKBONES["vgg19_torchvision"])
 
 
 def test_a_layer_under_two_names(random_for):
@@ -233,7 +267,42 @@ NO_WEIGHTS = {
     "git-lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
     "unknown": (b"\x00\x01\x02", "found a file that starts with 00 01 02"),
     "empty": (b"", "found an empty file"),
+    "zip": (b"PK\x05\x06" + bytes(18), "a zip archive with neither data.pkl"),
+    "NumPy": (b"\x93NUMPY\x01\x00", "an array of NumPy"),
 }
+
+
+def test_what_looks_like_a_web_page_at_first(tmp_path, random_for, tiny_arrays):
+    network = weight_writers.caffe_network(tiny_arrays, "V1")
+    network.name = "x" * 60  # of which protobuf makes a line feed and a bracket
+    (tmp_path / "a").write_bytes(network.SerializeToString())
+    assert (tmp_path / "a").read_bytes().startswith(b"\n<")
+    assert detect(tmp_path / "a") == "caffemodel"
+
+
+def test_kernels_that_are_known_are_not_turned(tiny, tiny_arrays, write_legacy, tiny_layers, tmp_path):
+    output = tmp_path / "out.safetensors"
+    caffe = weight_writers.write_caffemodel(tmp_path / "a", tiny_arrays)
+    with pytest.raises(UserError, match="expected kernels of theano, found a file that tells that they are not"):
+        convert.convert(caffe, "tiny", output, kernels="theano")
+    keras = write_legacy(tmp_path / "b", tiny_layers, attributes={"backend": b"theano"})
+    with pytest.raises(UserError, match="expected kernels of tensorflow, found a file that tells that they are not"):
+        convert.convert(keras, "tiny", output, kernels="tensorflow")
+    assert not output.exists()
+    unknown = write_legacy(tmp_path / "b", tiny_layers)
+    for kernels, step in {None: 1, "tensorflow": 1, "theano": -1}.items():
+        found = convert.convert(unknown, "tiny", output, kernels=kernels).tensors["conv1/kernel"]
+        np.testing.assert_array_equal(found, tiny_arrays["conv1/kernel"][::step, ::step])
+    published = write_legacy(tmp_path / "a_tf_dim_ordering_th_kernels.h5", tiny_layers)
+    with pytest.raises(UserError, match="say --kernels=theano"):
+        convert.convert(published, "tiny", output)
+    with pytest.raises(UserError, match="unknown value of --kernels 'torch'; expected one of: "):
+        convert.convert(unknown, "tiny", output, kernels="torch")
+
+
+def test_an_output_of_another_kind(tiny, tiny_layers, write_legacy, tmp_path):
+    with pytest.raises(UserError, match=r"out.h5: expected a name that ends in \.safetensors"):
+        convert.convert(write_legacy(tmp_path / "a", tiny_layers), "tiny", tmp_path / "out.h5")
 
 
 @pytest.mark.parametrize(("content", "message"), NO_WEIGHTS.values(), ids=NO_WEIGHTS.keys())

@@ -200,22 +200,20 @@ def test_whole_model_of_keras_2(shared):
 
 def test_the_backend_tells_whether_kernels_are_rotated(tmp_path, write_legacy, random_for):
     arrays = random_for({"kernel": (3, 3, 1, 2), "bias": (2,)})
-    for backend, rotated in {b"theano": True, b"tensorflow": False}.items():
-        path = write_legacy(tmp_path / "a.h5", {"a": arrays}, attributes={"backend": backend})
+    for backend, rotated in {b"theano": True, b"tensorflow": False, None: None}.items():
+        path = write_legacy(tmp_path / "a.h5", {"a": arrays}, attributes={"backend": backend} if backend else {})
         assert keras_h5.read(path)[1].layout == source.Layout(rotated=rotated)
-    arrays = {"a_W": arrays["kernel"], "a_b": arrays["bias"]}
-    for name, rotated in {"a_tf_kernels.h5": False, "a_tf_dim_ordering_th_kernels.h5": None}.items():
-        assert keras_h5.read(write_legacy(tmp_path / name, {"a": arrays}))[1].layout.rotated is rotated
 
 
-@pytest.mark.parametrize(("data_format", "axes"), [("channels_last", "HWIO"), ("channels_first", "IHWO")])
-def test_the_order_before_flattening_is_in_the_model(tmp_path, write_legacy, random_for, data_format, axes):
-    config = {"model_config": f'{{"config": {{"data_format": "{data_format}"}}}}'}
-    arrays = random_for({"kernel": (4, 2), "bias": (2,)})
-    path = write_legacy(tmp_path / "a.h5", {"a": arrays}, root="model_weights")
-    with h5py.File(path, "r+") as file:
-        file.attrs.update(config)
-    assert keras_h5.read(path)[1].layout.dense == axes
+@pytest.mark.parametrize("layer", ["conv2d", "convolution2d"])
+def test_numbers_of_keras_are_no_names(tmp_path, write_legacy, random_for, layer):
+    arrays = random_for(parameter_shapes(BACKBONES["vgg16"]))
+    numbered = {
+        f"{layer}_{index}": {"kernel": kernel, "bias": bias}
+        for index, (_, kernel, bias) in enumerate(weight_writers.layers(arrays), start=7)
+    }
+    converted = convert.convert(write_legacy(tmp_path / "a.h5", numbered), "vgg16", tmp_path / "out.safetensors")
+    np.testing.assert_array_equal(converted.tensors["conv5_3/kernel"], arrays["conv5_3/kernel"])
 
 
 def test_squeezenet_as_keras_3_saves_it(tmp_path, quiet_keras):
@@ -307,7 +305,17 @@ def giant_in_chunks(file):
 
 def expands(file):
     dataset = replace(file, "conv1/kernel", shape=(3, 3, 3, 2), dtype="f4", chunks=(3, 3, 3, 2), compression="gzip")
-    dataset.id.write_direct_chunk((0, 0, 0, 0), zlib.compress(bytes(100_000_000)))
+    dataset.id.write_direct_chunk((0, 0, 0, 0), zlib.compress(bytes(300_000)))
+
+
+def long_chunk(file):
+    dataset = replace(file, "conv1/kernel", shape=(3, 3, 3, 2), dtype="f4", chunks=(3, 3, 3, 2), compression="gzip")
+    dataset.id.write_direct_chunk((0, 0, 0, 0), zlib.compress(bytes(216)) + bytes(100_000))
+
+
+def all_chunks_too_large(file):
+    for index in range(4):
+        file.create_dataset(f"conv2/{index}", shape=(200_000_000,), dtype="f4", chunks=(1_000_000,))
 
 
 def large_chunk(file):
@@ -379,8 +387,10 @@ HOSTILE = {
     external_storage: "conv1/kernel: expected weights, found data in another file",
     virtual_dataset: "conv1/kernel: expected weights, found data in another file",
     giant: "conv2/kernel: expected 4398046511104 bytes",
-    giant_in_chunks: "conv2/kernel: expected at most 2500000000 bytes in all",
+    giant_in_chunks: "conv2/kernel: expected at most 1000000000 bytes in a tensor",
     expands: "conv1/kernel: expected 216 bytes in a chunk, found 217",
+    long_chunk: "conv1/kernel: expected at most 216 bytes in a chunk, found 100",
+    all_chunks_too_large: "conv2/3: expected at most 2500000000 bytes in all tensors together, found more",
     large_chunk: "conv1/kernel: expected 1 chunks of",
     missing_chunk: "conv1/kernel: expected 2 chunks of .* found 1",
     other_filter: "conv1/kernel: expected weights as they are or compressed by gzip",

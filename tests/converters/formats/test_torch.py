@@ -401,7 +401,7 @@ def test_more_than_anybody_needs(container, tmp_path, monkeypatch):
     monkeypatch.setattr(regions, "LARGEST", 4000)
     state = {f"a.{index}": tensor("0", 400, (400,), (1,)) for index in range(3)}
     path = write(container, tmp_path / "a.pth", state, {"0": bytes(1600)})
-    refused(container, path, "expected at most 4000 bytes in all tensors, found 4800")
+    refused(container, path, "expected at most 4000 bytes in all tensors together, found 4800")
 
 
 @CONTAINERS

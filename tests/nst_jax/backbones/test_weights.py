@@ -66,7 +66,7 @@ def test_the_head_is_read_on_request_only(home, tensors):
 
 def test_a_missing_head_says_how_to_get_it(home, tensors):
     weights.write(home / "squeezenet1_1.safetensors", tensors, SQUEEZENET, {})
-    with pytest.raises(UserError, match="without conv10/bias and 1 more; convert its source again, with --classifier"):
+    with pytest.raises(UserError, match="without conv10/bias and 1 more; convert or fetch it again, with --classifier"):
         weights.load_classifier("squeezenet1_1")
 
 
