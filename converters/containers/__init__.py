@@ -1,1 +1,1 @@
-"""What formats are made of: HDF5, zip archives, pickles, protobuf; and programs that may crash on them."""
+"""What formats are made of: HDF5, zip archives, pickles and state dicts, protobuf; and the sandbox for libraries."""

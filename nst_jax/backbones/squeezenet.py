@@ -7,8 +7,14 @@ def _fire(index: int, source: str, squeeze: int, expand: int) -> tuple[Row, ...]
     """Returns a fire module: 1×1 `squeeze`, then 1×1 and 3×3 `expand` side by side, concatenated."""
 
     def conv(part: str, source: str, features: int, kernel: int) -> Conv:
-        names = {"name": f"fire{index}/{part}", "relu": f"fire{index}/relu_{part}"}
-        return Conv(input=source, features=features, kernel=kernel, padding=kernel // 2, **names)
+        return Conv(
+            name=f"fire{index}/{part}",
+            input=source,
+            features=features,
+            kernel=kernel,
+            padding=kernel // 2,
+            relu=f"fire{index}/relu_{part}",
+        )
 
     squeezed = conv("squeeze1x1", source, squeeze, kernel=1)
     expanded = (
