@@ -12,7 +12,19 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError
 from nst_jax.files import sha256
-from nst_jax.settings import LEARNING_RATES, PRESETS, Init, Optimizer, Padding, Pooling, Settings, default_preset
+from nst_jax.settings import (
+    LEARNING_RATES,
+    PRESETS,
+    Blending,
+    Init,
+    Optimizer,
+    Padding,
+    Pooling,
+    Settings,
+    default_preset,
+)
+
+_STYLE = "style"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,13 +32,18 @@ class TransferFlags(Common):
     """The flags of a transfer; those that are None are taken from the preset."""
 
     content: str | None = flag(None, "photograph; by default a sample")
-    style: str | None = flag(None, "painting; by default a sample")
+    style: str | None = flag(None, "painting, or several with commas between them; by default a sample")
     preset: Literal["auto", *PRESETS] = flag("auto", "settings by name; auto: those that suit the backbone")
     content_layers: tuple[str, ...] | None = flag(None, "layers whose features should stay those of the photograph")
     style_layers: tuple[str, ...] | None = flag(None, "layers whose Gram matrices should become those of the painting")
     style_layer_weights: tuple[float, ...] | None = flag(None, "one a style layer, or one for all")
     content_weight: float | None = flag(None, "of the content loss")
     style_weight: float | None = flag(None, "of the style loss")
+    style_size: int | None = flag(
+        None, "long side of the painting: the scale of its strokes; by default --size", least=1
+    )
+    blending: Blending | None = flag(None, "of several paintings: their Gram matrices as targets, or their losses")
+    blend_weights: tuple[float, ...] | None = flag(None, "share of each painting; by default equal")
     tv_weight: float | None = flag(None, "of the total variation: higher is smoother")
     pooling: Pooling | None = flag(None, "of the network")
     padding: Padding | None = flag(None, "of the network's convolutions")
@@ -45,7 +62,7 @@ class Job(NamedTuple):
         transfer: what to do.
         state: before the first step.
         steps: to be done.
-        paths: `content`, `style` and perhaps `init` → the files that were read.
+        paths: `content`, `style` (`style2`, ...) and perhaps `init` → the files that were read.
         identity: everything that the picture after a given step depends on.
     """
 
@@ -58,11 +75,10 @@ class Job(NamedTuple):
 
 
 def inputs(flags: TransferFlags) -> dict[str, Path]:
-    """Returns the pictures to be read: `content`, `style` and, if the run starts from a file, `init`."""
-    paths = {
-        "content": Path(flags.content) if flags.content else _samples.photograph(),
-        "style": Path(flags.style) if flags.style else _samples.painting(),
-    }
+    """Returns the pictures to be read: `content`, `style`, `style2` ..., and `init` if the run starts from a file."""
+    paths = {"content": Path(flags.content) if flags.content else _samples.photograph()}
+    for number, painting in enumerate(_paintings(flags.style), start=1):
+        paths[_STYLE if number == 1 else f"{_STYLE}{number}"] = painting
     if flags.init and flags.init not in get_args(Init):
         paths["init"] = Path(flags.init)
     return paths
@@ -80,12 +96,14 @@ def prepare(flags: TransferFlags) -> Job:
         print(f"backbone: {backbone}, {weights.origin(backbone)}")
     settings = resolve(flags, backbone)
     paths = inputs(flags)
-    content, style = (image_io.read(paths[name], size=flags.size) for name in ("content", "style"))
+    content = image_io.read(paths["content"], size=flags.size)
+    size = flags.style_size or flags.size
+    paintings = [image_io.read(path, size=size).pixels for name, path in paths.items() if name.startswith(_STYLE)]
     if "init" in paths:
         initial = image_io.resize(image_io.read(paths["init"]).pixels, content.pixels.shape[:2])
     else:
         initial = transfer.initial_image(settings, content.pixels, seed=flags.seed)
-    job = transfer.prepare(pretrained, settings, content.pixels, style.pixels)
+    job = transfer.prepare(pretrained, settings, content.pixels, paintings)
     return Job(
         content=content,
         transfer=job,
@@ -97,10 +115,23 @@ def prepare(flags: TransferFlags) -> Job:
             "backbone": backbone,
             "weights_sha256": pretrained.sha256,
             "size": flags.size,
+            "style_size": size,
             "seed": flags.seed,
             **{name: value for name, value in dataclasses.asdict(settings).items() if name != "steps"},
         },
     )
+
+
+def _paintings(given: str | None) -> list[Path]:
+    """Returns the paintings that a flag names; a name with a comma in it is a name as long as there is such a file."""
+    if given is None:
+        return [_samples.painting()]
+    if Path(given).exists():
+        return [Path(given)]
+    paintings = [Path(name.strip()) for name in given.split(",") if name.strip()]
+    if not paintings:
+        raise UserError(f"--style: expected a painting, found none in {given!r}; leave the flag out for a sample")
+    return paintings
 
 
 def resolve(flags: TransferFlags, backbone: str) -> Settings:

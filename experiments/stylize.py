@@ -159,7 +159,7 @@ def places(config: Config) -> tuple[Path, Path]:
         UserError: they cannot, or the picture is one of those that are read.
     """
     paths = inputs(config)
-    stems = (paths["content"].stem, paths["style"].stem)
+    stems = [path.stem for name, path in paths.items() if name != "init"]
     workdir = Path(config.workdir or Path("results", "stylize", "-".join(stems)))
     output = Path(config.output or workdir / "picture.png")
     check_folder(workdir)

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 from nst_jax import losses
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.spec import Backbone
-from nst_jax.settings import ContentLoss, Padding, Pooling, StyleLoss, VariationLoss
+from nst_jax.settings import Blending, ContentLoss, Padding, Pooling, StyleLoss, VariationLoss
 from nst_jax.statistics import gram
 
 CONTENT = "content"
@@ -24,7 +25,7 @@ class Targets:
 
     Attributes:
         content: layer → features of the photograph `[H, W, C]`.
-        style: layer → Gram matrix of the painting `[C, C]`.
+        style: layer → Gram matrices of the paintings `[S, C, C]`.
     """
 
     content: dict[str, jax.Array]
@@ -33,7 +34,7 @@ class Targets:
 
 @struct.dataclass
 class Weights:
-    """How much each term counts; all of them scalars, traced, so that changing one recompiles nothing.
+    """How much each term counts; all of them traced, so that changing one recompiles nothing.
 
     Attributes:
         content: α of Gatys et al. 2016, equation 7.
@@ -41,6 +42,7 @@ class Weights:
         variation: of the total variation.
         content_layers: layer → its weight within the content loss.
         style_layers: layer → w_l of equation 5.
+        paintings: `[S]`, the share of each painting in the style; they should add up to 1.
     """
 
     content: jax.Array | float
@@ -48,6 +50,7 @@ class Weights:
     variation: jax.Array | float
     content_layers: dict[str, jax.Array | float]
     style_layers: dict[str, jax.Array | float]
+    paintings: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Objective:
         content_loss: name of the formula.
         style_loss: likewise.
         variation_loss: likewise.
+        blending: what is added up when there are several paintings.
     """
 
     backbone: Backbone
@@ -69,6 +73,7 @@ class Objective:
     content_loss: ContentLoss
     style_loss: StyleLoss
     variation_loss: VariationLoss
+    blending: Blending
 
     def features(self, params: Any, image: jax.Array) -> dict[str, jax.Array]:
         """Returns the activations of every layer for an image `[H, W, 3]`."""
@@ -100,9 +105,12 @@ class Objective:
             weights of the layers `content/conv4_2`, `style/conv1_1` and so on.
         """
         features = self.features(params, image)
-        content_loss, style_loss = losses.CONTENT_LOSSES[self.content_loss], losses.STYLE_LOSSES[self.style_loss]
+        content_loss = losses.CONTENT_LOSSES[self.content_loss]
         content = {layer: content_loss(features[layer], target) for layer, target in targets.content.items()}
-        style = {layer: style_loss(gram(features[layer]), target) for layer, target in targets.style.items()}
+        style = {
+            layer: self._style_error(gram(features[layer]), grams, weights.paintings)
+            for layer, grams in targets.style.items()
+        }
         terms = {
             CONTENT: sum(weights.content_layers[layer] * value for layer, value in content.items()),
             STYLE: sum(weights.style_layers[layer] * value for layer, value in style.items()),
@@ -112,3 +120,10 @@ class Objective:
         terms |= {f"{CONTENT}/{layer}": value for layer, value in content.items()}
         terms |= {f"{STYLE}/{layer}": value for layer, value in style.items()}
         return total, terms
+
+    def _style_error(self, found: jax.Array, grams: jax.Array, shares: jax.Array) -> jax.Array:
+        """Returns how far a Gram matrix `[C, C]` is from those of the paintings `[S, C, C]` with shares `[S]`."""
+        formula = losses.STYLE_LOSSES[self.style_loss]
+        if self.blending == "targets":
+            return formula(found, jnp.einsum("s,scd->cd", shares, grams, precision=jax.lax.Precision.HIGHEST))
+        return jnp.vdot(shares, jax.vmap(formula, in_axes=(None, 0))(found, grams))

@@ -26,6 +26,11 @@ ContentLoss = Literal[
 StyleLoss = Literal["gram_error", "scaled_gram_error", "relative_squared_error"]
 VariationLoss = Literal["squared_variation", "neural_style_variation"]
 
+Blending = Literal["targets", "losses"]
+"""How the style of several paintings is blended: one loss towards the weighted mean of their Gram matrices (as in
+neural-style), or the weighted sum of a loss towards each, which differs by what the paintings differ among each other
+where the loss is quadratic, and weighs them anew where it is relative."""
+
 _GATYS_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
@@ -37,6 +42,8 @@ class Settings:
         content_layers: whose features should stay those of the photograph; each counts fully.
         style_layers: whose Gram matrices should become those of the painting.
         style_layer_weights: one a style layer, or one for all, or none: one divided by the number of layers.
+        blending: of several paintings: `targets` or `losses`.
+        blend_weights: the share of each painting, or none: equal shares.
         pooling: of the network.
         padding: of its convolutions.
         margin: pixels around the picture that are painted too and cut off at the end, so that what the network sees
@@ -57,6 +64,8 @@ class Settings:
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
     style_layer_weights: tuple[float, ...]
+    blending: Blending
+    blend_weights: tuple[float, ...]
     pooling: Pooling
     padding: Padding
     margin: int
@@ -78,8 +87,9 @@ class Settings:
             value = getattr(self, name)
             if not math.isfinite(value):
                 raise UserError(f"{name}: expected a finite number, found {value}")
-        if not all(map(math.isfinite, self.style_layer_weights)):
-            raise UserError(f"style_layer_weights: expected finite numbers, found {self.style_layer_weights}")
+        for name in ("style_layer_weights", "blend_weights"):
+            if not all(map(math.isfinite, getattr(self, name))):
+                raise UserError(f"{name}: expected finite numbers, found {getattr(self, name)}")
         if self.learning_rate <= 0:
             raise UserError(f"learning_rate: expected more than 0, found {self.learning_rate}")
         if not 0 <= self.init_noise <= 1:
@@ -95,6 +105,8 @@ _VGG = Settings(
     content_layers=("relu4_2",),
     style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
     style_layer_weights=(),
+    blending="targets",
+    blend_weights=(),
     pooling="average",
     padding="zeros",
     margin=16,
@@ -119,6 +131,8 @@ PRESETS: dict[str, Settings] = {
         content_layers=("conv4_2",),
         style_layers=_GATYS_STYLE_LAYERS,
         style_layer_weights=(),
+        blending="targets",
+        blend_weights=(),
         pooling="average",
         padding="zeros",
         margin=0,
@@ -139,6 +153,8 @@ PRESETS: dict[str, Settings] = {
         content_layers=("relu4_2",),
         style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
         style_layer_weights=(1.0,),
+        blending="targets",
+        blend_weights=(),
         pooling="max",
         padding="zeros",
         margin=0,
@@ -159,6 +175,8 @@ PRESETS: dict[str, Settings] = {
         content_layers=("conv4_2",),
         style_layers=_GATYS_STYLE_LAYERS,
         style_layer_weights=(0.2,),
+        blending="targets",
+        blend_weights=(),
         pooling="average",
         padding="zeros",
         margin=0,

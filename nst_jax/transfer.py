@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +24,10 @@ CHUNK_SECONDS = 1.0
 NOISE_DEVIATION = 0.1
 """Of white noise, in units of the pixels. Gatys et al. do not tell theirs; neural-style has 0.001 of 255 around a mean
 colour, Ng's course evenly spread ±20 of 255. What is left in the picture after the run differs little."""
+
+
+Paintings = np.ndarray | Sequence[np.ndarray]
+"""One painting `[H, W, 3]`, or several."""
 
 
 @struct.dataclass
@@ -72,7 +76,7 @@ class DivergedError(UserError):
 
 def stylize(
     content: np.ndarray,
-    style: np.ndarray,
+    style: Paintings,
     pretrained: weight_files.Pretrained | None = None,
     *,
     settings: Settings | None = None,
@@ -82,7 +86,7 @@ def stylize(
 
     Args:
         content: the photograph, `[H, W, 3]`, RGB in [0, 1].
-        style: the painting, `[H', W', 3]`.
+        style: the painting, `[H', W', 3]`, or several of any sizes, whose styles are blended.
         pretrained: the backbone, else the best one that is installed.
         settings: how, else the default of the backbone.
         seed: of the noise, where the initial picture has any.
@@ -103,26 +107,25 @@ def stylize(
     return picture(transfer, state)
 
 
-def prepare(
-    pretrained: weight_files.Pretrained, settings: Settings, content: np.ndarray, style: np.ndarray
-) -> Transfer:
+def prepare(pretrained: weight_files.Pretrained, settings: Settings, content: np.ndarray, style: Paintings) -> Transfer:
     """Computes what the picture should resemble.
 
     Args:
         pretrained: the backbone.
         settings: of the transfer.
         content: the photograph, `[H, W, 3]`, RGB in [0, 1].
-        style: the painting, `[H', W', 3]`.
+        style: the painting, `[H', W', 3]`, or several of any sizes, whose styles are blended.
 
     Raises:
         UserError: a layer is unknown or vanishes at these sizes, or weights and layers do not match.
     """
-    for what, image in (("photograph", content), ("painting", style)):
+    paintings = [style] if isinstance(style, np.ndarray) else list(style)
+    for what, image in (("photograph", content), *(("painting", painting) for painting in paintings)):
         _check_image(image, what=what)
     canvas = _extend(content, settings.margin)
     for what, layers, image in (
         ("content layer", settings.content_layers, canvas),
-        ("style layer", settings.style_layers, style),
+        *(("style layer", settings.style_layers, painting) for painting in paintings),
     ):
         _check_layers(pretrained.backbone, layers, image.shape, what=what)
     objective = Objective(
@@ -132,26 +135,29 @@ def prepare(
         content_loss=settings.content_loss,
         style_loss=settings.style_loss,
         variation_loss=settings.variation_loss,
+        blending=settings.blending,
     )
+    weights = loss_weights(settings, paintings=len(paintings))
     params = jax.device_put(pretrained.params)
+    grams = [_style_targets(params, jnp.asarray(painting), objective, settings.style_layers) for painting in paintings]
     return Transfer(
         params=params,
         targets=Targets(
             content=_content_targets(params, canvas, objective, settings.content_layers),
-            style=_style_targets(params, jnp.asarray(style), objective, settings.style_layers),
+            style=jax.tree.map(lambda *matrices: jnp.stack(matrices), *grams),
         ),
-        weights=loss_weights(settings),
+        weights=weights,
         objective=objective,
         optimizer=settings.optimizer,
         margin=settings.margin,
     )
 
 
-def loss_weights(settings: Settings) -> Weights:
-    """Returns the weights of the settings as arrays.
+def loss_weights(settings: Settings, *, paintings: int) -> Weights:
+    """Returns the weights of the settings as arrays, for so many paintings.
 
     Raises:
-        UserError: there are more or fewer layer weights than style layers.
+        UserError: there are more or fewer layer weights than style layers, or blend weights than paintings.
     """
     layers, given = settings.style_layers, settings.style_layer_weights or (1 / max(len(settings.style_layers), 1),)
     if len(given) not in (1, len(layers)):
@@ -160,12 +166,16 @@ def loss_weights(settings: Settings) -> Weights:
             f"found {len(given)}"
         )
     per_layer = given * len(layers) if len(given) == 1 else given
+    shares = settings.blend_weights or (1 / max(paintings, 1),) * paintings
+    if len(shares) != paintings or not paintings:
+        raise UserError(f"blend_weights: expected one for each of {paintings} paintings, found {len(shares)}")
     weights = Weights(
         content=settings.content_weight,
         style=settings.style_weight,
         variation=settings.tv_weight,
         content_layers=dict.fromkeys(settings.content_layers, 1.0),
         style_layers=dict(zip(layers, per_layer, strict=True)),
+        paintings=np.float32(shares),
     )
     return jax.tree.map(jnp.float32, weights)
 

@@ -104,6 +104,29 @@ def test_without_any_flags_there_are_samples():
         assert image_io.read(path, size=64).pixels.shape == (64, 64, 3)
 
 
+def test_several_paintings(pictures, tmp_path):
+    styles = ",".join(str(pictures / f"{name}.png") for name in ("painting", "photo"))
+    for workdir, changes in {"both": {"blend_weights": (0.25, 0.75)}, "second": {"blend_weights": (0.0, 1.0)}}.items():
+        result = stylize.run(config(pictures, tmp_path / workdir, style=styles, style_size=46, **changes))
+        record = json.loads((tmp_path / workdir / "run.json").read_text())["settings"]
+        assert (record["style2"], record["style_size"]) == (str(pictures / "photo.png"), 46)
+        assert record["blend_weights"] == list(changes["blend_weights"])
+        assert {"style_sha256", "style2_sha256"} <= record.keys()
+    alone = stylize.run(config(pictures, tmp_path / "alone", style=str(pictures / "photo.png"), style_size=46))
+    np.testing.assert_allclose(result.history.loss, alone.history.loss, rtol=1e-5)
+
+
+def test_a_comma_in_a_name_is_no_second_painting(pictures, tmp_path):
+    path = tmp_path / "one, two.png"
+    path.write_bytes((pictures / "painting.png").read_bytes())
+    assert stylize.run(config(pictures, tmp_path / "run", style=str(path))).finished
+    with pytest.raises(UserError, match="--style: expected a painting, found none in ' , '"):
+        stylize.run(config(pictures, tmp_path / "none", style=" , "))
+    with pytest.raises(UserError, match="blend_weights: expected one for each of 1 paintings, found 2"):
+        stylize.run(config(pictures, tmp_path / "none", blend_weights=(0.5, 0.5)))
+    assert not (tmp_path / "none").exists()
+
+
 def test_output_and_settings_of_other_kinds(pictures, tmp_path):
     transparent = np.full((60, 80, 4), 128, np.uint8)
     transparent[:, :40, 3] = 0

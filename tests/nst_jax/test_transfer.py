@@ -73,6 +73,40 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(network, settings):
     np.testing.assert_allclose(loss, 2 * terms[CONTENT] + 3 * terms[STYLE] + 0.5 * terms[VARIATION], rtol=1e-6)
 
 
+@pytest.mark.parametrize("blending", ["targets", "losses"])
+@pytest.mark.parametrize("style_loss", ["gram_error", "relative_squared_error"])
+def test_several_paintings(blending, style_loss, network, settings):
+    # Σ b A as target, or Σ b L; the paintings are of different sizes.
+    paintings = [picture(1), picture(2, (40, 40, 3)), picture(3, (64, 33, 3))]
+    shares = (0.2, 0.5, 0.3)
+    several = dataclasses.replace(settings, blending=blending, blend_weights=shares, style_loss=style_loss)
+    evaluate = jax.jit(lambda job, image: job.evaluate(image)[1])
+    found = evaluate(transfer.prepare(network, several, picture(0), paintings), picture(4))
+    single = dataclasses.replace(settings, style_loss=style_loss)
+    jobs = [transfer.prepare(network, single, picture(0), painting) for painting in paintings]
+    for layer in settings.style_layers:
+        if blending == "losses":
+            terms = [float(evaluate(job, picture(4))[f"style/{layer}"]) for job in jobs]
+            expected = np.dot(shares, terms)
+        else:
+            features = Features(network.backbone, settings.pooling, settings.padding).apply(network.params, picture(4))
+            flat = np.float64(features[layer]).reshape(-1, features[layer].shape[-1])
+            target = sum(b * np.float64(job.targets.style[layer][0]) for b, job in zip(shares, jobs, strict=True))
+            error = np.square(flat.T @ flat / len(flat) - target)
+            expected = error.mean() / 4 if style_loss == "gram_error" else error.sum() / np.square(target).sum()
+        np.testing.assert_allclose(found[f"style/{layer}"], expected, rtol=1e-4)
+
+
+def test_blend_weights_are_equal_shares_by_default(network, settings):
+    job = transfer.prepare(network, settings, picture(0), [picture(1), picture(2)])
+    assert job.weights.paintings.tolist() == [0.5, 0.5]
+    for shares, paintings, found in (((1.0,), 2, 1), ((0.5, 0.5), 1, 2), ((), 0, 0)):
+        unequal = dataclasses.replace(settings, blend_weights=shares)
+        message = f"blend_weights: expected one for each of {paintings} paintings, found {found}"
+        with pytest.raises(UserError, match=message):
+            transfer.loss_weights(unequal, paintings=paintings)
+
+
 def test_content_as_content_and_style_as_style_are_free(network, settings):
     content, style = picture(0), picture(1)
     for image, term in ((content, CONTENT), (style, STYLE)):
@@ -234,7 +268,7 @@ def test_every_preset_suits_a_backbone(name, settings):
     preset = PRESETS[name]
     assert set(preset.content_layers + preset.style_layers) <= set(layers(BACKBONES[backbone]))
     assert PRESETS[default_preset(backbone)].style_layers[0] in layers(BACKBONES[backbone])
-    transfer.loss_weights(preset)
+    transfer.loss_weights(preset, paintings=1)
 
 
 def numpy_losses(preset, features, content, style, image):
