@@ -1,8 +1,9 @@
 """A whole transfer: from settings and two pictures to targets, to a run in chunks, to a picture."""
 
 import functools
+import operator
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -120,16 +121,20 @@ def prepare(pretrained: weight_files.Pretrained, settings: Settings, content: np
         UserError: a layer is unknown or vanishes at these sizes, or weights and layers do not match.
     """
     paintings = [style] if isinstance(style, np.ndarray) else list(style)
-    for what, image in (("photograph", content), *(("painting", painting) for painting in paintings)):
-        _check_image(image, what=what)
-    canvas = _extend(content, settings.margin)
-    for what, layers, image in (
-        ("content layer", settings.content_layers, canvas),
-        *(("style layer", settings.style_layers, painting) for painting in paintings),
-    ):
-        _check_layers(pretrained.backbone, layers, image.shape, what=what)
-    objective = Objective(
-        backbone=pretrained.backbone,
+    weights = loss_weights(settings, paintings=len(paintings))
+    objective = make_objective(pretrained.backbone, settings)
+    params = jax.device_put(pretrained.params)
+    targets = Targets(
+        content=content_targets(params, objective, settings.content_layers, content, margin=settings.margin),
+        style=style_targets(params, objective, settings.style_layers, paintings),
+    )
+    return Transfer(params, targets, weights, objective, settings.optimizer, settings.margin)
+
+
+def make_objective(backbone: Backbone, settings: Settings) -> Objective:
+    """Returns the formulas of the settings on a backbone."""
+    return Objective(
+        backbone=backbone,
         pooling=settings.pooling,
         padding=settings.padding,
         content_loss=settings.content_loss,
@@ -137,20 +142,42 @@ def prepare(pretrained: weight_files.Pretrained, settings: Settings, content: np
         variation_loss=settings.variation_loss,
         blending=settings.blending,
     )
-    weights = loss_weights(settings, paintings=len(paintings))
-    params = jax.device_put(pretrained.params)
-    grams = [_style_targets(params, jnp.asarray(painting), objective, settings.style_layers) for painting in paintings]
-    return Transfer(
-        params=params,
-        targets=Targets(
-            content=_content_targets(params, canvas, objective, settings.content_layers),
-            style=jax.tree.map(lambda *matrices: jnp.stack(matrices), *grams),
-        ),
-        weights=weights,
-        objective=objective,
-        optimizer=settings.optimizer,
-        margin=settings.margin,
-    )
+
+
+def content_targets(
+    params: Any, objective: Objective, layers: tuple[str, ...], content: np.ndarray, *, margin: int
+) -> dict[str, jax.Array]:
+    """Returns the features of a photograph's canvas: layer → `[H', W', C]`.
+
+    Args:
+        params: of the backbone.
+        objective: that will compare with them.
+        layers: where.
+        content: the photograph, `[H, W, 3]`, RGB in [0, 1].
+        margin: of the canvas.
+
+    Raises:
+        UserError: this is no picture, or a layer is unknown or vanishes at its size.
+    """
+    _check_image(content, what="photograph")
+    canvas = _extend(content, margin)
+    _check_layers(objective.backbone, layers, canvas.shape, what="content layer")
+    return _content_targets(params, canvas, objective, layers)
+
+
+def style_targets(
+    params: Any, objective: Objective, layers: tuple[str, ...], paintings: Sequence[np.ndarray]
+) -> dict[str, jax.Array]:
+    """Returns the Gram matrices of S paintings `[H, W, 3]` of any sizes: layer → `[S, C, C]`.
+
+    Raises:
+        UserError: one is no picture, or a layer is unknown or vanishes at its size.
+    """
+    for painting in paintings:
+        _check_image(painting, what="painting")
+        _check_layers(objective.backbone, layers, painting.shape, what="style layer")
+    grams = [_style_targets(params, jnp.asarray(painting), objective, layers) for painting in paintings]
+    return jax.tree.map(lambda *matrices: jnp.stack(matrices), *grams)
 
 
 def loss_weights(settings: Settings, *, paintings: int) -> Weights:
@@ -221,23 +248,49 @@ def run(
     Raises:
         DivergedError: a loss or a gradient is no number; the message names the step and the term.
     """
-    done, length = int(state.step), 1
+    advance = functools.partial(_advance, transfer)
+    for reached, done, info in drive(advance, state, done=int(state.step), steps=steps, pause_every=pause_every):
+        history = history_of(done, info)
+        if not info.finite.all():
+            raise _diverged(reached, history)
+        yield reached, history
+
+
+def drive(
+    advance: Callable[[optimize.State, jax.Array], tuple[optimize.State, optimize.Info]],
+    state: optimize.State,
+    *,
+    done: int,
+    steps: int,
+    pause_every: int,
+) -> Iterator[tuple[optimize.State, int, optimize.Info]]:
+    """Has the device work in chunks, of such lengths that it is looked at once in `CHUNK_SECONDS`.
+
+    Args:
+        advance: runs a number of steps, at most `LONGEST_CHUNK`, from a state that it may overwrite.
+        state: to go on from.
+        done: the steps that were done before it.
+        steps: at which to end, counted from the first of all.
+        pause_every: yields at every multiple of it; 0 for only as time has passed.
+
+    Yields:
+        The state, the number of steps before the chunk, and the info of each of its steps, on the host.
+    """
+    length = 1
     warm = False
     while done < steps:
         length = min(length, steps - done, LONGEST_CHUNK)
         if pause_every:
             length = min(length, pause_every - done % pause_every)
         began = time.monotonic()
-        state, info = _advance(transfer, state, jnp.int32(length))
-        info = jax.device_get(info)
-        history = _history(done, info, length)
-        if not info.finite[:length].all():
-            raise _diverged(state, history)
+        state, info = advance(state, jnp.int32(length))
+        info = jax.tree.map(operator.itemgetter(slice(length)), jax.device_get(info))
+        seconds = time.monotonic() - began
+        yield state, done, info
         done += length
         # The first call compiles, so its time says nothing about steps.
-        length = max(1, int(length * CHUNK_SECONDS / (time.monotonic() - began))) if warm else 1
+        length = max(1, int(length * CHUNK_SECONDS / seconds)) if warm else 1
         warm = True
-        yield state, history
 
 
 def picture(transfer: Transfer, state: optimize.State) -> np.ndarray:
@@ -253,6 +306,11 @@ def first_history(state: optimize.State) -> History:
         lambda value: np.asarray(value)[None],
         History(state.step, state.point.loss, state.point.terms, jnp.int32(1)),
     )
+
+
+def history_of(done: int, info: optimize.Info) -> History:
+    """Returns the history of the steps behind the first `done`, whose info is on the host."""
+    return History(done + 1 + np.arange(len(info.loss)), info.loss, info.terms, info.evaluations)
 
 
 def join(histories: list[History]) -> History:
@@ -289,12 +347,6 @@ def _start(transfer: Transfer, image: jax.Array, learning_rate: jax.Array) -> op
 @functools.partial(jax.jit, donate_argnames="state")
 def _advance(transfer: Transfer, state: optimize.State, length: jax.Array) -> tuple[optimize.State, optimize.Info]:
     return optimize.chunk(transfer.evaluate, state, length, optimizer=transfer.optimizer, longest=LONGEST_CHUNK)
-
-
-def _history(done: int, info: optimize.Info, length: int) -> History:
-    """Returns the history of the first `length` steps of an info on the host."""
-    loss, terms, evaluations = jax.tree.map(lambda values: values[:length], (info.loss, info.terms, info.evaluations))
-    return History(done + 1 + np.arange(length), loss, terms, evaluations)
 
 
 def _diverged(state: optimize.State, history: History) -> DivergedError:
