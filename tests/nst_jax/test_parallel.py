@@ -1,0 +1,52 @@
+"""The same numbers on one device and on eight."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from nst_jax import parallel
+from nst_jax.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+LEARNING_RATE = 0.02
+
+
+def test_eight_devices_compute_what_one_does():
+    result = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("eight_devices.py"))],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    found = json.loads(result.stdout)
+    assert found.pop("devices") == 8
+    assert len(found) == 6
+    for name, (most, rest, used) in found.items():
+        assert used == 8, name
+        # Sums in another order. Adam divides a gradient by its own size: where there is hardly any, only rounding tells
+        # the direction of a whole step.
+        assert most < 0.005 * LEARNING_RATE, (name, most)
+        assert rest < LEARNING_RATE, (name, rest)
+
+
+def test_meshes():
+    devices = jax.devices()[:1] * 6
+    with pytest.raises(UserError, match="rows: expected a divisor of 6 devices, found 4"):
+        parallel.make_mesh(rows=4, devices=devices)
+    assert dict(parallel.make_mesh().shape) == {"cells": len(jax.devices()), "rows": 1}
+
+
+def test_cells_are_padded_by_the_last():
+    mesh = jax.sharding.AbstractMesh((4, 1), (parallel.CELLS, parallel.ROWS))
+    padded = parallel.padded_to_devices({"a": np.arange(6.0), "b": np.arange(12.0).reshape(6, 2)}, mesh)
+    assert padded["a"].tolist() == [0, 1, 2, 3, 4, 5, 5, 5]
+    assert padded["b"].shape == (8, 2)
