@@ -11,6 +11,7 @@ result goes to the folder of installed weights, after which `--backbone=NAME` wo
 Theano; both are asked for where the file leaves it open.
 """
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,12 +76,14 @@ def convert(
         UserError: the source cannot be used or the output not be written; then no file is written.
     """
     choose(backbone, BACKBONES, what="backbone")
-    if output is not None and output.suffix != _SUFFIX:
-        raise file_error(output, f"expected a name that ends in {_SUFFIX}, as what comes out is such a file")
+    installed = weights.folder() / weights.file_name(backbone)
+    target = installed if output is None else output
+    if target.suffix != _SUFFIX:
+        raise file_error(target, f"expected a name that ends in {_SUFFIX}, as what comes out is such a file")
     chosen = choose(source_format, FORMATS, what="format") if source_format else detect(path)
     tensors, found = FORMATS[chosen].read(path)
-    if output is not None and output.exists() and output.samefile(found.path):
-        raise file_error(output, "expected a file of its own, found the one that is converted; choose another --output")
+    if os.path.exists(target) and os.path.samefile(target, found.path):  # noqa: PTH110, PTH121 - never an error
+        raise file_error(target, "expected a file of its own, found the one that is converted; choose another --output")
     provenance = _settle(found, convention, kernels)
     if convention is None and mapping.is_named_by_torchvision(tensors, BACKBONES[backbone]):
         provenance = provenance._replace(convention=published.convention(found.sha256))
@@ -100,11 +103,10 @@ def convert(
         "source_format": provenance.format,
         "source_sha256": provenance.sha256,
     }
-    if output is None:
-        output = weights.folder() / weights.file_name(backbone)
-        make_folder(output.parent)
-    weights.write(output, values, network, metadata)
-    return Converted(values, matched, provenance, output)
+    if target == installed:
+        make_folder(target.parent)
+    weights.write(target, values, network, metadata)
+    return Converted(values, matched, provenance, target)
 
 
 def _settle(provenance: Provenance, convention: str | None, kernels: str | None) -> Provenance:

@@ -173,6 +173,15 @@ def test_the_source_is_not_overwritten(caffe, tiny, tmp_path):
     assert caffe.read_bytes() == before
 
 
+def test_installed_weights_are_not_converted_onto_themselves(tiny, tiny_arrays, folder):
+    installed = folder / "tiny.safetensors"
+    weights.write(installed, tiny_arrays, tiny, {"source_file": "a"})
+    before = installed.read_bytes()
+    with pytest.raises(UserError, match="expected a file of its own, found the one that is converted"):
+        convert.convert(installed, "tiny")
+    assert installed.read_bytes() == before
+
+
 def test_an_empty_output_is_not_the_default(caffe, folder):
     for name, *arguments in (("convert", caffe, "--backbone=vgg19"), ("normalize", f"--images={folder}")):
         result = commands.run(name, *arguments, "--output=")
