@@ -22,8 +22,8 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         command: called with the arguments of the command line that are no flags.
         arguments: what these are, for people.
     """
-    # Names and signs that the terminal does not have are escaped.
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stdout:  # It may be closed.
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names and signs that the terminal does not have
 
     def main(given: list[str]) -> None:
         if not flags.FLAGS["verbosity"].present:
@@ -34,14 +34,16 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
                 wanted = " ".join(arguments) or "flags only"
                 raise UserError(f"expected {wanted}, found {one_line(' '.join(given)) or 'nothing'}; see --help")
             command(*given)
-            sys.stdout.flush()
+            if sys.stdout:
+                sys.stdout.flush()
         except UserError as error:
             sys.exit(f"error: {one_line(error, longest=4000)}")
         except MemoryError:
             sys.exit("error: expected enough memory for the largest layer twice, found less; close other programs")
         except OSError as error:  # Those of files are told by whoever opens them.
             sys.stdout = None  # or Python would try once more at its end, and complain at length
-            sys.exit(f"error: cannot write to standard output: {one_line(error.strerror or error)}")
+            where = one_line(error.filename or "standard output")
+            sys.exit(f"error: {where}: expected to be able to use it, found: {one_line(error.strerror or error)}")
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 

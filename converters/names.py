@@ -7,8 +7,7 @@ from nst_jax.backbones.spec import Backbone, Conv, Pool, Row, with_head
 
 _KERAS_CLASSIFIER = {"fc6": "fc1", "fc7": "fc2", "fc8": "predictions"}
 
-# The second names are those of the files that Justin Johnson converted from
-# Caffe, where the dropout comes first.
+# The second names are those of the files that Justin Johnson converted from Caffe, where the dropout comes first.
 _TORCHVISION_CLASSIFIER = {
     "fc6": ("classifier.0", "classifier.1"),
     "fc7": ("classifier.3", "classifier.4"),

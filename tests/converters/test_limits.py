@@ -259,8 +259,11 @@ def test_output_that_goes_nowhere(inspected):
         assert "Traceback" not in result.stderr
         assert result.stderr.count("\n") == result.returncode
     assert (
-        shell(f"{inspected} >/dev/full").stderr == "error: cannot write to standard output: No space left on device\n"
+        shell(f"{inspected} >/dev/full").stderr
+        == "error: standard output: expected to be able to use it, found: No space left on device\n"
     )
+    for end in (">&-", "2>&-", "<&-"):
+        assert shell(f"{inspected} {end}").returncode == 0, end
 
 
 def test_a_terminal_without_dashes(inspected):
