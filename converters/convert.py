@@ -84,9 +84,9 @@ def convert(
     tensors, found = FORMATS[chosen].read(path)
     if os.path.exists(target) and os.path.samefile(target, found.path):  # noqa: PTH110, PTH121 - never an error
         raise file_error(target, "expected a file of its own, found the one that is converted; choose another --output")
+    if mapping.is_named_by_torchvision(tensors, BACKBONES[backbone]):
+        found = found._replace(convention=None)  # They were ported: what files of the format usually have says nothing.
     provenance = _settle(found, convention, kernels)
-    if convention is None and mapping.is_named_by_torchvision(tensors, BACKBONES[backbone]):
-        provenance = provenance._replace(convention=published.convention(found.sha256))
     network = with_head(BACKBONES[backbone]) if classifier else BACKBONES[backbone]
     matched = mapping.match(tensors, provenance, network)
     if provenance.convention is None and provenance.backbone is None:

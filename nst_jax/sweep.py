@@ -150,8 +150,7 @@ def start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: Sequenc
 
     A cell whose initial loss is no number shows in `state.point.finite`.
     """
-    margin = ((0, 0), (sweep.margin, sweep.margin), (sweep.margin, sweep.margin), (0, 0))
-    return _start(sweep, cells, jnp.pad(images, margin, mode="reflect"), jnp.float32(learning_rates))
+    return _start(sweep, cells, transfer.extend(images, sweep.margin), jnp.float32(learning_rates))
 
 
 def run(
@@ -177,9 +176,7 @@ def run(
 
 def pictures(sweep: Sweep, states: optimize.State) -> np.ndarray:
     """Returns the pictures `[N, H, W, 3]` that a run has come to, without the margin."""
-    _, height, width, _ = states.point.image.shape
-    margin = sweep.margin
-    return np.asarray(states.point.image)[:, margin : height - margin, margin : width - margin]
+    return transfer.crop(states.point.image, sweep.margin)
 
 
 @jax.jit

@@ -160,7 +160,7 @@ def content_targets(
         UserError: this is no picture, or a layer is unknown or vanishes at its size.
     """
     _check_image(content, what="photograph")
-    canvas = _extend(content, margin)
+    canvas = extend(content, margin)
     _check_layers(objective.backbone, layers, canvas.shape, what="content layer")
     return _content_targets(params, canvas, objective, layers)
 
@@ -223,7 +223,7 @@ def start(transfer: Transfer, image: jax.Array, learning_rate: float) -> optimiz
     Raises:
         DivergedError: the loss of the initial picture is no number.
     """
-    state = _start(transfer, _extend(image, transfer.margin), jnp.float32(learning_rate))
+    state = _start(transfer, extend(image, transfer.margin), jnp.float32(learning_rate))
     if not state.point.finite:
         raise _diverged(state, first_history(state))
     return state
@@ -295,9 +295,7 @@ def drive(
 
 def picture(transfer: Transfer, state: optimize.State) -> np.ndarray:
     """Returns the picture `[H, W, 3]` that a run has come to, without the margin."""
-    height, width, _ = state.point.image.shape
-    margin = transfer.margin
-    return np.asarray(state.point.image)[margin : height - margin, margin : width - margin]
+    return crop(state.point.image, transfer.margin)
 
 
 def first_history(state: optimize.State) -> History:
@@ -318,15 +316,22 @@ def join(histories: list[History]) -> History:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *histories)
 
 
-def _extend(image: np.ndarray, margin: int) -> jax.Array:
-    """Returns the image `[H, W, 3]` with a margin that mirrors it.
+def extend(images: np.ndarray | jax.Array, margin: int) -> jax.Array:
+    """Returns the images `[..., H, W, 3]` with a margin that mirrors each.
 
     Raises:
         UserError: the margin is wider than what it could mirror.
     """
-    if margin >= min(image.shape[:2]):
-        raise UserError(f"margin: expected less than the short side of {min(image.shape[:2])} px, found {margin}")
-    return jnp.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
+    *lead, height, width, _ = images.shape
+    if margin >= min(height, width):
+        raise UserError(f"margin: expected less than the short side of {min(height, width)} px, found {margin}")
+    return jnp.pad(images, (*[(0, 0)] * len(lead), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
+
+
+def crop(canvases: jax.Array, margin: int) -> np.ndarray:
+    """Returns the canvases `[..., H, W, 3]` without their margin."""
+    *_, height, width, _ = canvases.shape
+    return np.asarray(canvases)[..., margin : height - margin, margin : width - margin, :]
 
 
 @functools.partial(jax.jit, static_argnames=("objective", "layers"))

@@ -34,7 +34,7 @@ _QUANTIZED = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
 def recognises(path: Path) -> bool:
     """Returns whether the file looks like the JSON of a model, or the folder has a file that is called so."""
     if regions.is_folder(path):
-        return any(os.path.exists(path / name) for name in _MODELS)  # noqa: PTH110 - not even an error is one
+        return _model_in(path) is not None
     return regions.first_bytes(path, 1) in (b"{", b"[")
 
 
@@ -48,20 +48,23 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         UserError: this is no TensorFlow.js model, it is damaged, or it points outside of its folder.
     """
     if regions.is_folder(path):
-        path = next((path / name for name in _MODELS if os.path.exists(path / name)), path / _MODELS[0])  # noqa: PTH110
+        path = _model_in(path) or path / _MODELS[0]
     model = _read_json(path)
     tensors: Tensors = {}
     shards: list[Path] = []
     stored: dict[str, None] = {}
+    total = 0
     for group in model if isinstance(model, list) else _list(path, model, "weightsManifest"):
         paths = [_shard(path, name) for name in _list(path, group, "paths")]
         _check_distinct(path, shards + paths)
         shards += paths
-        if sum(map(regions.file_size, shards)) > regions.LARGEST:
+        sizes = [regions.file_size(shard) for shard in paths]
+        total += sum(sizes)
+        if total > regions.LARGEST:
             raise file_error(path, f"expected at most {regions.LARGEST} bytes in all shards, found more")
         entries = [_entry(path, weight) for weight in _list(path, group, "weights")]
         stored |= dict.fromkeys(entry.stored for entry in entries)
-        _add(tensors, path, _Group(paths, [regions.file_size(shard) for shard in paths]), entries)
+        _add(tensors, path, _Group(paths, sizes), entries)
     source.check_total(path, tensors)
     if not tensors:
         raise file_error(path, "expected a TensorFlow.js layers model with weights, found none; fetch it again")
@@ -74,6 +77,11 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         convention="caffe",  # that of keras-applications
     )
     return tensors, provenance
+
+
+def _model_in(folder: Path) -> Path | None:
+    """Returns the file in a folder that describes a model; none where one may not look."""
+    return next((folder / name for name in _MODELS if os.path.exists(folder / name)), None)  # noqa: PTH110
 
 
 class _Entry(NamedTuple):

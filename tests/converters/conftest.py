@@ -9,6 +9,7 @@ import weight_writers
 from hypothesis import strategies as st
 
 from converters import convert
+from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Provenance, parameter_shapes
 from nst_jax.errors import UserError
@@ -28,6 +29,15 @@ def tiny() -> Iterator[Backbone]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, backbone.name, backbone)
         yield backbone
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch) -> Path:
+    """The folder of installed weights, empty."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(folder))
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,8 @@ from nst_jax.errors import UserError
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    path = tmp_path / "weights"
-    path.mkdir()
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(path))
-    return path
+def folder(installed):
+    return installed
 
 
 # --- time and memory ---

@@ -25,11 +25,8 @@ SIZE = 64
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(folder))
-    return folder
+def home(installed):
+    return installed
 
 
 @pytest.fixture(scope="module")
