@@ -1,32 +1,32 @@
-"""Checkpoints of a run (Orbax): the state of the optimiser, the history of losses, and whose they are.
+"""Checkpoints of a run: the state of the optimiser, the history of losses, and whose they are.
 
-Orbax writes a checkpoint beside the others and renames it when it is whole, so that a run killed at any moment leaves
-its last one.
+Each is one safetensors file, written whole or not at all, so that a run killed at any moment leaves its last one. A
+process writes and reads its own, whatever other processes do.
 """
 
+import hashlib
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
+import safetensors
 
 from nst_jax import optimize
-from nst_jax.errors import UserError
-from nst_jax.files import file_error
+from nst_jax.errors import UserError, one_line
+from nst_jax.files import atomic_write, file_error, make_folder
+from nst_jax.tensor_files import header, little_endian
 from nst_jax.transfer import History
 
 _KEPT = 2
-_OVERHEAD = 1_000_000  # bytes of a checkpoint beside its arrays, generously
-# What Orbax and TensorStore raise over files that are damaged or cannot be written.
-_FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError)
+_FILE = "step{}.safetensors"
+_IDENTITY, _DIGEST = "identity", "sha256"
 
 
 class Restored(NamedTuple):
-    """What a checkpoint holds."""
+    """What a checkpoint holds, on the host."""
 
     state: optimize.State
     history: History
@@ -37,8 +37,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         self._identity = json.loads(json.dumps(identity))  # as it will come back: lists for tuples
-        self._folder = folder.absolute()
-        self._manager: ocp.CheckpointManager | None = None
+        self._folder = folder
 
     def clear(self) -> int | None:
         """Removes the checkpoints of an earlier run, and nothing else that may be in the folder.
@@ -49,15 +48,9 @@ class Checkpoints:
         Raises:
             UserError: they cannot be removed.
         """
-        if not self._folder.is_dir():
-            return None
-        try:
-            steps = self._open().all_steps()
-            for step in steps:
-                self._open().delete(step)
-        except _FAILURES as error:
-            raise file_error(self._folder, f"the checkpoints of an earlier run cannot be removed: {error}") from error
-        return max(steps, default=None)
+        files = self._files()
+        self._remove(files.values())
+        return max(files, default=None)
 
     def save(self, state: optimize.State, history: History) -> None:
         """Writes a checkpoint of the state's step; a second one of the same step changes nothing.
@@ -66,69 +59,84 @@ class Checkpoints:
             UserError: it cannot be written.
         """
         step = int(state.step)
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(jax.tree.leaves(state)),
-            history=ocp.args.StandardSave(jax.tree.leaves(history)),
-            identity=ocp.args.JsonSave(self._identity),
-        )
-        try:
-            if step not in self._open().all_steps():
-                self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves((state, history))))
-                self._open().save(step, args=items)
-                self._open().wait_until_finished()
-        except _FAILURES as error:
-            raise file_error(self._folder, f"the checkpoint of step {step} cannot be written: {error}") from error
+        files = self._files()
+        if step in files:
+            return
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((state, history))]
+        described = {_name(index): (leaf.dtype, leaf.shape) for index, leaf in enumerate(leaves)}
+        metadata = {_IDENTITY: json.dumps(self._identity), _DIGEST: _digest(leaves)}
+        make_folder(self._folder)
+        with atomic_write(self._folder / _FILE.format(f"{step:05d}")) as file:
+            file.write(header(described, metadata))
+            for leaf in leaves:
+                file.write(little_endian(leaf))
+        self._remove([files[old] for old in sorted(files)[: 1 - _KEPT]])
 
-    def restore(self, state: optimize.State, history: History) -> Restored | None:
+    def restore(self, state: optimize.State) -> Restored | None:
         """Returns the newest checkpoint that can be read, None where there is none at all.
 
         Args:
-            state: one of the same structure.
-            history: likewise; of any length.
+            state: one of the same structure, arrays or only their shapes.
 
         Raises:
             UserError: the checkpoints are those of a run with other settings, or all of them are damaged.
         """
-        steps = sorted(self._open().all_steps(), reverse=True) if self._folder.is_dir() else []
+        files = self._files()
         problem: Exception | None = None
-        for step in steps:
+        for step in sorted(files, reverse=True):
             try:
-                return self._restore(step, state, history)
-            except _FAILURES as error:
+                return self._restore(files[step], state)
+            except (OSError, ValueError, safetensors.SafetensorError) as error:
                 problem = error
         if problem is not None:
             advice = "leave --resume out to begin anew"
-            raise file_error(self._folder, f"no checkpoint can be read: {problem}; {advice}") from problem
+            raise file_error(self._folder, f"no checkpoint can be read: {one_line(problem)}; {advice}") from problem
         return None
 
-    def _check_room(self, size: int) -> None:
-        """Asks for room beforehand: on a full disk the threads of TensorStore print tracebacks past every handler."""
-        free = shutil.disk_usage(self._folder).free
-        if free < size + _OVERHEAD:
-            raise OSError(f"no room on the disk, {(size + _OVERHEAD) / 1e6:.1f} MB needed and {free / 1e6:.1f} MB free")
+    def _files(self) -> dict[int, Path]:
+        """Returns the checkpoints by step."""
+        before, after = _FILE.split("{}")
+        steps = {
+            path: path.name.removeprefix(before).removesuffix(after) for path in self._folder.glob(_FILE.format("*"))
+        }
+        return {int(step): path for path, step in steps.items() if step.isdecimal()}
 
-    def _restore(self, step: int, state: optimize.State, history: History) -> Restored:
-        found = self._open().restore(step, args=ocp.args.Composite(identity=ocp.args.JsonRestore())).identity
+    def _remove(self, files: Iterable[Path]) -> None:
+        try:
+            for path in files:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise file_error(self._folder, f"an earlier checkpoint cannot be removed: {error}") from error
+
+    def _restore(self, path: Path, state: optimize.State) -> Restored:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            leaves = [file.get_tensor(name) for name in sorted(file.keys())]
+        if metadata.get(_DIGEST) != _digest(leaves):
+            raise ValueError("its content is not what was written")
+        self._check_identity(json.loads(metadata[_IDENTITY]))
+        found = Restored(state, History(0, 0, state.point.terms, 0))
+        expected, structure = jax.tree.flatten(found)
+        shapes = [leaf.shape for leaf in jax.tree.leaves(state)]
+        if len(leaves) != len(expected) or [leaf.shape for leaf in leaves[: len(shapes)]] != shapes:
+            raise ValueError("its arrays are not those of this version")
+        return jax.tree.unflatten(structure, leaves)
+
+    def _check_identity(self, found: Mapping[str, Any]) -> None:
         for name in sorted(found.keys() | self._identity.keys()):
             if found.get(name) != self._identity.get(name):
                 raise UserError(
                     f"--resume: the run in {self._folder.parent} has {name} = {found.get(name)}, this one has "
                     f"{self._identity.get(name)}; set it back, or leave --resume out to begin anew"
                 )
-        leaves, structure = jax.tree.flatten(state)
-        restored = self._open().restore(
-            step,
-            args=ocp.args.Composite(state=ocp.args.StandardRestore(leaves), history=ocp.args.StandardRestore()),
-        )
-        return Restored(
-            jax.tree.unflatten(structure, restored.state),
-            jax.tree.unflatten(jax.tree.structure(history), [np.asarray(leaf) for leaf in restored.history]),
-        )
 
-    def _open(self) -> ocp.CheckpointManager:
-        if self._manager is None:
-            options = ocp.CheckpointManagerOptions(
-                max_to_keep=_KEPT, enable_async_checkpointing=False, create=True, cleanup_tmp_directories=True
-            )
-            self._manager = ocp.CheckpointManager(self._folder, options=options)
-        return self._manager
+
+def _name(index: int) -> str:
+    return f"{index:04d}"  # sorts as it counts
+
+
+def _digest(leaves: Sequence[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for leaf in leaves:
+        digest.update(little_endian(leaf))
+    return digest.hexdigest()

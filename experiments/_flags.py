@@ -74,7 +74,7 @@ def run_script(config: type[Config], run: Callable[[Config], Any]) -> None:
     """Parses the command line and runs; unusable input becomes one line on stderr and exit status 1."""
 
     def main(_: list[str]) -> None:
-        # JAX and Orbax report at length to the log, errors with tracebacks; what a person needs is raised or printed.
+        # JAX reports at length to the log, errors with tracebacks; what a person needs is raised or printed.
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.FATAL)
         try:

@@ -17,7 +17,7 @@ from nst_jax.files import atomic_write
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Weights
 from nst_jax.transfer import History
 
-_RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "imagecodecs", "safetensors", "orbax-checkpoint")
+_RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "imagecodecs", "safetensors")
 
 
 _SHOWN_DOWN_TO = 1e-3

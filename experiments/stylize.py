@@ -141,7 +141,7 @@ def resume(job: Job, checkpoints: Checkpoints, workdir: Path) -> tuple[optimize.
     Raises:
         UserError: the checkpoint is of a run with other settings, or has more steps than are wanted.
     """
-    restored = checkpoints.restore(job.state, transfer.first_history(job.state))
+    restored = checkpoints.restore(job.state)
     if restored is None:
         print(f"nothing to resume in {workdir}: beginning anew")
         return begin(job, checkpoints, workdir)

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import importlib.resources
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, parameter_shapes, with_head
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.files import atomic_write, file_error, sha256
+from nst_jax.tensor_files import header, little_endian
 
 FORMAT_VERSION = 1
 FOLDER_VARIABLE = "NST_JAX_WEIGHTS"
@@ -25,7 +25,6 @@ EMBEDDED = "squeezenet1_1"
 AUTO = "auto"
 _AUTO_ORDER = ("vgg19", EMBEDDED)
 METADATA_KEY = "nst_jax"
-_ALIGNMENT = 8
 _DTYPES = {"F32": np.float32, "F16": np.float16}
 
 
@@ -152,31 +151,15 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, met
             values = np.ascontiguousarray(tensors[name])
             if not digests:
                 dtype = values.dtype
-                file.write(_header(shapes, dtype, {METADATA_KEY: json.dumps(record, sort_keys=True)}))
+                described = {name: (dtype, shapes[name]) for name in sorted(shapes)}
+                file.write(header(described, {METADATA_KEY: json.dumps(record, sort_keys=True)}))
             _check_shape(path, name, values.shape, shapes[name])
             _check_finite(path, name, values)
             assert values.dtype == dtype, f"{name} is {values.dtype}, others are {dtype}"
-            file.write(values.astype(dtype.newbyteorder("<"), copy=False).data)
+            file.write(little_endian(values))
             digests[name] = hashlib.sha256(values).digest()
         file.flush()
         _check_written(file.name, digests)  # before the new file takes the place of the old one
-
-
-def _header(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, metadata: Mapping[str, str]) -> bytes:
-    """Returns what a safetensors file begins with (https://github.com/huggingface/safetensors#format).
-
-    The library itself would need all tensors in memory, twice, and writes a transposed view in its original byte order:
-    values wrong under right shapes.
-    """
-    code = next(code for code, known in _DTYPES.items() if known == dtype)
-    entries: dict[str, Any] = {"__metadata__": metadata}
-    end = 0
-    for name in sorted(shapes):
-        start, end = end, end + math.prod(shapes[name]) * dtype.itemsize
-        entries[name] = {"dtype": code, "shape": shapes[name], "data_offsets": (start, end)}
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % _ALIGNMENT)
-    return len(text).to_bytes(8, "little") + text
 
 
 def _check_written(path: str, digests: Mapping[str, bytes]) -> None:

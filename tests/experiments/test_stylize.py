@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import _checkpoints, _job, _samples, stylize
+from experiments import _job, _samples, stylize
 from nst_jax import image_io
 from nst_jax.errors import UserError
 
@@ -161,7 +162,7 @@ def test_killed_and_resumed_is_the_same_to_the_bit(optimizer, pictures, tmp_path
         os.kill(process.pid, signal.SIGKILL)
     assert not (tmp_path / "killed" / "picture.png").exists()
     checkpoints = tmp_path / "killed" / "stylize-checkpoints"
-    reached = max(int(path.name) for path in checkpoints.iterdir() if path.name.isdigit())
+    reached = max(int(path.stem.removeprefix("step")) for path in checkpoints.glob("step*.safetensors"))
     same = {"optimizer": optimizer, "learning_rate": RATES[optimizer], "save_every": 5, "steps": reached + 7}
     resumed = stylize.run(config(pictures, tmp_path / "killed", resume=True, **same))
     assert f"resuming after step {reached}\n" in capsys.readouterr().out
@@ -182,7 +183,7 @@ def test_interrupted_saves_the_picture_so_far(pictures, tmp_path):
     done = json.loads((tmp_path / "run.json").read_text())["steps_done"]
     assert done >= 5
     assert image_io.read(tmp_path / "picture.png").pixels.shape == (36, 48, 3)
-    assert (tmp_path / "stylize-checkpoints" / str(done)).is_dir()
+    assert (tmp_path / "stylize-checkpoints" / f"step{done:05d}.safetensors").is_file()
 
 
 def test_another_optimizer_has_its_own_learning_rate(pictures, tmp_path):
@@ -223,26 +224,51 @@ def test_resuming_with_fewer_steps_is_refused(pictures, tmp_path):
     assert stylize.run(config(pictures, tmp_path, steps=4, resume=True)).history.step[-1] == 4
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(pictures, tmp_path, capsys):
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, pictures, tmp_path, capsys):
     stylize.run(config(pictures, tmp_path, steps=4, save_every=2))
     whole = (tmp_path / "picture.png").read_bytes()
-    for file in (tmp_path / "stylize-checkpoints" / "4").rglob("*"):
-        if file.is_file():
-            file.write_bytes(b"")
+    newest = tmp_path / "stylize-checkpoints" / "step00004.safetensors"
+    data = newest.read_bytes()
+    middle = len(data) // 2
+    flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    newest.write_bytes({"empty": b"", "cut": data[:-100], "flipped": flipped}[damage])
     stylize.run(config(pictures, tmp_path, steps=4, save_every=2, resume=True))
     assert "resuming after step 2\n" in capsys.readouterr().out
     assert (tmp_path / "picture.png").read_bytes() == whole
 
 
-def test_a_full_disk_keeps_the_picture(pictures, tmp_path, monkeypatch):
-    full = _checkpoints.shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(_checkpoints.shutil, "disk_usage", lambda folder: full)
-    message = "the checkpoint of step 2 cannot be written: no room on the disk, .*; the picture of step 2 is saved as"
+def test_no_checkpoint_left_that_can_be_read(pictures, tmp_path):
+    stylize.run(config(pictures, tmp_path, steps=4, save_every=2))
+    for path in (tmp_path / "stylize-checkpoints").iterdir():
+        path.write_bytes(b"x" * 100)
+    with pytest.raises(UserError, match=r"no checkpoint can be read: .*; leave --resume out to begin anew"):
+        stylize.run(config(pictures, tmp_path, steps=4, save_every=2, resume=True))
+
+
+def test_only_the_last_two_checkpoints_stay(pictures, tmp_path):
+    stylize.run(config(pictures, tmp_path, steps=4, save_every=1))
+    names = sorted(path.name for path in (tmp_path / "stylize-checkpoints").iterdir())
+    assert names == ["step00003.safetensors", "step00004.safetensors"]
+
+
+@pytest.fixture
+def room_for_small_files():
+    """Lets no file become larger than 100 kB: what a picture needs here, and a checkpoint does not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_keeps_the_picture(pictures, tmp_path, room_for_small_files):
+    message = r"step00002.safetensors: cannot be written \(.*\): make room .*; the picture of step 2 is saved as"
     with pytest.raises(UserError, match=message):
         stylize.run(config(pictures, tmp_path, steps=4, save_every=2))
     assert image_io.read_settings(tmp_path / "picture.png")["steps"] == 4
     assert json.loads((tmp_path / "run.json").read_text())["steps_done"] == 2
     assert (tmp_path / "losses.csv").exists()
+    assert list((tmp_path / "stylize-checkpoints").iterdir()) == []
 
 
 def test_other_things_in_the_workdir_stay(pictures, tmp_path):
@@ -250,7 +276,7 @@ def test_other_things_in_the_workdir_stay(pictures, tmp_path):
     (tmp_path / "stylize-checkpoints" / "note.txt").write_text("mine")
     stylize.run(config(pictures, tmp_path, save_every=1, steps=1))
     assert (tmp_path / "stylize-checkpoints" / "note.txt").read_text() == "mine"
-    assert not (tmp_path / "stylize-checkpoints" / "2").exists()
+    assert not (tmp_path / "stylize-checkpoints" / "step00002.safetensors").exists()
 
 
 @pytest.mark.parametrize("role", ["content", "style"])

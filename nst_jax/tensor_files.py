@@ -1,0 +1,38 @@
+"""What a safetensors file begins with, so that arrays can be written one by one.
+
+The library itself would need all of them in memory, twice, and writes a transposed view in its original byte order:
+values wrong under right shapes.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+_DTYPES = {"F32": np.float32, "F16": np.float16, "I32": np.int32, "I64": np.int64, "U32": np.uint32, "BOOL": np.bool_}
+_ALIGNMENT = 8
+
+
+def header(arrays: Mapping[str, tuple[np.dtype, tuple[int, ...]]], metadata: Mapping[str, str]) -> bytes:
+    """Returns the header (https://github.com/huggingface/safetensors#format); the arrays follow it, in `little_endian`.
+
+    Args:
+        arrays: name → type and shape, in the order in which they will be written.
+        metadata: text by name.
+    """
+    codes = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, (dtype, shape) in arrays.items():
+        start, end = end, end + math.prod(shape) * np.dtype(dtype).itemsize
+        entries[name] = {"dtype": codes[np.dtype(dtype)], "shape": shape, "data_offsets": (start, end)}
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text
+
+
+def little_endian(values: np.ndarray) -> memoryview:
+    """Returns the bytes of an array as they stand in the file: contiguous, the lowest byte first."""
+    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data
