@@ -9,7 +9,7 @@ be one compiled program.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ import numpy as np
 from flax import struct
 
 from nst_jax import optimize, transfer
+from nst_jax.backbones.spec import Backbone
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.errors import UserError
 from nst_jax.objective import Objective, Targets, Weights
@@ -26,7 +27,7 @@ from nst_jax.transfer import History, Transfer
 
 TRACED = {
     *("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "style_layer_weights"),
-    *("blend_weights", "learning_rate", "init", "init_noise"),
+    *("blend_weights", "learning_rate", "steps", "init", "init_noise"),
 }
 """Settings that cells of one program may differ in; all others are part of the program."""
 
@@ -36,14 +37,35 @@ class Cell:
     """A transfer among many.
 
     Attributes:
-        settings: its own; `blend_weights` has a share for every painting of the sweep, 0 for those that are not its.
+        settings: its own.
         content: index of its photograph.
+        paintings: indices of its paintings.
         seed: of the noise, where its initial picture has any.
     """
 
     settings: Settings
     content: int = 0
+    paintings: tuple[int, ...] = (0,)
     seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What is compiled; cells with an equal one, and pictures of the same size, can be in one batch.
+
+    Attributes:
+        objective: the formulas.
+        optimizer: of the pictures.
+        margin: of the canvas, see `Transfer`.
+        content_layers: all layers at which some cell compares content.
+        style_layers: likewise for style.
+    """
+
+    objective: Objective
+    optimizer: Optimizer
+    margin: int
+    content_layers: tuple[str, ...]
+    style_layers: tuple[str, ...]
 
 
 @struct.dataclass
@@ -61,28 +83,25 @@ class Cells:
 
 @struct.dataclass
 class Sweep:
-    """What all cells share, ready to run; the static part is the program.
+    """What all cells share, ready to run.
 
     Attributes:
         params: of the backbone.
         content: layer → features of every photograph `[P, H, W, C]`.
         style: layer → Gram matrices of every painting `[S, C, C]`.
-        objective: the formulas.
-        optimizer: of the pictures.
-        margin: of the canvas, see `Transfer`.
+        program: the static part.
     """
 
     params: Any
     content: dict[str, jax.Array]
     style: dict[str, jax.Array]
-    objective: Objective = struct.field(pytree_node=False)
-    optimizer: Optimizer = struct.field(pytree_node=False)
-    margin: int = struct.field(pytree_node=False)
+    program: Program = struct.field(pytree_node=False)
 
     def transfer(self, cell: Cells) -> Transfer:
         """Returns the transfer of one cell, whose arrays have no leading axis."""
         targets = Targets(content={layer: maps[cell.content] for layer, maps in self.content.items()}, style=self.style)
-        return Transfer(self.params, targets, cell.weights, self.objective, self.optimizer, self.margin)
+        program = self.program
+        return Transfer(self.params, targets, cell.weights, program.objective, program.optimizer, program.margin)
 
 
 class News(NamedTuple):
@@ -96,6 +115,71 @@ class News(NamedTuple):
 
     history: History
     finite: np.ndarray
+
+
+def program_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:
+    """Returns those settings, by name, that are part of the program: cells in which they differ need several."""
+    return tuple((name, value) for name, value in dataclasses.asdict(settings).items() if name not in TRACED)
+
+
+def make_program(backbone: Backbone, cells: Sequence[Cell]) -> Program:
+    """Returns the program that runs all the cells.
+
+    Raises:
+        UserError: there are none, or they need several.
+    """
+    if not cells:
+        raise UserError("cells: expected one or more, found none")
+    settings = cells[0].settings
+    for entries in zip(*(program_settings(cell.settings) for cell in cells), strict=True):
+        if len(set(entries)) > 1:
+            found = ", ".join(sorted({str(value) for _, value in entries}))
+            raise UserError(f"{entries[0][0]}: expected the same in all cells of one program, found {found}")
+    return Program(
+        objective=transfer.make_objective(backbone, settings),
+        optimizer=settings.optimizer,
+        margin=settings.margin,
+        content_layers=_union(cell.settings.content_layers for cell in cells),
+        style_layers=_union(cell.settings.style_layers for cell in cells),
+    )
+
+
+def content_targets(params: Any, program: Program, content: np.ndarray) -> dict[str, jax.Array]:
+    """Returns layer → features `[H', W', C]` of a photograph `[H, W, 3]`; raises as `transfer.content_targets`."""
+    return transfer.content_targets(params, program.objective, program.content_layers, content, margin=program.margin)
+
+
+def style_targets(params: Any, program: Program, painting: np.ndarray) -> dict[str, jax.Array]:
+    """Returns layer → Gram matrix `[C, C]` of a painting `[H, W, 3]`; raises as `transfer.style_targets`."""
+    return transfer.style_targets(params, program.objective, program.style_layers, painting)
+
+
+def gather(
+    params: Any,
+    program: Program,
+    cells: Sequence[Cell],
+    contents: Sequence[dict[str, jax.Array]],
+    paintings: Sequence[dict[str, jax.Array]],
+) -> tuple[Sweep, Cells]:
+    """Puts together what the cells share, and what they do not.
+
+    Args:
+        params: of the backbone, on the device.
+        program: that runs the cells.
+        cells: one or more.
+        contents: the targets of the photographs that the cells have the indices of.
+        paintings: likewise of the paintings.
+
+    Raises:
+        UserError: photographs of several sizes, or weights that do not fit the layers or paintings.
+    """
+    if any(len({maps[layer].shape for maps in contents}) > 1 for layer in program.content_layers):
+        raise UserError("photographs: expected one size in a sweep, found several; resize them, or sweep size by size")
+    weights = [_weights(program, cell, len(paintings)) for cell in cells]
+    indices = jnp.asarray([cell.content for cell in cells], jnp.int32)
+    return Sweep(params, transfer.stack(contents), transfer.stack(paintings), program), Cells(
+        transfer.stack(weights), indices
+    )
 
 
 def prepare(
@@ -112,30 +196,11 @@ def prepare(
     Raises:
         UserError: there are no cells, they need different programs, or the pictures or settings are unusable.
     """
-    shared = _shared_settings(cells)
-    if len({content.shape for content in contents}) != 1:
-        raise UserError("photographs: expected one size in a sweep, found several; resize them, or sweep size by size")
-    content_layers = _union(cell.settings.content_layers for cell in cells)
-    style_layers = _union(cell.settings.style_layers for cell in cells)
-    objective = transfer.make_objective(pretrained.backbone, shared)
+    program = make_program(pretrained.backbone, cells)
     params = jax.device_put(pretrained.params)
-    maps = [
-        transfer.content_targets(params, objective, content_layers, content, margin=shared.margin)
-        for content in contents
-    ]
-    sweep = Sweep(
-        params=params,
-        content=_stacked(maps),
-        style=transfer.style_targets(params, objective, style_layers, paintings),
-        objective=objective,
-        optimizer=shared.optimizer,
-        margin=shared.margin,
-    )
-    weights = [
-        _with_layers(transfer.loss_weights(cell.settings, paintings=len(paintings)), content_layers, style_layers)
-        for cell in cells
-    ]
-    return sweep, Cells(_stacked(weights), jnp.asarray([cell.content for cell in cells], jnp.int32))
+    features = [content_targets(params, program, content) for content in contents]
+    grams = [style_targets(params, program, painting) for painting in paintings]
+    return gather(params, program, cells, features, grams)
 
 
 def initial_images(cells: Sequence[Cell], contents: Sequence[np.ndarray]) -> jax.Array:
@@ -150,11 +215,28 @@ def start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: Sequenc
 
     A cell whose initial loss is no number shows in `state.point.finite`.
     """
-    return _start(sweep, cells, transfer.extend(images, sweep.margin), jnp.float32(learning_rates))
+    return _start(sweep, cells, transfer.extend(images, sweep.program.margin), jnp.float32(learning_rates))
+
+
+def state_shapes(sweep: Sweep, cells: Cells, images: jax.Array) -> optimize.State:
+    """Returns the shapes of what `start` would return for `images` `[N, H, W, 3]`; computes nothing."""
+    rates = jnp.zeros(len(images), jnp.float32)
+    return jax.eval_shape(_start, sweep, cells, transfer.extend(images, sweep.program.margin), rates)
+
+
+def compile_steps(sweep: Sweep, cells: Cells, states: optimize.State) -> jax.stages.Compiled:
+    """Returns the program that `run` runs for arrays like these, to ask for its memory, or to run it with `advance`."""
+    return _advance.lower(sweep, cells, states, jnp.int32(1)).compile()
 
 
 def run(
-    sweep: Sweep, cells: Cells, states: optimize.State, *, steps: int, pause_every: int = 0
+    sweep: Sweep,
+    cells: Cells,
+    states: optimize.State,
+    *,
+    steps: int,
+    pause_every: int = 0,
+    advance: Callable[..., tuple[optimize.State, optimize.Info]] | None = None,
 ) -> Iterator[tuple[optimize.State, News]]:
     """Runs all cells until `steps` steps are done; otherwise as `transfer.run`, but that no cell can end the others.
 
@@ -164,25 +246,26 @@ def run(
         states: to go on from, all after the same number of steps; given up to the device.
         steps: at which to end, counted from the first of all.
         pause_every: yields at every multiple of it; 0 for only as time has passed.
+        advance: what `compile_steps` returned, else it is compiled at the first call.
 
     Yields:
         The states, and what was found since the last yield.
     """
-    advance = functools.partial(_advance, sweep, cells)
+    chunk = functools.partial(advance or _advance, sweep, cells)
     done = int(states.step.max())
-    for reached, before, info in transfer.drive(advance, states, done=done, steps=steps, pause_every=pause_every):
+    for reached, before, info in transfer.drive(chunk, states, done=done, steps=steps, pause_every=pause_every):
         yield reached, News(transfer.history_of(before, info), info.finite)
 
 
 def pictures(sweep: Sweep, states: optimize.State) -> np.ndarray:
     """Returns the pictures `[N, H, W, 3]` that a run has come to, without the margin."""
-    return transfer.crop(states.point.image, sweep.margin)
+    return transfer.crop(states.point.image, sweep.program.margin)
 
 
 @jax.jit
 def _start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: jax.Array) -> optimize.State:
     def single(cell: Cells, image: jax.Array, learning_rate: jax.Array) -> optimize.State:
-        return optimize.init(sweep.transfer(cell).evaluate, image, learning_rate, optimizer=sweep.optimizer)
+        return optimize.init(sweep.transfer(cell).evaluate, image, learning_rate, optimizer=sweep.program.optimizer)
 
     return jax.vmap(single)(cells, images, learning_rates)
 
@@ -193,36 +276,24 @@ def _advance(
 ) -> tuple[optimize.State, optimize.Info]:
     def single(cell: Cells, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
         evaluate = sweep.transfer(cell).evaluate
-        return optimize.chunk(evaluate, state, length, optimizer=sweep.optimizer, longest=transfer.LONGEST_CHUNK)
+        return optimize.chunk(
+            evaluate, state, length, optimizer=sweep.program.optimizer, longest=transfer.LONGEST_CHUNK
+        )
 
     # Steps first, as of a single transfer, cells second.
     return jax.vmap(single, out_axes=(0, 1))(cells, states)
 
 
-def _shared_settings(cells: Sequence[Cell]) -> Settings:
-    """Returns settings whose static part is that of all cells."""
-    if not cells:
-        raise UserError("cells: expected one or more, found none")
-    first = cells[0].settings
-    for field in dataclasses.fields(Settings):
-        values = {getattr(cell.settings, field.name) for cell in cells}
-        if field.name not in TRACED and len(values) > 1:
-            found = ", ".join(map(str, sorted(values, key=str)))
-            raise UserError(f"{field.name}: expected the same in all cells of one program, found {found}")
-    return first
+def _weights(program: Program, cell: Cell, paintings: int) -> Weights:
+    """Returns the weights of a cell, 0 for the layers and for those of the `paintings` that only others have."""
+    weights = transfer.loss_weights(cell.settings, paintings=len(cell.paintings))
+    nothing = jnp.float32(0)
+    return weights.replace(
+        content_layers={layer: weights.content_layers.get(layer, nothing) for layer in program.content_layers},
+        style_layers={layer: weights.style_layers.get(layer, nothing) for layer in program.style_layers},
+        paintings=jnp.zeros(paintings).at[jnp.asarray(cell.paintings)].add(weights.paintings),
+    )
 
 
 def _union(layers: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(itertools.chain.from_iterable(layers)))
-
-
-def _with_layers(weights: Weights, content_layers: tuple[str, ...], style_layers: tuple[str, ...]) -> Weights:
-    """Returns the weights with 0 for those layers that only other cells have."""
-    return weights.replace(
-        content_layers={layer: weights.content_layers.get(layer, jnp.float32(0)) for layer in content_layers},
-        style_layers={layer: weights.style_layers.get(layer, jnp.float32(0)) for layer in style_layers},
-    )
-
-
-def _stacked(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

@@ -126,7 +126,7 @@ def prepare(pretrained: weight_files.Pretrained, settings: Settings, content: np
     params = jax.device_put(pretrained.params)
     targets = Targets(
         content=content_targets(params, objective, settings.content_layers, content, margin=settings.margin),
-        style=style_targets(params, objective, settings.style_layers, paintings),
+        style=stack([style_targets(params, objective, settings.style_layers, painting) for painting in paintings]),
     )
     return Transfer(params, targets, weights, objective, settings.optimizer, settings.margin)
 
@@ -166,18 +166,21 @@ def content_targets(
 
 
 def style_targets(
-    params: Any, objective: Objective, layers: tuple[str, ...], paintings: Sequence[np.ndarray]
+    params: Any, objective: Objective, layers: tuple[str, ...], painting: np.ndarray
 ) -> dict[str, jax.Array]:
-    """Returns the Gram matrices of S paintings `[H, W, 3]` of any sizes: layer → `[S, C, C]`.
+    """Returns the Gram matrices of a painting `[H, W, 3]` of any size: layer → `[C, C]`.
 
     Raises:
-        UserError: one is no picture, or a layer is unknown or vanishes at its size.
+        UserError: this is no picture, or a layer is unknown or vanishes at its size.
     """
-    for painting in paintings:
-        _check_image(painting, what="painting")
-        _check_layers(objective.backbone, layers, painting.shape, what="style layer")
-    grams = [_style_targets(params, jnp.asarray(painting), objective, layers) for painting in paintings]
-    return jax.tree.map(lambda *matrices: jnp.stack(matrices), *grams)
+    _check_image(painting, what="painting")
+    _check_layers(objective.backbone, layers, painting.shape, what="style layer")
+    return _style_targets(params, jnp.asarray(painting), objective, layers)
+
+
+def stack(targets: Sequence[Any]) -> Any:
+    """Returns equal pytrees as one, their arrays with a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *targets)
 
 
 def loss_weights(settings: Settings, *, paintings: int) -> Weights:

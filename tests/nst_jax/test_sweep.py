@@ -38,7 +38,6 @@ def base(optimizer):
         margin=2,
         optimizer=optimizer,
         learning_rate={"adam": 0.02, "lbfgs": 1.0}[optimizer],
-        blend_weights=(1.0, 0.0),
     )
 
 
@@ -48,16 +47,17 @@ def grid(optimizer):
     changes = [
         {},
         {"style_weight": 20.0, "tv_weight": 0.0},
-        {"content_weight": 3.0, "blend_weights": (0.3, 0.7)},
+        {"content_weight": 3.0, "blend_weights": (0.3, 0.7), "paintings": (0, 1)},
         {"style_layers": ("conv1",), "content_layers": ("fire2/concat", "fire3/concat")},
         {"style_layers": ("conv1", "fire2/concat", "fire3/concat"), "style_layer_weights": (0.5, 0.2, 0.3)},
         {"init": "noise", "learning_rate": plain.learning_rate / 2},
-        {"init": "blend", "init_noise": 0.5, "blend_weights": (0.0, 1.0)},
+        {"init": "blend", "init_noise": 0.5, "paintings": (1,)},
     ]
-    return [
-        Cell(dataclasses.replace(plain, **change), content=index % 2, seed=index)
-        for index, change in enumerate(changes)
-    ]
+    cells = []
+    for index, change in enumerate(changes):
+        paintings = change.pop("paintings", (0,))
+        cells.append(Cell(dataclasses.replace(plain, **change), content=index % 2, paintings=paintings, seed=index))
+    return cells
 
 
 def run_all(network, cells, steps=STEPS, **options):
@@ -73,7 +73,7 @@ def run_all(network, cells, steps=STEPS, **options):
 
 def run_single(network, cell, steps=STEPS):
     content = CONTENTS[cell.content]
-    job = transfer.prepare(network, cell.settings, content, PAINTINGS)
+    job = transfer.prepare(network, cell.settings, content, [PAINTINGS[index] for index in cell.paintings])
     image = transfer.initial_image(cell.settings, jnp.asarray(content), seed=cell.seed)
     state = transfer.start(job, image, cell.settings.learning_rate)
     histories = []
@@ -105,7 +105,12 @@ def test_one_program_serves_every_grid(network, count_compilations):
     cells = grid("adam")
     run_all(network, cells, steps=3)
     others = [
-        Cell(dataclasses.replace(cell.settings, style_weight=7.0 + index), content=1 - cell.content, seed=9 + index)
+        dataclasses.replace(
+            cell,
+            settings=dataclasses.replace(cell.settings, style_weight=7.0 + index),
+            content=1 - cell.content,
+            seed=9 + index,
+        )
         for index, cell in enumerate(cells)
     ]
     with count_compilations() as compiled:
@@ -140,7 +145,10 @@ def test_a_cell_that_diverges_leaves_the_others_alone(network):
             [Cell(base("adam")), Cell(dataclasses.replace(base("adam"), pooling="max"))],
             "pooling: expected the same in all cells of one program, found average, max",
         ),
-        ([Cell(dataclasses.replace(base("adam"), blend_weights=(1.0,)))], "blend_weights: expected one for each of 2"),
+        (
+            [Cell(base("adam"), paintings=(0, 1)), Cell(dataclasses.replace(base("adam"), blend_weights=(1.0, 2.0)))],
+            "blend_weights: expected one for each of 1",
+        ),
         ([Cell(dataclasses.replace(base("adam"), style_layers=("conv9",)))], "unknown style layer .*'conv9'"),
     ],
     ids=str,
