@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from absl import app, flags, logging
 
-from nst_jax.errors import UserError, choose, one_line
+from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
 
 Config = TypeVar("Config")
 
@@ -82,7 +82,7 @@ def run_script(config: type[Config], run: Callable[[Config], Any]) -> None:
         except UserError as error:
             sys.exit(f"error: {one_line(error, longest=2000)}")
         except RuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):  # what XLA calls it
+            if not is_out_of_memory(error):
                 raise
             sys.exit(f"error: expected the run to fit into memory, found: {one_line(error)}; choose a smaller --size")
         except KeyboardInterrupt:

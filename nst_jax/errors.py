@@ -30,3 +30,8 @@ def choose(value: str, choices: Iterable[str], *, what: str) -> str:
     near = difflib.get_close_matches(value, choices, n=5, cutoff=0.5)
     ordered = near + [choice for choice in choices if choice not in near]
     raise UserError(f"unknown {what} {one_line(value)!r}; expected one of: {', '.join(ordered)}")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Returns whether JAX raised the error because a device has not enough memory."""
+    return "RESOURCE_EXHAUSTED" in str(error)  # what XLA calls it

@@ -51,7 +51,12 @@ def padded_to_devices(tree: Tree, mesh: Mesh) -> Tree:
 
 def place_cells(tree: Tree, mesh: Mesh) -> Tree:
     """Returns arrays of N cells, N a multiple of the mesh's `cells`, spread over the devices."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(CELLS)))
+    return jax.device_put(tree, over_cells(mesh))
+
+
+def over_cells(mesh: Mesh) -> NamedSharding:
+    """Returns where arrays of cells lie: their leading axis over the mesh's `cells`."""
+    return NamedSharding(mesh, PartitionSpec(CELLS))
 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:

@@ -116,6 +116,17 @@ class News(NamedTuple):
     history: History
     finite: np.ndarray
 
+    def of(self, cell: int) -> History:
+        """Returns the history of a cell, up to where it is no number any more."""
+        good = int(np.logical_and.accumulate(self.finite[:, cell]).sum())
+        step, *others = self.history
+        return History(step[:good], *jax.tree.map(lambda values: values[:good, cell], others))
+
+
+def state_of(states: optimize.State, cell: int) -> optimize.State:
+    """Returns the state of a cell, on the host."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf[cell]), states)
+
 
 def program_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:
     """Returns those settings, by name, that are part of the program: cells in which they differ need several."""
@@ -215,13 +226,13 @@ def start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: Sequenc
 
     A cell whose initial loss is no number shows in `state.point.finite`.
     """
-    return _start(sweep, cells, transfer.extend(images, sweep.program.margin), jnp.float32(learning_rates))
+    return _start(sweep, cells, transfer.extend(images, sweep.program.margin), jnp.asarray(learning_rates, jnp.float32))
 
 
-def state_shapes(sweep: Sweep, cells: Cells, images: jax.Array) -> optimize.State:
+def state_shapes(sweep: Sweep, cells: Cells, images: jax.Array | jax.ShapeDtypeStruct) -> optimize.State:
     """Returns the shapes of what `start` would return for `images` `[N, H, W, 3]`; computes nothing."""
-    rates = jnp.zeros(len(images), jnp.float32)
-    return jax.eval_shape(_start, sweep, cells, transfer.extend(images, sweep.program.margin), rates)
+    rates = jax.ShapeDtypeStruct(images.shape[:1], jnp.float32)
+    return jax.eval_shape(start, sweep, cells, images, rates)
 
 
 def compile_steps(sweep: Sweep, cells: Cells, states: optimize.State) -> jax.stages.Compiled:
@@ -288,10 +299,12 @@ def _weights(program: Program, cell: Cell, paintings: int) -> Weights:
     """Returns the weights of a cell, 0 for the layers and for those of the `paintings` that only others have."""
     weights = transfer.loss_weights(cell.settings, paintings=len(cell.paintings))
     nothing = jnp.float32(0)
+    shares = np.zeros(paintings, np.float32)
+    np.add.at(shares, list(cell.paintings), weights.paintings)
     return weights.replace(
         content_layers={layer: weights.content_layers.get(layer, nothing) for layer in program.content_layers},
         style_layers={layer: weights.style_layers.get(layer, nothing) for layer in program.style_layers},
-        paintings=jnp.zeros(paintings).at[jnp.asarray(cell.paintings)].add(weights.paintings),
+        paintings=jnp.asarray(shares),
     )
 
 

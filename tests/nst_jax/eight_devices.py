@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import parallel, sweep, transfer
+from nst_jax import batches, parallel, sweep, transfer
 from nst_jax.backbones import weights
 from nst_jax.settings import PRESETS
 from nst_jax.sweep import Cell
@@ -54,6 +54,22 @@ def run_cells(network, optimizer, count, mesh):
     return sweep.pictures(shared, states)[:count], used
 
 
+def run_batch(network, optimizer, count, mesh):
+    cells = [
+        Cell(dataclasses.replace(settings(optimizer), style_weight=10.0 * (1 + index), init="noise"), seed=index)
+        for index in range(count)
+    ]
+    group = batches.Group(network, cells, lambda _: picture(0), lambda _: picture(1), mesh=mesh)
+    size = group.fitting()
+    assert size == mesh.size
+    batch = group.begin(range(count), size)
+    used = len(batch.states.point.image.sharding.device_set)
+    for reached, _ in group.run(batch, steps=STEPS):
+        states = reached
+    assert len(states.point.image.sharding.device_set) == used
+    return sweep.pictures(batch.shared, states)[:count], used
+
+
 def run_rows(network, optimizer, mesh):
     job = transfer.prepare(network, settings(optimizer), picture(0), picture(1))
     state = transfer.start(job, picture(2), settings(optimizer).learning_rate)
@@ -80,6 +96,8 @@ def main():
             one, _ = run_cells(network, optimizer, count, None)
             many, used = run_cells(network, optimizer, count, parallel.make_mesh())
             found[f"cells {optimizer} {count}"] = *distance(one, many), used
+        many, used = run_batch(network, optimizer, count, parallel.make_mesh())
+        found[f"batch {optimizer} {count}"] = *distance(one, many), used
         one, _ = run_rows(network, optimizer, None)
         many, used = run_rows(network, optimizer, parallel.make_mesh(rows=8))
         found[f"rows {optimizer}"] = *distance(one, many), used

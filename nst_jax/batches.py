@@ -1,0 +1,236 @@
+"""Sweeps of any length on devices of any memory: the cells of one program, batch after batch.
+
+A batch has as many cells as the devices hold; the last one repeats a cell until it is as long as the others, so that
+one program is compiled for all. On a CPU a batch gains nothing (WORKSPACE.md tells what was measured), so there it is
+one cell a device.
+"""
+
+import dataclasses
+import functools
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from nst_jax import optimize, parallel, sweep, transfer
+from nst_jax.backbones.weights import Pretrained
+from nst_jax.sweep import Cell, News
+
+USABLE = 0.9
+"""Share of a device's memory that a program may take: the allocator needs some that it cannot fill."""
+
+_KEPT_TARGETS = 16
+"""Photographs whose targets are kept on the device; cells in the order of their photographs compute each once."""
+
+
+class Batch(NamedTuple):
+    """Cells that run at once.
+
+    Attributes:
+        indices: of the cells of the group; `states` and what comes of them has some more, repeated ones behind these.
+        shared: what all of them share.
+        traced: what they do not.
+        states: where they stand.
+    """
+
+    indices: Sequence[int]
+    shared: sweep.Sweep
+    traced: sweep.Cells
+    states: optimize.State
+
+
+class Group:
+    """Cells that one program runs, on pictures of one size."""
+
+    def __init__(
+        self,
+        pretrained: Pretrained,
+        cells: Sequence[Cell],
+        contents: Callable[[int], np.ndarray],
+        paintings: Callable[[int], np.ndarray],
+        *,
+        mesh: Mesh,
+    ) -> None:
+        """Makes the program, and computes nothing yet.
+
+        Args:
+            pretrained: the backbone.
+            cells: one or more.
+            contents: index → the photograph, `[H, W, 3]`, RGB in [0, 1]; all of one size.
+            paintings: index → the painting, of any size.
+            mesh: over whose `cells` the cells of a batch are spread.
+
+        Raises:
+            UserError: the cells need several programs.
+        """
+        self.cells = cells
+        self._contents = contents
+        self._mesh = mesh
+        self._program = sweep.make_program(pretrained.backbone, cells)
+        self._params = parallel.replicate(pretrained.params, mesh)
+
+        def features(index: int) -> dict[str, jax.Array]:
+            return sweep.content_targets(self._params, self._program, contents(index))
+
+        def grams(index: int) -> dict[str, jax.Array]:
+            return sweep.style_targets(self._params, self._program, paintings(index))
+
+        self._content_targets = functools.lru_cache(_KEPT_TARGETS)(features)
+        self._style_targets = functools.lru_cache(None)(grams)
+        self._compiled: dict[int, jax.stages.Compiled] = {}
+
+    @property
+    def spread(self) -> int:
+        """Into how many parts a batch is divided: the least number of cells in one."""
+        return self._mesh.shape[parallel.CELLS]
+
+    def fitting(self) -> int:
+        """Returns how many cells should be in a batch; compiles once if all of them fit, else twice."""
+        available = bytes_available(self._mesh.devices.flat[0])
+        if available is None:
+            return self.spread
+        count = self.rounded(len(self.cells))
+        while True:
+            shared = sum(leaf.nbytes for leaf in jax.tree.leaves(self._params))
+            needed = bytes_needed(self._compile(count))
+            each = cells_that_fit(needed, cells=count // self.spread, shared=shared, available=available)
+            if each * self.spread >= count or count == self.spread:
+                return count
+            count = each * self.spread
+
+    def rounded(self, count: int) -> int:
+        """Returns the number of cells in a batch of `count` when every device has as many as the others."""
+        return self.spread * -(-count // self.spread)
+
+    def begin(self, indices: Sequence[int], size: int) -> Batch:
+        """Returns the cells with these indices before their first step, in a batch of `size`.
+
+        A cell whose initial loss is no number shows in `states.point.finite`.
+        """
+        chosen = self._chosen(indices, size)
+        images = [
+            transfer.initial_image(cell.settings, jnp.asarray(self._contents(cell.content)), seed=cell.seed)
+            for cell in chosen
+        ]
+        rates = [cell.settings.learning_rate for cell in chosen]
+        shared, traced = self._gather(chosen, size)
+        images, rates = (parallel.place_cells(tree, self._mesh) for tree in (jnp.stack(images), jnp.float32(rates)))
+        states = parallel.place_cells(sweep.start(shared, traced, images, rates), self._mesh)
+        return Batch(indices, shared, traced, states)
+
+    def go_on(self, indices: Sequence[int], states: Sequence[optimize.State], size: int) -> Batch:
+        """Returns the cells with these indices where they stood, all after the same number of steps, as `begin`."""
+        shared, traced = self._gather(self._chosen(indices, size), size)
+        padded = [*states, *[states[-1]] * (size - len(states))]
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
+        return Batch(indices, shared, traced, parallel.place_cells(stacked, self._mesh))
+
+    def state_shapes(self) -> optimize.State:
+        """Returns the shapes of the state of one cell."""
+        *_, states = self._described(self.spread)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), states)
+
+    def run(self, batch: Batch, *, steps: int, pause_every: int = 0) -> Iterator[tuple[optimize.State, News]]:
+        """Runs a batch, whose states are given up, as `sweep.run`; the repeated cells are among what it yields.
+
+        Raises:
+            RuntimeError: the devices have not enough memory (`errors.is_out_of_memory`); fewer cells may fit.
+        """
+        program = self._compile(len(batch.states.step))
+
+        def advance(*arguments: Any) -> tuple[optimize.State, optimize.Info]:
+            states, info = program(*arguments)
+            return parallel.place_cells(states, self._mesh), info  # where the program wants them the next time
+
+        return sweep.run(
+            batch.shared, batch.traced, batch.states, steps=steps, pause_every=pause_every, advance=advance
+        )
+
+    def _chosen(self, indices: Sequence[int], size: int) -> list[Cell]:
+        """Returns the cells of a batch, the last one repeated."""
+        chosen = [self.cells[index] for index in indices]
+        return chosen + [chosen[-1]] * (size - len(chosen))
+
+    def _gather(self, cells: Sequence[Cell], size: int) -> tuple[sweep.Sweep, sweep.Cells]:
+        """Returns the arrays of a batch, with no more pictures than `size` cells can have."""
+        contents, paintings = self._pictures(cells, size)
+        local = [
+            dataclasses.replace(
+                cell,
+                content=contents.index(cell.content),
+                paintings=tuple(paintings.index(painting) for painting in cell.paintings),
+            )
+            for cell in cells
+        ]
+        features = [self._content_targets(index) for index in contents]
+        grams = [self._style_targets(index) for index in paintings]
+        shared, traced = sweep.gather(self._params, self._program, local, features, grams)
+        return parallel.replicate(shared, self._mesh), parallel.place_cells(traced, self._mesh)
+
+    def _pictures(self, cells: Sequence[Cell], size: int) -> tuple[list[int], list[int]]:
+        """Returns the indices of the cells' photographs and paintings, as many as any batch of this size may have."""
+        lists = []
+        for indices in (lambda cell: (cell.content,)), operator.attrgetter("paintings"):
+            most = min(size * max(len(indices(cell)) for cell in self.cells), len(_distinct(map(indices, self.cells))))
+            found = _distinct(map(indices, cells))
+            lists.append(found + [found[-1]] * (most - len(found)))
+        return lists[0], lists[1]
+
+    def _compile(self, size: int) -> jax.stages.Compiled:
+        """Returns the program for a batch, from the shapes of its arrays alone; the same one every time."""
+        if size not in self._compiled:
+            self._compiled[size] = sweep.compile_steps(*self._described(size))
+        return self._compiled[size]
+
+    def _described(self, size: int) -> tuple[sweep.Sweep, sweep.Cells, optimize.State]:
+        """Returns the shapes of the arrays of a batch, and where they lie."""
+        least = self._chosen([0], self.spread)
+        shared, traced = self._gather(least, size)
+        images = jax.ShapeDtypeStruct((len(least), *self._contents(least[0].content).shape), jnp.float32)
+        states = sweep.state_shapes(shared, traced, images)
+
+        def spread(leaf: Any) -> jax.ShapeDtypeStruct:
+            place = parallel.over_cells(self._mesh)
+            return jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype, sharding=place)
+
+        return shared, jax.tree.map(spread, traced), jax.tree.map(spread, states)
+
+
+def bytes_needed(compiled: jax.stages.Compiled) -> int:
+    """Returns the bytes that a program needs on each device, its arguments and results included."""
+    memory = compiled.memory_analysis()
+    return (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes  # results in the place of arguments that were given up
+        + memory.temp_size_in_bytes
+        + memory.generated_code_size_in_bytes
+    )
+
+
+def bytes_available(device: jax.Device) -> int | None:
+    """Returns the bytes that a program may have on a device; None for one that does not tell, as CPUs do not."""
+    limit = (device.memory_stats() or {}).get("bytes_limit")
+    return None if limit is None else int(USABLE * limit)
+
+
+def cells_that_fit(needed: int, *, cells: int, shared: int, available: int) -> int:
+    """Returns how many cells a device has memory for, at least 1.
+
+    Args:
+        needed: bytes of a program for `cells` cells.
+        cells: on that device.
+        shared: bytes of what all cells share; the rest grows with their number.
+        available: bytes.
+    """
+    each = max(1, needed - shared) / cells
+    return max(1, int((available - shared) / each))
+
+
+def _distinct(indices: Iterable[Iterable[int]]) -> list[int]:
+    return list(dict.fromkeys(itertools.chain.from_iterable(indices)))
