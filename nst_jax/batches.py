@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from nst_jax import optimize, parallel, sweep, transfer
+from nst_jax import optimize, parallel, sweep
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.sweep import Cell, News
 
@@ -107,19 +107,21 @@ class Group:
         """Returns the number of cells in a batch of `count` when every device has as many as the others."""
         return self.spread * -(-count // self.spread)
 
-    def begin(self, indices: Sequence[int], size: int) -> Batch:
-        """Returns the cells with these indices before their first step, in a batch of `size`.
+    def begin(self, indices: Sequence[int], images: Sequence[np.ndarray], size: int) -> Batch:
+        """Returns the cells with these indices before their first step of painting over the images, as many.
 
         A cell whose initial loss is no number shows in `states.point.finite`.
+
+        Args:
+            indices: of cells.
+            images: `[H, W, 3]` each.
+            size: of the batch, a multiple of `spread`.
         """
         chosen = self._chosen(indices, size)
-        images = [
-            transfer.initial_image(cell.settings, jnp.asarray(self._contents(cell.content)), seed=cell.seed)
-            for cell in chosen
-        ]
-        rates = [cell.settings.learning_rate for cell in chosen]
         shared, traced = self._gather(chosen, size)
-        images, rates = (parallel.place_cells(tree, self._mesh) for tree in (jnp.stack(images), jnp.float32(rates)))
+        padded = np.stack([*images, *[images[-1]] * (size - len(images))])
+        rates = np.float32([cell.settings.learning_rate for cell in chosen])
+        images, rates = parallel.place_cells((padded, rates), self._mesh)
         states = parallel.place_cells(sweep.start(shared, traced, images, rates), self._mesh)
         return Batch(indices, shared, traced, states)
 

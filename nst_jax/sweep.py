@@ -117,10 +117,9 @@ class News(NamedTuple):
     finite: np.ndarray
 
     def of(self, cell: int) -> History:
-        """Returns the history of a cell, up to where it is no number any more."""
-        good = int(np.logical_and.accumulate(self.finite[:, cell]).sum())
+        """Returns the history of a cell; `transfer.diverged` tells what is wrong where it is not finite."""
         step, *others = self.history
-        return History(step[:good], *jax.tree.map(lambda values: values[:good, cell], others))
+        return History(step, *jax.tree.map(lambda values: values[:, cell], others))
 
 
 def state_of(states: optimize.State, cell: int) -> optimize.State:

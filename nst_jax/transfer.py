@@ -161,7 +161,7 @@ def content_targets(
     """
     _check_image(content, what="photograph")
     canvas = extend(content, margin)
-    _check_layers(objective.backbone, layers, canvas.shape, what="content layer")
+    check_layers(objective.backbone, layers, canvas.shape, what="content layer")
     return _content_targets(params, canvas, objective, layers)
 
 
@@ -174,13 +174,32 @@ def style_targets(
         UserError: this is no picture, or a layer is unknown or vanishes at its size.
     """
     _check_image(painting, what="painting")
-    _check_layers(objective.backbone, layers, painting.shape, what="style layer")
+    check_layers(objective.backbone, layers, painting.shape, what="style layer")
     return _style_targets(params, jnp.asarray(painting), objective, layers)
 
 
 def stack(targets: Sequence[Any]) -> Any:
     """Returns equal pytrees as one, their arrays with a leading axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *targets)
+
+
+def check_layers(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, ...], *, what: str) -> None:
+    """Checks that a backbone has the layers, each once, and something is left there of a picture of this shape.
+
+    Raises:
+        UserError: not so.
+    """
+    height, width, _ = shape
+    shapes = layer_shapes(backbone, height, width)
+    for layer in layers:
+        choose(layer, shapes, what=f"{what} of {backbone.name}")
+        if min(shapes[layer]) < 1:
+            raise UserError(
+                f"{what} {layer}: nothing is left of a picture of {width}×{height} pixels there; "
+                "use a larger size or a lower layer"
+            )
+    if len(set(layers)) < len(layers):
+        raise UserError(f"{what}s: expected each once, found {', '.join(layers)}")
 
 
 def loss_weights(settings: Settings, *, paintings: int) -> Weights:
@@ -228,7 +247,7 @@ def start(transfer: Transfer, image: jax.Array, learning_rate: float) -> optimiz
     """
     state = _start(transfer, extend(image, transfer.margin), jnp.float32(learning_rate))
     if not state.point.finite:
-        raise _diverged(state, first_history(state))
+        raise diverged(state, first_history(state))
     return state
 
 
@@ -255,7 +274,7 @@ def run(
     for reached, done, info in drive(advance, state, done=int(state.step), steps=steps, pause_every=pause_every):
         history = history_of(done, info)
         if not info.finite.all():
-            raise _diverged(reached, history)
+            raise diverged(reached, history)
         yield reached, history
 
 
@@ -319,6 +338,29 @@ def join(histories: list[History]) -> History:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *histories)
 
 
+def diverged(state: optimize.State, history: History) -> DivergedError:
+    """Returns the error for a history whose first step after the state's, or only entry, is no number.
+
+    Its history ends before that step.
+    """
+    done = int(state.step)
+    bad = int(np.argmax(history.step > done)) if history.step[-1] > done else 0
+    broken = {name: values[bad] for name, values in history.terms.items() if not np.isfinite(values[bad])}
+    if broken:
+        # A sum is no number because a part of it is none: name the part.
+        term = next((name for name in broken if "/" in name), next(iter(broken)))
+        problem = f"the {term} is {broken[term]}"
+    elif not np.isfinite(history.loss[bad]):
+        problem = f"the loss is {history.loss[bad]}"
+    else:
+        problem = "the gradient of the loss has parts that are none"
+    return DivergedError(
+        f"step {history.step[bad]}: expected numbers, {problem}; lower learning_rate or the weights",
+        state,
+        jax.tree.map(lambda values: values[:bad], history),
+    )
+
+
 def extend(images: np.ndarray | jax.Array, margin: int) -> jax.Array:
     """Returns the images `[..., H, W, 3]` with a margin that mirrors each.
 
@@ -357,26 +399,6 @@ def _advance(transfer: Transfer, state: optimize.State, length: jax.Array) -> tu
     return optimize.chunk(transfer.evaluate, state, length, optimizer=transfer.optimizer, longest=LONGEST_CHUNK)
 
 
-def _diverged(state: optimize.State, history: History) -> DivergedError:
-    """Returns the error for a history whose first step after the state's, or only entry, is no number."""
-    done = int(state.step)
-    bad = int(np.argmax(history.step > done)) if history.step[-1] > done else 0
-    broken = {name: values[bad] for name, values in history.terms.items() if not np.isfinite(values[bad])}
-    if broken:
-        # A sum is no number because a part of it is none: name the part.
-        term = next((name for name in broken if "/" in name), next(iter(broken)))
-        problem = f"the {term} is {broken[term]}"
-    elif not np.isfinite(history.loss[bad]):
-        problem = f"the loss is {history.loss[bad]}"
-    else:
-        problem = "the gradient of the loss has parts that are none"
-    return DivergedError(
-        f"step {history.step[bad]}: expected numbers, {problem}; lower learning_rate or the weights",
-        state,
-        jax.tree.map(lambda values: values[:bad], history),
-    )
-
-
 def _check_image(image: np.ndarray, *, what: str) -> None:
     if image.ndim != 3 or image.shape[-1] != 3 or not np.issubdtype(image.dtype, np.floating):
         raise UserError(
@@ -385,17 +407,3 @@ def _check_image(image: np.ndarray, *, what: str) -> None:
     low, high = float(image.min()), float(image.max())
     if not (low >= 0 and high <= 1):  # NaN is not either
         raise UserError(f"{what}: expected values in [0, 1], found {low:g} to {high:g}")
-
-
-def _check_layers(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, ...], *, what: str) -> None:
-    height, width, _ = shape
-    shapes = layer_shapes(backbone, height, width)
-    for layer in layers:
-        choose(layer, shapes, what=f"{what} of {backbone.name}")
-        if min(shapes[layer]) < 1:
-            raise UserError(
-                f"{what} {layer}: nothing is left of a picture of {width}×{height} pixels there; "
-                "use a larger size or a lower layer"
-            )
-    if len(set(layers)) < len(layers):
-        raise UserError(f"{what}s: expected each once, found {', '.join(layers)}")

@@ -62,7 +62,7 @@ def run_batch(network, optimizer, count, mesh):
     group = batches.Group(network, cells, lambda _: picture(0), lambda _: picture(1), mesh=mesh)
     size = group.fitting()
     assert size == mesh.size
-    batch = group.begin(range(count), size)
+    batch = group.begin(range(count), sweep.initial_images(cells, [picture(0)]), size)
     used = len(batch.states.point.image.sharding.device_set)
     for reached, _ in group.run(batch, steps=STEPS):
         states = reached

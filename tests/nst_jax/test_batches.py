@@ -53,6 +53,10 @@ def group(network, cells):
     return batches.Group(network, cells, contents, paintings, mesh=parallel.make_mesh())
 
 
+def images(cells, indices):
+    return sweep.initial_images([cells[index] for index in indices], [contents(index) for index in range(3)])
+
+
 def run(group, batch, steps=STEPS, **options):
     histories = [[] for _ in batch.indices]
     for reached, news in group.run(batch, steps=steps, **options):
@@ -84,7 +88,7 @@ def test_batches_of_any_size_compile_once_and_hold_single_transfers(size, group,
     with count_compilations() as compiled:
         for begin in range(0, len(cells), size):
             indices = range(len(cells))[begin : begin + size]
-            batch = group.begin(indices, size)
+            batch = group.begin(indices, images(cells, indices), size)
             assert batch.states.point.image.shape == (size, 44, 52, 3)  # also the last one, for which one is left
             _, histories = run(group, batch)
             for index, history in zip(indices, histories, strict=True):
@@ -95,8 +99,8 @@ def test_batches_of_any_size_compile_once_and_hold_single_transfers(size, group,
 
 
 def test_cells_go_on_where_they_stood(group):
-    whole, _ = run(group, group.begin([1, 3], 2))
-    half, _ = run(group, group.begin([1, 3], 2), steps=2)
+    whole, _ = run(group, group.begin([1, 3], images(group.cells, [1, 3]), 2))
+    half, _ = run(group, group.begin([1, 3], images(group.cells, [1, 3]), 2), steps=2)
     states = [sweep.state_of(half, place) for place in range(2)]
     assert jax.tree.map(np.shape, states[0]) == jax.tree.map(np.shape, group.state_shapes())
     resumed, histories = run(group, group.go_on([1, 3], states, 2))
@@ -108,7 +112,7 @@ def test_only_the_pictures_of_a_batch_are_on_the_device(group, monkeypatch):
     asked = []
     monkeypatch.setattr(sweep, "gather", lambda *arguments: asked.append(arguments[2:]) or pytest.fail("enough"))
     with pytest.raises(pytest.fail.Exception):
-        group.begin([2], 1)
+        group.begin([2], images(group.cells, [2]), 1)
     (((cell,), features, grams),) = asked
     assert (cell.content, cell.paintings) == (0, (0, 1))
     assert (len(features), len(grams)) == (1, 2)
