@@ -32,6 +32,10 @@ class Restored(NamedTuple):
     history: History
 
 
+class DamagedError(UserError):
+    """There are checkpoints, but none can be read."""
+
+
 class Checkpoints:
     """The checkpoints in a folder, all of the run that `identity` describes."""
 
@@ -79,7 +83,8 @@ class Checkpoints:
             state: one of the same structure, arrays or only their shapes.
 
         Raises:
-            UserError: the checkpoints are those of a run with other settings, or all of them are damaged.
+            DamagedError: none of them can be read.
+            UserError: they are those of a run with other settings.
         """
         files = self._files()
         problem: Exception | None = None
@@ -89,9 +94,12 @@ class Checkpoints:
             except (OSError, ValueError, safetensors.SafetensorError) as error:
                 problem = error
         if problem is not None:
-            advice = "leave --resume out to begin anew"
-            raise file_error(self._folder, f"no checkpoint can be read: {one_line(problem)}; {advice}") from problem
+            raise DamagedError(f"{self._folder}: no checkpoint can be read: {one_line(problem)}") from problem
         return None
+
+    def newest(self) -> int | None:
+        """Returns the step of the newest checkpoint, None where there is none."""
+        return max(self._files(), default=None)
 
     def _files(self) -> dict[int, Path]:
         """Returns the checkpoints by step."""
@@ -126,8 +134,8 @@ class Checkpoints:
         for name in sorted(found.keys() | self._identity.keys()):
             if found.get(name) != self._identity.get(name):
                 raise UserError(
-                    f"--resume: the run in {self._folder.parent} has {name} = {found.get(name)}, this one has "
-                    f"{self._identity.get(name)}; set it back, or leave --resume out to begin anew"
+                    f"{self._folder}: expected a run with {name} = {self._identity.get(name)} as now, found one with "
+                    f"{found.get(name)}; set it back"
                 )
 
 

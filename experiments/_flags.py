@@ -1,12 +1,16 @@
 """Flags from a frozen dataclass, and the way every script starts and ends.
 
 A field is one flag: its name, its type, its default; the help is in its metadata (`flag`). Types: str, int, float,
-bool, `Literal` (a choice), `tuple[X, ...]` (comma-separated), each also `| None`.
+bool, `Literal` (a choice), `tuple[X, ...]` (comma-separated), `tuple[tuple[X, ...], ...]` (such lists with semicolons
+between them), `X | Y` (whichever it can be), each also `| None`.
 """
 
+import contextlib
 import dataclasses
 import math
+import shlex
 import sys
+import types
 import typing
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
@@ -35,10 +39,11 @@ class Checked:
     def __post_init__(self) -> None:
         """Raises UserError for a number out of its range."""
         for field in dataclasses.fields(self):
-            (least, most), value = field.metadata["range"], getattr(self, field.name)
-            if isinstance(value, int | float) and not least <= value <= most:
-                upper = "or more" if most == math.inf else f"to {most}"
-                raise UserError(f"--{field.name}: expected {least} {upper}, found {value}")
+            (least, most), given = field.metadata["range"], getattr(self, field.name)
+            for value in given if isinstance(given, tuple) else (given,):
+                if isinstance(value, int | float) and not least <= value <= most:
+                    upper = "or more" if most == math.inf else f"to {most}"
+                    raise UserError(f"--{field.name}: expected {least} {upper}, found {value}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +62,7 @@ def define(config: type) -> None:
     """Defines a flag for every field of the dataclass."""
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
-        kind, text = _without_none(hints[field.name]), field.metadata["help"]
+        kind, text = without_none(hints[field.name]), field.metadata["help"]
         if kind is bool:
             flags.DEFINE_bool(field.name, field.default, text, module_name=sys.argv[0])
         else:
@@ -68,6 +73,31 @@ def define(config: type) -> None:
 def build(config: type[Config]) -> Config:
     """Returns the dataclass with the values that the command line gave."""
     return config(**{field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(config)})
+
+
+def without_none(hint: Any) -> Any:
+    """Returns X for the type `X | None`, and every other type as it is."""
+    choices = [choice for choice in typing.get_args(hint) if choice is not type(None)]
+    return choices[0] if type(None) in typing.get_args(hint) and len(choices) == 1 else hint
+
+
+def serialize(value: Any) -> str:
+    """Returns a value as a command line gives it: commas between items, semicolons between lists."""
+    if not isinstance(value, tuple):
+        return str(value)
+    nested = any(isinstance(item, tuple) for item in value)
+    return (";" if nested else ",").join(map(serialize, value))
+
+
+def command_line(module: str, config: Any) -> str:
+    """Returns the command that gives a script this config, ready for a shell."""
+    given = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != field.default
+    }
+    flags = [f"--{name}={serialize(value)}" for name, value in given.items()]
+    return shlex.join(["python", "-m", module, *flags])
 
 
 def run_script(config: type[Config], run: Callable[[Config], Any]) -> None:
@@ -100,7 +130,8 @@ class _Parser(flags.ArgumentParser):
         choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
         self.syntactic_help = f"<{'|'.join(map(str, choices))}>" if choices else ""
         if typing.get_origin(kind) is tuple:
-            self.syntactic_help = "(comma-separated)"
+            nested = typing.get_origin(typing.get_args(kind)[0]) is tuple
+            self.syntactic_help = "lists, separated by semicolons" if nested else "comma-separated"
 
     def parse(self, argument: Any) -> Any:
         return _value(argument, self.kind) if isinstance(argument, str) else argument
@@ -111,13 +142,21 @@ class _Parser(flags.ArgumentParser):
 
 class _Serializer(flags.ArgumentSerializer):
     def serialize(self, value: Any) -> str:
-        return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        return serialize(value)
 
 
 def _value(text: str, kind: Any) -> Any:
     origin = typing.get_origin(kind)
     if not text.strip():  # as of an unset variable; whatever it was to be, it is not the default
         raise ValueError("expected a value, found none; leave the flag out for its default")
+    if origin in (typing.Union, types.UnionType):
+        for choice in typing.get_args(kind):
+            with contextlib.suppress(ValueError):
+                return _value(text, choice)
+        expected = " or ".join(
+            _EXPECTED.get(choice) or "|".join(typing.get_args(choice)) for choice in typing.get_args(kind)
+        )
+        raise ValueError(f"expected {expected}, found {one_line(text)!r}")
     if origin is Literal:
         try:
             choices = {str(choice): choice for choice in typing.get_args(kind)}
@@ -125,16 +164,13 @@ def _value(text: str, kind: Any) -> Any:
         except UserError as error:
             raise ValueError(error) from None
     if origin is tuple:
-        return tuple(_value(part.strip(), typing.get_args(kind)[0]) for part in text.split(",") if part.strip())
+        item = typing.get_args(kind)[0]
+        separator = ";" if typing.get_origin(item) is tuple else ","
+        return tuple(_value(part.strip(), item) for part in text.split(separator) if part.strip())
     try:
         return kind(text)
     except ValueError:
         raise ValueError(f"expected {_EXPECTED[kind]}, found {one_line(text)!r}") from None
-
-
-def _without_none(hint: Any) -> Any:
-    choices = [choice for choice in typing.get_args(hint) if choice is not type(None)]
-    return choices[0] if type(None) in typing.get_args(hint) and len(choices) == 1 else hint
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -1,8 +1,12 @@
 """One transfer as the command line describes it: its flags, and everything that they name, read and ready to run."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import numpy as np
 
 from experiments import _samples
 from experiments._flags import Common, flag
@@ -24,7 +28,7 @@ from nst_jax.settings import (
     default_preset,
 )
 
-_STYLE = "style"
+CONTENT, STYLE, INIT = "content", "style", "init"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,11 +80,11 @@ class Job(NamedTuple):
 
 def inputs(flags: TransferFlags) -> dict[str, Path]:
     """Returns the pictures to be read: `content`, `style`, `style2` ..., and `init` if the run starts from a file."""
-    paths = {"content": Path(flags.content) if flags.content else _samples.photograph()}
+    paths = {CONTENT: Path(flags.content) if flags.content else _samples.photograph()}
     for number, painting in enumerate(_paintings(flags.style), start=1):
-        paths[_STYLE if number == 1 else f"{_STYLE}{number}"] = painting
+        paths[STYLE if number == 1 else f"{STYLE}{number}"] = painting
     if flags.init and flags.init not in get_args(Init):
-        paths["init"] = Path(flags.init)
+        paths[INIT] = Path(flags.init)
     return paths
 
 
@@ -96,30 +100,52 @@ def prepare(flags: TransferFlags) -> Job:
         print(f"backbone: {backbone}, {weights.origin(backbone)}")
     settings = resolve(flags, backbone)
     paths = inputs(flags)
-    content = image_io.read(paths["content"], size=flags.size)
-    size = flags.style_size or flags.size
-    paintings = [image_io.read(path, size=size).pixels for name, path in paths.items() if name.startswith(_STYLE)]
-    if "init" in paths:
-        initial = image_io.resize(image_io.read(paths["init"]).pixels, content.pixels.shape[:2])
-    else:
-        initial = transfer.initial_image(settings, content.pixels, seed=flags.seed)
+    content = image_io.read(paths[CONTENT], size=flags.size)
+    paintings = [image_io.read(path, size=style_size(flags)).pixels for path in styles(paths)]
     job = transfer.prepare(pretrained, settings, content.pixels, paintings)
+    initial = initial_image(flags, settings, paths, content.pixels)
     return Job(
         content=content,
         transfer=job,
         state=transfer.start(job, initial, settings.learning_rate),
         steps=settings.steps,
         paths=paths,
-        identity={
-            **{f"{name}_sha256": sha256(path) for name, path in paths.items()},
-            "backbone": backbone,
-            "weights_sha256": pretrained.sha256,
-            "size": flags.size,
-            "style_size": size,
-            "seed": flags.seed,
-            **{name: value for name, value in dataclasses.asdict(settings).items() if name != "steps"},
-        },
+        identity=identity(flags, settings, pretrained, {name: sha256(path) for name, path in paths.items()}),
     )
+
+
+def identity(
+    flags: TransferFlags, settings: Settings, pretrained: weights.Pretrained, digests: Mapping[str, str]
+) -> dict[str, Any]:
+    """Returns everything that the picture after a given step depends on; `digests`: SHA-256 of each of `inputs`."""
+    return {
+        **{f"{name}_sha256": digest for name, digest in digests.items()},
+        "backbone": pretrained.backbone.name,
+        "weights_sha256": pretrained.sha256,
+        "size": flags.size,
+        "style_size": style_size(flags),
+        "seed": flags.seed,
+        **{name: value for name, value in dataclasses.asdict(settings).items() if name != "steps"},
+    }
+
+
+def styles(paths: Mapping[str, Path]) -> list[Path]:
+    """Returns the paintings among `inputs`."""
+    return [path for name, path in paths.items() if name.startswith(STYLE)]
+
+
+def style_size(flags: TransferFlags) -> int:
+    """Returns the long side of the paintings."""
+    return flags.style_size or flags.size
+
+
+def initial_image(
+    flags: TransferFlags, settings: Settings, paths: Mapping[str, Path], content: np.ndarray
+) -> np.ndarray | jax.Array:
+    """Returns the picture to start from, of the shape of `content` `[H, W, 3]`."""
+    if INIT in paths:
+        return image_io.resize(image_io.read(paths[INIT]).pixels, content.shape[:2])
+    return transfer.initial_image(settings, content, seed=flags.seed)
 
 
 def _paintings(given: str | None) -> list[Path]:

@@ -30,6 +30,10 @@ class Bar:
         text = " ".join(f"{name} {values[-1]:.3g}" for name, values in shown.items())
         self._progress.update(self._task, completed=int(history.step[-1]), losses=text)
 
+    def advance(self, steps: int, text: str) -> None:
+        """Shows that so many steps more are done, and a text."""
+        self._progress.update(self._task, advance=steps, losses=text)
+
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -15,3 +15,8 @@ def photograph() -> Path:
 def painting() -> Path:
     """Returns a painting that `experiments.make_styles` made."""
     return STYLES / "flow.jpg"
+
+
+def two_paintings() -> tuple[Path, Path]:
+    """Returns two of them that differ as much as possible."""
+    return painting(), STYLES / "woodblock.jpg"

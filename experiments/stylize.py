@@ -139,9 +139,12 @@ def resume(job: Job, checkpoints: Checkpoints, workdir: Path) -> tuple[optimize.
     """Returns the state and the history of the last checkpoint, or where there is none those before the first step.
 
     Raises:
-        UserError: the checkpoint is of a run with other settings, or has more steps than are wanted.
+        UserError: the checkpoint is of a run with other settings, cannot be read, or has more steps than are wanted.
     """
-    restored = checkpoints.restore(job.state)
+    try:
+        restored = checkpoints.restore(job.state)
+    except UserError as error:
+        raise UserError(f"--resume: {error}, or leave --resume out to begin anew") from error
     if restored is None:
         print(f"nothing to resume in {workdir}: beginning anew")
         return begin(job, checkpoints, workdir)

@@ -97,7 +97,7 @@ class Group:
         count = self.rounded(len(self.cells))
         while True:
             shared = sum(leaf.nbytes for leaf in jax.tree.leaves(self._params))
-            needed = bytes_needed(self._compile(count))
+            needed = bytes_needed(self.compile(count))
             each = cells_that_fit(needed, cells=count // self.spread, shared=shared, available=available)
             if each * self.spread >= count or count == self.spread:
                 return count
@@ -143,7 +143,7 @@ class Group:
         Raises:
             RuntimeError: the devices have not enough memory (`errors.is_out_of_memory`); fewer cells may fit.
         """
-        program = self._compile(len(batch.states.step))
+        program = self.compile(len(batch.states.step))
 
         def advance(*arguments: Any) -> tuple[optimize.State, optimize.Info]:
             states, info = program(*arguments)
@@ -183,7 +183,7 @@ class Group:
             lists.append(found + [found[-1]] * (most - len(found)))
         return lists[0], lists[1]
 
-    def _compile(self, size: int) -> jax.stages.Compiled:
+    def compile(self, size: int) -> jax.stages.Compiled:
         """Returns the program for a batch, from the shapes of its arrays alone; the same one every time."""
         if size not in self._compiled:
             self._compiled[size] = sweep.compile_steps(*self._described(size))

@@ -202,13 +202,13 @@ def test_a_workdir_that_cannot_be_is_refused(pictures, tmp_path):
 
 def test_resuming_another_run_is_refused(pictures, tmp_path):
     stylize.run(config(pictures, tmp_path, save_every=2))
-    with pytest.raises(UserError, match=r"--resume: the run in .* has content_weight = 1.0, this one has 3.0"):
+    with pytest.raises(UserError, match=r"--resume: .* expected a run with content_weight = 3.0 as now, found one with 1.0; set it back, or"):
         stylize.run(config(pictures, tmp_path, resume=True, content_weight=3.0))
 
 
 def test_resuming_without_the_picture_that_the_run_began_with_is_refused(pictures, tmp_path):
     stylize.run(config(pictures, tmp_path, save_every=2, init=str(pictures / "painting.png")))
-    with pytest.raises(UserError, match=r"has init_sha256 = .*, this one has None"):
+    with pytest.raises(UserError, match=r"expected a run with init_sha256 = None as now, found one with"):
         stylize.run(config(pictures, tmp_path, resume=True))
 
 
@@ -242,7 +242,7 @@ def test_no_checkpoint_left_that_can_be_read(pictures, tmp_path):
     stylize.run(config(pictures, tmp_path, steps=4, save_every=2))
     for path in (tmp_path / "stylize-checkpoints").iterdir():
         path.write_bytes(b"x" * 100)
-    with pytest.raises(UserError, match=r"no checkpoint can be read: .*; leave --resume out to begin anew"):
+    with pytest.raises(UserError, match=r"no checkpoint can be read: .*, or leave --resume out to begin anew"):
         stylize.run(config(pictures, tmp_path, steps=4, save_every=2, resume=True))
 
 

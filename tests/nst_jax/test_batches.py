@@ -121,7 +121,7 @@ def test_only_the_pictures_of_a_batch_are_on_the_device(group, monkeypatch):
 def test_a_program_tells_how_many_cells_fit(group, monkeypatch):
     """What is predicted from a program for four cells holds for the program with fewer."""
     assert group.fitting() == 1  # a CPU does not tell its memory, and gains nothing by batches
-    needed = {size: batches.bytes_needed(group._compile(size)) for size in (2, 4)}
+    needed = {size: batches.bytes_needed(group.compile(size)) for size in (2, 4)}
     monkeypatch.setattr(batches, "bytes_available", lambda device: needed[4] * 2)
     assert group.fitting() == len(group.cells)
     monkeypatch.setattr(batches, "bytes_available", lambda device: needed[2] + (needed[4] - needed[2]) // 4)

@@ -1,0 +1,269 @@
+"""Running a grid: batch after batch, each cell with its own checkpoints and record.
+
+A process that is killed at any moment, and started again, leaves alone what is done and goes on with what is not.
+"""
+
+import contextlib
+import dataclasses
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments import _cluster, _job
+from experiments._checkpoints import Checkpoints, DamagedError, Restored
+from experiments._cluster import ClusterFlags
+from experiments._flags import INTERRUPTED, flag
+from experiments._grid import Grid
+from experiments._manifest import CELLS, FAILED, FINISHED, PAGE, Gallery
+from experiments._prepare import Pictures, PreparedCell, groups, prepare
+from experiments._progress import Bar, Interrupt, graceful_interrupt, progress_bar
+from experiments._records import versions, write_losses
+from nst_jax import batches, image_io, sweep, transfer
+from nst_jax.errors import UserError, is_out_of_memory
+from nst_jax.files import check_folder, make_folder, sha256
+from nst_jax.transfer import History
+
+_CHECKPOINTS = "checkpoints"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunFlags(ClusterFlags):
+    """How a grid is run."""
+
+    workdir: str | None = flag(None, "folder for everything that the run writes; the same again goes on with it")
+    cells_per_batch: int | Literal["auto"] = flag("auto", "cells that run at once; auto: as many as fit", least=1)
+    save_every: int = flag(100, "steps between two checkpoints of a cell; 0: none", least=0)
+    keep_going: bool = flag(False, "leave out cells whose pictures cannot be read, instead of computing none")
+
+
+class Outcome(NamedTuple):
+    """What became of the cells.
+
+    Attributes:
+        workdir: where they are.
+        finished: how many have a picture.
+        failed: name → why, of those that have none.
+        stopped: whether somebody asked the run to stop before it was at the end.
+    """
+
+    workdir: Path
+    finished: int
+    failed: dict[str, str]
+    stopped: bool
+
+
+def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
+    """Runs all cells that are not done yet, and writes everything.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is computed; or something cannot be written, and then what
+            is done stays.
+    """
+    with graceful_interrupt() as interrupt:
+        check_folder(workdir)
+        pictures = Pictures()
+        cells = prepare(grid, pictures, keep_going=flags.keep_going)
+        gallery = Gallery(workdir, grid, cells, {"versions": versions(), "device": jax.devices()[0].device_kind})
+        make_folder(workdir / CELLS)
+        mine = [_cluster.share(group) for group in groups(cells)]
+        left = [cell for group in mine for cell in group if not gallery.is_done(cell)]
+        _announce(cells, gallery, left)
+        total = sum(cell.how.steps for group in mine for cell in group)
+        with progress_bar(steps=total, done=total - sum(cell.how.steps for cell in left)) as bar:
+            runner = _Runner(flags, workdir, gallery, pictures, bar, interrupt)
+            for group in mine:
+                runner.run(group)
+        _cluster.wait(gallery.look, lambda: interrupt.requested)
+        if _cluster.is_first():
+            gallery.refresh(now=True)
+        with contextlib.suppress(OSError):  # there may be some, of cells that are not done
+            (workdir / _CHECKPOINTS).rmdir()
+        return Outcome(workdir, *gallery.summary(), interrupt.requested)
+
+
+class _Runner:
+    """Runs groups of cells, each with one program."""
+
+    def __init__(
+        self, flags: RunFlags, workdir: Path, gallery: Gallery, pictures: Pictures, bar: Bar, interrupt: Interrupt
+    ) -> None:
+        self._flags = flags
+        self._workdir = workdir
+        self._gallery = gallery
+        self._pictures = pictures
+        self._bar = bar
+        self._interrupt = interrupt
+
+    def run(self, cells: Sequence[PreparedCell]) -> None:
+        """Runs those cells of a group that are not done, in batches: smaller ones each time that memory runs out."""
+        if all(map(self._gallery.is_done, cells)):
+            return
+        group = self._group(cells)
+        size = 0
+        while not self._interrupt.requested:
+            left = [index for index, cell in enumerate(cells) if not self._gallery.is_done(cell)]
+            if not left:
+                return
+            try:
+                size = size or self._size(group)
+                self._run_batch(group, cells, left, size)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or size <= group.spread:
+                    raise
+                self._bar.say(f"no memory for {size} cells at once: going on with {group.rounded(size // 2)}")
+                size = group.rounded(size // 2)
+
+    def _group(self, cells: Sequence[PreparedCell]) -> batches.Group:
+        contents = list(dict.fromkeys((cell.paths[_job.CONTENT], cell.grid.flags.size) for cell in cells))
+        paintings = list(dict.fromkeys(painting for cell in cells for painting in _paintings(cell)))
+        return batches.Group(
+            cells[0].pretrained,
+            [
+                sweep.Cell(
+                    cell.how,
+                    content=contents.index((cell.paths[_job.CONTENT], cell.grid.flags.size)),
+                    paintings=tuple(map(paintings.index, _paintings(cell))),
+                )
+                for cell in cells
+            ],
+            lambda index: self._pictures.read(*contents[index]).pixels,
+            lambda index: self._pictures.read(*paintings[index]).pixels,
+            mesh=_cluster.make_mesh(),
+        )
+
+    def _size(self, group: batches.Group) -> int:
+        began = time.monotonic()
+        wanted = self._flags.cells_per_batch
+        size = group.fitting() if wanted == "auto" else group.rounded(min(wanted, len(group.cells)))
+        group.compile(size)
+        self._bar.say(f"compiled in {time.monotonic() - began:.1f} s: {len(group.cells)} cells, {size} at once")
+        return size
+
+    def _run_batch(self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int) -> None:
+        """Runs the first of those left, and with it others that stand where it does."""
+        began = time.monotonic()
+        indices, restored = self._standing_together(group, cells, left, size)
+        chosen = [cells[index] for index in indices]
+        how = chosen[0].how
+        if restored[0] is None:
+            batch = group.begin(indices, [self._initial_image(cell) for cell in chosen], size)
+            states = [sweep.state_of(batch.states, place) for place in range(len(chosen))]
+            histories = [transfer.first_history(state) for state in states]
+        else:
+            batch = group.go_on(indices, [found.state for found in restored], size)
+            states = [found.state for found in restored]
+            histories = [found.history for found in restored]
+        running = {}
+        for place, (cell, state, history) in enumerate(zip(chosen, states, histories, strict=True)):
+            if state.point.finite:
+                running[place] = cell
+            else:
+                self._fail(cell, transfer.diverged(state, history))
+        reached = batch.states
+        for reached, news in group.run(batch, steps=how.steps, pause_every=self._flags.save_every) if running else ():
+            for place, cell in list(running.items()):
+                histories[place] = transfer.join([histories[place], news.of(place)])
+                if not news.finite[:, place].all():
+                    self._fail(cell, transfer.diverged(sweep.state_of(reached, place), histories[place]))
+                    del running[place]
+            done = int(news.history.step[-1])
+            self._bar.advance(len(news.history.step) * len(chosen), f"{chosen[0].name}, step {done} of {how.steps}")
+            wanted = self._flags.save_every and done % self._flags.save_every == 0
+            if done < how.steps and (wanted or self._interrupt.requested):
+                for place, cell in running.items():
+                    self._checkpoints(cell).save(sweep.state_of(reached, place), histories[place])
+            if _cluster.is_first():
+                self._gallery.refresh()
+            if (done < how.steps and self._interrupt.requested) or not running:
+                return
+        images = sweep.pictures(batch.shared, reached)
+        seconds = (time.monotonic() - began) / len(chosen)
+        for place, cell in running.items():
+            self._finish(cell, images[place], histories[place], seconds, len(chosen))
+
+    def _standing_together(
+        self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int
+    ) -> tuple[list[int], list[Restored | None]]:
+        """Returns the first of the cells left, and others after the same number of steps of as many, at most `size`."""
+        steps = {index: (cells[index].how.steps, self._checkpoints(cells[index]).newest()) for index in left}
+        alike = [index for index in left if steps[index] == steps[left[0]]][:size]
+        shapes = group.state_shapes()
+        restored = {index: self._restore(cells[index], shapes) for index in alike}
+        stands = {index: found and int(found.state.step) for index, found in restored.items()}
+        together = [index for index in alike if stands[index] == stands[alike[0]]]  # but where one was damaged
+        return together, [restored[index] for index in together]
+
+    def _restore(self, cell: PreparedCell, shapes: Any) -> Restored | None:
+        checkpoints = self._checkpoints(cell)
+        try:
+            return checkpoints.restore(shapes)
+        except DamagedError as error:
+            self._bar.say(f"{cell.name} begins anew: {error}")
+            checkpoints.clear()
+            return None
+
+    def _checkpoints(self, cell: PreparedCell) -> Checkpoints:
+        return Checkpoints(self._workdir / _CHECKPOINTS / cell.name, cell.identity)
+
+    def _initial_image(self, cell: PreparedCell) -> Any:
+        content = self._pictures.read(cell.paths[_job.CONTENT], cell.grid.flags.size).pixels
+        return _job.initial_image(cell.grid.flags, cell.how, cell.paths, content)
+
+    def _finish(self, cell: PreparedCell, pixels: np.ndarray, history: History, seconds: float, together: int) -> None:
+        content = self._pictures.read(cell.paths[_job.CONTENT], cell.grid.flags.size)
+        path = self._gallery.path(cell, ".png")
+        image_io.write(path, content._replace(pixels=pixels), settings=cell.settings)
+        write_losses(self._gallery.path(cell, ".csv"), history)
+        height, width, _ = pixels.shape
+        self._gallery.add(
+            cell,
+            {
+                "status": FINISHED,
+                "picture": path.relative_to(self._workdir).as_posix(),
+                "sha256": sha256(path),
+                "width": width,
+                "height": height,
+                "seconds": round(seconds, 3),
+                "cells_in_batch": together,
+                "losses": {
+                    "loss": float(history.loss[-1]),
+                    **{name: float(of[-1]) for name, of in history.terms.items()},
+                },
+            },
+        )
+        self._remove_checkpoints(cell)
+
+    def _fail(self, cell: PreparedCell, error: UserError) -> None:
+        self._bar.say(f"{cell.name}: {error}")
+        self._gallery.add(cell, {"status": FAILED, "error": str(error)})
+        self._remove_checkpoints(cell)
+
+    def _remove_checkpoints(self, cell: PreparedCell) -> None:
+        shutil.rmtree(self._workdir / _CHECKPOINTS / cell.name, ignore_errors=True)
+
+
+def finish_script(outcome: Outcome) -> None:
+    """Says what became of a grid, and ends the script with the status that this has."""
+    for name, problem in outcome.failed.items():
+        print(f"failed: {name}: {problem}")
+    print(f"{outcome.finished} pictures, sheet and page: {outcome.workdir / PAGE}")
+    if outcome.stopped:
+        print("stopped; the same command goes on")
+        sys.exit(INTERRUPTED)
+    if outcome.failed:
+        sys.exit(1)
+
+
+def _announce(cells: Sequence[PreparedCell], gallery: Gallery, left: Sequence[PreparedCell]) -> None:
+    done = sum(map(gallery.is_done, cells))
+    print(f"{len(cells)} cells, {done} of them done, {len(left)} for this process")
+
+
+def _paintings(cell: PreparedCell) -> list[tuple[Path, int]]:
+    return [(path, _job.style_size(cell.grid.flags)) for path in _job.styles(cell.paths)]

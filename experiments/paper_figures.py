@@ -1,0 +1,96 @@
+"""Figure 3 of Gatys, Ecker & Bethge, "A Neural Algorithm of Artistic Style", arXiv:1508.06576, for any two pictures.
+
+    python -m experiments.paper_figures --content=photo.jpg --style=painting.jpg
+
+The rows match the style of growing sets of layers, so that texture grows from specks to whole shapes; the columns are
+four ratios α/β of content to style, so that the photograph appears from left to right. As in the paper: VGG-19 with
+average pooling, content of conv4_2, w_l = 1 / number of layers, white noise to start from. Its network is rescaled to a
+mean activation of 1 (Gatys et al., CVPR 2016), here `vgg19_normalized` (`python -m converters.fetch vgg19_normalized`),
+which is taken if it is installed; the plain `vgg19` gives the same ratio another meaning. The embedded SqueezeNet has
+sets of layers and ratios of its own. Expect what `experiments.sweep` leaves; sheet.png is the figure. The twenty cells
+are one compiled program: SqueezeNet at 256 pixels 12 minutes, VGG-19 with 500 steps 2 hours, on 2 cores.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from experiments import _cluster, _job
+from experiments._cells import Outcome, RunFlags, finish_script, run_grid
+from experiments._flags import flag, run_script
+from experiments._grid import Axis, Grid, product
+from experiments._job import TransferFlags
+from nst_jax.backbones import weights
+
+_PAPER = "vgg19_normalized"
+_GROWING = {
+    # A to E in the paper.
+    "vgg": ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
+    # One for each size of its feature maps, and two of the last.
+    "squeezenet": ("conv1", "fire2/concat", "fire4/concat", "fire6/concat", "fire8/concat"),
+}
+_EXPONENTS = {"vgg": (-5, -4, -3, -2), "squeezenet": (-4, -3, -2, -1)}  # of α/β; the first as in the paper
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_FAMILY_PRESET = {"vgg": "gatys", "squeezenet": "squeezenet"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunFlags):
+    """The flags."""
+
+    content: str | None = flag(None, "photograph; by default a sample")
+    style: str | None = flag(None, "painting; by default a sample")
+    backbone: str = flag("auto", f"network; auto: {_PAPER} if installed, else as experiments.stylize")
+    size: int = flag(256, "long side of each picture in pixels", least=1)
+    steps: int | None = flag(None, "steps of the optimiser; by default 500 on VGG-19, 300 on SqueezeNet", least=0)
+    seed: int = flag(0, "of the noise to start from", least=0, most=2**32 - 1)
+
+
+def run(config: Config) -> Outcome:
+    """Runs the script.
+
+    Raises:
+        UserError: the input cannot be used, or something cannot be written.
+    """
+    _cluster.join(config)
+    return run_grid(make_grid(config), config, Path(config.workdir or Path("results", "figure3")))
+
+
+def make_grid(config: Config) -> Grid:
+    """Returns the twenty cells of the figure."""
+    wanted = _PAPER if config.backbone == weights.AUTO and weights.find(_PAPER) else config.backbone
+    backbone = weights.resolve(wanted)
+    family = "squeezenet" if backbone.startswith("squeezenet") else "vgg"
+    layers = _GROWING[family]
+    rows = Axis(
+        "style layers up to",
+        tuple(f"{letter}  {layer}" for letter, layer in zip("ABCDE", layers, strict=True)),
+        tuple({"style_layers": layers[:count], "style_layer_weights": (1 / count,)} for count in range(1, 6)),
+    )
+    exponents = _EXPONENTS[family]
+    columns = Axis(
+        "α/β",
+        tuple("10" + str(exponent).translate(_SUPERSCRIPTS) for exponent in exponents),
+        tuple({"content_weight": 1.0, "style_weight": 10.0**-exponent} for exponent in exponents),
+    )
+    base = TransferFlags(
+        content=config.content,
+        style=config.style,
+        backbone=backbone,
+        preset=_FAMILY_PRESET[family],
+        size=config.size,
+        steps=config.steps,
+        seed=config.seed,
+        init="noise",
+    )
+    paths = _job.inputs(base)
+    title = f"{paths[_job.CONTENT].stem} in the style of {paths[_job.STYLE].stem}, {backbone}"
+    return Grid(title, (rows, columns), product(base, [rows, columns]), (rows.name,), (columns.name,))
+
+
+def main(config: Config) -> None:
+    """Runs the script and says where the figure is."""
+    finish_script(run(config))
+
+
+if __name__ == "__main__":
+    run_script(Config, main)
