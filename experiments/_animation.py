@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from PIL import Image
 
-from experiments._sheet import open_picture
+from experiments._thumbnails import open_picture
 from nst_jax.errors import UserError
 from nst_jax.files import atomic_write, check_target, file_error
 

@@ -71,17 +71,16 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         cells = prepare(grid, pictures, keep_going=flags.keep_going)
         gallery = Gallery(workdir, grid, cells, {"versions": versions(), "device": jax.devices()[0].device_kind})
         make_folder(workdir / CELLS)
-        mine = [_cluster.share(group) for group in groups(cells)]
-        left = [cell for group in mine for cell in group if not gallery.is_done(cell)]
-        _announce(cells, gallery, left)
-        total = sum(cell.how.steps for group in mine for cell in group)
-        with progress_bar(steps=total, done=total - sum(cell.how.steps for cell in left)) as bar:
+        work = [(group, _cluster.share(range(len(group)))) for group in groups(cells)]
+        mine = [group[index] for group, indices in work for index in indices]
+        done = sum(cell.how.steps for cell in mine if gallery.is_done(cell))
+        _announce(cells, mine, gallery)
+        with progress_bar(steps=sum(cell.how.steps for cell in mine), done=done) as bar:
             runner = _Runner(flags, workdir, gallery, pictures, bar, interrupt)
-            for group in mine:
-                runner.run(group)
-        _cluster.wait(gallery.look, lambda: interrupt.requested)
-        if _cluster.is_first():
-            gallery.refresh(now=True)
+            for group, indices in work:
+                runner.run(group, indices)
+        _cluster.wait(lambda: _show(gallery) or gallery.look(), lambda: interrupt.requested)
+        _show(gallery, now=True)
         with contextlib.suppress(OSError):  # there may be some, of cells that are not done
             (workdir / _CHECKPOINTS).rmdir()
         return Outcome(workdir, *gallery.summary(), interrupt.requested)
@@ -100,24 +99,26 @@ class _Runner:
         self._bar = bar
         self._interrupt = interrupt
 
-    def run(self, cells: Sequence[PreparedCell]) -> None:
-        """Runs those cells of a group that are not done, in batches: smaller ones each time that memory runs out."""
-        if all(map(self._gallery.is_done, cells)):
+    def run(self, cells: Sequence[PreparedCell], indices: Sequence[int]) -> None:
+        """Runs those cells of a group with these indices that are not done, in batches.
+
+        They are smaller ones each time that memory runs out. The program is that of the whole group, so that no number
+        depends on what has been done already, or by whom.
+        """
+        left = [index for index in indices if not self._gallery.is_done(cells[index])]
+        if not left or self._interrupt.requested:
             return
         group = self._group(cells)
-        size = 0
-        while not self._interrupt.requested:
-            left = [index for index, cell in enumerate(cells) if not self._gallery.is_done(cell)]
-            if not left:
-                return
+        size = self._size(group, len(indices))
+        while left and not self._interrupt.requested:
             try:
-                size = size or self._size(group)
                 self._run_batch(group, cells, left, size)
             except RuntimeError as error:
-                if not is_out_of_memory(error) or size <= group.spread:
+                if not is_out_of_memory(error) or size == group.spread:
                     raise
                 self._bar.say(f"no memory for {size} cells at once: going on with {group.rounded(size // 2)}")
                 size = group.rounded(size // 2)
+            left = [index for index in left if not self._gallery.is_done(cells[index])]
 
     def _group(self, cells: Sequence[PreparedCell]) -> batches.Group:
         contents = list(dict.fromkeys((cell.paths[_job.CONTENT], cell.grid.flags.size) for cell in cells))
@@ -137,12 +138,13 @@ class _Runner:
             mesh=_cluster.make_mesh(),
         )
 
-    def _size(self, group: batches.Group) -> int:
+    def _size(self, group: batches.Group, count: int) -> int:
+        """Returns how many of `count` cells should be in a batch, for which the program is then compiled."""
         began = time.monotonic()
         wanted = self._flags.cells_per_batch
-        size = group.fitting() if wanted == "auto" else group.rounded(min(wanted, len(group.cells)))
+        size = group.fitting(count) if wanted == "auto" else group.rounded(min(wanted, count))
         group.compile(size)
-        self._bar.say(f"compiled in {time.monotonic() - began:.1f} s: {len(group.cells)} cells, {size} at once")
+        self._bar.say(f"compiled in {time.monotonic() - began:.1f} s for {count} cells, {size} at once")
         return size
 
     def _run_batch(self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int) -> None:
@@ -153,34 +155,30 @@ class _Runner:
         how = chosen[0].how
         if restored[0] is None:
             batch = group.begin(indices, [self._initial_image(cell) for cell in chosen], size)
-            states = [sweep.state_of(batch.states, place) for place in range(len(chosen))]
-            histories = [transfer.first_history(state) for state in states]
         else:
             batch = group.go_on(indices, [found.state for found in restored], size)
-            states = [found.state for found in restored]
-            histories = [found.history for found in restored]
-        running = {}
-        for place, (cell, state, history) in enumerate(zip(chosen, states, histories, strict=True)):
-            if state.point.finite:
-                running[place] = cell
-            else:
-                self._fail(cell, transfer.diverged(state, history))
+        first = sweep.news_of(batch.states)
+        histories = [found.history if found else first.of(place) for place, found in enumerate(restored)]
+        running = dict(enumerate(chosen))
         reached = batch.states
+
+        def leave_out(finite: np.ndarray) -> None:
+            for place in [place for place in running if not finite[:, place].all()]:
+                self._fail(running.pop(place), transfer.diverged(sweep.state_of(reached, place), histories[place]))
+
+        leave_out(first.finite)
         for reached, news in group.run(batch, steps=how.steps, pause_every=self._flags.save_every) if running else ():
-            for place, cell in list(running.items()):
+            for place in running:
                 histories[place] = transfer.join([histories[place], news.of(place)])
-                if not news.finite[:, place].all():
-                    self._fail(cell, transfer.diverged(sweep.state_of(reached, place), histories[place]))
-                    del running[place]
+            leave_out(news.finite)
             done = int(news.history.step[-1])
             self._bar.advance(len(news.history.step) * len(chosen), f"{chosen[0].name}, step {done} of {how.steps}")
             wanted = self._flags.save_every and done % self._flags.save_every == 0
             if done < how.steps and (wanted or self._interrupt.requested):
                 for place, cell in running.items():
                     self._checkpoints(cell).save(sweep.state_of(reached, place), histories[place])
-            if _cluster.is_first():
-                self._gallery.refresh()
-            if (done < how.steps and self._interrupt.requested) or not running:
+            _show(self._gallery)
+            if not running or (self._interrupt.requested and done < how.steps):
                 return
         images = sweep.pictures(batch.shared, reached)
         seconds = (time.monotonic() - began) / len(chosen)
@@ -193,8 +191,7 @@ class _Runner:
         """Returns the first of the cells left, and others after the same number of steps of as many, at most `size`."""
         steps = {index: (cells[index].how.steps, self._checkpoints(cells[index]).newest()) for index in left}
         alike = [index for index in left if steps[index] == steps[left[0]]][:size]
-        shapes = group.state_shapes()
-        restored = {index: self._restore(cells[index], shapes) for index in alike}
+        restored = {index: self._restore(cells[index], group.state_shapes) for index in alike}
         stands = {index: found and int(found.state.step) for index, found in restored.items()}
         together = [index for index in alike if stands[index] == stands[alike[0]]]  # but where one was damaged
         return together, [restored[index] for index in together]
@@ -260,9 +257,18 @@ def finish_script(outcome: Outcome) -> None:
         sys.exit(1)
 
 
-def _announce(cells: Sequence[PreparedCell], gallery: Gallery, left: Sequence[PreparedCell]) -> None:
-    done = sum(map(gallery.is_done, cells))
-    print(f"{len(cells)} cells, {done} of them done, {len(left)} for this process")
+def _announce(cells: Sequence[PreparedCell], mine: Sequence[PreparedCell], gallery: Gallery) -> None:
+    for cell in cells:
+        if cell.error is not None:
+            print(f"left out: {cell.name}: {cell.error}")
+    of = "" if len(mine) == len(cells) else f" of {len(cells)}"
+    print(f"{len(mine)}{of} cells, {sum(map(gallery.is_done, mine))} of them done already")
+
+
+def _show(gallery: Gallery, *, now: bool = False) -> None:
+    """Writes what is about all cells, in the first process, if it is time."""
+    if _cluster.is_first():
+        gallery.refresh(now=now)
 
 
 def _paintings(cell: PreparedCell) -> list[tuple[Path, int]]:

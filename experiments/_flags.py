@@ -42,8 +42,7 @@ class Checked:
             (least, most), given = field.metadata["range"], getattr(self, field.name)
             for value in given if isinstance(given, tuple) else (given,):
                 if isinstance(value, int | float) and not least <= value <= most:
-                    upper = "or more" if most == math.inf else f"to {most}"
-                    raise UserError(f"--{field.name}: expected {least} {upper}, found {value}")
+                    raise UserError(f"--{field.name}: expected {_range(least, most)}, found {value}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,6 +119,12 @@ def run_script(config: type[Config], run: Callable[[Config], Any]) -> None:
 
     define(config)
     app.run(main, flags_parser=_parse)
+
+
+def _range(least: float, most: float) -> str:
+    if least == -math.inf:
+        return "a number"  # which NaN is not
+    return f"{least} or more" if most == math.inf else f"{least} to {most}"
 
 
 class _Parser(flags.ArgumentParser):

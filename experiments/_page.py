@@ -23,7 +23,7 @@ from nst_jax import files, image_io
 from nst_jax.errors import UserError
 
 _LONGEST_SIDE = 1024
-_MOST_PIXELS = 100_000_000  # of all cells together: some 40 MB of page, which browsers open within a second or two
+_MOST_PIXELS = 80_000_000  # of all cells together: some 60 MB of page, which a browser opens in a second
 _PLACE = b"{{ manifest }}"
 
 
@@ -38,8 +38,8 @@ def write_page(path: Path, manifest: Mapping[str, Any]) -> None:
             rows, cols: names of the axes laid out; each of the others gets a slider.
             cells: list of {name, place, status, error, picture, sha256, width, height, seconds, steps, settings,
                 losses, command} and optionally {at, caption}. `place` has the index of the value on each axis,
-                `status` is finished, unfinished or failed. Where all cells have `at`, [x, y] in units of tiles, they
-                are laid out by it.
+                `status` is finished, unfinished or failed; what comes after it may be None. Where all cells have
+                `at`, [x, y] in units of tiles, they are laid out by it.
             versions: of what took part, by name.
             device: what it ran on.
 

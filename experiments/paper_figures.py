@@ -4,11 +4,9 @@
 
 The rows match the style of growing sets of layers, so that texture grows from specks to whole shapes; the columns are
 four ratios α/β of content to style, so that the photograph appears from left to right. As in the paper: VGG-19 with
-average pooling, content of conv4_2, w_l = 1 / number of layers, white noise to start from. Its network is rescaled to a
-mean activation of 1 (Gatys et al., CVPR 2016), here `vgg19_normalized` (`python -m converters.fetch vgg19_normalized`),
-which is taken if it is installed; the plain `vgg19` gives the same ratio another meaning. The embedded SqueezeNet has
-sets of layers and ratios of its own. Expect what `experiments.sweep` leaves; sheet.png is the figure. The twenty cells
-are one compiled program: SqueezeNet at 256 pixels 12 minutes, VGG-19 with 500 steps 2 hours, on 2 cores.
+average pooling, content of conv4_2, w_l = 1 / number of layers, white noise to start from. The embedded SqueezeNet,
+for those who have no VGG-19, has sets of layers and ratios of its own. Expect what `experiments.sweep` leaves;
+sheet.png is the figure. The twenty cells are one compiled program.
 """
 
 import dataclasses
@@ -21,7 +19,6 @@ from experiments._grid import Axis, Grid, product
 from experiments._job import TransferFlags
 from nst_jax.backbones import weights
 
-_PAPER = "vgg19_normalized"
 _GROWING = {
     # A to E in the paper.
     "vgg": ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
@@ -39,7 +36,7 @@ class Config(RunFlags):
 
     content: str | None = flag(None, "photograph; by default a sample")
     style: str | None = flag(None, "painting; by default a sample")
-    backbone: str = flag("auto", f"network; auto: {_PAPER} if installed, else as experiments.stylize")
+    backbone: str = flag("auto", "network; auto: vgg19 if installed, else the embedded one")
     size: int = flag(256, "long side of each picture in pixels", least=1)
     steps: int | None = flag(None, "steps of the optimiser; by default 500 on VGG-19, 300 on SqueezeNet", least=0)
     seed: int = flag(0, "of the noise to start from", least=0, most=2**32 - 1)
@@ -57,8 +54,7 @@ def run(config: Config) -> Outcome:
 
 def make_grid(config: Config) -> Grid:
     """Returns the twenty cells of the figure."""
-    wanted = _PAPER if config.backbone == weights.AUTO and weights.find(_PAPER) else config.backbone
-    backbone = weights.resolve(wanted)
+    backbone = weights.resolve(config.backbone)
     family = "squeezenet" if backbone.startswith("squeezenet") else "vgg"
     layers = _GROWING[family]
     rows = Axis(

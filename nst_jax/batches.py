@@ -89,19 +89,20 @@ class Group:
         """Into how many parts a batch is divided: the least number of cells in one."""
         return self._mesh.shape[parallel.CELLS]
 
-    def fitting(self) -> int:
-        """Returns how many cells should be in a batch; compiles once if all of them fit, else twice."""
+    def fitting(self, most: int) -> int:
+        """Returns how many of `most` cells should be in a batch; compiles once if all fit, else mostly twice."""
         available = bytes_available(self._mesh.devices.flat[0])
         if available is None:
             return self.spread
-        count = self.rounded(len(self.cells))
-        while True:
-            shared = sum(leaf.nbytes for leaf in jax.tree.leaves(self._params))
+        shared = sum(leaf.nbytes for leaf in jax.tree.leaves(self._params))
+        count = self.rounded(most)
+        while count > self.spread:
             needed = bytes_needed(self.compile(count))
-            each = cells_that_fit(needed, cells=count // self.spread, shared=shared, available=available)
-            if each * self.spread >= count or count == self.spread:
+            fit = self.spread * cells_that_fit(needed, cells=count // self.spread, shared=shared, available=available)
+            if fit >= count:
                 return count
-            count = each * self.spread
+            count = fit
+        return self.spread
 
     def rounded(self, count: int) -> int:
         """Returns the number of cells in a batch of `count` when every device has as many as the others."""
@@ -132,6 +133,7 @@ class Group:
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
         return Batch(indices, shared, traced, parallel.place_cells(stacked, self._mesh))
 
+    @functools.cached_property
     def state_shapes(self) -> optimize.State:
         """Returns the shapes of the state of one cell."""
         *_, states = self._described(self.spread)

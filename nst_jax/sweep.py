@@ -122,6 +122,14 @@ class News(NamedTuple):
         return History(step, *jax.tree.map(lambda values: values[:, cell], others))
 
 
+def news_of(states: optimize.State) -> News:
+    """Returns the news that consist of where the cells stand: as a history, the picture before the first step."""
+    point = states.point
+    loss, terms, finite = jax.device_get((point.loss, point.terms, jax.vmap(lambda point: point.finite)(point)))
+    history = History(np.asarray(states.step.max()), loss, terms, np.ones(len(loss), np.int32))
+    return News(jax.tree.map(lambda values: values[None], history), finite[None])
+
+
 def state_of(states: optimize.State, cell: int) -> optimize.State:
     """Returns the state of a cell, on the host."""
     return jax.tree.map(lambda leaf: np.asarray(leaf[cell]), states)

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from experiments import _sheet
+from experiments import _sheet, _thumbnails
+from experiments._lettering import typeset
 from experiments._sheet import Heading, Tile, draw_freely, draw_grid, write_sheet
+from experiments._thumbnails import Thumbnails
 from nst_jax import files
-from nst_jax.errors import UserError
+from nst_jax.errors import UserError, one_line
 
 SIZE = (48, 32)
 GREY = (236, 236, 236)
@@ -316,17 +318,17 @@ def test_no_label_covers_a_picture(cell, tmp_path, side, longest):
     most=st.integers(1, 4),
 )
 def test_lines_fit(text, width, most):
-    lines = _sheet._wrapped(text, width, most, 12)
-    assert len(lines) <= most
-    assert all(_sheet._length(line, 12) <= width for line in lines)
-    whole, shown = ("".join(part.split()) for part in (_sheet._clean(text), "".join(lines)))
+    found = typeset(text, width, size=12, most_lines=most)
+    assert len(found.lines) <= most
+    assert found.extent <= width
+    whole, shown = ("".join(part.split()) for part in (one_line(text, longest=1000), "".join(found.lines)))
     cuts = [index for index, sign in enumerate(shown) if sign == "…"]
-    assert shown == whole or len(lines) == most
+    assert shown == whole or len(found.lines) == most
     assert shown == whole or any(whole.startswith(shown[:at]) and whole.endswith(shown[at + 1 :]) for at in cuts)
 
 
 def test_lines_break_where_words_do():
-    assert _sheet._wrapped("a starry_night for style_layer_weights", 90, 9, 12) == (
+    assert typeset("a starry_night for style_layer_weights", 90, size=12, most_lines=9).lines == (
         "a starry_night",
         "for style_",
         "layer_weights",
@@ -405,9 +407,9 @@ def test_transparent_pictures_are_on_white(tmp_path):
 
 def test_only_new_pictures_are_read_again(cell, tmp_path, monkeypatch):
     opened = []
-    open_picture = _sheet.open_picture
-    monkeypatch.setattr(_sheet, "open_picture", lambda path: opened.append(path.name) or open_picture(path))
-    monkeypatch.setattr(_sheet, "_THUMBNAILS", _sheet._Thumbnails())
+    open_picture = _thumbnails.open_picture
+    monkeypatch.setattr(_thumbnails, "open_picture", lambda path: opened.append(path.name) or open_picture(path))
+    monkeypatch.setattr(_sheet, "_THUMBNAILS", Thumbnails(most_pixels=10**6))
     axes = {"one": list("abc")}
     cells = [cell(0, [0], (300, 200)), cell(1, [1], (300, 200)), cell(2, [2], (300, 200), status="unfinished")]
     path = tmp_path / "sheet.png"
@@ -425,13 +427,12 @@ def test_only_new_pictures_are_read_again(cell, tmp_path, monkeypatch):
 
 
 def test_what_is_remembered_is_bounded(cell, tmp_path, monkeypatch):
-    thumbnails = _sheet._Thumbnails()
+    thumbnails = Thumbnails(most_pixels=5 * math.prod(SIZE))
     monkeypatch.setattr(_sheet, "_THUMBNAILS", thumbnails)
-    monkeypatch.setattr(_sheet, "_REMEMBERED_BYTES", 5 * 3 * math.prod(SIZE))
     axes = {"one": list("abcdefgh")}
     write_sheet(tmp_path / "sheet.png", manifest(grid(cell, axes), axes, cols=["one"]))
     assert len(thumbnails._remembered) == 5
-    assert thumbnails._bytes == _sheet._REMEMBERED_BYTES
+    assert thumbnails._pixels == 5 * math.prod(SIZE)
     for number in range(8):
         box(pixels(tmp_path / "sheet.png"), colour(number))
 

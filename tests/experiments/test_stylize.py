@@ -202,7 +202,10 @@ def test_a_workdir_that_cannot_be_is_refused(pictures, tmp_path):
 
 def test_resuming_another_run_is_refused(pictures, tmp_path):
     stylize.run(config(pictures, tmp_path, save_every=2))
-    with pytest.raises(UserError, match=r"--resume: .* expected a run with content_weight = 3.0 as now, found one with 1.0; set it back, or"):
+    with pytest.raises(
+        UserError,
+        match=r"--resume: .* expected a run with content_weight = 3.0 as now, found one with 1.0; set it back, or",
+    ):
         stylize.run(config(pictures, tmp_path, resume=True, content_weight=3.0))
 
 

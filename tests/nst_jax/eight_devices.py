@@ -60,7 +60,7 @@ def run_batch(network, optimizer, count, mesh):
         for index in range(count)
     ]
     group = batches.Group(network, cells, lambda _: picture(0), lambda _: picture(1), mesh=mesh)
-    size = group.fitting()
+    size = group.fitting(count)
     assert size == mesh.size
     batch = group.begin(range(count), sweep.initial_images(cells, [picture(0)]), size)
     used = len(batch.states.point.image.sharding.device_set)

@@ -102,7 +102,7 @@ def test_cells_go_on_where_they_stood(group):
     whole, _ = run(group, group.begin([1, 3], images(group.cells, [1, 3]), 2))
     half, _ = run(group, group.begin([1, 3], images(group.cells, [1, 3]), 2), steps=2)
     states = [sweep.state_of(half, place) for place in range(2)]
-    assert jax.tree.map(np.shape, states[0]) == jax.tree.map(np.shape, group.state_shapes())
+    assert jax.tree.map(np.shape, states[0]) == jax.tree.map(np.shape, group.state_shapes)
     resumed, histories = run(group, group.go_on([1, 3], states, 2))
     assert histories[0].step.tolist() == [3, 4]
     jax.tree.map(np.testing.assert_array_equal, whole, resumed)
@@ -120,14 +120,14 @@ def test_only_the_pictures_of_a_batch_are_on_the_device(group, monkeypatch):
 
 def test_a_program_tells_how_many_cells_fit(group, monkeypatch):
     """What is predicted from a program for four cells holds for the program with fewer."""
-    assert group.fitting() == 1  # a CPU does not tell its memory, and gains nothing by batches
+    assert group.fitting(5) == 1  # a CPU does not tell its memory, and gains nothing by batches
     needed = {size: batches.bytes_needed(group.compile(size)) for size in (2, 4)}
     monkeypatch.setattr(batches, "bytes_available", lambda device: needed[4] * 2)
-    assert group.fitting() == len(group.cells)
+    assert group.fitting(4) == 4
     monkeypatch.setattr(batches, "bytes_available", lambda device: needed[2] + (needed[4] - needed[2]) // 4)
-    assert group.fitting() == 2
+    assert group.fitting(5) == 2
     monkeypatch.setattr(batches, "bytes_available", lambda device: 1000)
-    assert group.fitting() == 1
+    assert group.fitting(5) == 1
 
 
 def test_cells_that_fit():

@@ -1,0 +1,368 @@
+"""Sweeps as a person runs them: what they leave, death at any moment, several processes, bad input."""
+
+import csv
+import hashlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import sweep
+from experiments._cells import finish_script
+from nst_jax import batches, image_io
+from nst_jax.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ("conv1", "fire2/concat")
+ASIDE = ("manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for name, shape in (("photo", (60, 80)), ("wide", (56, 80)), ("first", (70, 50)), ("second", (50, 50))):
+        Image.fromarray(random.integers(0, 256, (*shape, 3), np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+def config(pictures, workdir, **changes):
+    return sweep.Config(
+        **{
+            "contents": (str(pictures / "photo.png"),),
+            "styles": (str(pictures / "first.png"), str(pictures / "second.png")),
+            "workdir": str(workdir),
+            "backbone": ("squeezenet1_1",),
+            "size": (48,),
+            "steps": (3,),
+            "style_layers": (LAYERS,),
+            "content_layers": (("fire2/concat",),),
+            "optimizer": ("adam",),
+            **changes,
+        }
+    )
+
+
+def command(pictures, workdir, *flags, styles="first.png,second.png"):
+    return [
+        *(sys.executable, "-m", "experiments.sweep", f"--workdir={workdir}", "--backbone=squeezenet1_1", "--size=48"),
+        *("--style_layers=conv1,fire2/concat", "--content_layers=fire2/concat", "--optimizer=adam"),
+        f"--contents={pictures / 'photo.png'}",
+        f"--styles={','.join(str(pictures / name) for name in styles.split(','))}",
+        *flags,
+    ]
+
+
+def start(*arguments, **options):
+    return subprocess.Popen(
+        command(*arguments, **options), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for(found, *processes):
+    for _ in range(1200):
+        if found():
+            return
+        assert all(process.poll() is None for process in processes), [process.communicate()[0] for process in processes]
+        time.sleep(0.05)
+    raise TimeoutError
+
+
+def records(workdir):
+    return {path.stem: json.loads(path.read_text()) for path in sorted((workdir / "cells").glob("*.json"))}
+
+
+def rows(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def manifest(workdir):
+    return json.loads((workdir / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def whole(pictures, tmp_path_factory):
+    """A sweep over paintings and weights."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return sweep.run(config(pictures, workdir, style_weight=(10.0, 300.0)))
+
+
+def test_what_a_sweep_leaves(whole, pictures):
+    workdir = whole.workdir
+    assert (whole.finished, whole.failed, whole.stopped) == (4, {}, False)
+    assert sorted(path.name for path in workdir.iterdir()) == sorted([*ASIDE, "cells"])
+    found = manifest(workdir)
+    assert found["axes"] == [
+        {"name": "style", "values": ["first", "second"]},
+        {"name": "style_weight", "values": ["10", "300"]},
+    ]
+    assert [cell["place"] for cell in found["cells"]] == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    for cell in found["cells"]:
+        picture = workdir / cell["picture"]
+        assert hashlib.sha256(picture.read_bytes()).hexdigest() == cell["sha256"]
+        assert image_io.read(picture).pixels.shape == (36, 48, 3) == (cell["height"], cell["width"], 3)
+        assert image_io.read_settings(picture)["style_weight"] == cell["settings"]["style_weight"]
+        losses = cell["losses"]
+        weighted = cell["settings"]["style_weight"] * losses["style"] + 10 * losses["total_variation"]
+        assert losses["loss"] == pytest.approx(losses["content"] + weighted, rel=1e-5)
+        assert cell["seconds"] > 0
+        steps = rows(workdir / f"cells/{cell['name']}.csv")
+        assert [row["step"] for row in steps] == ["0", "1", "2", "3"]
+        assert float(steps[-1]["loss"]) == pytest.approx(losses["loss"], rel=1e-6)
+    table = rows(workdir / "cells.csv")
+    assert [(row["axis/style"], row["style_weight"]) for row in table] == [
+        *(("first", "10.0"), ("first", "300.0"), ("second", "10.0"), ("second", "300.0"))
+    ]
+    assert [float(row["loss/style"]) for row in table] == [cell["losses"]["style"] for cell in found["cells"]]
+
+
+def test_a_cell_is_the_picture_that_its_command_makes(whole, tmp_path):
+    cell = manifest(whole.workdir)["cells"][3]
+    words = cell["command"].replace("python", sys.executable, 1)
+    subprocess.run(f"{words} --workdir={tmp_path}", shell=True, cwd=ROOT, check=True, capture_output=True)
+    single = image_io.read(tmp_path / "picture.png").pixels
+    # A step of Adam is 0.02 long; where there is no slope, sums in another order change its direction.
+    difference = np.abs(single - image_io.read(whole.workdir / cell["picture"]).pixels)
+    assert np.quantile(difference, 0.99) <= 1 / 255
+    assert difference.mean() < 1e-4
+
+
+def test_the_same_command_again_computes_nothing(whole, pictures, count_compilations, capsys):
+    before = {path: path.stat().st_mtime_ns for path in (whole.workdir / "cells").iterdir()}
+    with count_compilations() as compiled:
+        again = sweep.run(config(pictures, whole.workdir, style_weight=(10.0, 300.0)))
+    assert again == whole
+    assert "4 cells, 4 of them done already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (whole.workdir / "cells").iterdir()} == before
+    assert not [name for name in compiled if "_advance" in name or "_start" in name]
+
+
+def test_a_picture_that_is_gone_is_made_again(whole, pictures, capsys):
+    path = whole.workdir / manifest(whole.workdir)["cells"][1]["picture"]
+    data = path.read_bytes()
+    path.unlink()
+    sweep.run(config(pictures, whole.workdir, style_weight=(10.0, 300.0)))
+    assert "4 cells, 3 of them done already" in capsys.readouterr().out
+    assert path.read_bytes() == data
+
+
+def test_each_program_is_compiled_once(pictures, tmp_path, count_compilations):
+    contents = (str(pictures / "photo.png"), str(pictures / "wide.png"))
+    with count_compilations() as compiled:
+        outcome = sweep.run(
+            config(pictures, tmp_path, contents=contents, size=(48, 64), style_weight=(10.0, 20.0), steps=(1, 2))
+        )
+    assert outcome.finished == 32
+    shapes = {(cell["height"], cell["width"]) for cell in manifest(tmp_path)["cells"]}
+    assert shapes == {(36, 48), (34, 48), (48, 64), (45, 64)}
+    assert sum("_advance" in name for name in compiled) == 4
+
+
+def test_batches_and_their_halves(pictures, tmp_path, whole, monkeypatch, capsys):
+    sizes = []
+    honest = batches.Group.run
+
+    def small_memory(group, batch, **options):
+        sizes.append(len(batch.states.step))
+        if sizes[-1] > 2:
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes")
+        return honest(group, batch, **options)
+
+    monkeypatch.setattr(batches.Group, "run", small_memory)
+    outcome = sweep.run(config(pictures, tmp_path, style_weight=(10.0, 300.0), cells_per_batch=4))
+    assert outcome.finished == 4
+    assert sizes == [4, 2, 2]
+    assert "no memory for 4 cells at once: going on with 2" in capsys.readouterr().err
+    for name, record in records(tmp_path).items():
+        assert record["cells_in_batch"] == 2
+        assert record["losses"]["loss"] == pytest.approx(records(whole.workdir)[name]["losses"]["loss"], rel=1e-3)
+
+
+def test_killed_at_any_moment_and_started_again(pictures, tmp_path):
+    flags = ("--style_weight=10,300", "--steps=60", "--save_every=4")
+    first = tmp_path / "killed" / "cells" / "000_first_style_weight=10.json"
+    with start(pictures, tmp_path / "killed", *flags) as process:
+        wait_for(lambda: first.exists() and any((tmp_path / "killed" / "checkpoints").glob("001*/*")), process)
+        os.kill(process.pid, signal.SIGKILL)
+    done = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "cells").iterdir() if path.suffix == ".png"
+    }
+    assert 1 <= len(done) < 4
+    if (tmp_path / "killed" / "manifest.json").exists():
+        assert len(manifest(tmp_path / "killed")["cells"]) == 4
+    with start(pictures, tmp_path / "killed", *flags) as process:
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert f"4 cells, {len(done)} of them done already" in output
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    with start(pictures, tmp_path / "whole", *flags) as process:
+        process.communicate(timeout=120)
+    for name, record in records(tmp_path / "whole").items():
+        assert records(tmp_path / "killed")[name]["sha256"] == record["sha256"], name
+        histories = [(tmp_path / run / "cells" / f"{name}.csv").read_text() for run in ("killed", "whole")]
+        assert histories[0] == histories[1]
+    assert not (tmp_path / "killed" / "checkpoints").exists()
+
+
+def test_ctrl_c_stops_and_the_same_command_goes_on(pictures, tmp_path):
+    with start(pictures, tmp_path, "--steps=100000", "--save_every=1000000") as process:
+        wait_for((tmp_path / "manifest.json").exists, process)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "stopped; the same command goes on" in output
+    assert "Traceback" not in output
+    assert [path.parent.name for path in tmp_path.glob("checkpoints/*/*")] == ["000_first"]
+    assert {cell["status"] for cell in manifest(tmp_path)["cells"]} == {"unfinished"}
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def test_two_processes_of_which_one_is_killed(pictures, tmp_path):
+    def start_both():
+        common = ("--distributed", f"--coordinator_address=127.0.0.1:{free_port()}", "--num_processes=2")
+        flags = ("--style_weight=10,20,300", "--steps=40", "--save_every=4", *common)
+        return [start(pictures, tmp_path, *flags, f"--process_id={index}") for index in range(2)]
+
+    processes = start_both()
+    wait_for(lambda: any((tmp_path / "cells").glob("001*.json")), *processes)
+    os.kill(processes[1].pid, signal.SIGKILL)
+    os.kill(processes[0].pid, signal.SIGKILL)
+    for process in processes:
+        process.communicate()
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.json")}
+    assert 1 <= len(done) < 6
+    processes = start_both()
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert all("3 of 6 cells, " in output for output in outputs)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert {cell["status"] for cell in manifest(tmp_path)["cells"]} == {"finished"}
+    assert (tmp_path / "index.html").exists()
+
+
+def test_a_cell_that_diverges_leaves_the_others_alone(pictures, tmp_path, capsys):
+    outcome = sweep.run(
+        config(pictures, tmp_path, style_weight=(10.0, 3.4e38), tv_weight=(3.4e37, 1.0), cells_per_batch=4)
+    )
+    assert outcome.finished == 2
+    assert set(outcome.failed) == {"000_first_style_weight=3e+38", "002_second_style_weight=3e+38"}
+    with pytest.raises(SystemExit) as ended:
+        finish_script(outcome)
+    assert ended.value.code == 1
+    assert "failed: 000_first_style_weight=3e+38: step 0: expected numbers, the loss is inf" in capsys.readouterr().out
+    assert manifest(tmp_path)["cells"][0]["error"].startswith("step 0: expected numbers")
+
+
+def test_a_preview_comes_first(pictures, tmp_path):
+    outcome = sweep.run(config(pictures, tmp_path, size=(200,), steps=(1,), preview=True))
+    assert outcome.finished == 2
+    assert [manifest(folder)["cells"][0]["width"] for folder in (tmp_path / "preview", tmp_path)] == [160, 200]
+
+
+@pytest.fixture
+def broken(pictures):
+    path = pictures / "broken.png"
+    path.write_bytes((pictures / "first.png").read_bytes()[:200])
+    yield path
+    path.unlink()
+
+
+def test_a_painting_that_cannot_be_read(pictures, broken, tmp_path, capsys):
+    styles = (str(pictures / "first.png"), str(broken), str(pictures / "absent.png"))
+    with pytest.raises(UserError, match=r"broken.png: .*; .*absent.png: .*; --keep_going leaves out the cells"):
+        sweep.run(config(pictures, tmp_path / "strict", styles=styles))
+    assert not (tmp_path / "strict").exists()
+    outcome = sweep.run(config(pictures, tmp_path, styles=styles, keep_going=True))
+    assert (outcome.finished, list(outcome.failed)) == (1, ["001_broken", "002_absent"])
+    assert "left out: 001_broken: " in capsys.readouterr().out
+    # Repaired, only what was left out is computed.
+    broken.write_bytes((pictures / "second.png").read_bytes())
+    outcome = sweep.run(config(pictures, tmp_path, styles=styles, keep_going=True))
+    assert (outcome.finished, list(outcome.failed)) == (2, ["002_absent"])
+
+
+def test_nothing_is_left_to_go_on_with(pictures, tmp_path):
+    with pytest.raises(UserError, match=r"absent.png"):
+        sweep.run(config(pictures, tmp_path, styles=(str(pictures / "absent.png"),), keep_going=True))
+
+
+def test_the_folder_of_another_sweep(whole, pictures, tmp_path):
+    before = {path: path.read_bytes() for path in whole.workdir.rglob("*") if path.is_file()}
+    for changes, message in (
+        ({"style_weight": (10.0, 300.0), "steps": (4,)}, "whose cell 000_first_style_weight=10 has steps = 3, in this"),
+        ({"style_weight": (10.0, 400.0)}, "belongs to another sweep, which has"),
+        ({"style_weight": (10.0, 300.0, 400.0)}, "belongs to another sweep, which has"),
+    ):
+        with pytest.raises(UserError, match=message):
+            sweep.run(config(pictures, whole.workdir, **changes))
+    assert {path: path.read_bytes() for path in before} == before
+    (tmp_path / "manifest.json").write_text('{"name": "a web app"}')
+    with pytest.raises(UserError, match=r"manifest.json: expected the manifest of a sweep, found something else"):
+        sweep.run(config(pictures, tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"style_weight": (1.0, float("nan"))}, "--style_weight: expected a number, found nan"),
+        ({"style_layers": (("conv1",), ("conv9",))}, "unknown style layer of squeezenet1_1 'conv9'"),
+        ({"style_layer_weights": ((1.0,), (1.0, 2.0, 3.0))}, "style_layer_weights: expected 1 or 2 numbers"),
+        ({"backbone": ("squeezenet1_1", "vgg99")}, "unknown backbone 'vgg99'"),
+        ({"num_processes": 2}, "--distributed: expected it with"),
+        ({"distributed": True, "num_processes": 2, "process_id": 2}, "--process_id: expected 0 to 1, found 2"),
+        ({"blend_weights": ((0.5, 0.5),)}, "blend_weights: expected one for each of 1 paintings, found 2"),
+    ],
+    ids=str,
+)
+def test_bad_settings_compute_nothing(changes, message, pictures, tmp_path):
+    with pytest.raises(UserError, match=message):
+        sweep.run(config(pictures, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_loses_nothing_that_is_done(pictures, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    flags = config(pictures, tmp_path, save_every=1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(UserError, match=r"checkpoints/000_first/step00001.safetensors: cannot be written"):
+            sweep.run(flags)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert sweep.run(flags).finished == 2
+
+
+def test_damaged_checkpoints_and_records_begin_anew(pictures, tmp_path, capsys):
+    flags = config(pictures, tmp_path)
+    folder = tmp_path / "checkpoints" / "000_first"
+    folder.mkdir(parents=True)
+    (folder / "step00002.safetensors").write_bytes(b"nonsense" * 10)
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "001_second.json").write_text('{"status": "fini')
+    assert sweep.run(flags).finished == 2
+    assert "000_first begins anew: " in capsys.readouterr().err
+
+
+def test_the_command_says_one_line_and_exits_with_1(pictures, tmp_path):
+    result = subprocess.run(
+        command(pictures, tmp_path / "run", "--tv_weight=1,x"), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "error: flag --tv_weight=1,x: expected a number, found 'x'\n"
