@@ -115,6 +115,7 @@ class Gallery:
             "place": list(cell.grid.place),
             "status": UNFINISHED if cell.error is None else FAILED,
             "error": cell.error,
+            "steps": cell.identity.get("steps"),
             "settings": cell.settings,
             "command": command_line("experiments.stylize", cell.grid.flags),
             **unknown,

@@ -25,7 +25,7 @@ _GROWING = {
     # One for each size of its feature maps, and two of the last.
     "squeezenet": ("conv1", "fire2/concat", "fire4/concat", "fire6/concat", "fire8/concat"),
 }
-_EXPONENTS = {"vgg": (-5, -4, -3, -2), "squeezenet": (-4, -3, -2, -1)}  # of α/β; the first as in the paper
+_EXPONENTS = {"vgg": (-5, -4, -3, -2), "squeezenet": (-3, -2, -1, 0)}  # of α/β; the first as in the paper
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FAMILY_PRESET = {"vgg": "gatys", "squeezenet": "squeezenet"}
 

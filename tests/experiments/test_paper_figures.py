@@ -44,7 +44,7 @@ def test_one_command_draws_it(tmp_path, count_compilations):
     assert sum("_advance" in name for name in compiled) == 1
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     first, last = manifest["cells"][0], manifest["cells"][-1]
-    assert first["name"] == "000_style-layers-up-to=A-conv1_α-β=10-4"
+    assert first["name"] == "000_style-layers-up-to=A-conv1_α-β=10-3"
     assert list(last["settings"]["style_layers"]) == [
         *("conv1", "fire2/concat", "fire4/concat", "fire6/concat", "fire8/concat")
     ]
