@@ -73,10 +73,9 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         make_folder(workdir / CELLS)
         work = [(group, _cluster.share(range(len(group)))) for group in groups(cells)]
         mine = [group[index] for group, indices in work for index in indices]
-        done = sum(cell.how.steps for cell in mine if gallery.is_done(cell))
         _announce(cells, mine, gallery)
-        with progress_bar(steps=sum(cell.how.steps for cell in mine), done=done) as bar:
-            runner = _Runner(flags, workdir, gallery, pictures, bar, interrupt)
+        with progress_bar(steps=sum(cell.how.steps for cell in mine), done=_steps_done(mine, gallery)) as bar:
+            runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
             for group, indices in work:
                 runner.run(group, indices)
         _cluster.wait(lambda: _show(gallery) or gallery.look(), lambda: interrupt.requested)
@@ -86,18 +85,27 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         return Outcome(workdir, *gallery.summary(), interrupt.requested)
 
 
+@dataclasses.dataclass(frozen=True)
 class _Runner:
-    """Runs groups of cells, each with one program."""
+    """Runs groups of cells, each with one program.
 
-    def __init__(
-        self, flags: RunFlags, workdir: Path, gallery: Gallery, pictures: Pictures, bar: Bar, interrupt: Interrupt
-    ) -> None:
-        self._flags = flags
-        self._workdir = workdir
-        self._gallery = gallery
-        self._pictures = pictures
-        self._bar = bar
-        self._interrupt = interrupt
+    Attributes:
+        flags: how.
+        workdir: for everything that is written.
+        gallery: of all cells.
+        mine: the cells of this process.
+        pictures: to read with.
+        bar: that shows the steps of these cells.
+        interrupt: whether to stop.
+    """
+
+    flags: RunFlags
+    workdir: Path
+    gallery: Gallery
+    mine: Sequence[PreparedCell]
+    pictures: Pictures
+    bar: Bar
+    interrupt: Interrupt
 
     def run(self, cells: Sequence[PreparedCell], indices: Sequence[int]) -> None:
         """Runs those cells of a group with these indices that are not done, in batches.
@@ -105,20 +113,20 @@ class _Runner:
         They are smaller ones each time that memory runs out. The program is that of the whole group, so that no number
         depends on what has been done already, or by whom.
         """
-        left = [index for index in indices if not self._gallery.is_done(cells[index])]
-        if not left or self._interrupt.requested:
+        left = [index for index in indices if not self.gallery.is_done(cells[index])]
+        if not left or self.interrupt.requested:
             return
         group = self._group(cells)
         size = self._size(group, len(indices))
-        while left and not self._interrupt.requested:
+        while left and not self.interrupt.requested:
             try:
                 self._run_batch(group, cells, left, size)
             except RuntimeError as error:
                 if not is_out_of_memory(error) or size == group.spread:
                     raise
-                self._bar.say(f"no memory for {size} cells at once: going on with {group.rounded(size // 2)}")
+                self.bar.say(f"no memory for {size} cells at once: going on with {group.rounded(size // 2)}")
                 size = group.rounded(size // 2)
-            left = [index for index in left if not self._gallery.is_done(cells[index])]
+            left = [index for index in left if not self.gallery.is_done(cells[index])]
 
     def _group(self, cells: Sequence[PreparedCell]) -> batches.Group:
         contents = list(dict.fromkeys((cell.paths[_job.CONTENT], cell.grid.flags.size) for cell in cells))
@@ -133,18 +141,18 @@ class _Runner:
                 )
                 for cell in cells
             ],
-            lambda index: self._pictures.read(*contents[index]).pixels,
-            lambda index: self._pictures.read(*paintings[index]).pixels,
+            lambda index: self.pictures.read(*contents[index]).pixels,
+            lambda index: self.pictures.read(*paintings[index]).pixels,
             mesh=_cluster.make_mesh(),
         )
 
     def _size(self, group: batches.Group, count: int) -> int:
         """Returns how many of `count` cells should be in a batch, for which the program is then compiled."""
         began = time.monotonic()
-        wanted = self._flags.cells_per_batch
+        wanted = self.flags.cells_per_batch
         size = group.fitting(count) if wanted == "auto" else group.rounded(min(wanted, count))
         group.compile(size)
-        self._bar.say(f"compiled in {time.monotonic() - began:.1f} s for {count} cells, {size} at once")
+        self.bar.say(f"compiled in {time.monotonic() - began:.1f} s for {count} cells, {size} at once")
         return size
 
     def _run_batch(self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int) -> None:
@@ -160,6 +168,7 @@ class _Runner:
         first = sweep.news_of(batch.states)
         histories = [found.history if found else first.of(place) for place, found in enumerate(restored)]
         running = dict(enumerate(chosen))
+        before = _steps_done(self.mine, self.gallery)
         reached = batch.states
 
         def leave_out(finite: np.ndarray) -> None:
@@ -167,18 +176,18 @@ class _Runner:
                 self._fail(running.pop(place), transfer.diverged(sweep.state_of(reached, place), histories[place]))
 
         leave_out(first.finite)
-        for reached, news in group.run(batch, steps=how.steps, pause_every=self._flags.save_every) if running else ():
+        for reached, news in group.run(batch, steps=how.steps, pause_every=self.flags.save_every) if running else ():
             for place in running:
                 histories[place] = transfer.join([histories[place], news.of(place)])
             leave_out(news.finite)
             done = int(news.history.step[-1])
-            self._bar.advance(len(news.history.step) * len(chosen), f"{chosen[0].name}, step {done} of {how.steps}")
-            wanted = self._flags.save_every and done % self._flags.save_every == 0
-            if done < how.steps and (wanted or self._interrupt.requested):
+            self.bar.update(before + done * len(chosen), f"{chosen[0].name}, step {done} of {how.steps}")
+            wanted = self.flags.save_every and done % self.flags.save_every == 0
+            if done < how.steps and (wanted or self.interrupt.requested):
                 for place, cell in running.items():
                     self._checkpoints(cell).save(sweep.state_of(reached, place), histories[place])
-            _show(self._gallery)
-            if not running or (self._interrupt.requested and done < how.steps):
+            _show(self.gallery)
+            if not running or (self.interrupt.requested and done < how.steps):
                 return
         images = sweep.pictures(batch.shared, reached)
         seconds = (time.monotonic() - began) / len(chosen)
@@ -201,28 +210,28 @@ class _Runner:
         try:
             return checkpoints.restore(shapes)
         except DamagedError as error:
-            self._bar.say(f"{cell.name} begins anew: {error}")
+            self.bar.say(f"{cell.name} begins anew: {error}")
             checkpoints.clear()
             return None
 
     def _checkpoints(self, cell: PreparedCell) -> Checkpoints:
-        return Checkpoints(self._workdir / _CHECKPOINTS / cell.name, cell.identity)
+        return Checkpoints(self.workdir / _CHECKPOINTS / cell.name, cell.identity)
 
     def _initial_image(self, cell: PreparedCell) -> Any:
-        content = self._pictures.read(cell.paths[_job.CONTENT], cell.grid.flags.size).pixels
+        content = self.pictures.read(cell.paths[_job.CONTENT], cell.grid.flags.size).pixels
         return _job.initial_image(cell.grid.flags, cell.how, cell.paths, content)
 
     def _finish(self, cell: PreparedCell, pixels: np.ndarray, history: History, seconds: float, together: int) -> None:
-        content = self._pictures.read(cell.paths[_job.CONTENT], cell.grid.flags.size)
-        path = self._gallery.path(cell, ".png")
+        content = self.pictures.read(cell.paths[_job.CONTENT], cell.grid.flags.size)
+        path = self.gallery.path(cell, ".png")
         image_io.write(path, content._replace(pixels=pixels), settings=cell.settings)
-        write_losses(self._gallery.path(cell, ".csv"), history)
+        write_losses(self.gallery.path(cell, ".csv"), history)
         height, width, _ = pixels.shape
-        self._gallery.add(
+        self.gallery.add(
             cell,
             {
                 "status": FINISHED,
-                "picture": path.relative_to(self._workdir).as_posix(),
+                "picture": path.relative_to(self.workdir).as_posix(),
                 "sha256": sha256(path),
                 "width": width,
                 "height": height,
@@ -237,12 +246,12 @@ class _Runner:
         self._remove_checkpoints(cell)
 
     def _fail(self, cell: PreparedCell, error: UserError) -> None:
-        self._bar.say(f"{cell.name}: {error}")
-        self._gallery.add(cell, {"status": FAILED, "error": str(error)})
+        self.bar.say(f"{cell.name}: {error}")
+        self.gallery.add(cell, {"status": FAILED, "error": str(error)})
         self._remove_checkpoints(cell)
 
     def _remove_checkpoints(self, cell: PreparedCell) -> None:
-        shutil.rmtree(self._workdir / _CHECKPOINTS / cell.name, ignore_errors=True)
+        shutil.rmtree(self.workdir / _CHECKPOINTS / cell.name, ignore_errors=True)
 
 
 def finish_script(outcome: Outcome) -> None:
@@ -255,6 +264,10 @@ def finish_script(outcome: Outcome) -> None:
         sys.exit(INTERRUPTED)
     if outcome.failed:
         sys.exit(1)
+
+
+def _steps_done(cells: Sequence[PreparedCell], gallery: Gallery) -> int:
+    return sum(cell.how.steps for cell in cells if gallery.is_done(cell))
 
 
 def _announce(cells: Sequence[PreparedCell], mine: Sequence[PreparedCell], gallery: Gallery) -> None:

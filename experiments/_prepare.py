@@ -14,7 +14,7 @@ from nst_jax.errors import UserError
 from nst_jax.files import sha256
 from nst_jax.settings import Settings
 
-_KEPT_PICTURES = 32
+_KEPT_PICTURES = 8
 _MOST_TOLD = 5
 
 

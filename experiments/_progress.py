@@ -28,11 +28,11 @@ class Bar:
         """Shows the newest step of a history."""
         shown = {"loss": history.loss, **{name: history.terms[term] for name, term in _TERMS.items()}}
         text = " ".join(f"{name} {values[-1]:.3g}" for name, values in shown.items())
-        self._progress.update(self._task, completed=int(history.step[-1]), losses=text)
+        self.update(int(history.step[-1]), text)
 
-    def advance(self, steps: int, text: str) -> None:
-        """Shows that so many steps more are done, and a text."""
-        self._progress.update(self._task, advance=steps, losses=text)
+    def update(self, steps: int, text: str) -> None:
+        """Shows that so many steps are done, and a text."""
+        self._progress.update(self._task, completed=steps, losses=text)
 
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
