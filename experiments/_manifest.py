@@ -22,6 +22,8 @@ from nst_jax.files import atomic_write, file_error, sha256
 MANIFEST, TABLE, SHEET, TRADEOFF, PAGE = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html"
 CELLS = "cells"
 FINISHED, UNFINISHED, FAILED = "finished", "unfinished", "failed"
+_IDENTITY = "identity"
+_ADVICE = "choose another --workdir, or remove this one"
 _LEAST_PAUSE = 5.0  # seconds
 _PAUSE = 10.0
 """How long it is until everything is drawn anew, in units of what that takes."""
@@ -53,6 +55,8 @@ class Gallery:
             record = self._read(cell)
             if record is not None and _is_whole(workdir, record):
                 self._records[cell.name] = record
+            else:  # or it would seem to be news of another process
+                self.path(cell, ".json").unlink(missing_ok=True)
 
     def path(self, cell: PreparedCell, suffix: str) -> Path:
         """Returns where a file of a cell is."""
@@ -64,7 +68,7 @@ class Gallery:
 
     def add(self, cell: PreparedCell, record: dict[str, Any]) -> None:
         """Writes the record of a cell, whose picture is there, and shows it soon."""
-        write_json(self.path(cell, ".json"), record)
+        write_json(self.path(cell, ".json"), {_IDENTITY: cell.identity, **record})
         self._records[cell.name] = record
 
     def look(self) -> bool:
@@ -109,7 +113,8 @@ class Gallery:
         }
 
     def _entry(self, cell: PreparedCell) -> dict[str, Any]:
-        unknown = dict.fromkeys(("picture", "sha256", "width", "height", "seconds", "cells_in_batch", "losses"))
+        unknown = dict.fromkeys(("picture", "sha256", "seconds", "cells_in_batch", "losses"))
+        height, width = cell.shape or (None, None)
         entry = {
             "name": cell.name,
             "place": list(cell.grid.place),
@@ -118,6 +123,8 @@ class Gallery:
             "steps": cell.identity.get("steps"),
             "settings": cell.settings,
             "command": command_line("experiments.stylize", cell.grid.flags),
+            "width": width,
+            "height": height,
             **unknown,
             **self._records.get(cell.name, {}),
         }
@@ -145,39 +152,48 @@ class Gallery:
                 )
 
     def _read(self, cell: PreparedCell) -> dict[str, Any] | None:
-        """Returns the record that a cell has, None for none or a damaged one."""
+        """Returns the record that a cell has, None for none or a damaged one.
+
+        Raises:
+            UserError: it is that of a cell with other settings.
+        """
         try:
             record = json.loads(self.path(cell, ".json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found, status = dict(record.pop(_IDENTITY)), record["status"]
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
-        return record if isinstance(record, dict) and record.get("status") in (FINISHED, FAILED) else None
+        self._check_identity(cell, found)
+        return record if status in (FINISHED, FAILED) else None
 
     def _check_owner(self) -> None:
         path = self._workdir / MANIFEST
-        advice = "choose another --workdir, or remove this one"
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return
         except OSError as error:
-            raise file_error(path, f"cannot be read ({error.strerror}): {advice}") from error
+            raise file_error(path, f"cannot be read ({error.strerror}): {_ADVICE}") from error
         try:
-            found = {entry["name"]: entry["settings"] for entry in json.loads(text)["cells"]}
+            found = {entry["name"]: dict(entry["settings"]) for entry in json.loads(text)["cells"]}
         except (ValueError, LookupError, TypeError) as error:
-            raise file_error(path, f"expected the manifest of a sweep, found something else: {advice}") from error
-        mine = {cell.name: json.loads(json.dumps(cell.identity)) for cell in self._cells}
-        if found.keys() != mine.keys():
-            name = sorted(found.keys() ^ mine.keys())[0]
+            raise file_error(path, f"expected the manifest of a sweep, found something else: {_ADVICE}") from error
+        names = {cell.name for cell in self._cells}
+        if found.keys() != names:
+            name = sorted(found.keys() ^ names)[0]
             which = "has" if name in found else "has not"
-            raise file_error(self._workdir, f"belongs to another sweep, which {which} the cell {name}: {advice}")
-        for name, identity in mine.items():
-            for key in identity if identity and found[name] else ():
-                if identity[key] != found[name].get(key):
-                    raise file_error(
-                        self._workdir,
-                        f"belongs to another sweep, whose cell {name} has {key} = {found[name].get(key)}, "
-                        f"in this one it is {identity[key]}: {advice}",
-                    )
+            raise file_error(self._workdir, f"belongs to another sweep, which {which} the cell {name}: {_ADVICE}")
+        for cell in self._cells:
+            self._check_identity(cell, found[cell.name])
+
+    def _check_identity(self, cell: PreparedCell, found: Mapping[str, Any]) -> None:
+        """Checks that a cell found in the folder is this one, as far as either could be looked at."""
+        for key, value in json.loads(json.dumps(cell.identity)).items() if found else ():
+            if value != found.get(key):
+                raise file_error(
+                    self._workdir,
+                    f"belongs to another sweep, whose cell {cell.name} has {key} = {found.get(key)}, "
+                    f"in this one it is {value}: {_ADVICE}",
+                )
 
 
 def cell_path(workdir: Path, name: str, suffix: str) -> Path:

@@ -36,7 +36,7 @@ class PreparedCell:
     how: Settings | None = None
     pretrained: weights.Pretrained | None = None
     paths: dict[str, Path] = dataclasses.field(default_factory=dict)
-    shape: tuple[int, int] = (0, 0)
+    shape: tuple[int, int] | None = None
     identity: dict[str, Any] = dataclasses.field(default_factory=dict)
     error: str | None = None
 

@@ -146,13 +146,14 @@ def test_the_same_command_again_computes_nothing(whole, pictures, count_compilat
     assert not [name for name in compiled if "_advance" in name or "_start" in name]
 
 
-def test_a_picture_that_is_gone_is_made_again(whole, pictures, capsys):
-    path = whole.workdir / manifest(whole.workdir)["cells"][1]["picture"]
-    data = path.read_bytes()
-    path.unlink()
+def test_pictures_that_are_gone_or_changed_are_made_again(whole, pictures, capsys):
+    paths = [whole.workdir / cell["picture"] for cell in manifest(whole.workdir)["cells"][1:]]
+    before = [path.read_bytes() for path in paths]
+    paths[0].unlink()
+    paths[2].write_bytes(before[1])
     sweep.run(config(pictures, whole.workdir, style_weight=(10.0, 300.0)))
-    assert "4 cells, 3 of them done already" in capsys.readouterr().out
-    assert path.read_bytes() == data
+    assert "4 cells, 2 of them done already" in capsys.readouterr().out
+    assert [path.read_bytes() for path in paths] == before
 
 
 def test_each_program_is_compiled_once(pictures, tmp_path, count_compilations):
@@ -313,10 +314,14 @@ def test_the_folder_of_another_sweep(whole, pictures, tmp_path):
         with pytest.raises(UserError, match=message):
             sweep.run(config(pictures, whole.workdir, **changes))
     assert {path: path.read_bytes() for path in before} == before
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "cells").symlink_to(whole.workdir / "cells")  # as if the manifest had been lost
+    with pytest.raises(UserError, match="whose cell 000_first_style_weight=10 has steps = 3, in this one it is 4"):
+        sweep.run(config(pictures, tmp_path / "copy", style_weight=(10.0, 300.0), steps=(4,)))
     (tmp_path / "manifest.json").write_text('{"name": "a web app"}')
     with pytest.raises(UserError, match=r"manifest.json: expected the manifest of a sweep, found something else"):
         sweep.run(config(pictures, tmp_path))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "manifest.json"]
 
 
 @pytest.mark.parametrize(
