@@ -129,6 +129,12 @@ def identity(
     }
 
 
+def describe(paths: Mapping[str, Path], identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a person wants to know of a transfer: its files, and all that its picture depends on."""
+    files = {name: str(path) for name, path in paths.items()}
+    return {**files, **identity, **files}  # files first, and that of --init instead of its setting
+
+
 def styles(paths: Mapping[str, Path]) -> list[Path]:
     """Returns the paintings among `inputs`."""
     return [path for name, path in paths.items() if name.startswith(STYLE)]

@@ -188,7 +188,7 @@ class Gallery:
     def _check_identity(self, cell: PreparedCell, found: Mapping[str, Any]) -> None:
         """Checks that a cell found in the folder is this one, as far as either could be looked at."""
         for key, value in json.loads(json.dumps(cell.identity)).items() if found else ():
-            if value != found.get(key):
+            if value != found.get(key) and key not in cell.paths:
                 raise file_error(
                     self._workdir,
                     f"belongs to another sweep, whose cell {cell.name} has {key} = {found.get(key)}, "

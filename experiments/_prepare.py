@@ -48,7 +48,7 @@ class PreparedCell:
     @property
     def settings(self) -> dict[str, Any]:
         """Returns what a person wants to know of it."""
-        return {**{name: str(path) for name, path in self.paths.items()}, **self.identity}
+        return _job.describe(self.paths, self.identity)
 
     @property
     def program(self) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ import jax
 
 from experiments._checkpoints import Checkpoints
 from experiments._flags import INTERRUPTED, flag, run_script
-from experiments._job import Job, TransferFlags, inputs, prepare
+from experiments._job import Job, TransferFlags, describe, inputs, prepare
 from experiments._progress import Interrupt, graceful_interrupt, progress_bar
 from experiments._records import plot_losses, versions, write_json, write_losses
 from nst_jax import image_io, optimize, transfer
@@ -64,9 +64,13 @@ def run(config: Config) -> Result:
 
 def optimise(job: Job, config: Config, workdir: Path, output: Path, interrupt: Interrupt, began: float) -> Result:
     """Runs a prepared job and writes what comes of it; see `run`."""
-    paths = {name: str(path) for name, path in job.paths.items()}
     record = {
-        "settings": {**paths, "preset": config.preset, **job.identity, "steps": job.steps, "bits": config.bits},
+        "settings": {
+            **describe(job.paths, job.identity),
+            "preset": config.preset,
+            "steps": job.steps,
+            "bits": config.bits,
+        },
         "versions": versions(),
         "device": jax.devices()[0].device_kind,
     }

@@ -150,7 +150,7 @@ def test_output_and_settings_of_other_kinds(pictures, tmp_path):
     assert not (tmp_path / "run" / "stylize-checkpoints").exists()
     settings = image_io.read_settings(output)
     assert settings["content_loss"] == "quarter_mean_squared_error"
-    assert settings["init"] == "blend"
+    assert settings["init"] == str(pictures / "painting.png")
     assert len(settings["init_sha256"]) == 64
 
 
