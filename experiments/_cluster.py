@@ -5,6 +5,7 @@ each other, and what is done is told by the files in the one folder that all of 
 """
 
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -44,6 +45,9 @@ def join(flags: ClusterFlags) -> None:
         return
     if flags.num_processes is not None and (flags.process_id or 0) >= flags.num_processes:
         raise UserError(f"--process_id: expected 0 to {flags.num_processes - 1}, found {flags.process_id}")
+    address = re.fullmatch(r".+:(\d{1,5})", flags.coordinator_address or "host:1")
+    if not address or not 0 < int(address[1]) < 2**16:  # JAX would abort
+        raise UserError(f"--coordinator_address: expected host:port, found {one_line(flags.coordinator_address)!r}")
     try:
         jax.distributed.initialize(*given)
     except (RuntimeError, ValueError) as error:
