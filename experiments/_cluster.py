@@ -6,6 +6,7 @@ each other, and what is done is told by the files in the one folder that all of 
 
 import dataclasses
 import re
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -19,6 +20,8 @@ from nst_jax.errors import UserError, one_line
 
 Item = TypeVar("Item")
 
+PATIENCE = 300
+"""Seconds that the processes of a cluster may take to start."""
 _LOOK_EVERY = 1.0  # seconds
 
 
@@ -48,6 +51,8 @@ def join(flags: ClusterFlags) -> None:
     address = re.fullmatch(r".+:(\d{1,5})", flags.coordinator_address or "host:1")
     if not address or not 0 < int(address[1]) < 2**16:  # JAX would abort
         raise UserError(f"--coordinator_address: expected host:port, found {one_line(flags.coordinator_address)!r}")
+    if flags.coordinator_address is not None and flags.process_id:
+        _find(flags.coordinator_address)
     try:
         jax.distributed.initialize(*given)
     except (RuntimeError, ValueError) as error:
@@ -55,6 +60,23 @@ def join(flags: ClusterFlags) -> None:
             f"--distributed: the other processes were not found ({one_line(error)}); give --coordinator_address, "
             "--num_processes and --process_id, the same but the last to all"
         ) from error
+
+
+def _find(address: str) -> None:
+    """Waits until the first process can be reached: JAX would abort where it cannot."""
+    host, _, port = address.rpartition(":")
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=_LOOK_EVERY).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise UserError(
+                    f"--coordinator_address: expected the first process at {address} within {PATIENCE} s, found none "
+                    f"({error})"
+                ) from error
+            time.sleep(_LOOK_EVERY)
 
 
 def is_first() -> bool:

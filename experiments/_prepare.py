@@ -109,15 +109,17 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: weights.Pretrained)
         if isinstance(shapes[name], UserError):
             return PreparedCell(cell, error=str(shapes[name]))
     # What would be found only on the way, and what a person would have waited for in vain.
-    canvas = tuple(side + 2 * how.margin for side in shapes[_job.CONTENT][:2])
-    transfer.check_layers(pretrained.backbone, how.content_layers, (*canvas, 3), what="content layer")
+    height, width, _ = shapes[_job.CONTENT]
+    transfer.check_margin(how.margin, height, width)
+    canvas = (height + 2 * how.margin, width + 2 * how.margin, 3)
+    transfer.check_layers(pretrained.backbone, how.content_layers, canvas, what="content layer")
     for path in _job.styles(paths):
         shape = pictures.shape(path, _job.style_size(flags))
         transfer.check_layers(pretrained.backbone, how.style_layers, shape, what="style layer")
     transfer.loss_weights(how, paintings=len(_job.styles(paths)))
     digests = {name: pictures.sha256(path) for name, path in paths.items()}
     identity = {**_job.identity(flags, how, pretrained, digests), "steps": how.steps}
-    return PreparedCell(cell, how, pretrained, paths, shapes[_job.CONTENT][:2], identity)
+    return PreparedCell(cell, how, pretrained, paths, (height, width), identity)
 
 
 def groups(cells: Sequence[PreparedCell]) -> list[list[PreparedCell]]:

@@ -368,9 +368,18 @@ def extend(images: np.ndarray | jax.Array, margin: int) -> jax.Array:
         UserError: the margin is wider than what it could mirror.
     """
     *lead, height, width, _ = images.shape
+    check_margin(margin, height, width)
+    return jnp.pad(images, (*[(0, 0)] * len(lead), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
+
+
+def check_margin(margin: int, height: int, width: int) -> None:
+    """Checks that a picture of so many pixels can be mirrored that far.
+
+    Raises:
+        UserError: it cannot.
+    """
     if margin >= min(height, width):
         raise UserError(f"margin: expected less than the short side of {min(height, width)} px, found {margin}")
-    return jnp.pad(images, (*[(0, 0)] * len(lead), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
 
 
 def crop(canvases: jax.Array, margin: int) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import sweep
+from experiments import _cluster, sweep
 from experiments._cells import finish_script
 from nst_jax import batches, image_io
 from nst_jax.errors import UserError
@@ -256,6 +256,14 @@ def test_two_processes_of_which_one_is_killed(pictures, tmp_path):
     assert (tmp_path / "index.html").exists()
 
 
+def test_the_first_process_is_not_there(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(_cluster, "PATIENCE", 0)
+    address = f"127.0.0.1:{free_port()}"
+    flags = {"distributed": True, "coordinator_address": address, "num_processes": 2, "process_id": 1}
+    with pytest.raises(UserError, match=f"expected the first process at {address} within 0 s, found none"):
+        sweep.run(config(pictures, tmp_path, **flags))
+
+
 def test_a_cell_that_diverges_leaves_the_others_alone(pictures, tmp_path, capsys):
     weights = ((1.0,), (1e38,))
     outcome = sweep.run(
@@ -331,6 +339,7 @@ def test_the_folder_of_another_sweep(whole, pictures, tmp_path):
         ({"style_layers": (("conv1",), ("conv9",))}, "unknown style layer of squeezenet1_1 'conv9'"),
         ({"style_layer_weights": ((1.0,), (1.0, 2.0, 3.0))}, "style_layer_weights: expected 1 or 2 numbers"),
         ({"backbone": ("squeezenet1_1", "vgg99")}, "unknown backbone 'vgg99'"),
+        ({"margin": (0, 36)}, "margin: expected less than the short side of 36 px, found 36"),
         ({"num_processes": 2}, "--distributed: expected it with"),
         ({"distributed": True, "num_processes": 2, "process_id": 2}, "--process_id: expected 0 to 1, found 2"),
         ({"distributed": True, "coordinator_address": "host"}, "expected host:port, found 'host'"),
