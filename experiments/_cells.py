@@ -36,7 +36,7 @@ _CHECKPOINTS = "checkpoints"
 class RunFlags(ClusterFlags):
     """How a grid is run."""
 
-    workdir: str | None = flag(None, "folder for everything that the run writes; the same again goes on with it")
+    workdir: str | None = flag(None, "folder for everything that the run writes; by default one in results/")
     cells_per_batch: int | Literal["auto"] = flag("auto", "cells that run at once; auto: as many as fit", least=1)
     save_every: int = flag(100, "steps between two checkpoints of a cell; 0: none", least=0)
     keep_going: bool = flag(False, "leave out cells whose pictures cannot be read, instead of computing none")

@@ -4,7 +4,9 @@ Any flag of a transfer can be an axis: it takes a list where the single transfer
 """
 
 import dataclasses
+import hashlib
 import itertools
+import json
 import os
 import re
 import typing
@@ -166,11 +168,24 @@ def preview(grid: Grid, *, size: int, steps: int) -> Grid:
     return dataclasses.replace(grid, title=f"{grid.title} (preview)", cells=cells)
 
 
+def workdir(given: str | None, kind: str, grid: Grid) -> Path:
+    """Returns the folder of a grid: the given one, else one of its own that the same command finds again."""
+    if given:
+        return Path(given)
+    flags = json.dumps([dataclasses.asdict(cell.flags) for cell in grid.cells])
+    return Path("results", kind, f"{_plain(grid.title)}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}")
+
+
 def file_name(index: int, count: int, labels: Iterable[str]) -> str:
     """Returns the name of the files of a cell, of `count`: no two are equal, and they sort in order."""
-    plain = unicodedata.normalize("NFKC", "_".join(labels))  # 10⁻⁵ as 10−5
-    text = re.sub(r"[^\w.=+,-]+", "-", plain)[:_LONGEST_NAME].rstrip("-_.,")
+    text = _plain("_".join(labels))
     return "_".join(filter(None, [f"{index:0{max(3, len(str(count - 1)))}d}", text]))
+
+
+def _plain(text: str) -> str:
+    """Returns a text as part of a file name: no spaces, slashes or control characters, and not too long."""
+    normal = unicodedata.normalize("NFKC", text)  # 10⁻⁵ as 10−5
+    return re.sub(r"[^\w.=+,-]+", "-", normal)[:_LONGEST_NAME].strip("-_.,")
 
 
 def picture_axis(name: str, given: Sequence[str] | None, default: Sequence[Path]) -> Axis:

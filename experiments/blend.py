@@ -19,7 +19,7 @@ from experiments import _cluster, _job, _samples
 from experiments._animation import check_animation, there_and_back, write_animation
 from experiments._cells import Outcome, RunFlags, finish_script, run_grid
 from experiments._flags import flag, run_script
-from experiments._grid import Axis, Grid, GridCell, product, unique_labels
+from experiments._grid import Axis, Grid, GridCell, product, unique_labels, workdir
 from experiments._job import TransferFlags
 from experiments._manifest import cell_path
 from nst_jax.errors import UserError
@@ -43,15 +43,15 @@ def run(config: Config) -> Outcome:
         UserError: the input cannot be used, or something cannot be written.
     """
     _cluster.join(config)
-    workdir = Path(config.workdir or Path("results", "blend"))
-    output = Path(config.output) if config.output else workdir / "blend.webp"
-    check_animation(output)
     grid = make_grid(config)
-    outcome = run_grid(grid, config, workdir)
+    folder = workdir(config.workdir, "blend", grid)
+    output = Path(config.output) if config.output else folder / "blend.webp"
+    check_animation(output)
+    outcome = run_grid(grid, config, folder)
     if outcome.finished == len(grid.cells) and _cluster.is_first():
         write_animation(
             output,
-            [cell_path(workdir, cell.name, ".png") for cell in tour(grid)],
+            [cell_path(folder, cell.name, ".png") for cell in tour(grid)],
             seconds_per_picture=config.seconds_per_picture,
             cross_fade=config.cross_fade,
         )

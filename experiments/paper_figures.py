@@ -4,18 +4,18 @@
 
 The rows match the style of growing sets of layers, so that texture grows from specks to whole shapes; the columns are
 four ratios α/β of content to style, so that the photograph appears from left to right. As in the paper: VGG-19 with
-average pooling, content of conv4_2, w_l = 1 / number of layers, white noise to start from. The embedded SqueezeNet,
-for those who have no VGG-19, has sets of layers and ratios of its own. Expect what `experiments.sweep` leaves;
-sheet.png is the figure. The twenty cells are one compiled program.
+average pooling, content of conv4_2, w_l = 1 / number of layers, white noise to start from; the content loss is a sum
+over the picture, so that the same ratio means more content in a larger one (`--ratios`). The embedded SqueezeNet, for
+those who have no VGG-19, has sets of layers and ratios of its own. Expect what `experiments.sweep` leaves; sheet.png is
+the figure. The twenty cells are one compiled program.
 """
 
 import dataclasses
-from pathlib import Path
 
 from experiments import _cluster, _job
 from experiments._cells import Outcome, RunFlags, finish_script, run_grid
 from experiments._flags import flag, run_script
-from experiments._grid import Axis, Grid, product
+from experiments._grid import Axis, Grid, product, workdir
 from experiments._job import TransferFlags
 from nst_jax.backbones import weights
 
@@ -25,7 +25,7 @@ _GROWING = {
     # One for each size of its feature maps, and two of the last.
     "squeezenet": ("conv1", "fire2/concat", "fire4/concat", "fire6/concat", "fire8/concat"),
 }
-_EXPONENTS = {"vgg": (-5, -4, -3, -2), "squeezenet": (-3, -2, -1, 0)}  # of α/β; the first as in the paper
+_RATIOS = {"vgg": (1e-5, 1e-4, 1e-3, 1e-2), "squeezenet": (1e-3, 1e-2, 1e-1, 1.0)}  # the first as in the paper
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FAMILY_PRESET = {"vgg": "gatys", "squeezenet": "squeezenet"}
 
@@ -39,6 +39,7 @@ class Config(RunFlags):
     backbone: str = flag("auto", "network; auto: vgg19 if installed, else the embedded one")
     size: int = flag(256, "long side of each picture in pixels", least=1)
     steps: int | None = flag(None, "steps of the optimiser; by default 500 on VGG-19, 300 on SqueezeNet", least=0)
+    ratios: tuple[float, ...] | None = flag(None, "of content to style, α/β; by default four decades", least=1e-30)
     seed: int = flag(0, "of the noise to start from", least=0, most=2**32 - 1)
 
 
@@ -49,7 +50,8 @@ def run(config: Config) -> Outcome:
         UserError: the input cannot be used, or something cannot be written.
     """
     _cluster.join(config)
-    return run_grid(make_grid(config), config, Path(config.workdir or Path("results", "figure3")))
+    grid = make_grid(config)
+    return run_grid(grid, config, workdir(config.workdir, "figure3", grid))
 
 
 def make_grid(config: Config) -> Grid:
@@ -62,11 +64,11 @@ def make_grid(config: Config) -> Grid:
         tuple(f"{letter}  {layer}" for letter, layer in zip("ABCDE", layers, strict=True)),
         tuple({"style_layers": layers[:count], "style_layer_weights": (1 / count,)} for count in range(1, 6)),
     )
-    exponents = _EXPONENTS[family]
+    ratios = config.ratios or _RATIOS[family]
     columns = Axis(
         "α/β",
-        tuple("10" + str(exponent).translate(_SUPERSCRIPTS) for exponent in exponents),
-        tuple({"content_weight": 1.0, "style_weight": 10.0**-exponent} for exponent in exponents),
+        tuple(map(_label, ratios)),
+        tuple({"content_weight": 1.0, "style_weight": 1 / ratio} for ratio in ratios),
     )
     base = TransferFlags(
         content=config.content,
@@ -81,6 +83,12 @@ def make_grid(config: Config) -> Grid:
     paths = _job.inputs(base)
     title = f"{paths[_job.CONTENT].stem} in the style of {paths[_job.STYLE].stem}, {backbone}"
     return Grid(title, (rows, columns), product(base, [rows, columns]), (rows.name,), (columns.name,))
+
+
+def _label(ratio: float) -> str:
+    """Returns 10⁻³ for 0.001, and other numbers as they are."""
+    mantissa, exponent = f"{ratio:e}".split("e")
+    return f"{ratio:g}" if float(mantissa) != 1 else "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
 
 
 def main(config: Config) -> None:

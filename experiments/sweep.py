@@ -11,12 +11,11 @@ take a minute on 2 cores. The same command again goes on where it was stopped or
 """
 
 import dataclasses
-from pathlib import Path
 
 from experiments import _cluster
 from experiments._cells import Outcome, RunFlags, finish_script, run_grid
 from experiments._flags import flag, run_script
-from experiments._grid import GridFlags, make_grid, preview
+from experiments._grid import GridFlags, make_grid, preview, workdir
 
 _PREVIEW_SIZE, _PREVIEW_STEPS = 160, 60
 
@@ -36,12 +35,12 @@ def run(config: Config) -> Outcome:
     """
     _cluster.join(config)
     grid = make_grid(config)
-    workdir = Path(config.workdir or Path("results", "sweep"))
+    folder = workdir(config.workdir, "sweep", grid)
     if config.preview:
-        outcome = run_grid(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, workdir / "preview")
+        outcome = run_grid(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, folder / "preview")
         if outcome.stopped:
             return outcome
-    return run_grid(grid, config, workdir)
+    return run_grid(grid, config, folder)
 
 
 def main(config: Config) -> None:

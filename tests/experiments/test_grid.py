@@ -1,10 +1,13 @@
 """Grids: what is an axis, which cells there are, what they are called, and what is refused."""
 
+import re
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
 from experiments._flags import command_line
-from experiments._grid import Axis, GridFlags, file_name, make_grid, preview, product, unique_labels
+from experiments._grid import Axis, GridFlags, file_name, make_grid, preview, product, unique_labels, workdir
 from experiments._job import TransferFlags
 from nst_jax.errors import UserError
 
@@ -107,8 +110,16 @@ def test_file_names_are_unique_sorted_and_plain():
     assert names == sorted(names)
     assert len(set(names)) == len(names)
     assert all(len(name) < 120 for name in names)
-    assert file_name(3, 5, ["../a b", "α/β=10⁻⁵"]) == "003_..-a-b_α-β=10-5"
+    assert file_name(3, 5, ["../a b", "α/β=10⁻⁵"]) == "003_a-b_α-β=10-5"
     assert file_name(3, 5, []) == "003"
+
+
+def test_each_grid_has_a_folder_of_its_own():
+    grids = [make_grid(GridFlags(seed=seeds)) for seeds in ((1, 2), (1, 2), (1, 3))]
+    folders = [workdir(None, "sweep", grid) for grid in grids]
+    assert folders[0] == folders[1] != folders[2]
+    assert re.fullmatch(r"results/sweep/astronaut-in-the-style-of-flow-[0-9a-f]{8}", folders[0].as_posix())
+    assert workdir("mine", "sweep", grids[0]) == Path("mine")
 
 
 def test_the_command_of_a_cell_makes_that_cell(folder):

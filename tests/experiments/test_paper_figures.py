@@ -7,6 +7,7 @@ import pytest
 from experiments import paper_figures
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
+from nst_jax.errors import UserError
 
 # arXiv:1508.06576, figure 3 and its methods.
 ROWS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -26,6 +27,14 @@ def test_the_cells_are_those_of_the_paper():
     assert grid.axes[0].labels == ("A  conv1_1", "B  conv2_1", "C  conv3_1", "D  conv4_1", "E  conv5_1")
     assert grid.axes[1].labels == ("10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²")
     assert (grid.rows, grid.cols) == (("style layers up to",), ("α/β",))
+
+
+def test_other_ratios():
+    grid = paper_figures.make_grid(paper_figures.Config(backbone="squeezenet1_1", ratios=(2.5e-7, 1.0, 100.0)))
+    assert grid.axes[1].labels == ("2.5e-07", "10⁰", "10²")
+    assert [cell.flags.style_weight for cell in grid.cells[:3]] == pytest.approx([4e6, 1, 0.01])
+    with pytest.raises(UserError, match="--ratios: expected 1e-30 or more, found 0"):
+        paper_figures.Config(ratios=(1.0, 0.0))
 
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
