@@ -129,6 +129,17 @@ def identity(
     }
 
 
+def check_own(output: Path, paths: Mapping[str, Path]) -> None:
+    """Checks that what will be written is none of `inputs`.
+
+    Raises:
+        UserError: it is one.
+    """
+    for name, path in paths.items():
+        if output.exists() and path.exists() and output.samefile(path):
+            raise UserError(f"--output: expected a file of its own, found the {name} picture {path}; choose another")
+
+
 def describe(paths: Mapping[str, Path], identity: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what a person wants to know of a transfer: its files, and all that its picture depends on."""
     files = {name: str(path) for name, path in paths.items()}

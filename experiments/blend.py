@@ -23,6 +23,7 @@ from experiments._grid import Axis, Grid, GridCell, product, unique_labels, work
 from experiments._job import TransferFlags
 from experiments._manifest import cell_path
 from nst_jax.errors import UserError
+from nst_jax.files import check_target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,9 @@ def run(config: Config) -> Outcome:
     folder = workdir(config.workdir, "blend", grid)
     output = Path(config.output) if config.output else folder / "blend.webp"
     check_animation(output)
+    if output.parent.absolute() != folder.absolute():
+        check_target(output)
+    _job.check_own(output, _job.inputs(grid.cells[0].flags))
     outcome = run_grid(grid, config, folder)
     if outcome.finished == len(grid.cells) and _cluster.is_first():
         write_animation(

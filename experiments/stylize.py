@@ -18,7 +18,7 @@ import jax
 
 from experiments._checkpoints import Checkpoints
 from experiments._flags import INTERRUPTED, flag, run_script
-from experiments._job import Job, TransferFlags, describe, inputs, prepare
+from experiments._job import Job, TransferFlags, check_own, describe, inputs, prepare
 from experiments._progress import Interrupt, graceful_interrupt, progress_bar
 from experiments._records import plot_losses, versions, write_json, write_losses
 from nst_jax import image_io, optimize, transfer
@@ -173,9 +173,7 @@ def places(config: Config) -> tuple[Path, Path]:
     image_io.check_format(output, bits=config.bits)
     if output.parent.absolute() != workdir.absolute():
         image_io.check_output(output, bits=config.bits)
-    for name, path in paths.items():
-        if output.exists() and path.exists() and output.samefile(path):
-            raise UserError(f"--output: expected a file of its own, found the {name} picture {path}; choose another")
+    check_own(output, paths)
     return workdir, output
 
 

@@ -94,6 +94,15 @@ def test_the_samples_are_a_path(tmp_path):
     assert len(grid.cells) == 5
 
 
+def test_the_inputs_are_not_overwritten(pictures, tmp_path):
+    photo = tmp_path / "photo.gif"
+    Image.open(pictures / "photo.png").save(photo)
+    before = photo.read_bytes()
+    with pytest.raises(UserError, match="--output: expected a file of its own, found the content picture"):
+        blend.run(config(pictures, tmp_path / "run", "red", "blue", content=str(photo), output=str(photo)))
+    assert photo.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("styles", "changes", "message"),
     [
@@ -102,6 +111,7 @@ def test_the_samples_are_a_path(tmp_path):
         (("red", "red"), {}, "--styles?: expected each picture once, found twice"),
         (("red", "blue"), {"blend_weights": (0.5, 0.5)}, "--blend_weights: expected none"),
         (("red", "blue"), {"output": "film.mp4"}, "expected one of the suffixes .gif, .webp, found .mp4"),
+        (("red", "blue"), {"output": "no/such/film.gif"}, "expected the folder .*such, found none"),
         (("red", "blue"), {"blend_steps": 1}, "--blend_steps: expected 2 or more, found 1"),
     ],
     ids=str,
