@@ -30,6 +30,7 @@ from nst_jax.files import check_folder, make_folder, sha256
 from nst_jax.transfer import History
 
 _CHECKPOINTS = "checkpoints"
+_WORTH_SAYING = 0.5  # seconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,12 +50,14 @@ class Outcome(NamedTuple):
         workdir: where they are.
         finished: how many have a picture.
         failed: name → why, of those that have none.
+        missing: how many have neither, as the process whose they are has ended before.
         stopped: whether somebody asked the run to stop before it was at the end.
     """
 
     workdir: Path
     finished: int
     failed: dict[str, str]
+    missing: int
     stopped: bool
 
 
@@ -71,18 +74,22 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         cells = prepare(grid, pictures, keep_going=flags.keep_going)
         gallery = Gallery(workdir, grid, cells, {"versions": versions(), "device": jax.devices()[0].device_kind})
         make_folder(workdir / CELLS)
-        work = [(group, _cluster.share(range(len(group)))) for group in groups(cells)]
-        mine = [group[index] for group, indices in work for index in indices]
+        mine = [cell for index, cell in enumerate(cells) if _cluster.is_mine(index) and cell.error is None]
         _announce(cells, mine, gallery)
-        with progress_bar(steps=sum(cell.how.steps for cell in mine), done=_steps_done(mine, gallery)) as bar:
+        for cell in filter(gallery.is_done, mine):  # if it was killed between the two
+            _remove_checkpoints(workdir, cell)
+        steps = sum(cell.how.steps for cell in mine)
+        with _cluster.taking_part(workdir), progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
             runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
-            for group, indices in work:
-                runner.run(group, indices)
-        _cluster.wait(lambda: _show(gallery) or gallery.look(), lambda: interrupt.requested)
-        _show(gallery, now=True)
-        with contextlib.suppress(OSError):  # there may be some, of cells that are not done
-            (workdir / _CHECKPOINTS).rmdir()
-        return Outcome(workdir, *gallery.summary(), interrupt.requested)
+            for group in groups(cells):
+                runner.run(group)
+            _cluster.wait(workdir, lambda: runner.show() or gallery.look(), lambda: interrupt.requested)
+        if _cluster.is_first():
+            gallery.refresh(now=True)
+        _remove_if_empty(workdir / _CHECKPOINTS)  # else it has those of cells that are not done
+        finished, failed = gallery.summary()
+        missing = len(cells) - finished - len(failed) if _cluster.is_first() and not interrupt.requested else 0
+        return Outcome(workdir, finished, failed, missing, interrupt.requested)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,19 +114,23 @@ class _Runner:
     bar: Bar
     interrupt: Interrupt
 
-    def run(self, cells: Sequence[PreparedCell], indices: Sequence[int]) -> None:
-        """Runs those cells of a group with these indices that are not done, in batches.
+    def run(self, cells: Sequence[PreparedCell]) -> None:
+        """Runs those cells of a group that are this process's and not done, in batches.
 
         They are smaller ones each time that memory runs out. The program is that of the whole group, so that no number
         depends on what has been done already, or by whom.
         """
-        left = [index for index in indices if not self.gallery.is_done(cells[index])]
+        mine = {cell.name for cell in self.mine}
+        own = [index for index, cell in enumerate(cells) if cell.name in mine]
+        left = [index for index in own if not self.gallery.is_done(cells[index])]
         if not left or self.interrupt.requested:
             return
         group = self._group(cells)
-        size = self._size(group, len(indices))
+        wanted = self.flags.cells_per_batch
+        size = group.fitting(len(own)) if wanted == "auto" else group.balanced(len(own), wanted)
         while left and not self.interrupt.requested:
             try:
+                self._compile(group, size, len(left))
                 self._run_batch(group, cells, left, size)
             except RuntimeError as error:
                 if not is_out_of_memory(error) or size == group.spread:
@@ -146,14 +157,21 @@ class _Runner:
             mesh=_cluster.make_mesh(),
         )
 
-    def _size(self, group: batches.Group, count: int) -> int:
-        """Returns how many of `count` cells should be in a batch, for which the program is then compiled."""
+    def show(self) -> None:
+        """Shows that this process lives, and if it is time and its task, all cells; failing that, goes on."""
+        _cluster.show_life(self.workdir)
+        if _cluster.is_first():
+            try:
+                self.gallery.refresh()
+            except UserError as error:  # at the end it is one
+                self.bar.say(f"not shown now: {error}")
+
+    def _compile(self, group: batches.Group, size: int, count: int) -> None:
         began = time.monotonic()
-        wanted = self.flags.cells_per_batch
-        size = group.fitting(count) if wanted == "auto" else group.rounded(min(wanted, count))
         group.compile(size)
-        self.bar.say(f"compiled in {time.monotonic() - began:.1f} s for {count} cells, {size} at once")
-        return size
+        seconds = time.monotonic() - began
+        if seconds > _WORTH_SAYING:
+            self.bar.say(f"compiled in {seconds:.1f} s, for {count} cells, {size} at once")
 
     def _run_batch(self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int) -> None:
         """Runs the first of those left, and with it others that stand where it does."""
@@ -186,7 +204,7 @@ class _Runner:
             if done < how.steps and (wanted or self.interrupt.requested):
                 for place, cell in running.items():
                     self._checkpoints(cell).save(sweep.state_of(reached, place), histories[place])
-            _show(self.gallery)
+            self.show()
             if not running or (self.interrupt.requested and done < how.steps):
                 return
         images = sweep.pictures(batch.shared, reached)
@@ -226,15 +244,11 @@ class _Runner:
         path = self.gallery.path(cell, ".png")
         image_io.write(path, content._replace(pixels=pixels), settings=cell.settings)
         write_losses(self.gallery.path(cell, ".csv"), history)
-        height, width, _ = pixels.shape
         self.gallery.add(
             cell,
             {
                 "status": FINISHED,
-                "picture": path.relative_to(self.workdir).as_posix(),
                 "sha256": sha256(path),
-                "width": width,
-                "height": height,
                 "seconds": round(seconds, 3),
                 "cells_in_batch": together,
                 "losses": {
@@ -243,15 +257,12 @@ class _Runner:
                 },
             },
         )
-        self._remove_checkpoints(cell)
+        _remove_checkpoints(self.workdir, cell)
 
     def _fail(self, cell: PreparedCell, error: UserError) -> None:
         self.bar.say(f"{cell.name}: {error}")
         self.gallery.add(cell, {"status": FAILED, "error": str(error)})
-        self._remove_checkpoints(cell)
-
-    def _remove_checkpoints(self, cell: PreparedCell) -> None:
-        shutil.rmtree(self.workdir / _CHECKPOINTS / cell.name, ignore_errors=True)
+        _remove_checkpoints(self.workdir, cell)
 
 
 def finish_script(outcome: Outcome) -> None:
@@ -262,6 +273,11 @@ def finish_script(outcome: Outcome) -> None:
     if outcome.stopped:
         print("stopped; the same command goes on")
         sys.exit(INTERRUPTED)
+    if outcome.missing:
+        sys.exit(
+            f"error: expected all cells to be done, found {outcome.missing} left by processes that ended before; "
+            "the same command goes on"
+        )
     if outcome.failed:
         sys.exit(1)
 
@@ -278,10 +294,13 @@ def _announce(cells: Sequence[PreparedCell], mine: Sequence[PreparedCell], galle
     print(f"{len(mine)}{of} cells, {sum(map(gallery.is_done, mine))} of them done already")
 
 
-def _show(gallery: Gallery, *, now: bool = False) -> None:
-    """Writes what is about all cells, in the first process, if it is time."""
-    if _cluster.is_first():
-        gallery.refresh(now=now)
+def _remove_checkpoints(workdir: Path, cell: PreparedCell) -> None:
+    shutil.rmtree(workdir / _CHECKPOINTS / cell.name, ignore_errors=True)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _paintings(cell: PreparedCell) -> list[tuple[Path, int]]:

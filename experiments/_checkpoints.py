@@ -23,6 +23,8 @@ from nst_jax.transfer import History
 _KEPT = 2
 _FILE = "step{}.safetensors"
 _IDENTITY, _DIGEST = "identity", "sha256"
+# What reading a file that is none of ours, or not any more, can raise.
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError)
 
 
 class Restored(NamedTuple):
@@ -90,9 +92,13 @@ class Checkpoints:
         problem: Exception | None = None
         for step in sorted(files, reverse=True):
             try:
-                return self._restore(files[step], state)
-            except (OSError, ValueError, safetensors.SafetensorError) as error:
+                identity, restored = _read(files[step], state)
+            except _DAMAGED as error:
                 problem = error
+                continue
+            self._check_identity(identity)
+            self._remove(files[other] for other in files if other > step)  # they are damaged, and would be in the way
+            return restored
         if problem is not None:
             raise DamagedError(f"{self._folder}: no checkpoint can be read: {one_line(problem)}") from problem
         return None
@@ -116,20 +122,6 @@ class Checkpoints:
         except OSError as error:
             raise file_error(self._folder, f"an earlier checkpoint cannot be removed: {error}") from error
 
-    def _restore(self, path: Path, state: optimize.State) -> Restored:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            leaves = [file.get_tensor(name) for name in sorted(file.keys())]
-        if metadata.get(_DIGEST) != _digest(leaves):
-            raise ValueError("its content is not what was written")
-        self._check_identity(json.loads(metadata[_IDENTITY]))
-        found = Restored(state, History(0, 0, state.point.terms, 0))
-        expected, structure = jax.tree.flatten(found)
-        shapes = [leaf.shape for leaf in jax.tree.leaves(state)]
-        if len(leaves) != len(expected) or [leaf.shape for leaf in leaves[: len(shapes)]] != shapes:
-            raise ValueError("its arrays are not those of this version")
-        return jax.tree.unflatten(structure, leaves)
-
     def _check_identity(self, found: Mapping[str, Any]) -> None:
         for name in sorted(found.keys() | self._identity.keys()):
             if found.get(name) != self._identity.get(name):
@@ -137,6 +129,23 @@ class Checkpoints:
                     f"{self._folder}: expected a run with {name} = {self._identity.get(name)} as now, found one with "
                     f"{found.get(name)}; set it back"
                 )
+
+
+def _read(path: Path, state: optimize.State) -> tuple[dict[str, Any], Restored]:
+    """Returns whose checkpoint this is, and what it holds, if that has the structure of `state`; raises `_DAMAGED`."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
+        leaves = [file.get_tensor(name) for name in sorted(file.keys())]
+    if metadata.get(_DIGEST) != _digest(leaves):
+        raise ValueError("its content is not what was written")
+    history = History(0, 0.0, dict.fromkeys(state.point.terms, 0.0), 0)
+    expected, structure = jax.tree.flatten(Restored(state, history))
+    count = len(jax.tree.leaves(state))
+    if [(leaf.shape, leaf.dtype) for leaf in leaves[:count]] != [(leaf.shape, leaf.dtype) for leaf in expected[:count]]:
+        raise ValueError("its state is not that of this program")
+    if len(leaves) != len(expected) or len({leaf.shape for leaf in leaves[count:]}) != 1 or leaves[-1].ndim != 1:
+        raise ValueError("its history is not that of this program")
+    return dict(json.loads(metadata[_IDENTITY])), jax.tree.unflatten(structure, leaves)
 
 
 def _name(index: int) -> str:

@@ -19,13 +19,12 @@ from PIL import Image
 
 from experiments import _samples
 from experiments._flags import Checked, flag, serialize, without_none
-from experiments._job import TransferFlags
+from experiments._job import CONTENT, STYLE, TransferFlags
 from nst_jax import image_io
-from nst_jax.errors import UserError, choose
+from nst_jax.errors import UserError, choose, one_line
 from nst_jax.files import file_error
 
-CONTENT, STYLE = "content", "style"
-_LONGEST_NAME = 100
+_LONGEST_NAME = 120  # bytes, of the 255 that file systems have room for
 _NOT_SWEPT = ("workdir", "output", CONTENT, STYLE)
 
 
@@ -161,7 +160,7 @@ def preview(grid: Grid, *, size: int, steps: int) -> Grid:
             flags,
             size=min(size, flags.size),
             style_size=flags.style_size and max(1, round(share * flags.style_size)),
-            steps=min(steps, flags.steps or steps),
+            steps=steps if flags.steps is None else min(steps, flags.steps),
         )
 
     cells = tuple(dataclasses.replace(cell, flags=smaller(cell.flags)) for cell in grid.cells)
@@ -185,7 +184,8 @@ def file_name(index: int, count: int, labels: Iterable[str]) -> str:
 def _plain(text: str) -> str:
     """Returns a text as part of a file name: no spaces, slashes or control characters, and not too long."""
     normal = unicodedata.normalize("NFKC", text)  # 10⁻⁵ as 10−5
-    return re.sub(r"[^\w.=+,-]+", "-", normal)[:_LONGEST_NAME].strip("-_.,")
+    plain = re.sub(r"[^\w.=+,-]+", "-", normal).encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return plain.strip("-_.,")
 
 
 def picture_axis(name: str, given: Sequence[str] | None, default: Sequence[Path]) -> Axis:
@@ -197,12 +197,12 @@ def picture_axis(name: str, given: Sequence[str] | None, default: Sequence[Path]
     paths = [path for text in given for path in _pictures(name, Path(text))] if given is not None else list(default)
     if not paths:
         raise UserError(f"--{name}s: expected one picture or more, found none; leave the flag out for a sample")
-    return Axis(name, unique_labels(name, paths), tuple({name: str(path)} for path in paths))
+    return Axis(name, unique_labels(f"--{name}s", paths), tuple({name: str(path)} for path in paths))
 
 
 def _pictures(name: str, path: Path) -> list[Path]:
     """Returns the picture, or those in the folder."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - what is no file name is said later
         return [path]
     suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in image_io.READABLE}
     try:
@@ -216,19 +216,19 @@ def _pictures(name: str, path: Path) -> list[Path]:
     return found
 
 
-def unique_labels(name: str, paths: Sequence[Path]) -> tuple[str, ...]:
+def unique_labels(flag_name: str, paths: Sequence[Path]) -> tuple[str, ...]:
     """Returns as little of each path as tells them apart."""
     real = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - links are other pictures, .. is none
     twice = next((path for path in real if real.count(path) > 1), None)
     if twice is not None:
-        raise UserError(f"--{name}s: expected each picture once, found twice: {twice}")
-    labels = [path.stem for path in paths]
+        raise UserError(f"{flag_name}: expected each picture once, found twice: {twice}")
+    labels = [path.stem for path in real]
     for depth in range(1, max(len(path.parts) for path in real)):
         if len(set(labels)) == len(labels):
             break
         longer = ["/".join(path.parts[-depth:]) for path in real]
         labels = [long if labels.count(label) > 1 else label for label, long in zip(labels, longer, strict=True)]
-    return tuple(labels)
+    return tuple(one_line(label) for label in labels)  # file names may have bytes that are no text
 
 
 def _value_axis(name: str, values: tuple[Any, ...]) -> Axis:
@@ -237,6 +237,8 @@ def _value_axis(name: str, values: tuple[Any, ...]) -> Axis:
     for value in values:
         if values.count(value) > 1:
             raise UserError(f"--{name}: expected each value once, found {serialize(value)} twice")
+        if value == ():
+            raise UserError(f"--{name}: expected no empty list, found one; leave the flag out for its default")
     return Axis(name, tuple(_label(value) for value in values), tuple({name: value} for value in values))
 
 
@@ -258,6 +260,9 @@ def _layout(
         for name in chosen or ():
             if name not in names:
                 choose(name, names, what=f"axis in --{flag_name} (flags with several values are axes)")
+    for flag_name, chosen in (("rows", rows or ()), ("cols", cols or ())):
+        if len(set(chosen)) < len(chosen):
+            raise UserError(f"--{flag_name}: expected each axis once, found {', '.join(chosen)}")
     both = set(rows or ()) & set(cols or ())
     if both:
         raise UserError(f"--rows: expected other axes than in --cols, found in both: {', '.join(sorted(both))}")

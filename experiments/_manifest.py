@@ -17,12 +17,16 @@ from experiments._prepare import PreparedCell
 from experiments._records import write_json
 from experiments._sheet import write_sheet
 from experiments._tradeoff import plot_tradeoff
+from nst_jax.errors import one_line
 from nst_jax.files import atomic_write, file_error, sha256
+from nst_jax.objective import CONTENT, STYLE
 
 MANIFEST, TABLE, SHEET, TRADEOFF, PAGE = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html"
 CELLS = "cells"
 FINISHED, UNFINISHED, FAILED = "finished", "unfinished", "failed"
 _IDENTITY = "identity"
+# What reading JSON that is none of ours, or not any more, can raise.
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 _ADVICE = "choose another --workdir, or remove this one"
 _LEAST_PAUSE = 5.0  # seconds
 _PAUSE = 10.0
@@ -53,10 +57,8 @@ class Gallery:
         self._check_owner()
         for cell in cells:
             record = self._read(cell)
-            if record is not None and _is_whole(workdir, record):
+            if record is not None:
                 self._records[cell.name] = record
-            else:  # or it would seem to be news of another process
-                self.path(cell, ".json").unlink(missing_ok=True)
 
     def path(self, cell: PreparedCell, suffix: str) -> Path:
         """Returns where a file of a cell is."""
@@ -69,7 +71,7 @@ class Gallery:
     def add(self, cell: PreparedCell, record: dict[str, Any]) -> None:
         """Writes the record of a cell, whose picture is there, and shows it soon."""
         write_json(self.path(cell, ".json"), {_IDENTITY: cell.identity, **record})
-        self._records[cell.name] = record
+        self._records[cell.name] = self._read(cell)
 
     def look(self) -> bool:
         """Looks for cells that other processes have done; returns whether all are."""
@@ -144,50 +146,67 @@ class Gallery:
                 places = zip(self._grid.axes, entry["place"], strict=True)
                 writer.writerow(
                     [
-                        *(entry[name] for name in plain),
-                        *(axis.labels[value] for axis, value in places),
+                        *(_plain(entry[name]) for name in plain),
+                        *(_plain(axis.labels[value]) for axis, value in places),
                         *(_plain((entry["settings"] or {}).get(name)) for name in settings),
                         *((entry["losses"] or {}).get(name) for name in losses),
                     ]
                 )
 
     def _read(self, cell: PreparedCell) -> dict[str, Any] | None:
-        """Returns the record that a cell has, None for none or a damaged one.
+        """Returns the record of a cell that is done, None where there is none, or its picture is not the recorded one.
 
         Raises:
-            UserError: it is that of a cell with other settings.
+            UserError: it is that of a cell with other settings, or cannot be looked at.
         """
-        try:
-            record = json.loads(self.path(cell, ".json").read_text(encoding="utf-8"))
-            found, status = dict(record.pop(_IDENTITY)), record["status"]
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        path = self.path(cell, ".json")
+        text = _read_text(path)
+        if text is None:
             return None
-        self._check_identity(cell, found)
-        return record if status in (FINISHED, FAILED) else None
+        try:
+            record = json.loads(text)
+            identity, known = dict(record[_IDENTITY]), _known(record)
+        except _DAMAGED:
+            return None
+        self._check_identity(cell, identity)
+        if known["status"] == FINISHED:
+            picture = self.path(cell, ".png")
+            try:
+                if sha256(picture) != known["sha256"]:
+                    return None
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise file_error(picture, f"cannot be read ({error.strerror}): {_ADVICE}") from error
+            known["picture"] = picture.relative_to(self._workdir).as_posix()
+        return known
 
     def _check_owner(self) -> None:
         path = self._workdir / MANIFEST
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        text = _read_text(path)
+        if text is None:
+            other = next((name for name in (TABLE, SHEET, TRADEOFF, PAGE) if (self._workdir / name).exists()), None)
+            if other and not (self._workdir / CELLS).is_dir():
+                raise file_error(
+                    self._workdir, f"expected no file {other} but that of a sweep: choose another --workdir"
+                )
             return
-        except OSError as error:
-            raise file_error(path, f"cannot be read ({error.strerror}): {_ADVICE}") from error
         try:
-            found = {entry["name"]: dict(entry["settings"]) for entry in json.loads(text)["cells"]}
-        except (ValueError, LookupError, TypeError) as error:
+            found = {str(entry["name"]): dict(entry["settings"]) for entry in json.loads(text)["cells"]}
+        except _DAMAGED as error:
             raise file_error(path, f"expected the manifest of a sweep, found something else: {_ADVICE}") from error
         names = {cell.name for cell in self._cells}
         if found.keys() != names:
-            name = sorted(found.keys() ^ names)[0]
+            name = min(found.keys() ^ names)
             which = "has" if name in found else "has not"
             raise file_error(self._workdir, f"belongs to another sweep, which {which} the cell {name}: {_ADVICE}")
         for cell in self._cells:
-            self._check_identity(cell, found[cell.name])
+            if found[cell.name]:  # its pictures could be read then
+                self._check_identity(cell, found[cell.name])
 
     def _check_identity(self, cell: PreparedCell, found: Mapping[str, Any]) -> None:
-        """Checks that a cell found in the folder is this one, as far as either could be looked at."""
-        for key, value in json.loads(json.dumps(cell.identity)).items() if found else ():
+        """Checks that a cell found in the folder is this one, as far as its pictures can be read now."""
+        for key, value in json.loads(json.dumps(cell.identity)).items():
             if value != found.get(key) and key not in cell.paths:
                 raise file_error(
                     self._workdir,
@@ -196,19 +215,42 @@ class Gallery:
                 )
 
 
+def _read_text(path: Path) -> str | None:
+    """Returns the text of a file, None if there is none; what is no UTF-8 is no JSON later."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise file_error(path, f"cannot be read ({error.strerror}): {_ADVICE}") from error
+
+
+def _known(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what is to be believed of the record of a cell.
+
+    Raises:
+        ValueError: it is not one; or what `_DAMAGED` has beside that.
+    """
+    if record["status"] == FAILED:
+        return {"status": FAILED, "error": str(record["error"])}
+    if record["status"] != FINISHED:
+        raise ValueError(record["status"])
+    losses = {str(name): float(value) for name, value in record["losses"].items()}
+    if not {"loss", CONTENT, STYLE} <= losses.keys():
+        raise ValueError(losses)
+    return {
+        "status": FINISHED,
+        "error": None,
+        "sha256": str(record["sha256"]),
+        "seconds": float(record["seconds"]),
+        "cells_in_batch": int(record["cells_in_batch"]),
+        "losses": losses,
+    }
+
+
 def cell_path(workdir: Path, name: str, suffix: str) -> Path:
     """Returns where a file of a cell is: its picture with the suffix .png."""
     return workdir / CELLS / f"{name}{suffix}"
-
-
-def _is_whole(workdir: Path, record: Mapping[str, Any]) -> bool:
-    """Returns whether the picture of a cell is the one that was written; one that is gone is made again."""
-    if record["status"] == FAILED:
-        return True
-    try:
-        return sha256(workdir / record["picture"]) == record["sha256"]
-    except (OSError, TypeError, KeyError):
-        return False
 
 
 def _names(mappings: Any) -> list[str]:
@@ -221,4 +263,8 @@ def _loss_column(name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return (
+        one_line(value, longest=2000) if isinstance(value, str) else value
+    )  # file names may have bytes that are no text

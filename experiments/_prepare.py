@@ -65,10 +65,10 @@ class Pictures:
         self.shape = functools.cache(self._shape)
 
     @staticmethod
-    def _read(path: Path, size: int) -> image_io.Picture:
+    def _read(path: Path, size: int | None) -> image_io.Picture:
         return image_io.read(path, size=size)
 
-    def _shape(self, path: Path, size: int) -> tuple[int, int, int] | UserError:
+    def _shape(self, path: Path, size: int | None) -> tuple[int, int, int] | UserError:
         """Returns the shape of a picture, or what is wrong with it: once, however many cells ask."""
         try:
             return self.read(path, size).pixels.shape
@@ -104,7 +104,7 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: weights.Pretrained)
     paths = _job.inputs(flags)
     shapes = {}
     for name, path in paths.items():
-        size = flags.size if name in (_job.CONTENT, _job.INIT) else _job.style_size(flags)
+        size = {_job.CONTENT: flags.size, _job.INIT: None}.get(name, _job.style_size(flags))
         shapes[name] = pictures.shape(path, size)
         if isinstance(shapes[name], UserError):
             return PreparedCell(cell, error=str(shapes[name]))

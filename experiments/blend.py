@@ -78,7 +78,7 @@ def make_grid(config: Config) -> Grid:
     paintings = _job.styles(paths)
     if len(paintings) not in (2, 3):
         raise UserError(f"--style: expected two or three paintings, found {len(paintings)}: {style}")
-    names = unique_labels("style", paintings)
+    names = unique_labels("--style", paintings)
     shares = list(_shares(len(paintings), config.blend_steps - 1))
     labels = tuple(_caption(names, share) for share in shares)
     axis = Axis("blend", labels, tuple({"blend_weights": share} for share in shares))

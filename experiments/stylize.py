@@ -114,6 +114,8 @@ def optimise(job: Job, config: Config, workdir: Path, output: Path, interrupt: I
         "losses": lambda: write_losses(workdir / "losses.csv", history),
         "plot": lambda: plot_losses(workdir / "losses.png", history, job.transfer.weights),
     }
+    if not failure and (config.save_every or not finished):
+        writings["checkpoint"] = lambda: checkpoints.save(state, history)
     lost = []
     for name, write in writings.items():
         try:
@@ -124,8 +126,6 @@ def optimise(job: Job, config: Config, workdir: Path, output: Path, interrupt: I
     if failure:
         kept = "lost" if "picture" in lost else f"saved as {output}"
         raise UserError(f"{failure}; the picture of step {int(state.step)} is {kept}") from failure
-    if config.save_every or not finished:
-        checkpoints.save(state, history)
     return Result(output, history, finished)
 
 

@@ -4,7 +4,7 @@
 
 Every flag of `experiments.stylize` takes a list here (layers, which are lists already, with semicolons between them),
 and every flag with several values is an axis of the grid; `--rows` and `--cols` choose where it goes. Cells that differ
-in numbers, pictures or layers only are one compiled program. Expect in --workdir a picture for each cell, a sheet of
+in numbers, paintings or layers only are one compiled program. Expect in --workdir a picture for each cell, a sheet of
 all, content loss against style loss, manifest.json and cells.csv with settings and losses, and index.html, which shows
 and compares them in any browser; they fill in while cells finish. Four cells of 256 pixels on the embedded SqueezeNet
 take a minute on 2 cores. The same command again goes on where it was stopped or killed.

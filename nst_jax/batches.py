@@ -8,7 +8,7 @@ one cell a device.
 import dataclasses
 import functools
 import itertools
-import operator
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 
 from nst_jax import optimize, parallel, sweep
 from nst_jax.backbones.weights import Pretrained
+from nst_jax.errors import is_out_of_memory
 from nst_jax.sweep import Cell, News
 
 USABLE = 0.9
@@ -73,12 +74,14 @@ class Group:
         self._mesh = mesh
         self._program = sweep.make_program(pretrained.backbone, cells)
         self._params = parallel.replicate(pretrained.params, mesh)
+        # Of these alone, not of the group: it would keep itself, and all that it has on the device.
+        params, program = self._params, self._program
 
         def features(index: int) -> dict[str, jax.Array]:
-            return sweep.content_targets(self._params, self._program, contents(index))
+            return sweep.content_targets(params, program, contents(index))
 
         def grams(index: int) -> dict[str, jax.Array]:
-            return sweep.style_targets(self._params, self._program, paintings(index))
+            return sweep.style_targets(params, program, paintings(index))
 
         self._content_targets = functools.lru_cache(_KEPT_TARGETS)(features)
         self._style_targets = functools.lru_cache(None)(grams)
@@ -91,22 +94,32 @@ class Group:
 
     def fitting(self, most: int) -> int:
         """Returns how many of `most` cells should be in a batch; compiles once if all fit, else mostly twice."""
-        available = bytes_available(self._mesh.devices.flat[0])
+        shared = sum(leaf.nbytes for leaf in jax.tree.leaves(self._params))
+        available = bytes_available(self._mesh.devices.flat[0], mine=shared)
         if available is None:
             return self.spread
-        shared = sum(leaf.nbytes for leaf in jax.tree.leaves(self._params))
         count = self.rounded(most)
         while count > self.spread:
-            needed = bytes_needed(self.compile(count))
+            try:
+                needed = bytes_needed(self.compile(count))
+            except RuntimeError as error:  # some compilers try the program, and find it too large
+                if not is_out_of_memory(error):
+                    raise
+                count = self.rounded(count // 2)
+                continue
             fit = self.spread * cells_that_fit(needed, cells=count // self.spread, shared=shared, available=available)
             if fit >= count:
                 return count
-            count = fit
+            count = self.balanced(most, fit)
         return self.spread
+
+    def balanced(self, most: int, size: int) -> int:
+        """Returns the size of batches of at most `size` cells, as many as needed for `most`, that are about equal."""
+        return self.rounded(math.ceil(most / math.ceil(most / max(size, self.spread))))
 
     def rounded(self, count: int) -> int:
         """Returns the number of cells in a batch of `count` when every device has as many as the others."""
-        return self.spread * -(-count // self.spread)
+        return self.spread * math.ceil(count / self.spread)
 
     def begin(self, indices: Sequence[int], images: Sequence[np.ndarray], size: int) -> Batch:
         """Returns the cells with these indices before their first step of painting over the images, as many.
@@ -178,12 +191,19 @@ class Group:
 
     def _pictures(self, cells: Sequence[Cell], size: int) -> tuple[list[int], list[int]]:
         """Returns the indices of the cells' photographs and paintings, as many as any batch of this size may have."""
-        lists = []
-        for indices in (lambda cell: (cell.content,)), operator.attrgetter("paintings"):
-            most = min(size * max(len(indices(cell)) for cell in self.cells), len(_distinct(map(indices, self.cells))))
-            found = _distinct(map(indices, cells))
-            lists.append(found + [found[-1]] * (most - len(found)))
-        return lists[0], lists[1]
+        contents, paintings = _distinct((cell.content,) for cell in cells), _distinct(cell.paintings for cell in cells)
+        most_contents, most_paintings = self._most_pictures(size)
+        return (
+            contents + [contents[-1]] * (most_contents - len(contents)),
+            paintings + [paintings[-1]] * (most_paintings - len(paintings)),
+        )
+
+    def _most_pictures(self, size: int) -> tuple[int, int]:
+        """Returns how many photographs and paintings a batch of this size may have."""
+        contents = _distinct((cell.content,) for cell in self.cells)
+        paintings = _distinct(cell.paintings for cell in self.cells)
+        together = max(len(cell.paintings) for cell in self.cells)
+        return min(size, len(contents)), min(size * together, len(paintings))
 
     def compile(self, size: int) -> jax.stages.Compiled:
         """Returns the program for a batch, from the shapes of its arrays alone; the same one every time."""
@@ -194,15 +214,27 @@ class Group:
     def _described(self, size: int) -> tuple[sweep.Sweep, sweep.Cells, optimize.State]:
         """Returns the shapes of the arrays of a batch, and where they lie."""
         least = self._chosen([0], self.spread)
-        shared, traced = self._gather(least, size)
+        shared, traced = self._gather(least, 1)
         images = jax.ShapeDtypeStruct((len(least), *self._contents(least[0].content).shape), jnp.float32)
         states = sweep.state_shapes(shared, traced, images)
 
-        def spread(leaf: Any) -> jax.ShapeDtypeStruct:
-            place = parallel.over_cells(self._mesh)
-            return jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype, sharding=place)
+        def lengthened(tree: Any, length: int) -> Any:
+            return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((length, *leaf.shape[1:]), leaf.dtype), tree)
 
-        return shared, jax.tree.map(spread, traced), jax.tree.map(spread, states)
+        def placed(tree: Any, sharding: jax.sharding.Sharding) -> Any:
+            return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+
+        contents, paintings = self._most_pictures(size)
+        shared = shared.replace(content=lengthened(shared.content, contents), style=lengthened(shared.style, paintings))
+        shares = jax.ShapeDtypeStruct((size, paintings), jnp.float32)
+        traced = lengthened(traced, size)
+        traced = traced.replace(weights=traced.weights.replace(paintings=shares))
+        each = parallel.over_cells(self._mesh)
+        return (
+            placed(shared, parallel.everywhere(self._mesh)),
+            placed(traced, each),
+            placed(lengthened(states, size), each),
+        )
 
 
 def bytes_needed(compiled: jax.stages.Compiled) -> int:
@@ -217,10 +249,17 @@ def bytes_needed(compiled: jax.stages.Compiled) -> int:
     )
 
 
-def bytes_available(device: jax.Device) -> int | None:
-    """Returns the bytes that a program may have on a device; None for one that does not tell, as CPUs do not."""
-    limit = (device.memory_stats() or {}).get("bytes_limit")
-    return None if limit is None else int(USABLE * limit)
+def bytes_available(device: jax.Device, *, mine: int) -> int | None:
+    """Returns the bytes that a program may have on a device; None for one that does not tell, as CPUs do not.
+
+    Args:
+        device: to ask.
+        mine: bytes there already that the program counts as its own.
+    """
+    memory = device.memory_stats() or {}
+    if "bytes_limit" not in memory:
+        return None
+    return int(USABLE * memory["bytes_limit"]) - max(0, memory.get("bytes_in_use", 0) - mine)
 
 
 def cells_that_fit(needed: int, *, cells: int, shared: int, available: int) -> int:

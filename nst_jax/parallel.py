@@ -61,7 +61,12 @@ def over_cells(mesh: Mesh) -> NamedSharding:
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
     """Returns what all cells share, or all parts of a picture, with a copy on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(tree, everywhere(mesh))
+
+
+def everywhere(mesh: Mesh) -> NamedSharding:
+    """Returns where that lies: on every device."""
+    return NamedSharding(mesh, PartitionSpec())
 
 
 def place_rows(state: optimize.State, mesh: Mesh) -> optimize.State:

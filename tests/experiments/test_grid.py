@@ -1,5 +1,6 @@
 """Grids: what is an axis, which cells there are, what they are called, and what is refused."""
 
+import os
 import re
 from pathlib import Path
 
@@ -83,6 +84,8 @@ def test_the_longest_axis_goes_across_if_nothing_is_said(rows, cols, expected, f
         ({"styles": ()}, "--styles: expected one picture or more, found none"),
         ({"rows": ("style_weight",)}, "unknown axis in --rows .* 'style_weight'; expected one of: seed"),
         ({"rows": ("seed",), "cols": ("seed",)}, "--rows: expected other axes than in --cols, found in both: seed"),
+        ({"rows": ("seed", "seed")}, "--rows: expected each axis once, found seed, seed"),
+        ({"style_layers": (("conv1",), ())}, "--style_layers: expected no empty list, found one"),
         ({"style": "a.png", "styles": ("b.png",)}, "--style: expected either it .* or --styles, found both"),
         ({"size": (64, 0)}, "--size: expected 1 or more, found 0"),
     ],
@@ -100,16 +103,17 @@ def test_a_folder_without_pictures(tmp_path):
 
 def test_equal_names_are_told_apart_by_their_folders(folder):
     paths = [folder / "a.png", folder / "b.jpg", folder / "other" / "a.png"]
-    assert unique_labels("style", paths) == (f"{folder.name}/a.png", "b", "other/a.png")
+    assert unique_labels("--styles", paths) == (f"{folder.name}/a.png", "b", "other/a.png")
     with pytest.raises(UserError, match="--styles: expected each picture once, found twice"):
-        unique_labels("style", [paths[0], paths[1], folder / "other" / ".." / "a.png"])
+        unique_labels("--styles", [paths[0], paths[1], folder / "other" / ".." / "a.png"])
 
 
 def test_file_names_are_unique_sorted_and_plain():
     names = [file_name(index, 1200, ["x" * 300, "../../etc/passwd\n", "α/β=10⁻⁵"]) for index in range(1200)]
     assert names == sorted(names)
     assert len(set(names)) == len(names)
-    assert all(len(name) < 120 for name in names)
+    assert all(len(name) < 140 for name in names)
+    assert len(file_name(3, 5, ["油絵" * 100]).encode()) < 140
     assert file_name(3, 5, ["../a b", "α/β=10⁻⁵"]) == "003_a-b_α-β=10-5"
     assert file_name(3, 5, []) == "003"
 
@@ -137,3 +141,12 @@ def test_a_preview_is_smaller_and_shorter(folder):
         (64, 200, 20),
         (100, 50, 20),
     ]
+    assert preview(make_grid(GridFlags(steps=(0,))), size=100, steps=20).cells[0].flags.steps == 0
+
+
+def test_names_that_are_no_names(tmp_path):
+    many = ",".join(f"painting{index}.jpg" for index in range(30))  # more than the name of a file may have
+    assert len(make_grid(GridFlags(styles=tuple(many.split(",")))).cells) == 30
+    assert make_grid(GridFlags(styles=("x" * 300,))).cells[0].flags.style == "x" * 300
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    assert unique_labels("--styles", [path]) == (r"caf\udce9",)

@@ -1,6 +1,7 @@
 """Sweeps as a person runs them: what they leave, death at any moment, several processes, bad input."""
 
 import csv
+import dataclasses
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from PIL import Image
 
 from experiments import _cluster, sweep
 from experiments._cells import finish_script
+from experiments._checkpoints import Checkpoints
 from nst_jax import batches, image_io
 from nst_jax.errors import UserError
 
@@ -233,27 +235,39 @@ def free_port():
         return found.getsockname()[1]
 
 
-def test_two_processes_of_which_one_is_killed(pictures, tmp_path):
-    def start_both():
-        common = ("--distributed", f"--coordinator_address=127.0.0.1:{free_port()}", "--num_processes=2")
-        flags = ("--style_weight=10,20,300", "--steps=40", "--save_every=4", *common)
-        return [start(pictures, tmp_path, *flags, f"--process_id={index}") for index in range(2)]
+def start_both(pictures, workdir, *flags):
+    common = ("--distributed", f"--coordinator_address=127.0.0.1:{free_port()}", "--num_processes=2")
+    return [start(pictures, workdir, *flags, *common, f"--process_id={index}") for index in range(2)]
 
-    processes = start_both()
+
+def test_two_processes_of_which_one_ends_and_one_is_killed(pictures, tmp_path):
+    processes = start_both(pictures, tmp_path, *flags)
     wait_for(lambda: any((tmp_path / "cells").glob("001*.json")), *processes)
-    os.kill(processes[1].pid, signal.SIGKILL)
-    os.kill(processes[0].pid, signal.SIGKILL)
-    for process in processes:
+    processes[1].send_signal(signal.SIGINT)
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [1, 130], outputs
+    # The other one went on to its end, and then said what is missing.
+    assert "error: expected all cells to be done, found " in outputs[0]
+    assert {int(path.name[:3]) for path in (tmp_path / "cells").glob("*.json")} >= {0, 1, 2, 4, 6}
+    assert any(tmp_path.glob("checkpoints/*/*"))
+
+    processes = start_both(pictures, tmp_path, *flags)
+    number = len(list((tmp_path / "cells").glob("*.json")))
+    wait_for(lambda: len(list((tmp_path / "cells").glob("*.json"))) > number, *processes)
+    for process in reversed(processes):
+        process.kill()
         process.communicate()
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.json")}
-    assert 1 <= len(done) < 6
-    processes = start_both()
+    assert len(done) < 8
+
+    processes = start_both(pictures, tmp_path, *flags)
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
-    assert all("3 of 6 cells, " in output for output in outputs)
+    assert all("4 of 8 cells, " in output for output in outputs)
     assert {path: path.stat().st_mtime_ns for path in done} == done
     assert {cell["status"] for cell in manifest(tmp_path)["cells"]} == {"finished"}
     assert (tmp_path / "index.html").exists()
+    assert not (tmp_path / "processes").exists()
 
 
 def test_the_first_process_is_not_there(pictures, tmp_path, monkeypatch):
@@ -354,17 +368,87 @@ def test_bad_settings_compute_nothing(changes, message, pictures, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_full_disk_loses_nothing_that_is_done(pictures, tmp_path):
+def test_a_full_disk_loses_nothing_that_is_done(pictures, tmp_path, capsys):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    flags = config(pictures, tmp_path, save_every=1)
+    flags = config(pictures, tmp_path, seed=(0, 1), init=("noise",), save_every=2)
+    assert sweep.run(flags).finished == 4
+    lost = sorted(tmp_path.glob("cells/*seed=1.png"))[1]
+    lost.unlink()
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.png")}
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        with pytest.raises(UserError, match=r"checkpoints/000_first/step00001.safetensors: cannot be written"):
+        with pytest.raises(UserError, match=r"checkpoints/003_second_seed=1/step00002.safetensors: cannot be written"):
             sweep.run(flags)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not list(tmp_path.rglob("*.tmp"))
-    assert sweep.run(flags).finished == 2
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert manifest(tmp_path)["cells"][0]["status"] == "finished"
+    assert sweep.run(flags).finished == 4
+    assert "3 of them done already" in capsys.readouterr().out
+
+
+def test_batches_go_on_where_their_cells_stood(pictures, tmp_path, monkeypatch):
+    """Cells that stand at different steps, and fewer than a batch has."""
+    flags = config(pictures, tmp_path / "whole", seed=(0, 1, 2), init=("noise",), steps=(6,), cells_per_batch=4)
+    sweep.run(flags)
+    honest = Checkpoints.save
+
+    def die_at_the_fifth(checkpoints, state, history):
+        honest(checkpoints, state, history)
+        if len(list(tmp_path.glob("dead/checkpoints/*/step00004*"))) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", die_at_the_fifth)
+    dead = dataclasses.replace(flags, workdir=str(tmp_path / "dead"), save_every=2)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(dead)
+    monkeypatch.undo()
+    assert sweep.run(dead).finished == 6
+    for name, record in records(tmp_path / "whole").items():
+        losses = [rows(tmp_path / run / "cells" / f"{name}.csv") for run in ("whole", "dead")]
+        assert [row["step"] for row in losses[1]] == [str(step) for step in range(7)]
+        assert records(tmp_path / "dead")[name]["losses"]["loss"] == pytest.approx(record["losses"]["loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"status": "finished", "identity": {}}',
+        '{"status": "finished", "losses": {}, "identity": {"size": 48}}',
+        "[1]",
+        "[" * 100_000,
+        '{"status": "finished", "losses": [1], "sha256": 1, "seconds": "x", "identity": [1]}',
+        "\xff\xfe",
+    ],
+    ids=range(6),
+)
+def test_records_and_manifests_that_are_none(text, whole, pictures):
+    (cell, *_), path = manifest(whole.workdir)["cells"], whole.workdir / "manifest.json"
+    record, kept = whole.workdir / f"cells/{cell['name']}.json", path.read_bytes()
+    record.write_bytes(text.encode("latin-1"))
+    flags = config(pictures, whole.workdir, style_weight=(10.0, 300.0))
+    assert sweep.run(flags).finished == 4
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match="expected the manifest of a sweep, found something else"):
+        sweep.run(flags)
+    path.write_bytes(kept)
+
+
+def test_a_folder_with_other_things_is_left_alone(pictures, tmp_path):
+    (tmp_path / "index.html").write_text("my home page")
+    with pytest.raises(UserError, match="expected no file index.html but that of a sweep"):
+        sweep.run(config(pictures, tmp_path))
+    assert (tmp_path / "index.html").read_text() == "my home page"
+
+
+def test_what_cannot_be_shown_ends_nothing(pictures, tmp_path, capsys):
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "sheet.png").mkdir()
+    with pytest.raises(UserError, match=r"sheet.png: expected a file"):
+        sweep.run(config(pictures, tmp_path))
+    assert "not shown now: " in capsys.readouterr().err
+    assert len(records(tmp_path)) == 2
 
 
 def test_damaged_checkpoints_and_records_begin_anew(pictures, tmp_path, capsys):

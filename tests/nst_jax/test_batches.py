@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import gc
+import weakref
 
 import jax
 import numpy as np
@@ -122,12 +124,28 @@ def test_a_program_tells_how_many_cells_fit(group, monkeypatch):
     """What is predicted from a program for four cells holds for the program with fewer."""
     assert group.fitting(5) == 1  # a CPU does not tell its memory, and gains nothing by batches
     needed = {size: batches.bytes_needed(group.compile(size)) for size in (2, 4)}
-    monkeypatch.setattr(batches, "bytes_available", lambda device: needed[4] * 2)
+    monkeypatch.setattr(batches, "bytes_available", lambda device, mine: needed[4] * 2)
     assert group.fitting(4) == 4
-    monkeypatch.setattr(batches, "bytes_available", lambda device: needed[2] + (needed[4] - needed[2]) // 4)
+    monkeypatch.setattr(batches, "bytes_available", lambda device, mine: needed[2] + (needed[4] - needed[2]) // 4)
     assert group.fitting(5) == 2
-    monkeypatch.setattr(batches, "bytes_available", lambda device: 1000)
+    monkeypatch.setattr(batches, "bytes_available", lambda device, mine: 1000)
     assert group.fitting(5) == 1
+
+
+def test_batches_are_of_about_equal_size(group):
+    assert [group.balanced(*numbers) for numbers in ((65, 64), (64, 64), (5, 2), (5, 4), (3, 100))] == [33, 64, 2, 3, 3]
+
+
+def test_a_group_that_is_done_leaves_the_device(network, cells):
+    group = batches.Group(network, cells, contents, paintings, mesh=parallel.make_mesh())
+    batch = group.begin([0], images(cells, [0]), 1)
+    left = weakref.ref(group)
+    gc.disable()
+    try:
+        del group, batch
+        assert left() is None  # and with it its arrays, without waiting for the garbage collector
+    finally:
+        gc.enable()
 
 
 def test_cells_that_fit():
