@@ -241,6 +241,7 @@ def start_both(pictures, workdir, *flags):
 
 
 def test_two_processes_of_which_one_ends_and_one_is_killed(pictures, tmp_path):
+    flags = ("--style_weight=10,300", "--size=48,56", "--steps=150", "--save_every=4")
     processes = start_both(pictures, tmp_path, *flags)
     wait_for(lambda: any((tmp_path / "cells").glob("001*.json")), *processes)
     processes[1].send_signal(signal.SIGINT)
@@ -437,7 +438,7 @@ def test_records_and_manifests_that_are_none(text, whole, pictures):
 
 def test_a_folder_with_other_things_is_left_alone(pictures, tmp_path):
     (tmp_path / "index.html").write_text("my home page")
-    with pytest.raises(UserError, match="expected no file index.html but that of a sweep"):
+    with pytest.raises(UserError, match=r"expected no file index\.html but that of a sweep"):
         sweep.run(config(pictures, tmp_path))
     assert (tmp_path / "index.html").read_text() == "my home page"
 
