@@ -71,7 +71,8 @@ class Gallery:
     def add(self, cell: PreparedCell, record: dict[str, Any]) -> None:
         """Writes the record of a cell, whose picture is there, and shows it soon."""
         write_json(self.path(cell, ".json"), {_IDENTITY: cell.identity, **record})
-        self._records[cell.name] = self._read(cell)
+        if (written := self._read(cell)) is not None:  # else somebody removed the picture, and it is made again
+            self._records[cell.name] = written
 
     def look(self) -> bool:
         """Looks for cells that other processes have done; returns whether all are."""
