@@ -134,11 +134,12 @@ def _lbfgs(evaluate: Evaluate, state: State) -> tuple[Point, Any, jax.Array]:
     here = state.point
     direction, memory = _LBFGS.update(here.gradient, state.optimizer, here.image)
     # Nothing in backtracking keeps the curvature positive, as a Wolfe line search would. Where a pair without it makes
-    # the direction ascend, the gradient is taken instead, as far as the step before, and the memory is emptied.
+    # the direction ascend, the gradient is taken instead, and the memory is emptied: twice as far as the step before,
+    # for where the loss curves down a run would else go on for ever in steps as short as its first.
     descends = jnp.vdot(direction, here.gradient) > 0
     reach = jnp.linalg.norm(here.image - state.optimizer.params)
     length = jnp.linalg.norm(here.gradient)
-    direction = jnp.where(descends, direction, here.gradient * (reach / jnp.where(length > 0, length, 1)))
+    direction = jnp.where(descends, direction, here.gradient * (2 * reach / jnp.where(length > 0, length, 1)))
 
     def decreased(there: Point) -> jax.Array:
         promise = jnp.vdot(here.gradient, here.image - there.image)

@@ -118,6 +118,21 @@ def test_lbfgs_begins_anew_where_no_step_descends(scale):
     assert info.finite.all()
 
 
+def hollow(image, target):
+    """Hollows around a target, whose sides curve down from two thirds of their depth upwards."""
+    value = jnp.sum(1 - jnp.exp(-jnp.square((image - target) / 0.15)))
+    return value, {"hollow": value}
+
+
+def test_lbfgs_does_not_creep_where_the_loss_curves_down():
+    shape = (256, 256, 3)  # so many pixels that a first step of length 1 is a short one
+    target = jax.random.uniform(jax.random.key(3), shape, minval=0.3, maxval=0.7)
+    image = target + 0.25 * jnp.sign(jax.random.normal(jax.random.key(4), shape))
+    state, info = run(target, image, 1.0, 40, optimizer="lbfgs", longest=40, function=hollow)
+    assert info.loss[0] > 0.9 * target.size  # up there
+    assert state.point.loss < 0.01 * target.size
+
+
 def test_lbfgs_takes_about_one_evaluation_a_step(target):
     _, info = run(target, jnp.full(SHAPE, 0.5), 1.0, 40, optimizer="lbfgs", longest=40)
     assert info.evaluations.mean() <= 1.35
