@@ -10,11 +10,12 @@ nothing else.
 import argparse
 import dataclasses
 import json
-import resource
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -107,7 +108,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.only:
         WAYS[options.only](options)()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        # Not of getrusage, which begins with what its parent had.
+        peak = int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
         stats = jax.local_devices()[0].memory_stats() or {}
         print(json.dumps({"host": peak, "device": stats.get("peak_bytes_in_use", 0) / 2**20}))
         return
