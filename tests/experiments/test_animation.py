@@ -8,7 +8,6 @@ from PIL import Image, ImageSequence
 
 from experiments import _animation
 from experiments._animation import check_animation, there_and_back, write_animation
-from nst_jax import files
 from nst_jax.errors import UserError
 
 COLOURS = [(200, 30, 30), (30, 160, 40), (40, 50, 210), (230, 220, 40)]
@@ -170,18 +169,13 @@ def test_pictures_too_large_for_the_format(tmp_path, suffix, width):
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
-def test_an_animation_is_written_whole_or_not_at_all(pictures, tmp_path, monkeypatch, suffix):
+def test_an_animation_is_written_whole_or_not_at_all(pictures, tmp_path, full_disk, suffix):
     path = tmp_path / f"out{suffix}"
     path.write_text("old")
     before = {*tmp_path.iterdir()}
 
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", full)
-        with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
-            write_animation(path, pictures)
+    with full_disk(), pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
+        write_animation(path, pictures)
     assert path.read_text() == "old"
     assert {*tmp_path.iterdir()} == before
     write_animation(path, pictures)

@@ -437,7 +437,7 @@ def test_what_is_remembered_is_bounded(cell, tmp_path, monkeypatch):
         box(pixels(tmp_path / "sheet.png"), colour(number))
 
 
-def test_a_sheet_is_written_whole_or_not_at_all(cell, tmp_path, monkeypatch):
+def test_a_sheet_is_written_whole_or_not_at_all(cell, tmp_path, full_disk):
     axes = {"one": list("ab")}
     cells = grid(cell, axes)
     with pytest.raises(UserError, match=r"sheet\.png: expected the folder"):
@@ -446,13 +446,8 @@ def test_a_sheet_is_written_whole_or_not_at_all(cell, tmp_path, monkeypatch):
     path.write_text("old")
     before = {*tmp_path.iterdir()}
 
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", full)
-        with pytest.raises(UserError, match=r"sheet\.png: cannot be written \(No space left on device\)"):
-            write_sheet(path, manifest(cells, axes, cols=["one"]))
+    with full_disk(), pytest.raises(UserError, match=r"sheet\.png: cannot be written \(No space left on device\)"):
+        write_sheet(path, manifest(cells, axes, cols=["one"]))
     with pytest.raises(UserError, match=r"none\.png: no such file"):
         draw_freely(path, [((0, 0), Tile(tmp_path / "none.png", SIZE))])
     assert path.read_text() == "old"

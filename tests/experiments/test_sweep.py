@@ -1,94 +1,25 @@
-"""Sweeps as a person runs them: what they leave, death at any moment, several processes, bad input."""
+"""Sweeps as a person runs them: what they leave, death at any moment, bad input."""
 
-import csv
 import dataclasses
 import hashlib
-import json
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from sweeps import ROOT, command, config, manifest, records, rows, start, wait_for
 
-from experiments import _cluster, sweep
+from experiments import sweep
 from experiments._cells import finish_script
 from experiments._checkpoints import Checkpoints
 from nst_jax import batches, image_io
 from nst_jax.errors import UserError
 
-ROOT = Path(__file__).parents[2]
-LAYERS = ("conv1", "fire2/concat")
 ASIDE = ("manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html")
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    random = np.random.default_rng(0)
-    for name, shape in (("photo", (60, 80)), ("wide", (56, 80)), ("first", (70, 50)), ("second", (50, 50))):
-        Image.fromarray(random.integers(0, 256, (*shape, 3), np.uint8)).save(folder / f"{name}.png")
-    return folder
-
-
-def config(pictures, workdir, **changes):
-    return sweep.Config(
-        **{
-            "contents": (str(pictures / "photo.png"),),
-            "styles": (str(pictures / "first.png"), str(pictures / "second.png")),
-            "workdir": str(workdir),
-            "backbone": ("squeezenet1_1",),
-            "size": (48,),
-            "steps": (3,),
-            "style_layers": (LAYERS,),
-            "content_layers": (("fire2/concat",),),
-            "optimizer": ("adam",),
-            **changes,
-        }
-    )
-
-
-def command(pictures, workdir, *flags, styles="first.png,second.png"):
-    return [
-        *(sys.executable, "-m", "experiments.sweep", f"--workdir={workdir}", "--backbone=squeezenet1_1", "--size=48"),
-        *("--style_layers=conv1,fire2/concat", "--content_layers=fire2/concat", "--optimizer=adam"),
-        f"--contents={pictures / 'photo.png'}",
-        f"--styles={','.join(str(pictures / name) for name in styles.split(','))}",
-        *flags,
-    ]
-
-
-def start(*arguments, **options):
-    return subprocess.Popen(
-        command(*arguments, **options), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def wait_for(found, *processes):
-    for _ in range(1200):
-        if found():
-            return
-        assert all(process.poll() is None for process in processes), [process.communicate()[0] for process in processes]
-        time.sleep(0.05)
-    raise TimeoutError
-
-
-def records(workdir):
-    return {path.stem: json.loads(path.read_text()) for path in sorted((workdir / "cells").glob("*.json"))}
-
-
-def rows(path):
-    return list(csv.DictReader(path.read_text().splitlines()))
-
-
-def manifest(workdir):
-    return json.loads((workdir / "manifest.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -227,56 +158,6 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(pictures, tmp_path):
     assert "Traceback" not in output
     assert [path.parent.name for path in tmp_path.glob("checkpoints/*/*")] == ["000_first"]
     assert {cell["status"] for cell in manifest(tmp_path)["cells"]} == {"unfinished"}
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def start_both(pictures, workdir, *flags):
-    common = ("--distributed", f"--coordinator_address=127.0.0.1:{free_port()}", "--num_processes=2")
-    return [start(pictures, workdir, *flags, *common, f"--process_id={index}") for index in range(2)]
-
-
-def test_two_processes_of_which_one_ends_and_one_is_killed(pictures, tmp_path):
-    flags = ("--style_weight=10,300", "--size=48,56", "--steps=150", "--save_every=4")
-    processes = start_both(pictures, tmp_path, *flags)
-    wait_for(lambda: any((tmp_path / "cells").glob("001*.json")), *processes)
-    processes[1].send_signal(signal.SIGINT)
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [1, 130], outputs
-    # The other one went on to its end, and then said what is missing.
-    assert "error: expected all cells to be done, found " in outputs[0]
-    assert {int(path.name[:3]) for path in (tmp_path / "cells").glob("*.json")} >= {0, 1, 2, 4, 6}
-    assert any(tmp_path.glob("checkpoints/*/*"))
-
-    processes = start_both(pictures, tmp_path, *flags)
-    number = len(list((tmp_path / "cells").glob("*.json")))
-    wait_for(lambda: len(list((tmp_path / "cells").glob("*.json"))) > number, *processes)
-    for process in reversed(processes):
-        process.kill()
-        process.communicate()
-    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.json")}
-    assert len(done) < 8
-
-    processes = start_both(pictures, tmp_path, *flags)
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert all("4 of 8 cells, " in output for output in outputs)
-    assert {path: path.stat().st_mtime_ns for path in done} == done
-    assert {cell["status"] for cell in manifest(tmp_path)["cells"]} == {"finished"}
-    assert (tmp_path / "index.html").exists()
-    assert not (tmp_path / "processes").exists()
-
-
-def test_the_first_process_is_not_there(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(_cluster, "PATIENCE", 0)
-    address = f"127.0.0.1:{free_port()}"
-    flags = {"distributed": True, "coordinator_address": address, "num_processes": 2, "process_id": 1}
-    with pytest.raises(UserError, match=f"expected the first process at {address} within 0 s, found none"):
-        sweep.run(config(pictures, tmp_path, **flags))
 
 
 def test_a_cell_that_diverges_leaves_the_others_alone(pictures, tmp_path, capsys):
