@@ -7,7 +7,8 @@ four ratios α/β of content to style, so that the photograph appears from left 
 average pooling, content of conv4_2, w_l = 1 / number of layers, white noise to start from; the content loss is a sum
 over the picture, so that the same ratio means more content in a larger one (`--ratios`). The embedded SqueezeNet, for
 those who have no VGG-19, has sets of layers and ratios of its own. Expect what `experiments.sweep` leaves; sheet.png is
-the figure. The twenty cells are one compiled program.
+the figure. The twenty cells are one compiled program: SqueezeNet with 384 pixels and 150 steps takes 7 minutes, VGG-19
+with 256 pixels and 150 steps half an hour, on 2 cores.
 """
 
 import dataclasses
