@@ -69,7 +69,8 @@ def make_grid(config: Config) -> Grid:
     columns = Axis(
         "α/β",
         tuple(map(_label, ratios)),
-        tuple({"content_weight": 1.0, "style_weight": 1 / ratio} for ratio in ratios),
+        # 100000 for 1e-5, whose reciprocal is 99999.99999999999.
+        tuple({"content_weight": 1.0, "style_weight": float(f"{1 / ratio:.12g}")} for ratio in ratios),
     )
     base = TransferFlags(
         content=config.content,
