@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import typing
@@ -138,9 +139,7 @@ def make_grid(flags: GridFlags) -> Grid:
 
 def product(base: TransferFlags, axes: Sequence[Axis]) -> tuple[GridCell, ...]:
     """Returns a cell for every combination of the axes' values, the last axis fastest."""
-    count = 1
-    for axis in axes:
-        count *= len(axis.labels)
+    count = math.prod(len(axis.labels) for axis in axes)
     cells = []
     for index, place in enumerate(itertools.product(*(range(len(axis.labels)) for axis in axes))):
         changes = {}
@@ -256,11 +255,9 @@ def _layout(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the names of the axes that go down and across: all of them, the longest one across if nothing is said."""
     names = [axis.name for axis in axes]
-    for flag_name, chosen in (("rows", rows), ("cols", cols)):
-        for name in chosen or ():
-            if name not in names:
-                choose(name, names, what=f"axis in --{flag_name} (flags with several values are axes)")
     for flag_name, chosen in (("rows", rows or ()), ("cols", cols or ())):
+        for name in chosen:
+            choose(name, names, what=f"axis in --{flag_name} (flags with several values are axes)")
         if len(set(chosen)) < len(chosen):
             raise UserError(f"--{flag_name}: expected each axis once, found {', '.join(chosen)}")
     both = set(rows or ()) & set(cols or ())

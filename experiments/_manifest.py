@@ -55,10 +55,7 @@ class Gallery:
         self._records: dict[str, dict[str, Any]] = {}
         self._next = 0.0
         self._check_owner()
-        for cell in cells:
-            record = self._read(cell)
-            if record is not None:
-                self._records[cell.name] = record
+        self.look()
 
     def path(self, cell: PreparedCell, suffix: str) -> Path:
         """Returns where a file of a cell is."""
@@ -75,7 +72,7 @@ class Gallery:
             self._records[cell.name] = written
 
     def look(self) -> bool:
-        """Looks for cells that other processes have done; returns whether all are."""
+        """Looks for cells that an earlier run or other processes have done; returns whether all are."""
         for cell in self._cells:
             if not self.is_done(cell):
                 record = self._read(cell)
@@ -136,20 +133,21 @@ class Gallery:
         return entry
 
     def _write_table(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        axes = [axis.name for axis in self._grid.axes]
         settings = _names(entry["settings"] for entry in entries)
         losses = _names(entry["losses"] for entry in entries)
         plain = ("name", "status", "error", "picture", "sha256", "width", "height", "seconds", "cells_in_batch")
         with atomic_write(self._workdir / TABLE, encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow([*plain, *(f"axis/{name}" for name in axes), *settings, *map(_loss_column, losses)])
+            writer.writerow(
+                [*plain, *(f"axis/{axis.name}" for axis in self._grid.axes), *settings, *map(_loss_column, losses)]
+            )
             for entry in entries:
                 places = zip(self._grid.axes, entry["place"], strict=True)
                 writer.writerow(
                     [
                         *(_plain(entry[name]) for name in plain),
                         *(_plain(axis.labels[value]) for axis, value in places),
-                        *(_plain((entry["settings"] or {}).get(name)) for name in settings),
+                        *(_plain(entry["settings"].get(name)) for name in settings),
                         *((entry["losses"] or {}).get(name) for name in losses),
                     ]
                 )

@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,8 @@ from nst_jax import optimize, parallel, sweep
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.errors import is_out_of_memory
 from nst_jax.sweep import Cell, News
+
+Item = TypeVar("Item")
 
 USABLE = 0.9
 """Share of a device's memory that a program may take: the allocator needs some that it cannot fill."""
@@ -133,7 +135,7 @@ class Group:
         """
         chosen = self._chosen(indices, size)
         shared, traced = self._gather(chosen, size)
-        padded = np.stack([*images, *[images[-1]] * (size - len(images))])
+        padded = np.stack(_padded(images, size))
         rates = np.float32([cell.settings.learning_rate for cell in chosen])
         images, rates = parallel.place_cells((padded, rates), self._mesh)
         states = parallel.place_cells(sweep.start(shared, traced, images, rates), self._mesh)
@@ -142,8 +144,7 @@ class Group:
     def go_on(self, indices: Sequence[int], states: Sequence[optimize.State], size: int) -> Batch:
         """Returns the cells with these indices where they stood, all after the same number of steps, as `begin`."""
         shared, traced = self._gather(self._chosen(indices, size), size)
-        padded = [*states, *[states[-1]] * (size - len(states))]
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *_padded(states, size))
         return Batch(indices, shared, traced, parallel.place_cells(stacked, self._mesh))
 
     @functools.cached_property
@@ -170,8 +171,7 @@ class Group:
 
     def _chosen(self, indices: Sequence[int], size: int) -> list[Cell]:
         """Returns the cells of a batch, the last one repeated."""
-        chosen = [self.cells[index] for index in indices]
-        return chosen + [chosen[-1]] * (size - len(chosen))
+        return _padded([self.cells[index] for index in indices], size)
 
     def _gather(self, cells: Sequence[Cell], size: int) -> tuple[sweep.Sweep, sweep.Cells]:
         """Returns the arrays of a batch, with no more pictures than `size` cells can have."""
@@ -191,11 +191,10 @@ class Group:
 
     def _pictures(self, cells: Sequence[Cell], size: int) -> tuple[list[int], list[int]]:
         """Returns the indices of the cells' photographs and paintings, as many as any batch of this size may have."""
-        contents, paintings = _distinct((cell.content,) for cell in cells), _distinct(cell.paintings for cell in cells)
-        most_contents, most_paintings = self._most_pictures(size)
+        contents, paintings = self._most_pictures(size)
         return (
-            contents + [contents[-1]] * (most_contents - len(contents)),
-            paintings + [paintings[-1]] * (most_paintings - len(paintings)),
+            _padded(_distinct((cell.content,) for cell in cells), contents),
+            _padded(_distinct(cell.paintings for cell in cells), paintings),
         )
 
     def _most_pictures(self, size: int) -> tuple[int, int]:
@@ -273,6 +272,11 @@ def cells_that_fit(needed: int, *, cells: int, shared: int, available: int) -> i
     """
     each = max(1, needed - shared) / cells
     return max(1, int((available - shared) / each))
+
+
+def _padded(items: Sequence[Item], count: int) -> list[Item]:
+    """Returns so many items, the last one repeated."""
+    return [*items, *[items[-1]] * (count - len(items))]
 
 
 def _distinct(indices: Iterable[Iterable[int]]) -> list[int]:

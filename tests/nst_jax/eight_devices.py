@@ -32,11 +32,15 @@ def settings(optimizer):
     )
 
 
-def run_cells(network, optimizer, count, mesh):
-    cells = [
+def noise_cells(optimizer, count):
+    return [
         Cell(dataclasses.replace(settings(optimizer), style_weight=10.0 * (1 + index), init="noise"), seed=index)
         for index in range(count)
     ]
+
+
+def run_cells(network, optimizer, count, mesh):
+    cells = noise_cells(optimizer, count)
     contents, paintings = [picture(0)], [picture(1)]
     shared, traced = sweep.prepare(network, cells, contents, paintings)
     images = sweep.initial_images(cells, contents)
@@ -55,10 +59,7 @@ def run_cells(network, optimizer, count, mesh):
 
 
 def run_batch(network, optimizer, count, mesh):
-    cells = [
-        Cell(dataclasses.replace(settings(optimizer), style_weight=10.0 * (1 + index), init="noise"), seed=index)
-        for index in range(count)
-    ]
+    cells = noise_cells(optimizer, count)
     group = batches.Group(network, cells, lambda _: picture(0), lambda _: picture(1), mesh=mesh)
     assert group.fitting(count) == mesh.size
     size = 2 * mesh.size  # some cells on each device, and not as many as there is room for
