@@ -75,9 +75,9 @@ class Group:
         self._contents = contents
         self._mesh = mesh
         self._program = sweep.make_program(pretrained.backbone, cells)
-        self._params = parallel.replicate(pretrained.params, mesh)
         # Of these alone, not of the group: it would keep itself, and all that it has on the device.
-        params, program = self._params, self._program
+        params, program = parallel.replicate(pretrained.params, mesh), self._program
+        self._params = sweep.prepare_params(params, program)
 
         def features(index: int) -> dict[str, jax.Array]:
             return sweep.content_targets(params, program, contents(index))

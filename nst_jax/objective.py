@@ -1,7 +1,8 @@
 """The objective: a picture and what it should resemble, to one scalar and its named terms."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,9 +10,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from nst_jax import losses
-from nst_jax.backbones.features import Features
+from nst_jax.backbones import features
 from nst_jax.backbones.spec import Backbone
-from nst_jax.settings import Blending, ContentLoss, Padding, Pooling, StyleLoss, VariationLoss
+from nst_jax.settings import Blending, ContentLoss, Padding, Pooling, Precision, StyleLoss, VariationLoss
 from nst_jax.statistics import gram
 
 CONTENT = "content"
@@ -61,6 +62,8 @@ class Objective:
         backbone: that looks at the pictures.
         pooling: `max` or `average`.
         padding: `zeros`, `reflect` or `replicate`.
+        precision: of the network.
+        remat: whether the gradient computes activations anew instead of keeping them.
         content_loss: name of the formula.
         style_loss: likewise.
         variation_loss: likewise.
@@ -70,24 +73,32 @@ class Objective:
     backbone: Backbone
     pooling: Pooling
     padding: Padding
+    precision: Precision
+    remat: bool
     content_loss: ContentLoss
     style_loss: StyleLoss
     variation_loss: VariationLoss
     blending: Blending
 
-    def features(self, params: Any, image: jax.Array) -> dict[str, jax.Array]:
-        """Returns the activations of every layer for an image `[H, W, 3]`."""
-        return Features(self.backbone, self.pooling, self.padding).apply(params, image)
+    def prepare(self, params: Any, layers: Sequence[str]) -> Any:
+        """Returns the parameters with what makes many evaluations at these layers fast: constants, not to be learnt."""
+        # What is prepared takes memory, of which there is none to spare with remat; it is in single precision.
+        if self.remat or self.precision != "float32":
+            return params
+        return features.prepare(params, self.backbone, layers)
+
+    def read(self, params: Any, image: jax.Array, readers: Mapping[str, Callable[[jax.Array], Any]]) -> dict[str, Any]:
+        """Returns layer → what a reader makes of its activations `[H', W', C]` for an image `[H, W, 3]`."""
+        model = features.Features(self.backbone, self.pooling, self.padding, self.precision, self.remat)
+        return model.apply(params, image, readers)
 
     def content_targets(self, params: Any, image: jax.Array, layers: Sequence[str]) -> dict[str, jax.Array]:
         """Returns the features `[H', W', C]` of a photograph `[H, W, 3]` at the given layers."""
-        features = self.features(params, image)
-        return {layer: features[layer] for layer in layers}
+        return self.read(params, image, dict.fromkeys(layers, _at_least_single))
 
     def style_targets(self, params: Any, image: jax.Array, layers: Sequence[str]) -> dict[str, jax.Array]:
         """Returns the Gram matrices `[C, C]` of a painting `[H, W, 3]`, of any size, at the given layers."""
-        features = self.features(params, image)
-        return {layer: gram(features[layer]) for layer in layers}
+        return self.read(params, image, dict.fromkeys(layers, gram))
 
     def loss(
         self, params: Any, image: jax.Array, targets: Targets, weights: Weights
@@ -104,13 +115,19 @@ class Objective:
             The scalar, and the terms before α, β and γ: `content`, `style` and `total_variation`; and before the
             weights of the layers `content/conv4_2`, `style/conv1_1` and so on.
         """
-        features = self.features(params, image)
-        content_loss = losses.CONTENT_LOSSES[self.content_loss]
-        content = {layer: content_loss(features[layer], target) for layer, target in targets.content.items()}
-        style = {
-            layer: self._style_error(gram(features[layer]), grams, weights.paintings)
-            for layer, grams in targets.style.items()
-        }
+
+        def errors(layer: str, values: jax.Array) -> dict[str, jax.Array]:
+            found = {}
+            if layer in targets.content:
+                found[CONTENT] = losses.CONTENT_LOSSES[self.content_loss](values, targets.content[layer])
+            if layer in targets.style:
+                found[STYLE] = self._style_error(gram(values), targets.style[layer], weights.paintings)
+            return found
+
+        readers = {layer: functools.partial(errors, layer) for layer in {**targets.content, **targets.style}}
+        found = self.read(params, image, readers)
+        content = {layer: found[layer][CONTENT] for layer in targets.content}
+        style = {layer: found[layer][STYLE] for layer in targets.style}
         terms = {
             CONTENT: sum(weights.content_layers[layer] * value for layer, value in content.items()),
             STYLE: sum(weights.style_layers[layer] * value for layer, value in style.items()),
@@ -127,3 +144,7 @@ class Objective:
         if self.blending == "targets":
             return formula(found, jnp.einsum("s,scd->cd", shares, grams, precision=jax.lax.Precision.HIGHEST))
         return jnp.vdot(shares, jax.vmap(formula, in_axes=(None, 0))(found, grams))
+
+
+def _at_least_single(values: jax.Array) -> jax.Array:
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))

@@ -18,6 +18,10 @@ Padding = Literal["zeros", "reflect", "replicate"]
 """What a convolution sees beyond the border. Zeros, which the networks were trained with, look like a black frame to
 the filters, and that frame can show in stylised pictures; the other two continue the picture."""
 
+Precision = Literal["float32", "tf32", "bfloat16"]
+"""Of the network: single precision throughout; products of 10 bits where the hardware has them (NVIDIA's tensor cores;
+elsewhere as float32); or activations of 8 bits. Losses, Gram matrices and the picture are float32 always."""
+
 Optimizer = Literal["adam", "lbfgs"]
 Init = Literal["content", "noise", "blend"]
 ContentLoss = Literal[
@@ -46,6 +50,9 @@ class Settings:
         blend_weights: the share of each painting, or none: equal shares.
         pooling: of the network.
         padding: of its convolutions.
+        precision: of the network.
+        remat: whether the gradient computes the activations anew instead of keeping them: less memory, more time, the
+            same picture.
         margin: pixels around the picture that are painted too and cut off at the end, so that what the network sees
             at borders stays outside.
         content_loss: a name in `losses.CONTENT_LOSSES`.
@@ -68,6 +75,8 @@ class Settings:
     blend_weights: tuple[float, ...]
     pooling: Pooling
     padding: Padding
+    precision: Precision
+    remat: bool
     margin: int
     content_loss: ContentLoss
     style_loss: StyleLoss
@@ -109,6 +118,8 @@ _VGG = Settings(
     blend_weights=(),
     pooling="average",
     padding="zeros",
+    precision="float32",
+    remat=False,
     margin=16,
     content_loss="relative_squared_error",
     style_loss="relative_squared_error",
@@ -135,6 +146,8 @@ PRESETS: dict[str, Settings] = {
         blend_weights=(),
         pooling="average",
         padding="zeros",
+        precision="float32",
+        remat=False,
         margin=0,
         content_loss="half_squared_error",
         style_loss="gram_error",
@@ -157,6 +170,8 @@ PRESETS: dict[str, Settings] = {
         blend_weights=(),
         pooling="max",
         padding="zeros",
+        precision="float32",
+        remat=False,
         margin=0,
         content_loss="mean_squared_error",
         style_loss="scaled_gram_error",
@@ -179,6 +194,8 @@ PRESETS: dict[str, Settings] = {
         blend_weights=(),
         pooling="average",
         padding="zeros",
+        precision="float32",
+        remat=False,
         margin=0,
         content_loss="quarter_mean_squared_error",
         style_loss="gram_error",

@@ -11,11 +11,37 @@ def gram(features: jax.Array) -> jax.Array:
     gives the same numbers and lets the painting have another size than the picture.
 
     Args:
-        features: `[H, W, C]`.
+        features: `[H, W, C]`, of any precision.
 
     Returns:
-        `[C, C]`, symmetric.
+        `[C, C]`, float32 at least, symmetric.
     """
     height, width, channels = features.shape
-    flat = features.reshape(height * width, channels)
-    return jnp.matmul(flat.T, flat, precision=jax.lax.Precision.HIGHEST) / (height * width)
+    return _self_product(features.reshape(height * width, channels)) / (height * width)
+
+
+@jax.custom_vjp
+def _self_product(rows: jax.Array) -> jax.Array:
+    """Returns Fᵀ F for `[M, C]`, summed up in single precision at least.
+
+    Its derivative is one product, F (Ḡ + Ḡᵀ), where JAX would compute two.
+    """
+    return jax.lax.dot_general(
+        rows,
+        rows,
+        dimension_numbers=(((0,), (0,)), ((), ())),
+        precision=jax.lax.Precision.HIGHEST,
+        preferred_element_type=jnp.promote_types(rows.dtype, jnp.float32),
+    )
+
+
+def _self_product_forward(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return _self_product(rows), rows
+
+
+def _self_product_backward(rows: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
+    symmetric = (cotangent + cotangent.T).astype(rows.dtype)
+    return (jnp.matmul(rows, symmetric, precision=jax.lax.Precision.HIGHEST),)
+
+
+_self_product.defvjp(_self_product_forward, _self_product_backward)

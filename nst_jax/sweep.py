@@ -86,7 +86,7 @@ class Sweep:
     """What all cells share, ready to run.
 
     Attributes:
-        params: of the backbone.
+        params: of `prepare_params`.
         content: layer → features of every photograph `[P, H, W, C]`.
         style: layer → Gram matrices of every painting `[S, C, C]`.
         program: the static part.
@@ -172,6 +172,11 @@ def style_targets(params: Any, program: Program, painting: np.ndarray) -> dict[s
     return transfer.style_targets(params, program.objective, program.style_layers, painting)
 
 
+def prepare_params(params: Any, program: Program) -> Any:
+    """Returns the parameters as `gather` wants them, with what makes many evaluations fast; see `Objective.prepare`."""
+    return program.objective.prepare(params, program.content_layers + program.style_layers)
+
+
 def gather(
     params: Any,
     program: Program,
@@ -182,7 +187,7 @@ def gather(
     """Puts together what the cells share, and what they do not.
 
     Args:
-        params: of the backbone, on the device.
+        params: of `prepare_params`.
         program: that runs the cells.
         cells: one or more.
         contents: the targets of the photographs that the cells have the indices of.
@@ -218,7 +223,7 @@ def prepare(
     params = jax.device_put(pretrained.params)
     features = [content_targets(params, program, content) for content in contents]
     grams = [style_targets(params, program, painting) for painting in paintings]
-    return gather(params, program, cells, features, grams)
+    return gather(prepare_params(params, program), program, cells, features, grams)
 
 
 def initial_images(cells: Sequence[Cell], contents: Sequence[np.ndarray]) -> jax.Array:

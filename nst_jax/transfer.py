@@ -128,7 +128,8 @@ def prepare(pretrained: weight_files.Pretrained, settings: Settings, content: np
         content=content_targets(params, objective, settings.content_layers, content, margin=settings.margin),
         style=stack([style_targets(params, objective, settings.style_layers, painting) for painting in paintings]),
     )
-    return Transfer(params, targets, weights, objective, settings.optimizer, settings.margin)
+    prepared = objective.prepare(params, settings.content_layers + settings.style_layers)
+    return Transfer(prepared, targets, weights, objective, settings.optimizer, settings.margin)
 
 
 def make_objective(backbone: Backbone, settings: Settings) -> Objective:
@@ -137,6 +138,8 @@ def make_objective(backbone: Backbone, settings: Settings) -> Objective:
         backbone=backbone,
         pooling=settings.pooling,
         padding=settings.padding,
+        precision=settings.precision,
+        remat=settings.remat,
         content_loss=settings.content_loss,
         style_loss=settings.style_loss,
         variation_loss=settings.variation_loss,

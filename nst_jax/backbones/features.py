@@ -1,26 +1,45 @@
 """The one model: a Linen module that interprets a backbone's table."""
 
+import functools
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nst_jax import conv
+from nst_jax import conv, pooling
 from nst_jax.backbones.spec import (
-    INPUT,
     Backbone,
     Concat,
     Conv,
     GlobalAverage,
     Pool,
     Preprocess,
+    Row,
+    ancestors,
+    blocks,
+    convolutions,
     layer_names,
+    layers,
     pool_overhang,
 )
-from nst_jax.settings import Padding, Pooling
+from nst_jax.settings import Padding, Pooling, Precision
+
+PREPARED = "prepared"
+"""The collection of variables beside Linen's `params` that holds what `prepare` made."""
+
+Maps = dict[str, jax.Array]
+
+_PRODUCTS: dict[Precision, jax.lax.Precision] = {
+    "float32": jax.lax.Precision.HIGHEST,
+    "tf32": jax.lax.Precision.DEFAULT,
+    "bfloat16": jax.lax.Precision.DEFAULT,
+}
 
 
 class Features(nn.Module):
-    """All activations of a backbone by layer name.
+    """The activations of a backbone by layer name, or what is read of them.
 
     Under jit, layers that nobody reads cost nothing, so there is no way to ask for some only.
 
@@ -28,22 +47,64 @@ class Features(nn.Module):
         backbone: the network.
         pooling: how its pools pool.
         padding: of the convolutions.
+        precision: of the activations (bfloat16) or of the products (tf32).
+        remat: whether the derivative computes the activations anew, block by block, instead of keeping them: less
+            memory, a third more time.
     """
 
     backbone: Backbone
     pooling: Pooling = "max"
     padding: Padding = "zeros"
+    precision: Precision = "float32"
+    remat: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> dict[str, jax.Array]:
-        """Returns the activations for RGB `images` `[..., H, W, 3]` in [0, 1]: each layer `[..., H', W', C]`."""
+    def __call__(self, images: jax.Array, read: Mapping[str, Callable[[jax.Array], Any]] | None = None) -> Any:
+        """Returns what is read of the layers for RGB `images` `[..., H, W, 3]` in [0, 1].
+
+        Args:
+            images: the pictures.
+            read: layer → what to make of its activations `[..., H', W', C]`. With `remat` only that is kept.
+
+        Returns:
+            Layer → what was made of it, or all activations themselves if nothing is said.
+        """
+        if read is None:
+            read = dict.fromkeys(layers(self.backbone), lambda values: values)
+        kernels = {row.name: self._kernel(row, channels) for row, channels in convolutions(self.backbone)}
         lead = images.shape[:-3]
-        maps = {INPUT: preprocess(images, self.backbone.preprocess).reshape(-1, *images.shape[-3:])}
-        for row in self.backbone.rows:
+        values = preprocess(images, self.backbone.preprocess).reshape(-1, *images.shape[-3:])
+        if self.precision == "bfloat16":
+            kernels, values = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), (kernels, values))
+        found = {}
+        for rows in blocks(self.backbone):
+            run = functools.partial(self._run, rows, lead, read)
+            values, of_block = (jax.checkpoint(run) if self.remat else run)(kernels, values)
+            found |= of_block
+        return {layer: found[layer] for layer in read}
+
+    def _kernel(self, row: Conv, channels: int) -> tuple[jax.Array, jax.Array, Any]:
+        kernel = self.param(
+            f"{row.name}/kernel", nn.initializers.he_normal(), (row.kernel, row.kernel, channels, row.features)
+        )
+        bias = self.param(f"{row.name}/bias", nn.initializers.zeros, (row.features,))
+        return kernel, bias, self.get_variable(PREPARED, row.name)
+
+    def _run(
+        self,
+        rows: tuple[Row, ...],
+        lead: tuple[int, ...],
+        read: Mapping[str, Callable[[jax.Array], Any]],
+        kernels: dict[str, tuple[jax.Array, jax.Array, Any]],
+        values: jax.Array,
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        """Returns the last map of a block that starts from `values` `[N, H, W, C]`, and what is read of its layers."""
+        maps: Maps = {rows[0].input: values}
+        for row in rows:
             match row:
                 case Conv():
-                    linear = self._convolve(row, maps[row.input])
-                    outputs = (linear, *[nn.relu(linear)] * 2) if row.relu else (linear,)
+                    linear = self._convolve(row, kernels[row.name], maps[row.input])
+                    outputs = (linear, *[conv.rectify(linear)] * 2) if row.relu else (linear,)
                 case Pool():
                     outputs = (self._pool(row, maps[row.input]),)
                 case Concat():
@@ -51,18 +112,49 @@ class Features(nn.Module):
                 case GlobalAverage():
                     outputs = (maps[row.input].mean(axis=(1, 2), keepdims=True),)
             maps |= dict(zip(layer_names(row), outputs, strict=True))
-        del maps[INPUT]
-        return {name: values.reshape(*lead, *values.shape[1:]) for name, values in maps.items()}
+        names = [name for row in rows for name in layer_names(row) if name in read]
+        return maps[rows[-1].name], {
+            name: read[name](maps[name].reshape(*lead, *maps[name].shape[1:])) for name in names
+        }
 
-    def _convolve(self, row: Conv, images: jax.Array) -> jax.Array:
-        shape = (row.kernel, row.kernel, images.shape[-1], row.features)
-        kernel = self.param(f"{row.name}/kernel", nn.initializers.he_normal(), shape)
-        bias = self.param(f"{row.name}/bias", nn.initializers.zeros, (row.features,))
-        return conv.conv2d(images, kernel, bias, stride=row.stride, padding=row.padding, mode=self.padding)
+    def _convolve(self, row: Conv, kernel: tuple[jax.Array, jax.Array, Any], images: jax.Array) -> jax.Array:
+        weights, bias, prepared = kernel
+        return conv.conv2d(
+            images,
+            weights,
+            bias,
+            stride=row.stride,
+            padding=row.padding,
+            mode=self.padding,
+            precision=_PRODUCTS[self.precision],
+            prepared=prepared,
+        )
 
     def _pool(self, row: Pool, images: jax.Array) -> jax.Array:
         overhang = tuple(pool_overhang(row, length) for length in images.shape[1:3])
-        return conv.pool(images, size=row.size, stride=row.stride, overhang=overhang, kind=self.pooling)
+        return pooling.pool(images, size=row.size, stride=row.stride, overhang=overhang, kind=self.pooling)
+
+
+def prepare(params: Any, backbone: Backbone, read: Collection[str]) -> Any:
+    """Returns the variables for a run that evaluates some layers many times: parameters that its kernels come from.
+
+    Args:
+        params: of the backbone, or what this has returned before.
+        backbone: the network.
+        read: the layers.
+
+    Returns:
+        `params`, and beside them what `conv.prepare` made of the kernels before these layers. No derivative by the
+        parameters can be taken through them.
+    """
+    strides = tuple((row.name, row.stride) for row in ancestors(backbone, read) if isinstance(row, Conv))
+    return {"params": params["params"], PREPARED: _prepare(params["params"], strides)}
+
+
+@functools.partial(jax.jit, static_argnames="strides")
+def _prepare(kernels: dict[str, jax.Array], strides: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    prepared = {name: conv.prepare(kernels[f"{name}/kernel"], stride=stride) for name, stride in strides}
+    return {name: made for name, made in prepared.items() if made is not None}
 
 
 def preprocess(images: jax.Array, how: Preprocess) -> jax.Array:

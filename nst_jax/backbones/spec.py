@@ -8,7 +8,7 @@ what others call relu4_2. Here both names mean that same tensor, and the linear 
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 INPUT = "data"
@@ -150,6 +150,35 @@ def layer_names(row: Row) -> tuple[str, ...]:
 def layers(backbone: Backbone) -> tuple[str, ...]:
     """Returns the names of all layers, in the order in which they are computed."""
     return tuple(name for row in backbone.rows for name in layer_names(row))
+
+
+def inputs(row: Row) -> tuple[str, ...]:
+    """Returns the names of what a row reads."""
+    return row.inputs if isinstance(row, Concat) else (row.input,)
+
+
+def ancestors(backbone: Backbone, read: Collection[str]) -> tuple[Row, ...]:
+    """Returns the rows that have to be computed for these layers, in order."""
+    needed, rows = set(read), []
+    for row in reversed(backbone.rows):
+        if needed.intersection(layer_names(row)):
+            needed.update(inputs(row))
+            rows.append(row)
+    return tuple(reversed(rows))
+
+
+def blocks(backbone: Backbone) -> tuple[tuple[Row, ...], ...]:
+    """Returns the rows in parts, each of which reads nothing of those before but their last map: cut behind pools."""
+    last_use = {name: index for index, row in enumerate(backbone.rows) for name in inputs(row)}
+    parts, part, made = [], [], []
+    for index, row in enumerate(backbone.rows):
+        part.append(row)
+        if isinstance(row, Pool) and all(last_use.get(name, 0) <= index for name in made):
+            parts.append(tuple(part))
+            part, made = [], []
+        else:
+            made.extend(layer_names(row))
+    return (*parts, tuple(part)) if part else tuple(parts)
 
 
 def layer_shapes(backbone: Backbone, height: int, width: int) -> dict[str, tuple[int, int, int]]:

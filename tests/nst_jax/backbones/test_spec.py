@@ -65,3 +65,30 @@ def test_backbones_are_static_arguments(name):
     assert same == BACKBONES[name]
     assert hash(same) == hash(BACKBONES[name])
     assert BACKBONES[name].name == name
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_blocks_read_nothing_of_those_before_but_their_last_map(name):
+    backbone = spec.with_head(BACKBONES[name])
+    parts = spec.blocks(backbone)
+    assert sum(parts, ()) == backbone.rows
+    # Each pool of VGG, and the head where the table has one; SqueezeNet's three pools, and what is behind them.
+    assert len(parts) == (4 if name.startswith("squeezenet") else 5 + bool(BACKBONES[name].head))
+    before = spec.INPUT
+    for part in parts:
+        known = {before}
+        for row in part:
+            assert known.issuperset(spec.inputs(row))
+            known.update(spec.layer_names(row))
+        before = part[-1].name
+
+
+def test_ancestors():
+    backbone = BACKBONES["vgg19"]
+    rows = spec.ancestors(backbone, ("relu4_2", "conv1_1/linear"))
+    assert rows == backbone.rows[: len(rows)]
+    assert rows[-1].name == "conv4_2"
+    # A fire module's other branch is not needed.
+    names = {row.name for row in spec.ancestors(BACKBONES["squeezenet1_1"], ("fire3/expand1x1",))}
+    assert "fire3/expand3x3" not in names
+    assert "fire2/expand3x3" in names

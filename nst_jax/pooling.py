@@ -1,0 +1,146 @@
+"""Pooling by slices: the maximum or the average of shifted, strided copies of a map.
+
+XLA's own windows are slow on CPUs, above all the derivative of the maximum (select-and-scatter); slices are fused into
+one pass.
+"""
+
+import functools
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nst_jax.settings import Pooling
+
+
+class Windows(NamedTuple):
+    """Where windows lie on maps `[N, H, W, C]`.
+
+    Attributes:
+        size: of a window.
+        stride: between windows.
+        height: H.
+        width: W.
+        overhang: by how many positions the last windows stick out at the bottom and at the right.
+    """
+
+    size: int
+    stride: int
+    height: int
+    width: int
+    overhang: tuple[int, int]
+
+    def count(self, length: int, overhang: int) -> int:
+        """Returns the number of windows along one direction."""
+        return (length + overhang - self.size) // self.stride + 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of windows in both directions."""
+        return self.count(self.height, self.overhang[0]), self.count(self.width, self.overhang[1])
+
+
+def pool(images: jax.Array, *, size: int, stride: int, overhang: tuple[int, int], kind: Pooling) -> jax.Array:
+    """Returns the maximum or the average over windows of `size` × `size`.
+
+    Of a window that sticks out only the part within counts: the average divides by the positions that it really covers,
+    as Caffe does. Among equal maxima the first takes the gradient.
+
+    Args:
+        images: `[N, H, W, C]`.
+        size: of a window.
+        stride: between windows.
+        overhang: by how many positions the last windows stick out at the bottom and at the right.
+        kind: of pooling.
+
+    Returns:
+        `[N, H', W', C]`.
+    """
+    windows = Windows(size, stride, *images.shape[1:3], overhang)
+    if kind == "max":
+        return _maximum(windows, images)
+    total = _sum(windows, images)
+    if not any(overhang):
+        return total / size**2
+    return total / _sum(windows, jnp.ones((1, *images.shape[1:3], 1), images.dtype))
+
+
+def _slices(windows: Windows, images: jax.Array, fill: float) -> list[jax.Array]:
+    """Returns for each position in a window its value in all windows, `[N, H', W', C]`, row by row."""
+    down, right = windows.overhang
+    padded = jnp.pad(images, ((0, 0), (0, down), (0, right), (0, 0)), constant_values=fill)
+    high, wide = windows.shape
+    step = windows.stride
+    return [
+        padded[:, row : row + step * (high - 1) + 1 : step, column : column + step * (wide - 1) + 1 : step]
+        for row, column in itertools.product(range(windows.size), repeat=2)
+    ]
+
+
+def _scatter(windows: Windows, parts: Sequence[jax.Array]) -> jax.Array:
+    """Returns the sum of what the windows give to each position, `[N, H, W, C]`: the transpose of `_slices`.
+
+    Positions are taken by their remainders modulo the stride: those with the same remainders belong to the same places
+    in windows, so that each plane of them is a sum of a few shifted parts, and the planes interleaved are the map.
+    """
+    size, step = windows.size, windows.stride
+    number, high, wide, channels = parts[0].shape
+    reach = (size - 1) // step
+    shape = number, high + reach, wide + reach, channels
+
+    def plane(row: int, column: int) -> jax.Array:
+        total = jnp.zeros(shape, parts[0].dtype)
+        for down, right in itertools.product(range(reach + 1), repeat=2):
+            y, x = row + down * step, column + right * step
+            if y < size and x < size:
+                total += jnp.pad(parts[y * size + x], ((0, 0), (down, reach - down), (right, reach - right), (0, 0)))
+        return total
+
+    planes = [jnp.stack([plane(row, column) for column in range(step)], axis=3) for row in range(step)]
+    full = jnp.stack(planes, axis=2).reshape(number, shape[1] * step, shape[2] * step, channels)
+    # Rows that no window reaches, and those of the overhang.
+    missing = [(0, max(0, length - have)) for length, have in zip(windows[2:4], full.shape[1:3], strict=True)]
+    return jnp.pad(full, ((0, 0), *missing, (0, 0)))[:, : windows.height, : windows.width]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _sum(windows: Windows, images: jax.Array) -> jax.Array:
+    slices = _slices(windows, images, 0.0)
+    return sum(slices[1:], slices[0])
+
+
+def _sum_forward(windows: Windows, images: jax.Array) -> tuple[jax.Array, None]:
+    return _sum(windows, images), None
+
+
+def _sum_backward(windows: Windows, _: None, cotangent: jax.Array) -> tuple[jax.Array]:
+    return (_scatter(windows, [cotangent] * windows.size**2),)
+
+
+_sum.defvjp(_sum_forward, _sum_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _maximum(windows: Windows, images: jax.Array) -> jax.Array:
+    return functools.reduce(jnp.maximum, _slices(windows, images, -jnp.inf))
+
+
+def _maximum_forward(windows: Windows, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    slices = _slices(windows, images, -jnp.inf)
+    most, where = slices[0], jnp.zeros(slices[0].shape, jnp.uint8)
+    for index, values in enumerate(slices[1:], start=1):
+        # Not greater or not a number: what is none goes on.
+        where = jnp.where(~(values <= most), jnp.uint8(index), where)
+        most = jnp.maximum(most, values)
+    # The barrier keeps a byte a window for the derivative instead of all that it could be computed from.
+    return most, jax.lax.optimization_barrier(where)
+
+
+def _maximum_backward(windows: Windows, where: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
+    zero = jnp.zeros((), cotangent.dtype)
+    return (_scatter(windows, [jnp.where(where == index, cotangent, zero) for index in range(windows.size**2)]),)
+
+
+_maximum.defvjp(_maximum_forward, _maximum_backward)

@@ -1,0 +1,153 @@
+"""3×3 convolution by Winograd's minimal filtering F(4×4, 3×3), for CPUs.
+
+Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section 4: a tile of 4×4 outputs, made of
+6×6 inputs, takes 36 products where the plain sum takes 144. With d the tile, g the kernel, K filters and C channels:
+
+    Y = Aᵀ [ Σ_c (G g Gᵀ) ⊙ (Bᵀ d B) ] A
+
+The sum over channels is a matrix product for each of the 36 frequencies, and what is around it are sums over rows and
+over columns. These run as separate passes: in one fused pass XLA's CPU compiler computes them anew for each of the 36
+frequencies, two to four times slower.
+"""
+
+import functools
+import itertools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+OUTPUTS = 4
+"""Of a tile, in each direction."""
+
+_B_T = np.array(
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ]
+)
+_G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+_A_T = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+
+_INPUTS = OUTPUTS + 2
+
+_STRIP_BYTES = 40 << 20
+"""Of the transformed input that exists at once: larger pictures are done in strips, for memory and for the caches. At
+512 px a VGG-19 step takes 1.15 s with 40 MB, 1.19 s in one piece, and 85 % of the memory."""
+
+
+@struct.dataclass
+class Kernels:
+    """A kernel as both directions need it, transformed once; constants, of which nothing knows a derivative.
+
+    Attributes:
+        forward: `[6, 6, C, K]`.
+        backward: `[6, 6, K, C]`, of the kernel turned by 180 degrees, its channels swapped.
+    """
+
+    forward: jax.Array
+    backward: jax.Array
+
+
+def transform(kernel: jax.Array) -> Kernels:
+    """Returns a kernel `[3, 3, C, K]` transformed."""
+    turned = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+    return Kernels(_transformed(kernel), _transformed(turned))
+
+
+def convolve(images: jax.Array, kernels: Kernels, padding: int) -> jax.Array:
+    """Returns the cross-correlation of `images` with a kernel.
+
+    Args:
+        images: `[N, H, W, C]`.
+        kernels: of `transform`.
+        padding: zeros added on each side: 0, 1 or 2.
+
+    Returns:
+        `[N, H', W', K]`, H' = H + 2 padding − 2. In single precision within about 1e-6 of the plain sum, relative to
+        the size of the result.
+    """
+    return _convolve(padding, images, kernels)
+
+
+def _transformed(kernel: jax.Array) -> jax.Array:
+    rows = jnp.stack(_combine(_G, kernel))
+    return jnp.stack(_combine(_G, [rows[:, column] for column in range(3)]), axis=1)
+
+
+def _correlate(images: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
+    """Returns the convolution of `images` `[N, H, W, C]` with a transformed kernel `[6, 6, C, K]`."""
+    number, height, width, channels = images.shape
+    height, width = height + 2 * padding - 2, width + 2 * padding - 2
+    tiles = -(-height // OUTPUTS), -(-width // OUTPUTS)
+    below, right = (count * OUTPUTS - length for count, length in zip(tiles, (height, width), strict=True))
+    padded = jnp.pad(images, ((0, 0), (padding, padding + below), (padding, padding + right), (0, 0)))
+    row_bytes = _INPUTS**2 * number * tiles[1] * max(channels, kernel.shape[-1]) * 4
+    strips = min(tiles[0], max(1, round(tiles[0] * row_bytes / _STRIP_BYTES)))
+    borders = [tiles[0] * strip // strips * OUTPUTS for strip in range(strips + 1)]
+    parts = [_correlate_strip(padded[:, first : last + 2], kernel) for first, last in itertools.pairwise(borders)]
+    return jnp.concatenate(parts, axis=1)[:, :height, :width]
+
+
+def _correlate_strip(images: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns the convolution of `images` `[N, 4 h + 2, 4 w + 2, C]`, `[N, 4 h, 4 w, K]`."""
+    number, height, width, channels = images.shape
+    high, wide = height // OUTPUTS, width // OUTPUTS
+    apart = jax.lax.optimization_barrier  # keeps the compiler from fusing two passes
+    rows = apart(jnp.stack(_combine(_B_T, _every_fourth(images, axis=1))))  # [6, N, h, W, C]
+    inputs = apart(jnp.stack(_combine(_B_T, _every_fourth(rows, axis=3)), axis=1))  # [6, 6, N, h, w, C]
+    frequencies = _INPUTS**2
+    products = jax.lax.dot_general(
+        inputs.reshape(frequencies, -1, channels),
+        kernel.reshape(frequencies, channels, -1),
+        dimension_numbers=(((2,), (1,)), ((0,), (0,))),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    products = apart(products).reshape(_INPUTS, _INPUTS, number, high, wide, -1)
+    columns = jnp.stack(_combine(_A_T, products.swapaxes(0, 1)), axis=4)  # [6, N, h, w, 4, K]
+    columns = apart(columns.reshape(_INPUTS, number, high, wide * OUTPUTS, -1))
+    outputs = jnp.stack(_combine(_A_T, columns), axis=2)  # [N, h, 4, W, K]
+    return outputs.reshape(number, high * OUTPUTS, wide * OUTPUTS, -1)
+
+
+def _every_fourth(array: jax.Array, axis: int) -> list[jax.Array]:
+    """Returns the positions 0, 4, 8 … along an axis, those one further, and so on up to five further."""
+    count = array.shape[axis] // OUTPUTS
+    return [
+        jax.lax.slice_in_dim(array, first, first + OUTPUTS * (count - 1) + 1, OUTPUTS, axis) for first in range(_INPUTS)
+    ]
+
+
+def _combine(matrix: np.ndarray, arrays: Sequence[jax.Array] | jax.Array) -> list[jax.Array]:
+    """Returns the sums of the arrays weighed by the rows of a matrix, with no work for its zeros and ones."""
+    sums = []
+    for row in matrix:
+        terms = [
+            arrays[index] if factor == 1 else arrays[index] * np.float32(factor)
+            for index, factor in enumerate(row)
+            if factor
+        ]
+        sums.append(sum(terms[1:], terms[0]))
+    return sums
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _convolve(padding: int, images: jax.Array, kernels: Kernels) -> jax.Array:
+    return _correlate(images, kernels.forward, padding)
+
+
+def _forward(padding: int, images: jax.Array, kernels: Kernels) -> tuple[jax.Array, Kernels]:
+    return _convolve(padding, images, kernels), kernels
+
+
+def _backward(padding: int, kernels: Kernels, cotangent: jax.Array) -> tuple[jax.Array, None]:
+    return _correlate(cotangent, kernels.backward, 2 - padding), None
+
+
+_convolve.defvjp(_forward, _backward)
