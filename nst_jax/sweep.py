@@ -249,7 +249,7 @@ def state_shapes(sweep: Sweep, cells: Cells, images: jax.Array | jax.ShapeDtypeS
 
 def compile_steps(sweep: Sweep, cells: Cells, states: optimize.State) -> jax.stages.Compiled:
     """Returns the program that `run` runs for arrays like these, to ask for its memory, or to run it with `advance`."""
-    return _advance.lower(sweep, cells, states, jnp.int32(1)).compile()
+    return _advance_of(sweep).lower(sweep, cells, states, jnp.int32(1)).compile()
 
 
 def run(
@@ -274,7 +274,7 @@ def run(
     Yields:
         The states, and what was found since the last yield.
     """
-    chunk = functools.partial(advance or _advance, sweep, cells)
+    chunk = functools.partial(advance or _advance_of(sweep), sweep, cells)
     done = int(states.step.max())
     for reached, before, info in transfer.drive(chunk, states, done=done, steps=steps, pause_every=pause_every):
         yield reached, News(transfer.history_of(before, info), info.finite)
@@ -293,7 +293,6 @@ def _start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: jax.Ar
     return _each_cell(single, (cells, images, learning_rates), out_axes=0)
 
 
-@functools.partial(jax.jit, donate_argnames="states")
 def _advance(
     sweep: Sweep, cells: Cells, states: optimize.State, length: jax.Array
 ) -> tuple[optimize.State, optimize.Info]:
@@ -305,6 +304,16 @@ def _advance(
 
     # Steps first, as of a single transfer, cells second.
     return _each_cell(single, (cells, states), out_axes=(0, 1))
+
+
+_ADVANCE = {
+    anew: jax.jit(_advance, donate_argnames="states", compiler_options=options)
+    for anew, options in transfer.COMPILER_OPTIONS.items()
+}
+
+
+def _advance_of(sweep: Sweep) -> Callable[..., tuple[optimize.State, optimize.Info]]:
+    return _ADVANCE[transfer.computes_anew(sweep.program.objective)]
 
 
 def _each_cell(single: Callable[..., Any], arguments: tuple[Any, ...], *, out_axes: Any) -> Any:

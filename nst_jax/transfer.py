@@ -22,6 +22,13 @@ LONGEST_CHUNK = 64
 CHUNK_SECONDS = 1.0
 """How long the device works between two looks at progress, Ctrl-C and snapshots; short against a person's patience."""
 
+COMPILER_OPTIONS: dict[bool, dict[str, str] | None] = {
+    False: None,
+    True: {"xla_disable_hlo_passes": "cse_barrier_expander"},
+}
+"""By `computes_anew`. XLA's CPU compiler removes the barriers before it looks for what is computed twice, and so undoes
+`remat` (jax 0.10): the pass that removes them is left out. At 256 px a VGG-19 step then needs 63 MB instead of 168."""
+
 NOISE_DEVIATION = 0.1
 """Of white noise, in units of the pixels. Gatys et al. do not tell theirs; neural-style has 0.001 of 255 around a mean
 colour, Ng's course evenly spread ±20 of 255. What is left in the picture after the run differs little."""
@@ -273,7 +280,7 @@ def run(
     Raises:
         DivergedError: a loss or a gradient is no number; the message names the step and the term.
     """
-    advance = functools.partial(_advance, transfer)
+    advance = functools.partial(_ADVANCE[computes_anew(transfer.objective)], transfer)
     for reached, done, info in drive(advance, state, done=int(state.step), steps=steps, pause_every=pause_every):
         history = history_of(done, info)
         if not info.finite.all():
@@ -316,6 +323,11 @@ def drive(
         # The first call compiles, so its time says nothing about steps.
         length = max(1, int(length * CHUNK_SECONDS / seconds)) if warm else 1
         warm = True
+
+
+def computes_anew(objective: Objective) -> bool:
+    """Returns whether the compiler must be kept from merging what `remat` computes twice."""
+    return objective.remat and jax.default_backend() == "cpu"
 
 
 def picture(transfer: Transfer, state: optimize.State) -> np.ndarray:
@@ -406,9 +418,14 @@ def _start(transfer: Transfer, image: jax.Array, learning_rate: jax.Array) -> op
     return optimize.init(transfer.evaluate, image, learning_rate, optimizer=transfer.optimizer)
 
 
-@functools.partial(jax.jit, donate_argnames="state")
 def _advance(transfer: Transfer, state: optimize.State, length: jax.Array) -> tuple[optimize.State, optimize.Info]:
     return optimize.chunk(transfer.evaluate, state, length, optimizer=transfer.optimizer, longest=LONGEST_CHUNK)
+
+
+_ADVANCE = {
+    anew: jax.jit(_advance, donate_argnames="state", compiler_options=options)
+    for anew, options in COMPILER_OPTIONS.items()
+}
 
 
 def _check_image(image: np.ndarray, *, what: str) -> None:
