@@ -6,24 +6,25 @@ A process that is killed at any moment, and started again, leaves alone what is 
 import contextlib
 import dataclasses
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from experiments import _cluster, _job
+from experiments import _cluster
 from experiments._checkpoints import Checkpoints, DamagedError, Restored
-from experiments._cluster import ClusterFlags
-from experiments._flags import INTERRUPTED, flag
 from experiments._grid import Grid
-from experiments._manifest import CELLS, FAILED, FINISHED, PAGE, Gallery
+from experiments._job import initial_image
+from experiments._manifest import CELLS, FAILED, FINISHED, Gallery
+from experiments._outcome import Outcome
 from experiments._prepare import Pictures, PreparedCell, groups, prepare
 from experiments._progress import Bar, Interrupt, graceful_interrupt, progress_bar
 from experiments._records import versions, write_losses
+from experiments._run_flags import RunFlags
+from experiments._transfer_flags import CONTENT, style_size, styles
 from nst_jax import batches, image_io, sweep, transfer
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.files import check_folder, make_folder, sha256
@@ -31,34 +32,6 @@ from nst_jax.transfer import History
 
 _CHECKPOINTS = "checkpoints"
 _WORTH_SAYING = 0.5  # seconds
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunFlags(ClusterFlags):
-    """How a grid is run."""
-
-    workdir: str | None = flag(None, "folder for everything that the run writes; by default one in results/")
-    cells_per_batch: int | Literal["auto"] = flag("auto", "cells that run at once; auto: as many as fit", least=1)
-    save_every: int = flag(100, "steps between two checkpoints of a cell; 0: none", least=0)
-    keep_going: bool = flag(False, "leave out cells whose pictures cannot be read, instead of computing none")
-
-
-class Outcome(NamedTuple):
-    """What became of the cells.
-
-    Attributes:
-        workdir: where they are.
-        finished: how many have a picture.
-        failed: name → why, of those that have none.
-        missing: how many have neither, as the process whose they are has ended before.
-        stopped: whether somebody asked the run to stop before it was at the end.
-    """
-
-    workdir: Path
-    finished: int
-    failed: dict[str, str]
-    missing: int
-    stopped: bool
 
 
 def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
@@ -140,14 +113,14 @@ class _Runner:
             left = [index for index in left if not self.gallery.is_done(cells[index])]
 
     def _group(self, cells: Sequence[PreparedCell]) -> batches.Group:
-        contents = list(dict.fromkeys((cell.paths[_job.CONTENT], cell.grid.flags.size) for cell in cells))
+        contents = list(dict.fromkeys((cell.paths[CONTENT], cell.grid.flags.size) for cell in cells))
         paintings = list(dict.fromkeys(painting for cell in cells for painting in _paintings(cell)))
         return batches.Group(
             cells[0].pretrained,
             [
                 sweep.Cell(
                     cell.how,
-                    content=contents.index((cell.paths[_job.CONTENT], cell.grid.flags.size)),
+                    content=contents.index((cell.paths[CONTENT], cell.grid.flags.size)),
                     paintings=tuple(map(paintings.index, _paintings(cell))),
                 )
                 for cell in cells
@@ -236,11 +209,11 @@ class _Runner:
         return Checkpoints(self.workdir / _CHECKPOINTS / cell.name, cell.identity)
 
     def _initial_image(self, cell: PreparedCell) -> Any:
-        content = self.pictures.read(cell.paths[_job.CONTENT], cell.grid.flags.size).pixels
-        return _job.initial_image(cell.grid.flags, cell.how, cell.paths, content)
+        content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size).pixels
+        return initial_image(cell.grid.flags, cell.how, cell.paths, content)
 
     def _finish(self, cell: PreparedCell, pixels: np.ndarray, history: History, seconds: float, together: int) -> None:
-        content = self.pictures.read(cell.paths[_job.CONTENT], cell.grid.flags.size)
+        content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size)
         path = self.gallery.path(cell, ".png")
         image_io.write(path, content._replace(pixels=pixels), settings=cell.settings)
         write_losses(self.gallery.path(cell, ".csv"), history)
@@ -265,23 +238,6 @@ class _Runner:
         _remove_checkpoints(self.workdir, cell)
 
 
-def finish_script(outcome: Outcome) -> None:
-    """Says what became of a grid, and ends the script with the status that this has."""
-    for name, problem in outcome.failed.items():
-        print(f"failed: {name}: {problem}")
-    print(f"{outcome.finished} pictures, sheet and page: {outcome.workdir / PAGE}")
-    if outcome.stopped:
-        print("stopped; the same command goes on")
-        sys.exit(INTERRUPTED)
-    if outcome.missing:
-        sys.exit(
-            f"error: expected all cells to be done, found {outcome.missing} left by processes that ended before; "
-            "the same command goes on"
-        )
-    if outcome.failed:
-        sys.exit(1)
-
-
 def _steps_done(cells: Sequence[PreparedCell], gallery: Gallery) -> int:
     return sum(cell.how.steps for cell in cells if gallery.is_done(cell))
 
@@ -304,4 +260,4 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _paintings(cell: PreparedCell) -> list[tuple[Path, int]]:
-    return [(path, _job.style_size(cell.grid.flags)) for path in _job.styles(cell.paths)]
+    return [(path, style_size(cell.grid.flags)) for path in styles(cell.paths)]

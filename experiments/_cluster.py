@@ -6,9 +6,7 @@ killed the others go on; only the first one, which holds the runtime together, h
 """
 
 import contextlib
-import dataclasses
 import re
-import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +16,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from experiments._flags import Checked, flag
+from experiments._run_flags import ClusterFlags
 from nst_jax import parallel
 from nst_jax.errors import UserError, one_line
 
@@ -30,16 +28,7 @@ GRACE = 5
 """Seconds for which the first process waits when no other one shows life: one may just be starting."""
 _LOOK_EVERY = 0.5  # seconds
 _SIGNS = "processes"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ClusterFlags(Checked):
-    """How the processes find each other; on a cluster that JAX knows (Slurm, Cloud TPU, ...) by themselves."""
-
-    distributed: bool = flag(False, "several processes share the cells; all need the same flags and see --workdir")
-    coordinator_address: str | None = flag(None, "host:port of the first process, where the cluster does not tell")
-    num_processes: int | None = flag(None, "of all hosts, where the cluster does not tell", least=1)
-    process_id: int | None = flag(None, "of this process, from 0, where the cluster does not tell", least=0)
+_BEGAN = time.time()  # no process of this run has shown life before
 
 
 def join(flags: ClusterFlags) -> None:
@@ -116,7 +105,10 @@ def show_life(workdir: Path) -> None:
 def taking_part(workdir: Path) -> Iterator[None]:
     """Shows life until this process ends, however it does; the first one forgets what earlier runs have left."""
     if is_first():
-        shutil.rmtree(workdir / _SIGNS, ignore_errors=True)
+        for sign in (workdir / _SIGNS).glob("*"):
+            with contextlib.suppress(OSError):
+                if sign.stat().st_mtime < _BEGAN:
+                    sign.unlink()
     show_life(workdir)
     try:
         yield

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from absl import app, flags, logging
 
+from experiments._programs import keep_programs
 from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
 
 Config = TypeVar("Config")
@@ -106,6 +107,7 @@ def run_script(config: type[Config], run: Callable[[Config], Any]) -> None:
         # JAX reports at length to the log, errors with tracebacks; what a person needs is raised or printed.
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.FATAL)
+        keep_programs()
         try:
             run(build(config))
         except UserError as error:
@@ -162,10 +164,10 @@ def _value(text: str, kind: Any) -> Any:
             _EXPECTED.get(choice) or "|".join(typing.get_args(choice)) for choice in typing.get_args(kind)
         )
         raise ValueError(f"expected {expected}, found {one_line(text)!r}")
-    if origin is Literal:
+    if origin is Literal or kind is bool:
         try:
-            choices = {str(choice): choice for choice in typing.get_args(kind)}
-            return choices[choose(text, choices, what="value")]
+            choices = {str(choice).lower(): choice for choice in typing.get_args(kind) or (True, False)}
+            return choices[choose(text.lower(), choices, what="value")]
         except UserError as error:
             raise ValueError(error) from None
     if origin is tuple:

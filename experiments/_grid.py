@@ -20,7 +20,7 @@ from PIL import Image
 
 from experiments import _samples
 from experiments._flags import Checked, flag, serialize, without_none
-from experiments._job import CONTENT, STYLE, TransferFlags
+from experiments._transfer_flags import CONTENT, STYLE, TransferFlags
 from nst_jax import image_io
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.files import file_error

@@ -1,62 +1,26 @@
-"""One transfer as the command line describes it: its flags, and everything that they name, read and ready to run."""
+"""One transfer, read and ready to run."""
 
-import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments import _samples
-from experiments._flags import Common, flag
+from experiments._transfer_flags import (
+    CONTENT,
+    INIT,
+    TransferFlags,
+    identity,
+    inputs,
+    resolve,
+    style_size,
+    styles,
+)
 from nst_jax import image_io, optimize, transfer
 from nst_jax.backbones import weights
-from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import layers
-from nst_jax.errors import UserError
 from nst_jax.files import sha256
-from nst_jax.settings import (
-    LEARNING_RATES,
-    PRESETS,
-    Blending,
-    Init,
-    Optimizer,
-    Padding,
-    Pooling,
-    Settings,
-    default_preset,
-)
-
-CONTENT, STYLE, INIT = "content", "style", "init"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TransferFlags(Common):
-    """The flags of a transfer; those that are None are taken from the preset."""
-
-    content: str | None = flag(None, "photograph; by default a sample")
-    style: str | None = flag(None, "painting, or several with commas between them; by default a sample")
-    preset: Literal["auto", *PRESETS] = flag("auto", "settings by name; auto: those that suit the backbone")
-    content_layers: tuple[str, ...] | None = flag(None, "layers whose features should stay those of the photograph")
-    style_layers: tuple[str, ...] | None = flag(None, "layers whose Gram matrices should become those of the painting")
-    style_layer_weights: tuple[float, ...] | None = flag(None, "one a style layer, or one for all")
-    content_weight: float | None = flag(None, "of the content loss")
-    style_weight: float | None = flag(None, "of the style loss")
-    style_size: int | None = flag(
-        None, "long side of the painting: the scale of its strokes; by default --size", least=1
-    )
-    blending: Blending | None = flag(None, "of several paintings: their Gram matrices as targets, or their losses")
-    blend_weights: tuple[float, ...] | None = flag(None, "share of each painting; by default equal")
-    tv_weight: float | None = flag(None, "of the total variation: higher is smoother")
-    pooling: Pooling | None = flag(None, "of the network")
-    padding: Padding | None = flag(None, "of the network's convolutions")
-    margin: int | None = flag(None, "pixels around the picture that are painted too and cut off", least=0)
-    optimizer: Optimizer | None = flag(None, "that changes the picture")
-    learning_rate: float | None = flag(None, "step size of Adam in units of the pixels, of L-BFGS as a share")
-    init: str | None = flag(None, "picture to start from: content, noise, blend, or a file")
-    init_noise: float | None = flag(None, "share of noise in --init=blend")
+from nst_jax.settings import Settings
 
 
 class Job(NamedTuple):
@@ -77,16 +41,6 @@ class Job(NamedTuple):
     steps: int
     paths: dict[str, Path]
     identity: dict[str, Any]
-
-
-def inputs(flags: TransferFlags) -> dict[str, Path]:
-    """Returns the pictures to be read: `content`, `style`, `style2` ..., and `init` if the run starts from a file."""
-    paths = {CONTENT: Path(flags.content) if flags.content else _samples.photograph()}
-    for number, painting in enumerate(_paintings(flags.style), start=1):
-        paths[STYLE if number == 1 else f"{STYLE}{number}"] = painting
-    if flags.init and flags.init not in get_args(Init):
-        paths[INIT] = Path(flags.init)
-    return paths
 
 
 def prepare(flags: TransferFlags) -> Job:
@@ -115,48 +69,6 @@ def prepare(flags: TransferFlags) -> Job:
     )
 
 
-def identity(
-    flags: TransferFlags, settings: Settings, pretrained: weights.Pretrained, digests: Mapping[str, str]
-) -> dict[str, Any]:
-    """Returns everything that the picture after a given step depends on; `digests`: SHA-256 of each of `inputs`."""
-    return {
-        **{f"{name}_sha256": digest for name, digest in digests.items()},
-        "backbone": pretrained.backbone.name,
-        "weights_sha256": pretrained.sha256,
-        "size": flags.size,
-        "style_size": style_size(flags),
-        "seed": flags.seed,
-        **{name: value for name, value in dataclasses.asdict(settings).items() if name != "steps"},
-    }
-
-
-def check_own(output: Path, paths: Mapping[str, Path]) -> None:
-    """Checks that what will be written is none of `inputs`.
-
-    Raises:
-        UserError: it is one.
-    """
-    for name, path in paths.items():
-        if output.exists() and path.exists() and output.samefile(path):
-            raise UserError(f"--output: expected a file of its own, found the {name} picture {path}; choose another")
-
-
-def describe(paths: Mapping[str, Path], identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a person wants to know of a transfer: its files, and all that its picture depends on."""
-    files = {name: str(path) for name, path in paths.items()}
-    return {**files, **identity, **files}  # files first, and that of --init instead of its setting
-
-
-def styles(paths: Mapping[str, Path]) -> list[Path]:
-    """Returns the paintings among `inputs`."""
-    return [path for name, path in paths.items() if name.startswith(STYLE)]
-
-
-def style_size(flags: TransferFlags) -> int:
-    """Returns the long side of the paintings."""
-    return flags.style_size or flags.size
-
-
 def initial_image(
     flags: TransferFlags, settings: Settings, paths: Mapping[str, Path], content: np.ndarray
 ) -> np.ndarray | jax.Array:
@@ -164,38 +76,3 @@ def initial_image(
     if INIT in paths:
         return image_io.resize(image_io.read(paths[INIT]).pixels, content.shape[:2])
     return transfer.initial_image(settings, content, seed=flags.seed)
-
-
-def _paintings(given: str | None) -> list[Path]:
-    """Returns the paintings that a flag names; a name with a comma in it is a name as long as there is such a file."""
-    if given is None:
-        return [_samples.painting()]
-    if os.path.exists(given):  # noqa: PTH110 - Path complains about lists that are too long for a name
-        return [Path(given)]
-    paintings = [Path(name.strip()) for name in given.split(",") if name.strip()]
-    if not paintings:
-        raise UserError(f"--style: expected a painting, found none in {given!r}; leave the flag out for a sample")
-    return paintings
-
-
-def resolve(flags: TransferFlags, backbone: str) -> Settings:
-    """Returns the settings of the preset, with those in their place that the flags give.
-
-    Raises:
-        UserError: the preset names layers that the backbone has not, or a number is out of its range.
-    """
-    preset = PRESETS[default_preset(backbone) if flags.preset == "auto" else flags.preset]
-    for layer in preset.content_layers + preset.style_layers:
-        if layer not in layers(BACKBONES[backbone]) and not (flags.content_layers and flags.style_layers):
-            fitting = default_preset(backbone)
-            raise UserError(
-                f"--preset={flags.preset}: its layer {layer} is not one of {backbone}; choose --preset={fitting}, "
-                "another --backbone, or layers with --content_layers and --style_layers"
-            )
-    names = {field.name for field in dataclasses.fields(Settings)}
-    given = {name: value for name, value in vars(flags).items() if name in names and value is not None}
-    if given.get("init") not in get_args(Init):
-        given.pop("init", None)
-    if given.get("optimizer", preset.optimizer) != preset.optimizer:
-        given.setdefault("learning_rate", LEARNING_RATES[given["optimizer"]])
-    return dataclasses.replace(preset, **given)

@@ -12,16 +12,16 @@ from typing import Any
 
 from experiments._flags import command_line
 from experiments._grid import Grid
+from experiments._outcome import PAGE
 from experiments._page import write_page
 from experiments._prepare import PreparedCell
 from experiments._records import write_json
 from experiments._sheet import write_sheet
-from experiments._tradeoff import plot_tradeoff
 from nst_jax.errors import one_line
 from nst_jax.files import atomic_write, file_error, sha256
 from nst_jax.objective import CONTENT, STYLE
 
-MANIFEST, TABLE, SHEET, TRADEOFF, PAGE = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html"
+MANIFEST, TABLE, SHEET, TRADEOFF = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png"
 CELLS = "cells"
 FINISHED, UNFINISHED, FAILED = "finished", "unfinished", "failed"
 _IDENTITY = "identity"
@@ -88,6 +88,8 @@ class Gallery:
 
     def refresh(self, *, now: bool = False) -> None:
         """Writes everything about all cells, where the last time is long enough ago for what it costs."""
+        from experiments._tradeoff import plot_tradeoff  # with Matplotlib, for which the first step should not wait
+
         began = time.monotonic()
         if not now and began < self._next:
             return

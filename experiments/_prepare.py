@@ -6,8 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import _job
 from experiments._grid import Grid, GridCell
+from experiments._transfer_flags import (
+    CONTENT,
+    INIT,
+    describe,
+    identity,
+    inputs,
+    resolve,
+    style_size,
+    styles,
+)
 from nst_jax import image_io, sweep, transfer
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
@@ -26,7 +35,7 @@ class PreparedCell:
         grid: the cell.
         how: its settings.
         pretrained: its backbone.
-        paths: of its pictures, see `_job.inputs`.
+        paths: of its pictures, see `_transfer_flags.inputs`.
         shape: of its picture, `(H, W)`.
         identity: everything that its picture depends on; empty if it cannot be run.
         error: why it cannot be run.
@@ -48,7 +57,7 @@ class PreparedCell:
     @property
     def settings(self) -> dict[str, Any]:
         """Returns what a person wants to know of it."""
-        return _job.describe(self.paths, self.identity)
+        return describe(self.paths, self.identity)
 
     @property
     def program(self) -> tuple[Any, ...]:
@@ -100,26 +109,26 @@ def prepare(grid: Grid, pictures: Pictures, *, keep_going: bool) -> list[Prepare
 def _prepare(cell: GridCell, pictures: Pictures, pretrained: weights.Pretrained) -> PreparedCell:
     flags = dataclasses.replace(cell.flags, backbone=pretrained.backbone.name)
     cell = dataclasses.replace(cell, flags=flags)
-    how = _job.resolve(flags, pretrained.backbone.name)
-    paths = _job.inputs(flags)
+    how = resolve(flags, pretrained.backbone.name)
+    paths = inputs(flags)
     shapes = {}
     for name, path in paths.items():
-        size = {_job.CONTENT: flags.size, _job.INIT: None}.get(name, _job.style_size(flags))
+        size = {CONTENT: flags.size, INIT: None}.get(name, style_size(flags))
         shapes[name] = pictures.shape(path, size)
         if isinstance(shapes[name], UserError):
             return PreparedCell(cell, error=str(shapes[name]))
     # What would be found only on the way, and what a person would have waited for in vain.
-    height, width, _ = shapes[_job.CONTENT]
+    height, width, _ = shapes[CONTENT]
     transfer.check_margin(how.margin, height, width)
     canvas = (height + 2 * how.margin, width + 2 * how.margin, 3)
     transfer.check_layers(pretrained.backbone, how.content_layers, canvas, what="content layer")
-    for path in _job.styles(paths):
-        shape = pictures.shape(path, _job.style_size(flags))
+    for path in styles(paths):
+        shape = pictures.shape(path, style_size(flags))
         transfer.check_layers(pretrained.backbone, how.style_layers, shape, what="style layer")
-    transfer.loss_weights(how, paintings=len(_job.styles(paths)))
+    transfer.loss_weights(how, paintings=len(styles(paths)))
     digests = {name: pictures.sha256(path) for name, path in paths.items()}
-    identity = {**_job.identity(flags, how, pretrained, digests), "steps": how.steps}
-    return PreparedCell(cell, how, pretrained, paths, (height, width), identity)
+    about = {**identity(flags, how, pretrained, digests), "steps": how.steps}
+    return PreparedCell(cell, how, pretrained, paths, (height, width), about)
 
 
 def groups(cells: Sequence[PreparedCell]) -> list[list[PreparedCell]]:

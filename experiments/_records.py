@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 import nst_jax
 from nst_jax.files import atomic_write
@@ -47,6 +45,9 @@ def write_losses(path: Path, history: History) -> None:
 
 def plot_losses(path: Path, history: History, weights: Weights) -> None:
     """Draws the loss and what it consists of over the steps, atomically; terms that weigh nothing are left out."""
+    import matplotlib as mpl  # half a second, for which the first step should not wait
+    from matplotlib.figure import Figure
+
     scales = {CONTENT: weights.content, STYLE: weights.style, VARIATION: weights.variation}
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7, 4.5), layout="constrained")

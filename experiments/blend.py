@@ -15,13 +15,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from experiments import _cluster, _job, _samples
+from experiments import _samples
 from experiments._animation import check_animation, there_and_back, write_animation
-from experiments._cells import Outcome, RunFlags, finish_script, run_grid
 from experiments._flags import flag, run_script
 from experiments._grid import Axis, Grid, GridCell, product, unique_labels, workdir
-from experiments._job import TransferFlags
-from experiments._manifest import cell_path
+from experiments._outcome import Outcome, finish_script
+from experiments._run_flags import RunFlags
+from experiments._transfer_flags import CONTENT, TransferFlags, check_own, inputs, styles
 from nst_jax.errors import UserError
 from nst_jax.files import check_target
 
@@ -43,19 +43,21 @@ def run(config: Config) -> Outcome:
     Raises:
         UserError: the input cannot be used, or something cannot be written.
     """
-    _cluster.join(config)
     grid = make_grid(config)
     folder = workdir(config.workdir, "blend", grid)
     output = Path(config.output) if config.output else folder / "blend.webp"
     check_animation(output)
     if output.parent.absolute() != folder.absolute():
         check_target(output)
-    _job.check_own(output, _job.inputs(grid.cells[0].flags))
-    outcome = run_grid(grid, config, folder)
+    check_own(output, inputs(grid.cells[0].flags))
+    from experiments import _cells, _cluster, _manifest  # with JAX, for which --help should not wait
+
+    _cluster.join(config)
+    outcome = _cells.run_grid(grid, config, folder)
     if outcome.finished == len(grid.cells) and _cluster.is_first():
         write_animation(
             output,
-            [cell_path(folder, cell.name, ".png") for cell in tour(grid)],
+            [_manifest.cell_path(folder, cell.name, ".png") for cell in tour(grid)],
             seconds_per_picture=config.seconds_per_picture,
             cross_fade=config.cross_fade,
         )
@@ -74,8 +76,8 @@ def make_grid(config: Config) -> Grid:
     style = config.style or ",".join(map(str, _samples.two_paintings()))
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(TransferFlags)}
     base = TransferFlags(**fields | {"style": style, "workdir": None, "output": None})
-    paths = _job.inputs(base)
-    paintings = _job.styles(paths)
+    paths = inputs(base)
+    paintings = styles(paths)
     if len(paintings) not in (2, 3):
         raise UserError(f"--style: expected two or three paintings, found {len(paintings)}: {style}")
     names = unique_labels("--style", paintings)
@@ -89,7 +91,7 @@ def make_grid(config: Config) -> Grid:
             dataclasses.replace(cell, at=at, caption=label)
             for cell, at, label in zip(cells, places, labels, strict=True)
         )
-    return Grid(f"{paths[_job.CONTENT].stem}: {' – '.join(names)}", (axis,), cells, (), (axis.name,))
+    return Grid(f"{paths[CONTENT].stem}: {' – '.join(names)}", (axis,), cells, (), (axis.name,))
 
 
 def tour(grid: Grid) -> list[GridCell]:

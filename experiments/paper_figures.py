@@ -13,11 +13,11 @@ with 256 pixels and 150 steps half an hour, on 2 cores.
 
 import dataclasses
 
-from experiments import _cluster, _job
-from experiments._cells import Outcome, RunFlags, finish_script, run_grid
 from experiments._flags import flag, run_script
 from experiments._grid import Axis, Grid, product, workdir
-from experiments._job import TransferFlags
+from experiments._outcome import Outcome, finish_script
+from experiments._run_flags import RunFlags
+from experiments._transfer_flags import CONTENT, STYLE, TransferFlags, inputs
 from nst_jax.backbones import weights
 
 _GROWING = {
@@ -50,9 +50,11 @@ def run(config: Config) -> Outcome:
     Raises:
         UserError: the input cannot be used, or something cannot be written.
     """
-    _cluster.join(config)
     grid = make_grid(config)
-    return run_grid(grid, config, workdir(config.workdir, "figure3", grid))
+    from experiments import _cells, _cluster  # with JAX, for which --help should not wait
+
+    _cluster.join(config)
+    return _cells.run_grid(grid, config, workdir(config.workdir, "figure3", grid))
 
 
 def make_grid(config: Config) -> Grid:
@@ -82,8 +84,8 @@ def make_grid(config: Config) -> Grid:
         seed=config.seed,
         init="noise",
     )
-    paths = _job.inputs(base)
-    title = f"{paths[_job.CONTENT].stem} in the style of {paths[_job.STYLE].stem}, {backbone}"
+    paths = inputs(base)
+    title = f"{paths[CONTENT].stem} in the style of {paths[STYLE].stem}, {backbone}"
     return Grid(title, (rows, columns), product(base, [rows, columns]), (rows.name,), (columns.name,))
 
 

@@ -12,10 +12,10 @@ take a minute on 2 cores. The same command again goes on where it was stopped or
 
 import dataclasses
 
-from experiments import _cluster
-from experiments._cells import Outcome, RunFlags, finish_script, run_grid
 from experiments._flags import flag, run_script
 from experiments._grid import GridFlags, make_grid, preview, workdir
+from experiments._outcome import Outcome, finish_script
+from experiments._run_flags import RunFlags
 
 _PREVIEW_SIZE, _PREVIEW_STEPS = 160, 60
 
@@ -33,14 +33,16 @@ def run(config: Config) -> Outcome:
     Raises:
         UserError: the input cannot be used, or something cannot be written.
     """
-    _cluster.join(config)
     grid = make_grid(config)
     folder = workdir(config.workdir, "sweep", grid)
+    from experiments import _cells, _cluster  # with JAX, for which --help should not wait
+
+    _cluster.join(config)
     if config.preview:
-        outcome = run_grid(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, folder / "preview")
+        outcome = _cells.run_grid(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, folder / "preview")
         if outcome.stopped:
             return outcome
-    return run_grid(grid, config, folder)
+    return _cells.run_grid(grid, config, folder)
 
 
 def main(config: Config) -> None:

@@ -1,5 +1,6 @@
 """Several processes that share the cells of a sweep, as on several hosts."""
 
+import os
 import signal
 import socket
 
@@ -24,7 +25,9 @@ def start_both(pictures, workdir, *flags):
 def test_two_processes_of_which_one_ends_and_one_is_killed(pictures, tmp_path):
     flags = ("--style_weight=10,300", "--size=48,56", "--steps=150", "--save_every=4")
     processes = start_both(pictures, tmp_path, *flags)
-    wait_for(lambda: any((tmp_path / "cells").glob("001*.json")), *processes)
+    # The second process has done a cell and is at its next one.
+    wanted = ("cells/001*.json", "checkpoints/00[357]*/*")
+    wait_for(lambda: all(any(tmp_path.glob(pattern)) for pattern in wanted), *processes)
     processes[1].send_signal(signal.SIGINT)
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [1, 130], outputs
@@ -50,6 +53,16 @@ def test_two_processes_of_which_one_ends_and_one_is_killed(pictures, tmp_path):
     assert {cell["status"] for cell in manifest(tmp_path)["cells"]} == {"finished"}
     assert (tmp_path / "index.html").exists()
     assert not (tmp_path / "processes").exists()
+
+
+def test_the_first_process_forgets_earlier_runs_and_nobody_of_this_one(tmp_path):
+    signs = tmp_path / "processes"
+    signs.mkdir()
+    for name in ("1", "2"):
+        (signs / name).touch()
+    os.utime(signs / "1", (0, 0))
+    with _cluster.taking_part(tmp_path):
+        assert [path.name for path in signs.iterdir()] == ["2"]
 
 
 def test_the_first_process_is_not_there(pictures, tmp_path, monkeypatch):

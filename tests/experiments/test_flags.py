@@ -3,8 +3,11 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 SCRIPT = textwrap.dedent(
     '''
@@ -26,6 +29,9 @@ SCRIPT = textwrap.dedent(
         run_script(Config, lambda config: print(dataclasses.astuple(config)[6:], config.size))
     '''
 )
+
+SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*.py"))
+HEAVY = {"flax", "jax", "matplotlib", "optax"}  # a second and more
 
 
 @pytest.fixture
@@ -82,3 +88,13 @@ def test_help(run):
         "--[no]fast",
     ):
         assert text in done.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_does_not_wait_for_what_takes_long_to_import(script):
+    arguments = [sys.executable, "-X", "importtime", "-m", f"experiments.{script}", "--helpfull"]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "--workdir: folder" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "absl.flags" in imported
+    assert not HEAVY & imported

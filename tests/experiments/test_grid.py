@@ -9,7 +9,7 @@ from PIL import Image
 
 from experiments._flags import command_line
 from experiments._grid import Axis, GridFlags, file_name, make_grid, preview, product, unique_labels, workdir
-from experiments._job import TransferFlags
+from experiments._transfer_flags import TransferFlags
 from nst_jax.errors import UserError
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import _job, _samples, stylize
+from experiments import _samples, stylize
+from experiments._transfer_flags import resolve
 from nst_jax import image_io
 from nst_jax.errors import UserError
 
@@ -187,10 +188,10 @@ def test_interrupted_saves_the_picture_so_far(pictures, tmp_path):
 
 
 def test_another_optimizer_has_its_own_learning_rate(pictures, tmp_path):
-    assert _job.resolve(config(pictures, tmp_path, optimizer="adam"), "squeezenet1_1").learning_rate == 0.02
-    assert _job.resolve(config(pictures, tmp_path, preset="ng"), "vgg19").learning_rate == 2 / 255
+    assert resolve(config(pictures, tmp_path, optimizer="adam"), "squeezenet1_1").learning_rate == 0.02
+    assert resolve(config(pictures, tmp_path, preset="ng"), "vgg19").learning_rate == 2 / 255
     given = config(pictures, tmp_path, optimizer="adam", learning_rate=0.5)
-    assert _job.resolve(given, "squeezenet1_1").learning_rate == 0.5
+    assert resolve(given, "squeezenet1_1").learning_rate == 0.5
 
 
 def test_a_workdir_that_cannot_be_is_refused(pictures, tmp_path):

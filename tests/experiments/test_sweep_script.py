@@ -14,8 +14,8 @@ import pytest
 from sweeps import ROOT, command, config, manifest, records, rows, start, wait_for
 
 from experiments import sweep
-from experiments._cells import finish_script
 from experiments._checkpoints import Checkpoints
+from experiments._outcome import finish_script
 from nst_jax import batches, image_io
 from nst_jax.errors import UserError
 

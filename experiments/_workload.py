@@ -1,0 +1,103 @@
+"""What the benchmark runs: a step that other frameworks can do as well, and how much work it is."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import _samples
+from nst_jax import image_io, optimize, transfer
+from nst_jax.backbones.spec import Backbone, Conv, ancestors, convolutions, layer_shapes
+from nst_jax.backbones.weights import Pretrained
+from nst_jax.objective import CONTENT, STYLE, Targets
+from nst_jax.settings import LEARNING_RATES, PRESETS, Precision, Settings, default_preset
+
+
+def step_settings(backbone: str, precision: Precision, *, remat: bool = False) -> Settings:
+    """Returns the settings of a step of Adam: layers and formulas of a preset, borders as every framework has them.
+
+    The preset of the VGG networks is `gatys`.
+    """
+    preset = default_preset(backbone)
+    return dataclasses.replace(
+        PRESETS["gatys" if preset == "vgg" else preset],
+        pooling="average",
+        padding="zeros",
+        margin=0,
+        optimizer="adam",
+        learning_rate=LEARNING_RATES["adam"],
+        init="noise",
+        precision=precision,
+        remat=remat,
+    )
+
+
+def pictures(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a photograph and a painting that are packaged, `[size, size, 3]`, RGB in [0, 1]."""
+    found = (image_io.read(path).pixels for path in (_samples.photograph(), _samples.painting()))
+    photograph, painting = (np.clip(image_io.resize(pixels, (size, size)), 0, 1) for pixels in found)
+    return photograph, painting
+
+
+def blank(network: Pretrained, settings: Settings, size: int) -> transfer.Transfer:
+    """Returns a transfer whose targets are ones: as good as any for how much memory it takes, and free to make."""
+    shapes = layer_shapes(network.backbone, size, size)
+    objective = transfer.make_objective(network.backbone, settings)
+    targets = Targets(
+        content={layer: np.ones(shapes[layer], np.float32) for layer in settings.content_layers},
+        style={layer: np.ones((1, *shapes[layer][-1:] * 2), np.float32) for layer in settings.style_layers},
+    )
+    return transfer.Transfer(
+        params=objective.prepare(jax.device_put(network.params), settings.content_layers + settings.style_layers),
+        targets=jax.device_put(targets),
+        weights=transfer.loss_weights(settings, paintings=1),
+        objective=objective,
+        optimizer=settings.optimizer,
+        margin=0,
+    )
+
+
+def multiply_adds(backbone: Backbone, layers: tuple[str, ...], size: int) -> int:
+    """Returns the multiplications of the convolutions before some layers, computed directly, `size` × `size` pixels.
+
+    Forward only; the gradient by the picture takes as many again.
+    """
+    shapes = layer_shapes(backbone, size, size)
+    channels = {row.name: count for row, count in convolutions(backbone)}
+    rows = [row for row in ancestors(backbone, layers) if isinstance(row, Conv)]
+    return sum(row.kernel**2 * channels[row.name] * int(np.prod(shapes[row.name])) for row in rows)
+
+
+@functools.partial(jax.jit, donate_argnames="state")
+def advance(job: transfer.Transfer, state: optimize.State, length: jax.Array) -> tuple[optimize.State, optimize.Info]:
+    """Runs `length` steps: the program of `transfer.run`."""
+    return optimize.chunk(job.evaluate, state, length, optimizer=job.optimizer, longest=transfer.LONGEST_CHUNK)
+
+
+@jax.jit
+def evaluate(job: transfer.Transfer, image: jax.Array, rate: jax.Array, length: jax.Array) -> Any:
+    """Evaluates the objective without total variation, and its gradient, `length` times in a loop.
+
+    Args:
+        job: with the objective.
+        image: `[H, W, 3]`.
+        rate: 0; the compiler does not know, and so cannot evaluate once for all.
+        length: of the loop.
+
+    Returns:
+        The image after so many steps along the gradient, and the last loss.
+    """
+
+    def loss(image: jax.Array) -> jax.Array:
+        _, terms = job.evaluate(image)
+        return job.weights.content * terms[CONTENT] + job.weights.style * terms[STYLE]
+
+    def body(_: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        image, _ = carry
+        value, gradient = jax.value_and_grad(loss)(image)
+        return image - rate * gradient, value
+
+    return jax.lax.fori_loop(0, length, body, (image, jnp.float32(0)))

@@ -1,0 +1,135 @@
+"""Measures how fast this machine is at it, beside PyTorch where that is installed.
+
+    python -m experiments.benchmark
+
+Takes XXX minutes on 2 cores with VGG-19 and PyTorch, and should have the machine for itself. Expect tables, and in
+--workdir benchmark.json and benchmark.png: seconds of a step of Adam by backbone and size, of the rival's step and of
+direct convolution, run in turn with the loss beside; the share of the floating-point peak (matrix products, measured on
+the spot) that direct convolution would need for the same; time to compile; peaks of memory, each of a process of its
+own, also with activations computed anew (remat); what time grows with; steps and seconds to a loss, of Adam and L-BFGS.
+"""
+
+import dataclasses
+import datetime as dt
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments._flags import Checked, flag, run_script
+from nst_jax.backbones import weights
+from nst_jax.errors import UserError
+from nst_jax.files import check_folder, make_folder
+from nst_jax.settings import Precision
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Checked):
+    """The flags."""
+
+    workdir: str = flag("results/benchmark", "folder for benchmark.json and benchmark.png")
+    backbones: tuple[str, ...] | None = flag(None, "networks; by default squeezenet1_1, and vgg19 if installed")
+    sizes: tuple[int, ...] = flag((256, 512), "sides of the pictures in pixels", least=1)
+    precision: Precision = flag("float32", "of the networks, on accelerators")
+    rounds: int = flag(5, "how often each time is measured; their median counts", least=1)
+    steps_per_round: int = flag(5, "steps of the optimiser that are measured at once", least=1, most=64)
+    rivals: Literal["auto", "none", "torch", "torch_compile"] = flag("auto", "whom to compare with; auto: as installed")
+    memory_size: int = flag(1024, "side of the picture whose memory is measured; 0: none", least=0)
+    loss_steps: int = flag(100, "steps of L-BFGS to the loss that Adam has to reach too; 0: none", least=0)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Runs the script; returns what benchmark.json has, which is written after each part.
+
+    Raises:
+        UserError: a backbone is unknown or not installed, a size too small, the rival cannot run, or the folder cannot
+            be written to.
+    """
+    workdir = Path(config.workdir)
+    check_folder(workdir)
+    names = backbones(config)
+    # Several processes share the device here, and two frameworks one process.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    from experiments import _measure, _memory, _rivals, _scoreboard  # with JAX, for which --help should not wait
+    from experiments._records import versions, write_json
+
+    _measure.keep_no_programs()
+    networks = [weights.load(name) for name in names]
+    for size in (*config.sizes, *([config.memory_size] if config.memory_size else [])):
+        for network in networks:
+            _measure.check(network, size)
+    rival, rival_name = _rivals.find(config.rivals)
+    report: dict[str, Any] = {
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "machine": _measure.machine(),
+        "versions": versions() | _rivals.versions(),
+        "precision": config.precision,
+        "rounds": config.rounds,
+        "steps_per_round": config.steps_per_round,
+        "rival": rival,
+        "rival_name": rival_name,
+        "memory": [],
+        "product_peak": None,
+        "steps": [],
+        "slopes": {},
+        "races": [],
+    }
+    make_folder(workdir)
+
+    def save(part: str) -> None:
+        write_json(workdir / "benchmark.json", report)
+        print(f"measured: {part}", flush=True)
+
+    for name in names if config.memory_size and sys.platform != "win32" else ():
+        for side in (_memory.OURS, _memory.REMAT, *([rival] if rival else [])):
+            found = _memory.peak(side, name, config.memory_size, config.precision)
+            report["memory"].append({"backbone": name, "size": config.memory_size, "side": side, **found})
+            save(f"memory of {name} at {config.memory_size} px, {side}")
+    report["product_peak"] = _measure.product_peak(config.precision)
+    for size in sorted(set(config.sizes)):
+        report["steps"] += _measure.steps_of(
+            networks,
+            size,
+            config.precision,
+            rival=rival,
+            rounds=config.rounds,
+            steps=config.steps_per_round,
+            peak=report["product_peak"],
+        )
+        save(f"steps at {size} px")
+    report["steps"].sort(key=lambda found: names.index(found["backbone"]))
+    for name in names:
+        report["slopes"][name] = _measure.slope([row for row in report["steps"] if row["backbone"] == name])
+    for network in networks if config.loss_steps else ():
+        race = _measure.race(network, min(config.sizes), config.precision, steps=config.loss_steps)
+        report["races"].append(race)
+        save(f"way of {network.backbone.name} to a loss")
+    write_json(workdir / "benchmark.json", report)
+    _scoreboard.write_plot(workdir / "benchmark.png", report)
+    _scoreboard.print_tables(report)
+    return report
+
+
+def backbones(config: Config) -> list[str]:
+    """Returns the names of the networks.
+
+    Raises:
+        UserError: there is none, or no such, or one twice.
+    """
+    given = config.backbones
+    if given is None:
+        given = (weights.EMBEDDED, *(["vgg19"] if weights.find("vgg19") else []))
+    names = [weights.resolve(name) for name in given]
+    if not names or len(set(names)) < len(names) or not config.sizes:
+        raise UserError(f"--backbones and --sizes: expected each once, found {given} and {config.sizes}")
+    return names
+
+
+def main(config: Config) -> None:
+    """Runs the script and says where everything is."""
+    run(config)
+    print(f"numbers and plot: {config.workdir}")
+
+
+if __name__ == "__main__":
+    run_script(Config, main)

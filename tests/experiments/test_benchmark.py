@@ -1,0 +1,201 @@
+"""The benchmark: that it measures what it says, and that all of its numbers are there."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import benchmark
+from nst_jax.errors import UserError
+from nst_jax.settings import PRESETS
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch):
+    """What the script sets for its process is undone."""
+    import jax
+
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    before = jax.config.jax_enable_compilation_cache
+    yield
+    jax.config.update("jax_enable_compilation_cache", before)
+
+
+@pytest.fixture
+def few_layers(monkeypatch):
+    """The preset of SqueezeNet with the first layers only, which compile soon."""
+    settings = dataclasses.replace(
+        PRESETS["squeezenet"], content_layers=("fire2/concat",), style_layers=("conv1", "fire2/concat")
+    )
+    monkeypatch.setitem(PRESETS, "squeezenet", settings)
+
+
+def config(workdir, **changes):
+    return benchmark.Config(
+        **{
+            "workdir": str(workdir),
+            "backbones": ("squeezenet1_1",),
+            "sizes": (40,),
+            "rounds": 2,
+            "steps_per_round": 2,
+            "rivals": "none",
+            "memory_size": 0,
+            "loss_steps": 4,
+            **changes,
+        }
+    )
+
+
+def test_everything_is_measured_printed_and_saved(few_layers, tmp_path, capsys, monkeypatch):
+    from experiments import _measure
+
+    monkeypatch.setattr(_measure, "_PRODUCT_SIDE", 256)
+    benchmark.run(config(tmp_path))
+    report = json.loads((tmp_path / "benchmark.json").read_text())
+    assert {"device", "cpu", "cores"} <= report["machine"].keys()
+    assert {"jax", "jaxlib", "flax", "python"} <= report["versions"].keys()
+    assert report["date"][:2] == "20"
+    assert report["product_peak"] > 1e8
+    assert (report["rival"], report["rival_name"]) == (None, "not asked for")
+    (step,) = report["steps"]
+    assert (step["backbone"], step["size"]) == ("squeezenet1_1", 40)
+    assert {"ours", "evaluation"} <= step["seconds"].keys() <= {"ours", "direct", "evaluation"}
+    for times in step["seconds"].values():
+        assert 0 < times["fastest"] <= times["median"]
+        assert len(times["rounds"]) == 2
+    assert step["roofline"] > 0
+    assert step["compile_seconds"] > 0.01
+    assert step["overhead"] > -1
+    assert step["over_rival"] is None
+    assert step["loss"]["ours"] == pytest.approx(step["loss"].get("direct", step["loss"]["ours"]), rel=1e-3)
+    assert max(step["gradient_difference"].values()) < 1e-4
+    assert report["slopes"] == {"squeezenet1_1": None}  # of a single size
+    (race,) = report["races"]
+    lbfgs = race["optimizers"]["lbfgs"]
+    assert len(lbfgs["losses"]) == 4
+    assert race["target"] == pytest.approx(1.1 * lbfgs["losses"][-1])
+    assert 1 <= lbfgs["steps"] <= 4
+    assert 0 < lbfgs["seconds"] <= lbfgs["elapsed"][-1]
+    assert 1 <= lbfgs["evaluations"] < 5
+    assert len(race["optimizers"]["adam"]["losses"]) <= 16
+    printed = capsys.readouterr().out
+    assert "| squeezenet1_1 | 40 " in printed
+    assert "rival: not asked for" in printed
+    assert "of what direct convolution needs" in printed
+    with Image.open(tmp_path / "benchmark.png") as plot:
+        assert plot.format == "PNG"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="peaks of memory are told on Linux and macOS")
+def test_memory_is_that_of_a_process_of_its_own(monkeypatch):
+    from experiments import _memory
+
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")  # it compiles sooner
+    ballast = np.ones(2**26)  # half a gigabyte, which is none of the other process's
+    found = _memory.peak("ours", "squeezenet1_1", 40, "float32")
+    assert 0 < found["step"] < found["process"]
+    assert found["process"] == found["before"] + found["step"]
+    assert found["before"] < ballast.nbytes
+
+
+def test_the_slope_of_a_time_that_is_linear_in_the_pixels():
+    from experiments import _measure
+
+    def step(size, seconds):
+        return {"size": size, "seconds": {"ours": {"median": seconds}}}
+
+    assert _measure.slope([step(256, 0.1), step(512, 0.4), step(1024, 1.6)]) == pytest.approx(1)
+    assert _measure.slope([step(100, 1.0), step(200, 1.0)]) == pytest.approx(0)
+    assert _measure.slope([step(256, 0.1)]) is None
+
+
+def test_multiplications_of_vgg19():
+    """Counted by hand, for 224 px: Simonyan & Zisserman 2015, table 1, column E; known as 19.6 G with dense layers."""
+    from experiments import _workload
+    from nst_jax.backbones.registry import BACKBONES
+
+    layers = [  # side of the map, channels in and out, convolutions
+        (224, 3, 64, 1),
+        (224, 64, 64, 1),
+        (112, 64, 128, 1),
+        (112, 128, 128, 1),
+        (56, 128, 256, 1),
+        (56, 256, 256, 3),
+        (28, 256, 512, 1),
+        (28, 512, 512, 3),
+        (14, 512, 512, 4),
+    ]
+    expected = sum(count * side**2 * 9 * into * out for side, into, out, count in layers)
+    assert expected == 19_508_428_800
+    assert _workload.multiply_adds(BACKBONES["vgg19"], ("relu5_4",), 224) == expected
+    up_to_conv5_1 = expected - 3 * 14**2 * 9 * 512**2
+    assert _workload.multiply_adds(BACKBONES["vgg19"], ("conv1_1", "conv5_1", "conv4_2"), 224) == up_to_conv5_1
+
+
+@pytest.mark.parametrize(("style_loss", "content_loss"), [
+    ("relative_squared_error", "relative_squared_error"),
+    ("gram_error", "half_squared_error"),
+])  # fmt: skip
+def test_the_rival_does_the_same(style_loss, content_loss):
+    pytest.importorskip("torch", reason="compares with PyTorch, which is no dependency")
+    import jax.numpy as jnp
+
+    from experiments import _rivals, _workload
+    from nst_jax import transfer
+    from nst_jax.backbones import weights
+
+    settings = dataclasses.replace(
+        _workload.step_settings("squeezenet1_1", "float32"), style_loss=style_loss, content_loss=content_loss
+    )
+    photograph, painting = _workload.pictures(48)
+    job = transfer.prepare(weights.load("squeezenet1_1"), settings, photograph, painting)
+    image = np.asarray(transfer.initial_image(settings, jnp.asarray(photograph), seed=0)).clip(0, 1)
+    state = transfer.start(job, image, settings.learning_rate)
+    rival = _rivals.Torch(job, image, learning_rate=settings.learning_rate)
+    assert rival.loss == pytest.approx(float(state.point.loss), rel=1e-4)
+    gradient = np.asarray(state.point.gradient)
+    assert np.linalg.norm(rival.gradient - gradient) < 1e-4 * np.linalg.norm(gradient)
+    _, info = _workload.advance(job, state, jnp.int32(3))
+    assert rival.run(3) == pytest.approx(float(info.loss[2]), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbones": ("vgg20",)}, "unknown backbone 'vgg20'; expected one of: vgg"),
+        ({"backbones": ("squeezenet1_1", "squeezenet1_1")}, "--backbones and --sizes: expected each once"),
+        ({"sizes": ()}, "--backbones and --sizes: expected each once"),
+        ({"sizes": (8,)}, "margin: expected less than the short side of 8 px"),
+        ({"memory_size": 8}, "margin: expected less than the short side of 8 px"),
+        ({"rounds": 0}, "--rounds: expected 1 or more, found 0"),
+    ],
+    ids=str,
+)
+def test_what_is_refused(changes, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        benchmark.run(config(tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_a_file():
+    with pytest.raises(UserError, match="expected a folder or room for a new one, found a file"):
+        benchmark.run(config(__file__))
+
+
+def test_a_rival_that_is_not_there(monkeypatch, tmp_path):
+    from experiments import _rivals
+
+    monkeypatch.setattr(_rivals.importlib.util, "find_spec", lambda _: None)
+    assert _rivals.find("auto") == (None, "torch is not installed")
+    with pytest.raises(UserError, match="--rivals: expected torch to be installed, found: torch is not installed"):
+        benchmark.run(config(tmp_path / "run", rivals="torch"))
+
+
+def test_help_does_not_wait_for_jax():
+    command = "import sys, experiments.benchmark; print('jax' in sys.modules, 'matplotlib' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, text=True).stdout
+    assert found.split() == ["False", "False"]
