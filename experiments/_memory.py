@@ -54,7 +54,7 @@ def _measure(side: str, backbone: str, size: int, precision: Precision) -> dict[
         device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     else:
         state = transfer.start(job, photograph, settings.learning_rate)
-        jax.block_until_ready(_workload.advance(job, state, jnp.int32(1)))
+        jax.block_until_ready(transfer.compile_steps(job, state)(job, state, jnp.int32(1)))
         device = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     process = _resident()
     return {"process": process, "before": before, "step": process - before, "device": device}

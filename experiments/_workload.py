@@ -1,7 +1,6 @@
 """What the benchmark runs: a step that other frameworks can do as well, and how much work it is."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import _samples
-from nst_jax import image_io, optimize, transfer
+from nst_jax import image_io, transfer
 from nst_jax.backbones.spec import Backbone, Conv, ancestors, convolutions, layer_shapes
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.objective import CONTENT, STYLE, Targets
@@ -69,12 +68,6 @@ def multiply_adds(backbone: Backbone, layers: tuple[str, ...], size: int) -> int
     channels = {row.name: count for row, count in convolutions(backbone)}
     rows = [row for row in ancestors(backbone, layers) if isinstance(row, Conv)]
     return sum(row.kernel**2 * channels[row.name] * int(np.prod(shapes[row.name])) for row in rows)
-
-
-@functools.partial(jax.jit, donate_argnames="state")
-def advance(job: transfer.Transfer, state: optimize.State, length: jax.Array) -> tuple[optimize.State, optimize.Info]:
-    """Runs `length` steps: the program of `transfer.run`."""
-    return optimize.chunk(job.evaluate, state, length, optimizer=job.optimizer, longest=transfer.LONGEST_CHUNK)
 
 
 @jax.jit

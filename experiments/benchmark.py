@@ -2,7 +2,7 @@
 
     python -m experiments.benchmark
 
-Takes XXX minutes on 2 cores with VGG-19 and PyTorch, and should have the machine for itself. Expect tables, and in
+Takes some ten minutes on 2 cores with VGG-19 and PyTorch, and should have the machine for itself. Expect tables, and in
 --workdir benchmark.json and benchmark.png: seconds of a step of Adam by backbone and size, of the rival's step and of
 direct convolution, run in turn with the loss beside; the share of the floating-point peak (matrix products, measured on
 the spot) that direct convolution would need for the same; time to compile; peaks of memory, each of a process of its

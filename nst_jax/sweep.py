@@ -238,7 +238,8 @@ def start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: Sequenc
 
     A cell whose initial loss is no number shows in `state.point.finite`.
     """
-    return _start(sweep, cells, transfer.extend(images, sweep.program.margin), jnp.asarray(learning_rates, jnp.float32))
+    begin = _START[transfer.computes_anew(sweep.program.objective)]
+    return begin(sweep, cells, transfer.extend(images, sweep.program.margin), jnp.asarray(learning_rates, jnp.float32))
 
 
 def state_shapes(sweep: Sweep, cells: Cells, images: jax.Array | jax.ShapeDtypeStruct) -> optimize.State:
@@ -285,7 +286,6 @@ def pictures(sweep: Sweep, states: optimize.State) -> np.ndarray:
     return transfer.crop(states.point.image, sweep.program.margin)
 
 
-@jax.jit
 def _start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: jax.Array) -> optimize.State:
     def single(cell: Cells, image: jax.Array, learning_rate: jax.Array) -> optimize.State:
         return optimize.init(sweep.transfer(cell).evaluate, image, learning_rate, optimizer=sweep.program.optimizer)
@@ -306,10 +306,8 @@ def _advance(
     return _each_cell(single, (cells, states), out_axes=(0, 1))
 
 
-_ADVANCE = {
-    anew: jax.jit(_advance, donate_argnames="states", compiler_options=options)
-    for anew, options in transfer.COMPILER_OPTIONS.items()
-}
+_START = transfer.jit(_start)
+_ADVANCE = transfer.jit(_advance, donate_argnames="states")
 
 
 def _advance_of(sweep: Sweep) -> Callable[..., tuple[optimize.State, optimize.Info]]:

@@ -22,13 +22,6 @@ LONGEST_CHUNK = 64
 CHUNK_SECONDS = 1.0
 """How long the device works between two looks at progress, Ctrl-C and snapshots; short against a person's patience."""
 
-COMPILER_OPTIONS: dict[bool, dict[str, str] | None] = {
-    False: None,
-    True: {"xla_disable_hlo_passes": "cse_barrier_expander"},
-}
-"""By `computes_anew`. XLA's CPU compiler removes the barriers before it looks for what is computed twice, and so undoes
-`remat` (jax 0.10): the pass that removes them is left out. At 256 px a VGG-19 step then needs 63 MB instead of 168."""
-
 NOISE_DEVIATION = 0.1
 """Of white noise, in units of the pixels. Gatys et al. do not tell theirs; neural-style has 0.001 of 255 around a mean
 colour, Ng's course evenly spread ±20 of 255. What is left in the picture after the run differs little."""
@@ -255,7 +248,8 @@ def start(transfer: Transfer, image: jax.Array, learning_rate: float) -> optimiz
     Raises:
         DivergedError: the loss of the initial picture is no number.
     """
-    state = _start(transfer, extend(image, transfer.margin), jnp.float32(learning_rate))
+    begin = _START[computes_anew(transfer.objective)]
+    state = begin(transfer, extend(image, transfer.margin), jnp.float32(learning_rate))
     if not state.point.finite:
         raise diverged(state, first_history(state))
     return state
@@ -328,6 +322,24 @@ def drive(
 def computes_anew(objective: Objective) -> bool:
     """Returns whether the compiler must be kept from merging what `remat` computes twice."""
     return objective.remat and jax.default_backend() == "cpu"
+
+
+def jit(function: Callable[..., Any], **options: Any) -> dict[bool, Any]:
+    """Returns a function compiled by `jax.jit` with these options, by `computes_anew`.
+
+    XLA's CPU compiler removes the barriers before it looks for what is computed twice, and so undoes `remat` (jax
+    0.10): there the pass that removes them is left out. At 256 px a VGG-19 step then needs 63 MB instead of 168.
+    """
+    keep_barriers = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+    return {
+        False: jax.jit(function, **options),
+        True: jax.jit(function, compiler_options=keep_barriers, **options),
+    }
+
+
+def compile_steps(transfer: Transfer, state: optimize.State) -> jax.stages.Compiled:
+    """Returns the program that `run` runs for arrays like these: `(transfer, state, length) → (state, info)`."""
+    return _ADVANCE[computes_anew(transfer.objective)].lower(transfer, state, jnp.int32(1)).compile()
 
 
 def picture(transfer: Transfer, state: optimize.State) -> np.ndarray:
@@ -413,7 +425,6 @@ def _style_targets(params: Any, image: jax.Array, objective: Objective, layers: 
     return objective.style_targets(params, image, layers)
 
 
-@jax.jit
 def _start(transfer: Transfer, image: jax.Array, learning_rate: jax.Array) -> optimize.State:
     return optimize.init(transfer.evaluate, image, learning_rate, optimizer=transfer.optimizer)
 
@@ -422,10 +433,8 @@ def _advance(transfer: Transfer, state: optimize.State, length: jax.Array) -> tu
     return optimize.chunk(transfer.evaluate, state, length, optimizer=transfer.optimizer, longest=LONGEST_CHUNK)
 
 
-_ADVANCE = {
-    anew: jax.jit(_advance, donate_argnames="state", compiler_options=options)
-    for anew, options in COMPILER_OPTIONS.items()
-}
+_START = jit(_start)
+_ADVANCE = jit(_advance, donate_argnames="state")
 
 
 def _check_image(image: np.ndarray, *, what: str) -> None:

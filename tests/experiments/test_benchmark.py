@@ -159,7 +159,7 @@ def test_the_rival_does_the_same(style_loss, content_loss):
     assert rival.loss == pytest.approx(float(state.point.loss), rel=1e-4)
     gradient = np.asarray(state.point.gradient)
     assert np.linalg.norm(rival.gradient - gradient) < 1e-4 * np.linalg.norm(gradient)
-    _, info = _workload.advance(job, state, jnp.int32(3))
+    _, info = transfer.compile_steps(job, state)(job, state, jnp.int32(3))
     assert rival.run(3) == pytest.approx(float(info.loss[2]), rel=1e-3)
 
 

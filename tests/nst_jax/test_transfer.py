@@ -333,9 +333,7 @@ def test_remat_needs_less_memory_and_gives_the_same_picture():
     for remat in (False, True):
         job = transfer.prepare(network, dataclasses.replace(settings, remat=remat), *images)
         state = transfer.start(job, images[0], settings.learning_rate)
-        advance = transfer._ADVANCE[transfer.computes_anew(job.objective)]
-        program = advance.lower(job, state, jnp.int32(1)).compile()
-        bytes_needed.append(program.memory_analysis().temp_size_in_bytes)
+        bytes_needed.append(transfer.compile_steps(job, state).memory_analysis().temp_size_in_bytes)
         *_, (state, _) = transfer.run(job, state, steps=2)
         pictures.append(transfer.picture(job, state))
     # Adam divides by the gradient's size at each pixel: where that is next to nothing, rounding decides its sign.
