@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nst_jax.backbones.spec import INPUT, Concat, Conv, Pool, Row, ancestors, layer_names
+from nst_jax.backbones.spec import INPUT, Concat, Conv, Pool, Row, ancestors, inputs, layer_names
 from nst_jax.errors import UserError, choose
 from nst_jax.transfer import Transfer
 
@@ -94,6 +94,9 @@ class Torch:
         }
         self._weights = jax.tree.map(float, job.weights.replace(paintings=0))
         self._rows = ancestors(job.objective.backbone, {*self._content, *self._style})
+        self._read_later = [
+            {name for later in self._rows[index + 1 :] for name in inputs(later)} for index in range(len(self._rows))
+        ]
         self._kernels = {
             row.name: self._kernel(job.params["params"], row.name) for row in self._rows if isinstance(row, Conv)
         }
@@ -131,7 +134,7 @@ class Torch:
         maps = {INPUT: values.contiguous(memory_format=self._torch.channels_last)}
         content, style = _FORMULAS[self._objective.content_loss], _FORMULAS[self._objective.style_loss]
         total = 0.0
-        for row in self._rows:
+        for row, read_later in zip(self._rows, self._read_later, strict=True):
             for name, found in self._outputs(row, maps).items():
                 maps[name] = found
                 if name not in self._content and name not in self._style:
@@ -143,6 +146,7 @@ class Torch:
                     rows = features.reshape(-1, features.shape[-1])
                     gram = rows.T @ rows / len(rows)
                     total += weights.style * weights.style_layers[name] * style(gram, self._style[name])
+            maps = {name: found for name, found in maps.items() if name in read_later}
         if weights.variation:
             total += weights.variation * self._variation()
         return total

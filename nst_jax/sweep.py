@@ -20,6 +20,7 @@ from flax import struct
 from nst_jax import optimize, transfer
 from nst_jax.backbones.spec import Backbone
 from nst_jax.backbones.weights import Pretrained
+from nst_jax.compilation import Jit
 from nst_jax.errors import UserError
 from nst_jax.objective import Objective, Targets, Weights
 from nst_jax.settings import Optimizer, Settings
@@ -238,8 +239,8 @@ def start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: Sequenc
 
     A cell whose initial loss is no number shows in `state.point.finite`.
     """
-    begin = _START[transfer.computes_anew(sweep.program.objective)]
-    return begin(sweep, cells, transfer.extend(images, sweep.program.margin), jnp.asarray(learning_rates, jnp.float32))
+    canvases = transfer.extend(images, sweep.program.margin)
+    return _START(sweep, cells, canvases, jnp.asarray(learning_rates, jnp.float32))
 
 
 def state_shapes(sweep: Sweep, cells: Cells, images: jax.Array | jax.ShapeDtypeStruct) -> optimize.State:
@@ -250,7 +251,7 @@ def state_shapes(sweep: Sweep, cells: Cells, images: jax.Array | jax.ShapeDtypeS
 
 def compile_steps(sweep: Sweep, cells: Cells, states: optimize.State) -> jax.stages.Compiled:
     """Returns the program that `run` runs for arrays like these, to ask for its memory, or to run it with `advance`."""
-    return _advance_of(sweep).lower(sweep, cells, states, jnp.int32(1)).compile()
+    return _ADVANCE.lower(sweep, cells, states, jnp.int32(1)).compile()
 
 
 def run(
@@ -275,7 +276,7 @@ def run(
     Yields:
         The states, and what was found since the last yield.
     """
-    chunk = functools.partial(advance or _advance_of(sweep), sweep, cells)
+    chunk = functools.partial(advance or _ADVANCE, sweep, cells)
     done = int(states.step.max())
     for reached, before, info in transfer.drive(chunk, states, done=done, steps=steps, pause_every=pause_every):
         yield reached, News(transfer.history_of(before, info), info.finite)
@@ -306,12 +307,8 @@ def _advance(
     return _each_cell(single, (cells, states), out_axes=(0, 1))
 
 
-_START = transfer.jit(_start)
-_ADVANCE = transfer.jit(_advance, donate_argnames="states")
-
-
-def _advance_of(sweep: Sweep) -> Callable[..., tuple[optimize.State, optimize.Info]]:
-    return _ADVANCE[transfer.computes_anew(sweep.program.objective)]
+_START = Jit(_start)
+_ADVANCE = Jit(_advance, donate_argnames="states")
 
 
 def _each_cell(single: Callable[..., Any], arguments: tuple[Any, ...], *, out_axes: Any) -> Any:

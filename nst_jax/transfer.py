@@ -14,6 +14,7 @@ from flax import struct
 from nst_jax import optimize
 from nst_jax.backbones import weights as weight_files
 from nst_jax.backbones.spec import Backbone, layer_shapes
+from nst_jax.compilation import Jit
 from nst_jax.errors import UserError, choose
 from nst_jax.objective import Objective, Targets, Weights
 from nst_jax.settings import PRESETS, Optimizer, Settings, default_preset
@@ -248,8 +249,7 @@ def start(transfer: Transfer, image: jax.Array, learning_rate: float) -> optimiz
     Raises:
         DivergedError: the loss of the initial picture is no number.
     """
-    begin = _START[computes_anew(transfer.objective)]
-    state = begin(transfer, extend(image, transfer.margin), jnp.float32(learning_rate))
+    state = _START(transfer, extend(image, transfer.margin), jnp.float32(learning_rate))
     if not state.point.finite:
         raise diverged(state, first_history(state))
     return state
@@ -274,7 +274,7 @@ def run(
     Raises:
         DivergedError: a loss or a gradient is no number; the message names the step and the term.
     """
-    advance = functools.partial(_ADVANCE[computes_anew(transfer.objective)], transfer)
+    advance = functools.partial(_ADVANCE, transfer)
     for reached, done, info in drive(advance, state, done=int(state.step), steps=steps, pause_every=pause_every):
         history = history_of(done, info)
         if not info.finite.all():
@@ -319,27 +319,9 @@ def drive(
         warm = True
 
 
-def computes_anew(objective: Objective) -> bool:
-    """Returns whether the compiler must be kept from merging what `remat` computes twice."""
-    return objective.remat and jax.default_backend() == "cpu"
-
-
-def jit(function: Callable[..., Any], **options: Any) -> dict[bool, Any]:
-    """Returns a function compiled by `jax.jit` with these options, by `computes_anew`.
-
-    XLA's CPU compiler removes the barriers before it looks for what is computed twice, and so undoes `remat` (jax
-    0.10): there the pass that removes them is left out. At 256 px a VGG-19 step then needs 63 MB instead of 168.
-    """
-    keep_barriers = {"xla_disable_hlo_passes": "cse_barrier_expander"}
-    return {
-        False: jax.jit(function, **options),
-        True: jax.jit(function, compiler_options=keep_barriers, **options),
-    }
-
-
 def compile_steps(transfer: Transfer, state: optimize.State) -> jax.stages.Compiled:
     """Returns the program that `run` runs for arrays like these: `(transfer, state, length) → (state, info)`."""
-    return _ADVANCE[computes_anew(transfer.objective)].lower(transfer, state, jnp.int32(1)).compile()
+    return _ADVANCE.lower(transfer, state, jnp.int32(1)).compile()
 
 
 def picture(transfer: Transfer, state: optimize.State) -> np.ndarray:
@@ -433,8 +415,8 @@ def _advance(transfer: Transfer, state: optimize.State, length: jax.Array) -> tu
     return optimize.chunk(transfer.evaluate, state, length, optimizer=transfer.optimizer, longest=LONGEST_CHUNK)
 
 
-_START = jit(_start)
-_ADVANCE = jit(_advance, donate_argnames="state")
+_START = Jit(_start)
+_ADVANCE = Jit(_advance, donate_argnames="state")
 
 
 def _check_image(image: np.ndarray, *, what: str) -> None:

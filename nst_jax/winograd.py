@@ -86,13 +86,24 @@ def _correlate(images: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
     number, height, width, channels = images.shape
     height, width = height + 2 * padding - 2, width + 2 * padding - 2
     tiles = -(-height // OUTPUTS), -(-width // OUTPUTS)
-    below, right = (count * OUTPUTS - length for count, length in zip(tiles, (height, width), strict=True))
-    padded = jnp.pad(images, ((0, 0), (padding, padding + below), (padding, padding + right), (0, 0)))
     row_bytes = _INPUTS**2 * number * tiles[1] * max(channels, kernel.shape[-1]) * 4
     strips = min(tiles[0], max(1, round(tiles[0] * row_bytes / _STRIP_BYTES)))
     borders = [tiles[0] * strip // strips * OUTPUTS for strip in range(strips + 1)]
-    parts = [_correlate_strip(padded[:, first : last + 2], kernel) for first, last in itertools.pairwise(borders)]
-    return jnp.concatenate(parts, axis=1)[:, :height, :width]
+    padded = (
+        _window(images, (first - padding, last + 2 - padding), (-padding, tiles[1] * OUTPUTS + 2 - padding))
+        for first, last in itertools.pairwise(borders)
+    )
+    return jnp.concatenate([_correlate_strip(strip, kernel) for strip in padded], axis=1)[:, :height, :width]
+
+
+def _window(images: jax.Array, rows: tuple[int, int], columns: tuple[int, int]) -> jax.Array:
+    """Returns rows and columns of `[N, H, W, C]` from one up to another, zeros where they lie outside."""
+    pads = [
+        (max(-first, 0), max(last - length, 0))
+        for (first, last), length in zip((rows, columns), images.shape[1:3], strict=True)
+    ]
+    inside = images[:, max(rows[0], 0) : rows[1], max(columns[0], 0) : columns[1]]
+    return jnp.pad(inside, ((0, 0), *pads, (0, 0)))
 
 
 def _correlate_strip(images: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -100,6 +111,7 @@ def _correlate_strip(images: jax.Array, kernel: jax.Array) -> jax.Array:
     number, height, width, channels = images.shape
     high, wide = height // OUTPUTS, width // OUTPUTS
     apart = jax.lax.optimization_barrier  # keeps the compiler from fusing two passes
+    images = apart(images)
     rows = apart(jnp.stack(_combine(_B_T, _every_fourth(images, axis=1))))  # [6, N, h, W, C]
     inputs = apart(jnp.stack(_combine(_B_T, _every_fourth(rows, axis=3)), axis=1))  # [6, 6, N, h, w, C]
     frequencies = _INPUTS**2

@@ -328,7 +328,7 @@ def test_real_vgg19_on_real_pictures(shared, tmp_path):
 def test_remat_needs_less_memory_and_gives_the_same_picture():
     network = weights.load("squeezenet1_1")
     settings = dataclasses.replace(PRESETS["squeezenet"], optimizer="adam", learning_rate=0.02, steps=2, margin=0)
-    images = picture(0, (160, 160, 3)), picture(1, (64, 64, 3))
+    images = picture(0, (320, 320, 3)), picture(1, (64, 64, 3))
     pictures, bytes_needed = [], []
     for remat in (False, True):
         job = transfer.prepare(network, dataclasses.replace(settings, remat=remat), *images)
@@ -338,4 +338,4 @@ def test_remat_needs_less_memory_and_gives_the_same_picture():
         pictures.append(transfer.picture(job, state))
     # Adam divides by the gradient's size at each pixel: where that is next to nothing, rounding decides its sign.
     assert np.mean(np.abs(pictures[0] - pictures[1]) > 1e-3) < 1e-3
-    assert bytes_needed[1] < 0.8 * bytes_needed[0], bytes_needed
+    assert bytes_needed[1] < 0.85 * bytes_needed[0], bytes_needed
