@@ -25,10 +25,10 @@ from experiments._progress import Bar, Interrupt, graceful_interrupt, progress_b
 from experiments._records import versions, write_losses
 from experiments._run_flags import RunFlags
 from experiments._transfer_flags import CONTENT, style_size, styles
-from nst_jax import batches, image_io, sweep, transfer
+from nst_jax import batches, image_io, sweep
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.files import check_folder, make_folder, sha256
-from nst_jax.transfer import History
+from nst_jax.history import History, diverged, join
 
 _CHECKPOINTS = "checkpoints"
 _WORTH_SAYING = 0.5  # seconds
@@ -164,12 +164,12 @@ class _Runner:
 
         def leave_out(finite: np.ndarray) -> None:
             for place in [place for place in running if not finite[:, place].all()]:
-                self._fail(running.pop(place), transfer.diverged(sweep.state_of(reached, place), histories[place]))
+                self._fail(running.pop(place), diverged(sweep.state_of(reached, place), histories[place]))
 
         leave_out(first.finite)
         for reached, news in group.run(batch, steps=how.steps, pause_every=self.flags.save_every) if running else ():
             for place in running:
-                histories[place] = transfer.join([histories[place], news.of(place)])
+                histories[place] = join([histories[place], news.of(place)])
             leave_out(news.finite)
             done = int(news.history.step[-1])
             self.bar.update(before + done * len(chosen), f"{chosen[0].name}, step {done} of {how.steps}")

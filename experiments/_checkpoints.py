@@ -17,8 +17,8 @@ import safetensors
 from nst_jax import optimize
 from nst_jax.errors import UserError, one_line
 from nst_jax.files import atomic_write, file_error, make_folder
+from nst_jax.history import History
 from nst_jax.tensor_files import header, little_endian
-from nst_jax.transfer import History
 
 _KEPT = 2
 _FILE = "step{}.safetensors"

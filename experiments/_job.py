@@ -20,6 +20,7 @@ from experiments._transfer_flags import (
 from nst_jax import image_io, optimize, transfer
 from nst_jax.backbones import weights
 from nst_jax.files import sha256
+from nst_jax.method import Transfer
 from nst_jax.settings import Settings
 
 
@@ -36,7 +37,7 @@ class Job(NamedTuple):
     """
 
     content: image_io.Picture
-    transfer: transfer.Transfer
+    transfer: Transfer
     state: optimize.State
     steps: int
     paths: dict[str, Path]
@@ -49,7 +50,7 @@ def prepare(flags: TransferFlags) -> Job:
     Raises:
         UserError: the input cannot be used.
     """
-    pretrained = weights.load(flags.backbone)
+    pretrained = weights.load_for(flags.backbone, flags.dream_layers or ())
     backbone = pretrained.backbone.name
     if flags.backbone == weights.AUTO:
         print(f"backbone: {backbone}, {weights.origin(backbone)}")
@@ -57,7 +58,7 @@ def prepare(flags: TransferFlags) -> Job:
     paths = inputs(flags)
     content = image_io.read(paths[CONTENT], size=flags.size)
     paintings = [image_io.read(path, size=style_size(flags)).pixels for path in styles(paths)]
-    job = transfer.prepare(pretrained, settings, content.pixels, paintings)
+    job = transfer.prepare(pretrained, settings, content.pixels, paintings, seed=flags.seed)
     initial = initial_image(flags, settings, paths, content.pixels)
     return Job(
         content=content,

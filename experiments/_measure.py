@@ -18,6 +18,8 @@ from experiments import _rivals, _workload
 from nst_jax import optimize, transfer
 from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.weights import Pretrained
+from nst_jax.canvas import check_margin
+from nst_jax.method import Transfer
 from nst_jax.settings import LEARNING_RATES, PRESETS, Optimizer, Precision, default_preset
 
 _PRODUCT_SIDE = 2048
@@ -58,7 +60,7 @@ def check(network: Pretrained, size: int) -> None:
     """
     name = network.backbone.name
     preset = PRESETS[default_preset(name)]
-    transfer.check_margin(preset.margin, size, size)
+    check_margin(preset.margin, size, size)
     for settings in (_workload.step_settings(name, "float32"), preset):
         for layers, what in ((settings.content_layers, "content layer"), (settings.style_layers, "style layer")):
             transfer.check_layers(network.backbone, layers, (size, size, 3), what=what)
@@ -224,7 +226,7 @@ def race(network: Pretrained, size: int, precision: Precision, *, steps: int) ->
 class _Ours:
     """A transfer as it runs in earnest, compiled ahead."""
 
-    def __init__(self, job: transfer.Transfer, image: np.ndarray, learning_rate: float) -> None:
+    def __init__(self, job: Transfer, image: np.ndarray, learning_rate: float) -> None:
         self._job = job
         self._begin = lambda: transfer.start(job, image, learning_rate)
         self.begin()
@@ -238,7 +240,7 @@ class _Ours:
         self._state = self._begin()
 
     def run(self, steps: int) -> float:
-        """Does some steps, at most `transfer.LONGEST_CHUNK`; returns the loss of the picture after them."""
+        """Does some steps, at most `LONGEST_CHUNK`; returns the loss of the picture after them."""
         return float(self.advance(steps).loss[steps - 1])
 
     def advance(self, steps: int) -> optimize.Info:
@@ -251,7 +253,7 @@ class _Ours:
 class _Evaluation:
     """The objective and its gradient alone."""
 
-    def __init__(self, job: transfer.Transfer, image: np.ndarray) -> None:
+    def __init__(self, job: Transfer, image: np.ndarray) -> None:
         self._job = job
         self._image = jnp.asarray(image)
 
@@ -278,9 +280,9 @@ def _contenders(network: Pretrained, size: int, precision: Precision, rival: str
     return sides
 
 
-def _curve(job: transfer.Transfer, image: np.ndarray, optimizer: Optimizer, *, steps: int, target: float) -> Report:
+def _curve(job: Transfer, image: np.ndarray, optimizer: Optimizer, *, steps: int, target: float) -> Report:
     """Returns the curve of a run that ends at a loss or after some steps; see `race`."""
-    job = job.replace(optimizer=optimizer)
+    job = job.replace(method=dataclasses.replace(job.method, optimizer=optimizer))
     run = _Ours(job, image, LEARNING_RATES[optimizer])
     run.advance(1)
     run.begin()

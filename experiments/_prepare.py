@@ -19,6 +19,7 @@ from experiments._transfer_flags import (
 )
 from nst_jax import image_io, sweep, transfer
 from nst_jax.backbones import weights
+from nst_jax.canvas import check_margin
 from nst_jax.errors import UserError
 from nst_jax.files import sha256
 from nst_jax.settings import Settings
@@ -96,8 +97,11 @@ def prepare(grid: Grid, pictures: Pictures, *, keep_going: bool) -> list[Prepare
     Raises:
         UserError: settings that cannot be used, or pictures that cannot be read; the first ones are named.
     """
-    networks = functools.cache(weights.load)
-    cells = [_prepare(cell, pictures, networks(weights.resolve(cell.flags.backbone))) for cell in grid.cells]
+    dreamt: dict[str, set[str]] = {}  # cells of one program have one network, with its head if one of them needs that
+    for cell in grid.cells:
+        dreamt.setdefault(weights.resolve(cell.flags.backbone), set()).update(cell.flags.dream_layers or ())
+    networks = {name: weights.load_for(name, layers) for name, layers in dreamt.items()}
+    cells = [_prepare(cell, pictures, networks[weights.resolve(cell.flags.backbone)]) for cell in grid.cells]
     problems = list(dict.fromkeys(cell.error for cell in cells if cell.error is not None))
     if problems and not (keep_going and any(cell.error is None for cell in cells)):
         more = f"; and {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""
@@ -119,9 +123,11 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: weights.Pretrained)
             return PreparedCell(cell, error=str(shapes[name]))
     # What would be found only on the way, and what a person would have waited for in vain.
     height, width, _ = shapes[CONTENT]
-    transfer.check_margin(how.margin, height, width)
-    canvas = (height + 2 * how.margin, width + 2 * how.margin, 3)
-    transfer.check_layers(pretrained.backbone, how.content_layers, canvas, what="content layer")
+    check_margin(how.margin, height, width)
+    canvas = transfer.canvas_shape(how, (height, width))
+    transfer.check_layers(pretrained.backbone, how.content_layers, (*canvas, 3), what="content layer")
+    transfer.check_dream(pretrained.backbone, how, canvas)
+    transfer.activation_targets(pretrained.backbone, how)
     for path in styles(paths):
         shape = pictures.shape(path, style_size(flags))
         transfer.check_layers(pretrained.backbone, how.style_layers, shape, what="style layer")

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from nst_jax.objective import CONTENT, STYLE, VARIATION
-from nst_jax.transfer import History
+from nst_jax.history import History
+from nst_jax.objective import ACTIVATION, CONTENT, STYLE, VARIATION
 
-_TERMS = {"content": CONTENT, "style": STYLE, "tv": VARIATION}
+_TERMS = {"content": CONTENT, "style": STYLE, "tv": VARIATION, "dream": ACTIVATION}
 
 
 class Bar:
@@ -26,7 +26,10 @@ class Bar:
 
     def show(self, history: History) -> None:
         """Shows the newest step of a history."""
-        shown = {"loss": history.loss, **{name: history.terms[term] for name, term in _TERMS.items()}}
+        shown = {
+            "loss": history.loss,
+            **{name: history.terms[term] for name, term in _TERMS.items() if term in history.terms},
+        }
         text = " ".join(f"{name} {values[-1]:.3g}" for name, values in shown.items())
         self.update(int(history.step[-1]), text)
 

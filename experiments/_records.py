@@ -12,8 +12,8 @@ import numpy as np
 
 import nst_jax
 from nst_jax.files import atomic_write
-from nst_jax.objective import CONTENT, STYLE, VARIATION, Weights
-from nst_jax.transfer import History
+from nst_jax.history import History
+from nst_jax.objective import ACTIVATION, CONTENT, STYLE, VARIATION, Weights
 
 _RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "imagecodecs", "safetensors")
 
@@ -49,16 +49,18 @@ def plot_losses(path: Path, history: History, weights: Weights) -> None:
     from matplotlib.figure import Figure
 
     scales = {CONTENT: weights.content, STYLE: weights.style, VARIATION: weights.variation}
+    scales |= {ACTIVATION: -weights.activation} if ACTIVATION in history.terms else {}
+    positive = history.loss.min() > 0  # what is made large is subtracted
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7, 4.5), layout="constrained")
-        axes = figure.add_subplot(xlabel="step", ylabel="loss", yscale="log")
+        axes = figure.add_subplot(xlabel="step", ylabel="loss", yscale="log" if positive else "linear")
         axes.plot(history.step, history.loss, color="black", label="loss")
         for name, scale in scales.items():
             if scale != 0:
                 label = f"{name.replace('_', ' ')} × {float(scale):g}"
                 axes.plot(history.step, np.asarray(scale) * history.terms[name], label=label)
         # The content loss of a run that starts from the photograph is next to nothing at first.
-        axes.set_ylim(bottom=history.loss.min() * _SHOWN_DOWN_TO)
+        axes.set_ylim(bottom=history.loss.min() * _SHOWN_DOWN_TO if positive else None)
         axes.legend(frameon=False)
         axes.grid(visible=True, which="both", alpha=0.2)
         with atomic_write(path) as file:

@@ -13,7 +13,7 @@ import numpy as np
 
 from nst_jax.backbones.spec import INPUT, Concat, Conv, Pool, Row, ancestors, inputs, layer_names
 from nst_jax.errors import UserError, choose
-from nst_jax.transfer import Transfer
+from nst_jax.method import Transfer
 
 NONE, AUTO = "none", "auto"
 _NEXT_TO_NOTHING = 1e-6  # as in losses.relative_squared_error
@@ -78,13 +78,13 @@ class Torch:
 
         torch.set_num_threads(cpus())
         on_gpu = jax.default_backend() == "gpu"
-        fast = job.objective.precision == "tf32"
+        fast = job.method.objective.precision == "tf32"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
         torch.backends.cudnn.benchmark = True
         self._torch = torch
         self._device = torch.device("cuda" if on_gpu else "cpu")
-        self._dtype = torch.bfloat16 if job.objective.precision == "bfloat16" else torch.float32
-        self._objective = job.objective
+        self._dtype = torch.bfloat16 if job.method.objective.precision == "bfloat16" else torch.float32
+        self._objective = job.method.objective
         self._check()
         self._content = {layer: self._tensor(target) for layer, target in job.targets.content.items()}
         shares = np.asarray(job.weights.paintings)
@@ -93,14 +93,14 @@ class Torch:
             for layer, grams in job.targets.style.items()
         }
         self._weights = jax.tree.map(float, job.weights.replace(paintings=0))
-        self._rows = ancestors(job.objective.backbone, {*self._content, *self._style})
+        self._rows = ancestors(job.method.objective.backbone, {*self._content, *self._style})
         self._read_later = [
             {name for later in self._rows[index + 1 :] for name in inputs(later)} for index in range(len(self._rows))
         ]
         self._kernels = {
             row.name: self._kernel(job.params["params"], row.name) for row in self._rows if isinstance(row, Conv)
         }
-        how = job.objective.backbone.preprocess
+        how = job.method.objective.backbone.preprocess
         self._mean, self._std = (self._tensor(np.float32(values)) for values in (how.mean, how.std))
         self._image = self._tensor(image).requires_grad_()
         self._optimizer = torch.optim.Adam([self._image], lr=learning_rate)

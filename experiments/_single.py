@@ -15,6 +15,7 @@ from experiments._transfer_flags import describe
 from nst_jax import image_io, optimize, transfer
 from nst_jax.errors import UserError
 from nst_jax.files import make_folder
+from nst_jax.history import DivergedError, History, first_history, join
 
 _SNAPSHOT = "step{}.png"
 
@@ -23,7 +24,7 @@ class Result(NamedTuple):
     """What a run made: the picture, its losses, and whether it got to the end."""
 
     output: Path
-    history: transfer.History
+    history: History
     finished: bool
 
 
@@ -72,7 +73,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         try:
             chunks = transfer.run(job.transfer, state, steps=job.steps, pause_every=flags.save_every)
             for state, news in chunks:
-                history = transfer.join([history, news])
+                history = join([history, news])
                 if "compile" not in seconds:
                     seconds["compile"] = time.time() - began - seconds["prepare"]
                     bar.say(f"compiled, and the first step done, in {seconds['compile']:.1f} s")
@@ -82,8 +83,8 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
                     checkpoints.save(state, history)
                 if interrupt.requested:
                     break
-        except transfer.DivergedError as error:
-            failure, state, history = error, error.state, transfer.join([history, error.history])
+        except DivergedError as error:
+            failure, state, history = error, error.state, join([history, error.history])
         except UserError as error:  # Something could not be written; the picture itself perhaps still can.
             failure = error
     seconds["all"] = time.time() - began
@@ -109,17 +110,17 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     return Result(output, history, finished)
 
 
-def _begin(job: Job, checkpoints: Checkpoints, workdir: Path) -> tuple[optimize.State, transfer.History]:
+def _begin(job: Job, checkpoints: Checkpoints, workdir: Path) -> tuple[optimize.State, History]:
     """Returns the state and the history before the first step, with no earlier run left."""
     discarded = checkpoints.clear()
     if discarded is not None:
         print(f"discarded the run in {workdir}, which was at step {discarded} (--resume would have gone on with it)")
         for snapshot in workdir.glob(_SNAPSHOT.format("?" * 5)):
             snapshot.unlink()
-    return job.state, transfer.first_history(job.state)
+    return job.state, first_history(job.state)
 
 
-def _resume(job: Job, checkpoints: Checkpoints, workdir: Path) -> tuple[optimize.State, transfer.History]:
+def _resume(job: Job, checkpoints: Checkpoints, workdir: Path) -> tuple[optimize.State, History]:
     """Returns the state and the history of the last checkpoint, or where there is none those before the first step.
 
     Raises:

@@ -19,9 +19,11 @@ from nst_jax.settings import (
     LEARNING_RATES,
     PRESETS,
     Blending,
+    Gain,
     Init,
     Optimizer,
     Padding,
+    Parameterization,
     Pooling,
     Precision,
     Settings,
@@ -58,12 +60,23 @@ class TransferFlags(Common):
     learning_rate: float | None = flag(None, "step size of Adam in units of the pixels, of L-BFGS as a share")
     init: str | None = flag(None, "picture to start from: content, noise, blend, or a file")
     init_noise: float | None = flag(None, "share of noise in --init=blend")
+    parameterization: Parameterization | None = flag(None, "what is optimised: pixels, a spectrum, or a small network")
+    dream_layers: tuple[str, ...] | None = flag(None, "layers whose activations should become large")
+    dream_channels: tuple[int, ...] | None = flag(None, "of each of them; by default all")
+    dream_channel_weights: tuple[float, ...] | None = flag(None, "one a dream channel; by default ones")
+    dream_gain: Gain | None = flag(None, "formula of what should become large")
+    dream_weight: float | None = flag(None, "of that: higher dreams more")
+    dream_anywhere: bool = flag(False, "let dream layers be those of content or style too")
+    jitter: int | None = flag(None, "pixels by which what the network sees is rolled at random", least=0)
+    random_scale: float | None = flag(None, "share by which that is scaled at random", least=0, most=0.9)
+    random_rotate: float | None = flag(None, "degrees by which that is turned at random", least=0, most=180)
 
 
 def inputs(flags: TransferFlags) -> dict[str, Path]:
     """Returns the pictures to be read: `content`, `style`, `style2` ..., and `init` if the run starts from a file."""
     paths = {CONTENT: Path(flags.content) if flags.content else _samples.photograph()}
-    for number, painting in enumerate(_paintings(flags.style), start=1):
+    unused = flags.style is None and flags.style_layers == ()
+    for number, painting in enumerate([] if unused else _paintings(flags.style), start=1):
         paths[STYLE if number == 1 else f"{STYLE}{number}"] = painting
     if flags.init and flags.init not in get_args(Init):
         paths[INIT] = Path(flags.init)

@@ -11,6 +11,7 @@ from experiments import _samples
 from nst_jax import image_io, transfer
 from nst_jax.backbones.spec import Backbone, Conv, ancestors, convolutions, layer_shapes
 from nst_jax.backbones.weights import Pretrained
+from nst_jax.method import Transfer
 from nst_jax.objective import CONTENT, STYLE, Targets
 from nst_jax.settings import LEARNING_RATES, PRESETS, Precision, Settings, default_preset
 
@@ -41,21 +42,22 @@ def pictures(size: int) -> tuple[np.ndarray, np.ndarray]:
     return photograph, painting
 
 
-def blank(network: Pretrained, settings: Settings, size: int) -> transfer.Transfer:
+def blank(network: Pretrained, settings: Settings, size: int) -> Transfer:
     """Returns a transfer whose targets are ones: as good as any for how much memory it takes, and free to make."""
     shapes = layer_shapes(network.backbone, size, size)
-    objective = transfer.make_objective(network.backbone, settings)
+    method = transfer.make_method(network.backbone, settings)
+    layers = settings.content_layers + settings.style_layers
     targets = Targets(
         content={layer: np.ones(shapes[layer], np.float32) for layer in settings.content_layers},
         style={layer: np.ones((1, *shapes[layer][-1:] * 2), np.float32) for layer in settings.style_layers},
     )
-    return transfer.Transfer(
-        params=objective.prepare(jax.device_put(network.params), settings.content_layers + settings.style_layers),
+    return Transfer(
+        params=method.objective.prepare(jax.device_put(network.params), layers),
         targets=jax.device_put(targets),
         weights=transfer.loss_weights(settings, paintings=1),
-        objective=objective,
-        optimizer=settings.optimizer,
-        margin=0,
+        seed=jnp.uint32(0),
+        method=method,
+        canvas=(size, size),
     )
 
 
@@ -71,7 +73,7 @@ def multiply_adds(backbone: Backbone, layers: tuple[str, ...], size: int) -> int
 
 
 @jax.jit
-def evaluate(job: transfer.Transfer, image: jax.Array, rate: jax.Array, length: jax.Array) -> Any:
+def evaluate(job: Transfer, image: jax.Array, rate: jax.Array, length: jax.Array) -> Any:
     """Evaluates the objective without total variation, and its gradient, `length` times in a loop.
 
     Args:
@@ -85,7 +87,7 @@ def evaluate(job: transfer.Transfer, image: jax.Array, rate: jax.Array, length: 
     """
 
     def loss(image: jax.Array) -> jax.Array:
-        _, terms = job.evaluate(image)
+        _, terms = job.evaluate(image, jnp.int32(0))
         return job.weights.content * terms[CONTENT] + job.weights.style * terms[STYLE]
 
     def body(_: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -2,11 +2,12 @@
 
     python -m experiments.benchmark
 
-Takes some ten minutes on 2 cores with VGG-19 and PyTorch, and should have the machine for itself. Expect tables, and in
---workdir benchmark.json and benchmark.png: seconds of a step of Adam by backbone and size, of the rival's step and of
-direct convolution, run in turn with the loss beside; the share of the floating-point peak (matrix products, measured on
-the spot) that direct convolution would need for the same; time to compile; peaks of memory, each of a process of its
-own, also with activations computed anew (remat); what time grows with; steps and seconds to a loss, of Adam and L-BFGS.
+Takes a quarter of an hour on 2 cores with VGG-19 and PyTorch, and should have the machine for itself. Expect tables,
+and in --workdir benchmark.json and benchmark.png: seconds of a step of Adam by backbone and size, of the rival's step
+and of direct convolution, run in turn with the loss beside; the share of the floating-point peak (matrix products,
+measured on the spot) that direct convolution would need for the same; time to compile; peaks of memory, each of a
+process of its own, also with activations computed anew (remat); what time grows with; steps and seconds to a loss, of
+Adam and L-BFGS.
 """
 
 import dataclasses

@@ -186,7 +186,8 @@ class Group:
         ]
         features = [self._content_targets(index) for index in contents]
         grams = [self._style_targets(index) for index in paintings]
-        shared, traced = sweep.gather(self._params, self._program, local, features, grams)
+        shape = self._contents(cells[0].content).shape
+        shared, traced = sweep.gather(self._params, self._program, local, features, grams, shape=shape)
         return parallel.replicate(shared, self._mesh), parallel.place_cells(traced, self._mesh)
 
     def _pictures(self, cells: Sequence[Cell], size: int) -> tuple[list[int], list[int]]:
@@ -276,7 +277,7 @@ def cells_that_fit(needed: int, *, cells: int, shared: int, available: int) -> i
 
 def _padded(items: Sequence[Item], count: int) -> list[Item]:
     """Returns so many items, the last one repeated."""
-    return [*items, *[items[-1]] * (count - len(items))]
+    return [*items, *items[-1:] * (count - len(items))]
 
 
 def _distinct(indices: Iterable[Iterable[int]]) -> list[int]:

@@ -24,6 +24,10 @@ class Jit:
         """Runs the function."""
         return self._jitted(*arguments)
 
+    def shapes(self, *arguments: Any) -> Any:
+        """Returns the shapes of what it returns for arguments like these; computes nothing."""
+        return jax.eval_shape(self._function, *arguments)  # not of the compiled: its options allow no jit around it
+
     def lower(self, *arguments: Any) -> jax.stages.Lowered:
         """Returns the function lowered for arguments like these."""
         return self._jitted.lower(*arguments)

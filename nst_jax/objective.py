@@ -9,15 +9,16 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from nst_jax import losses
+from nst_jax import activations, losses
 from nst_jax.backbones import features
 from nst_jax.backbones.spec import Backbone
-from nst_jax.settings import Blending, ContentLoss, Padding, Pooling, Precision, StyleLoss, VariationLoss
+from nst_jax.settings import Blending, ContentLoss, Gain, Padding, Pooling, Precision, StyleLoss, VariationLoss
 from nst_jax.statistics import gram
 
 CONTENT = "content"
 STYLE = "style"
 VARIATION = "total_variation"
+ACTIVATION = "activation"
 
 
 @struct.dataclass
@@ -27,10 +28,13 @@ class Targets:
     Attributes:
         content: layer → features of the photograph `[H, W, C]`.
         style: layer → Gram matrices of the paintings `[S, C, C]`.
+        activation: layer → what of it is to be made large: the weights of its channels `[C]`, or the features of a
+            guide `[M, C]`.
     """
 
     content: dict[str, jax.Array]
     style: dict[str, jax.Array]
+    activation: dict[str, jax.Array] = struct.field(default_factory=dict)
 
 
 @struct.dataclass
@@ -44,6 +48,8 @@ class Weights:
         content_layers: layer → its weight within the content loss.
         style_layers: layer → w_l of equation 5.
         paintings: `[S]`, the share of each painting in the style; they should add up to 1.
+        activation: δ, of what is made large.
+        activation_layers: layer → its weight within that.
     """
 
     content: jax.Array | float
@@ -52,6 +58,8 @@ class Weights:
     content_layers: dict[str, jax.Array | float]
     style_layers: dict[str, jax.Array | float]
     paintings: jax.Array
+    activation: jax.Array | float = 0.0
+    activation_layers: dict[str, jax.Array | float] = struct.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +76,7 @@ class Objective:
         style_loss: likewise.
         variation_loss: likewise.
         blending: what is added up when there are several paintings.
+        gain: name of the formula.
     """
 
     backbone: Backbone
@@ -79,6 +88,7 @@ class Objective:
     style_loss: StyleLoss
     variation_loss: VariationLoss
     blending: Blending
+    gain: Gain = "log_mean_square"
 
     def prepare(self, params: Any, layers: Sequence[str]) -> Any:
         """Returns the parameters with what makes many evaluations at these layers fast: constants, not to be learnt."""
@@ -101,19 +111,27 @@ class Objective:
         return self.read(params, image, dict.fromkeys(layers, gram))
 
     def loss(
-        self, params: Any, image: jax.Array, targets: Targets, weights: Weights
+        self,
+        params: Any,
+        image: jax.Array,
+        targets: Targets,
+        weights: Weights,
+        *,
+        seen: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Returns α L_content + β L_style + γ L_variation, and the terms by name.
+        """Returns α L_content + β L_style + γ L_variation − δ G_activation, and the terms by name.
 
         Args:
             params: of the backbone.
             image: `[H, W, 3]`, RGB in [0, 1].
             targets: at the layers that count.
             weights: with an entry for each of these layers.
+            seen: what the network sees instead of the image.
 
         Returns:
-            The scalar, and the terms before α, β and γ: `content`, `style` and `total_variation`; and before the
-            weights of the layers `content/conv4_2`, `style/conv1_1` and so on.
+            The scalar, and the terms before α, β, γ and δ: `content`, `style`, `total_variation`, and `activation`
+            where something is to be made large; and before the weights of the layers `content/conv4_2`,
+            `style/conv1_1` and so on.
         """
 
         def errors(layer: str, values: jax.Array) -> dict[str, jax.Array]:
@@ -122,20 +140,29 @@ class Objective:
                 found[CONTENT] = losses.CONTENT_LOSSES[self.content_loss](values, targets.content[layer])
             if layer in targets.style:
                 found[STYLE] = self._style_error(gram(values), targets.style[layer], weights.paintings)
+            if layer in targets.activation:
+                found[ACTIVATION] = activations.GAINS[self.gain](values, targets.activation[layer])
             return found
 
-        readers = {layer: functools.partial(errors, layer) for layer in {**targets.content, **targets.style}}
-        found = self.read(params, image, readers)
-        content = {layer: found[layer][CONTENT] for layer in targets.content}
-        style = {layer: found[layer][STYLE] for layer in targets.style}
-        terms = {
-            CONTENT: sum(weights.content_layers[layer] * value for layer, value in content.items()),
-            STYLE: sum(weights.style_layers[layer] * value for layer, value in style.items()),
-            VARIATION: losses.VARIATION_LOSSES[self.variation_loss](image),
+        layers = {**targets.content, **targets.style, **targets.activation}
+        readers = {layer: functools.partial(errors, layer) for layer in layers}
+        found = self.read(params, image if seen is None else seen, readers)
+        parts = {
+            CONTENT: (targets.content, weights.content_layers),
+            STYLE: (targets.style, weights.style_layers),
+            ACTIVATION: (targets.activation, weights.activation_layers),
         }
+        by_layer = {term: {layer: found[layer][term] for layer in of} for term, (of, _) in parts.items()}
+        terms = {
+            term: sum((shares[layer] * by_layer[term][layer] for layer in of), start=jnp.float32(0))
+            for term, (of, shares) in parts.items()
+            if of or term != ACTIVATION
+        }
+        terms[VARIATION] = losses.VARIATION_LOSSES[self.variation_loss](image)
         total = weights.content * terms[CONTENT] + weights.style * terms[STYLE] + weights.variation * terms[VARIATION]
-        terms |= {f"{CONTENT}/{layer}": value for layer, value in content.items()}
-        terms |= {f"{STYLE}/{layer}": value for layer, value in style.items()}
+        if targets.activation:
+            total -= weights.activation * terms[ACTIVATION]
+        terms |= {f"{term}/{layer}": value for term, values in by_layer.items() for layer, value in values.items()}
         return total, terms
 
     def _style_error(self, found: jax.Array, grams: jax.Array, shares: jax.Array) -> jax.Array:

@@ -1,6 +1,7 @@
 """Optimising a picture: `step(state) → (state, info)`, and chunks of steps that run on the device without a break.
 
-The picture stays in [0, 1] throughout: every step is projected. Adam is Optax's. L-BFGS is Optax's two-loop recursion
+What is optimised, the variables, are the pixels or whatever the picture is rendered from, one array. They stay within
+their limits throughout: every step is projected. Adam is Optax's. L-BFGS is Optax's two-loop recursion
 (`optax.scale_by_lbfgs`, the core of `optax.lbfgs`) under a backtracking line search of our own along the projected
 path (Bertsekas, "Projected Newton methods for optimization problems with simple constraints", 1982, without its sets of
 active bounds, so that descent is checked and not guaranteed): the line searches of Optax know neither bounds nor
@@ -17,8 +18,14 @@ from flax import struct
 
 from nst_jax.settings import Optimizer
 
-Evaluate = Callable[[jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
-"""An image `[H, W, 3]` to its loss and the terms of the loss by name."""
+Evaluate = Callable[[jax.Array, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
+"""The variables and the number of the step, on which a loss with something random in it depends, to the loss and its
+terms by name."""
+
+Limits = tuple[float, float]
+"""The least and the greatest value of a variable."""
+
+PIXELS: Limits = (0.0, 1.0)
 
 LBFGS_MEMORY = 10
 SUFFICIENT_DECREASE = 1e-4
@@ -34,13 +41,13 @@ class Point:
     """A picture and what the objective says of it.
 
     Attributes:
-        image: `[H, W, 3]`, RGB in [0, 1].
-        loss: of the image.
+        variables: of the picture: its pixels `[H, W, 3]`, or another array from which it is rendered.
+        loss: of the picture.
         terms: of that loss.
-        gradient: of that loss, `[H, W, 3]`.
+        gradient: of that loss, of the shape of the variables.
     """
 
-    image: jax.Array
+    variables: jax.Array
     loss: jax.Array
     terms: dict[str, jax.Array]
     gradient: jax.Array
@@ -58,7 +65,8 @@ class State:
     Attributes:
         point: the picture, evaluated.
         step: steps done.
-        learning_rate: Adam's step size in units of the pixels; L-BFGS's first try as a share of its step.
+        learning_rate: step size of Adam and of the plain gradient in units of the variables; L-BFGS's first try as a
+            share of its step.
         optimizer: Optax's state.
     """
 
@@ -85,26 +93,38 @@ class Info:
     evaluations: jax.Array
 
 
-def init(evaluate: Evaluate, image: jax.Array, learning_rate: jax.Array, *, optimizer: Optimizer) -> State:
-    """Returns the state before the first step, the image `[H, W, 3]` clipped to [0, 1] and evaluated."""
-    point = _evaluate(evaluate, image)
-    memory = {"adam": _ADAM, "lbfgs": _LBFGS}[optimizer].init(point.image)
-    return State(point, jnp.zeros((), jnp.int32), jnp.asarray(learning_rate), memory)
+def init(
+    evaluate: Evaluate, variables: jax.Array, learning_rate: jax.Array, *, optimizer: Optimizer, limits: Limits = PIXELS
+) -> State:
+    """Returns the state before the first step, the variables clipped to their limits and evaluated."""
+    start = jnp.zeros((), jnp.int32)
+    point = _evaluate(evaluate, variables, start, limits)
+    return State(point, start, jnp.asarray(learning_rate), _MEMORIES[optimizer].init(point.variables))
 
 
-def step(evaluate: Evaluate, state: State, *, optimizer: Optimizer) -> tuple[State, Info]:
+def step(evaluate: Evaluate, state: State, *, optimizer: Optimizer, limits: Limits = PIXELS) -> tuple[State, Info]:
     """Returns the state after one step, and what the step found.
 
     A step that meets a loss or a gradient that is not finite leaves the state as it was.
     """
-    point, memory, evaluations = {"adam": _adam, "lbfgs": _lbfgs}[optimizer](evaluate, state)
+
+    def try_variables(variables: jax.Array) -> Point:
+        return _evaluate(evaluate, variables, state.step + 1, limits)
+
+    point, memory, evaluations = _STEPS[optimizer](try_variables, state)
     after = state.replace(point=point, step=state.step + 1, optimizer=memory)
     info = Info(point.loss, point.terms, point.finite, evaluations)
     return jax.lax.cond(info.finite, lambda: after, lambda: state), info
 
 
 def chunk(
-    evaluate: Evaluate, state: State, length: jax.Array, *, optimizer: Optimizer, longest: int
+    evaluate: Evaluate,
+    state: State,
+    length: jax.Array,
+    *,
+    optimizer: Optimizer,
+    longest: int,
+    limits: Limits = PIXELS,
 ) -> tuple[State, Info]:
     """Runs `length` steps, at most `longest`; one compiled program for every length.
 
@@ -116,33 +136,45 @@ def chunk(
         idle = Info(state.point.loss, state.point.terms, state.point.finite, jnp.int32(0))
         return jax.lax.cond(
             index < length,
-            lambda: step(evaluate, state, optimizer=optimizer),
+            lambda: step(evaluate, state, optimizer=optimizer, limits=limits),
             lambda: (state, idle),
         )
 
     return jax.lax.scan(body, state, jnp.arange(longest))
 
 
-def _adam(evaluate: Evaluate, state: State) -> tuple[Point, Any, jax.Array]:
+_Try = Callable[[jax.Array], Point]
+"""Variables to the point that they, clipped, are."""
+
+
+def _adam(evaluate: _Try, state: State) -> tuple[Point, Any, jax.Array]:
     """Kingma & Ba, arXiv:1412.6980, with Optax's β₁ = 0.9, β₂ = 0.999."""
     direction, memory = _ADAM.update(state.point.gradient, state.optimizer)
-    return _evaluate(evaluate, state.point.image - state.learning_rate * direction), memory, jnp.int32(1)
+    return evaluate(state.point.variables - state.learning_rate * direction), memory, jnp.int32(1)
 
 
-def _lbfgs(evaluate: Evaluate, state: State) -> tuple[Point, Any, jax.Array]:
+def _gradient(evaluate: _Try, state: State) -> tuple[Point, Any, jax.Array]:
+    """Mordvintsev, Olah & Tyka, "Inceptionism", 2015: the gradient divided by its mean absolute value."""
+    gradient = state.point.gradient
+    mean = jnp.mean(jnp.abs(gradient))
+    direction = gradient / jnp.where(mean > 0, mean, 1)
+    return evaluate(state.point.variables - state.learning_rate * direction), state.optimizer, jnp.int32(1)
+
+
+def _lbfgs(evaluate: _Try, state: State) -> tuple[Point, Any, jax.Array]:
     """Liu & Nocedal 1989, projected: halves the step until the loss has decreased enough."""
     here = state.point
-    direction, memory = _LBFGS.update(here.gradient, state.optimizer, here.image)
+    direction, memory = _LBFGS.update(here.gradient, state.optimizer, here.variables)
     # Nothing in backtracking keeps the curvature positive, as a Wolfe line search would. Where a pair without it makes
     # the direction ascend, the gradient is taken instead, and the memory is emptied: twice as far as the step before,
     # for where the loss curves down a run would else go on for ever in steps as short as its first.
     descends = jnp.vdot(direction, here.gradient) > 0
-    reach = jnp.linalg.norm(here.image - state.optimizer.params)
+    reach = jnp.linalg.norm(here.variables - state.optimizer.params)
     length = jnp.linalg.norm(here.gradient)
     direction = jnp.where(descends, direction, here.gradient * (2 * reach / jnp.where(length > 0, length, 1)))
 
     def decreased(there: Point) -> jax.Array:
-        promise = jnp.vdot(here.gradient, here.image - there.image)
+        promise = jnp.vdot(here.gradient, here.variables - there.variables)
         return there.finite & (there.loss <= here.loss - SUFFICIENT_DECREASE * jnp.maximum(promise, 0))
 
     def go_on(carry: tuple[Point, jax.Array]) -> jax.Array:
@@ -152,7 +184,7 @@ def _lbfgs(evaluate: Evaluate, state: State) -> tuple[Point, Any, jax.Array]:
     def try_half(carry: tuple[Point, jax.Array]) -> tuple[Point, jax.Array]:
         _, tries = carry
         share = state.learning_rate * 0.5**tries
-        return _evaluate(evaluate, here.image - share * direction), tries + 1
+        return evaluate(here.variables - share * direction), tries + 1
 
     there, tries = jax.lax.while_loop(go_on, try_half, (here, jnp.int32(0)))
     # No decrease however short the step: the picture stays, and the next step begins anew. Optax takes a count of 0 for
@@ -167,7 +199,11 @@ def _lbfgs(evaluate: Evaluate, state: State) -> tuple[Point, Any, jax.Array]:
     return there, memory, tries
 
 
-def _evaluate(evaluate: Evaluate, image: jax.Array) -> Point:
-    image = jnp.clip(image, 0, 1)
-    (loss, terms), gradient = jax.value_and_grad(evaluate, has_aux=True)(image)
-    return Point(image, loss, terms, gradient)
+_MEMORIES = {"adam": _ADAM, "lbfgs": _LBFGS, "gradient": optax.identity()}
+_STEPS = {"adam": _adam, "lbfgs": _lbfgs, "gradient": _gradient}
+
+
+def _evaluate(evaluate: Evaluate, variables: jax.Array, step: jax.Array, limits: Limits) -> Point:
+    variables = jnp.clip(variables, *limits)
+    (loss, terms), gradient = jax.value_and_grad(evaluate, has_aux=True)(variables, step)
+    return Point(variables, loss, terms, gradient)

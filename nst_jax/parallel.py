@@ -75,7 +75,7 @@ def place_rows(state: optimize.State, mesh: Mesh) -> optimize.State:
     Raises:
         UserError: the canvas has rows that cannot be divided among the devices.
     """
-    height = state.point.image.shape[0]
+    height = state.point.variables.shape[0]
     if height % mesh.shape[ROWS]:
         raise UserError(
             f"rows: expected a canvas whose height is a multiple of {mesh.shape[ROWS]}, found {height}; "
@@ -83,7 +83,7 @@ def place_rows(state: optimize.State, mesh: Mesh) -> optimize.State:
         )
 
     def place(leaf: Any) -> Any:
-        is_picture = leaf.shape[-3:] == state.point.image.shape
+        is_picture = leaf.shape[-3:] == state.point.variables.shape
         axes = [None] * (leaf.ndim - 3) + [ROWS] if is_picture else []
         return jax.device_put(leaf, NamedSharding(mesh, PartitionSpec(*axes)))
 

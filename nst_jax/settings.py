@@ -1,7 +1,7 @@
 """Settings of a transfer, and the named ones: those of the literature, and ours for each backbone.
 
 Three things differ from the programs of the literature under every preset: pixels stay in [0, 1] at each step, white
-noise is that of `transfer.NOISE_DEVIATION`, and L-BFGS remembers 10 steps and searches along its direction (in
+noise is that of `parameterization.NOISE_DEVIATION`, and L-BFGS remembers 10 steps and searches along its direction (in
 neural-style: 100, and no search).
 """
 
@@ -22,7 +22,16 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 """Of the network: single precision throughout; products of 10 bits where the hardware has them (NVIDIA's tensor cores;
 elsewhere as float32); or activations of 8 bits. Losses, Gram matrices and the picture are float32 always."""
 
-Optimizer = Literal["adam", "lbfgs"]
+Optimizer = Literal["adam", "lbfgs", "gradient"]
+"""`gradient` follows the gradient divided by its mean absolute value, as DeepDream does."""
+
+Parameterization = Literal["pixels", "fourier", "coordinates"]
+"""What is optimised: the pixels; the spectrum of their logit, in colours that are not correlated; or the weights of a
+perceptron that paints a picture from the coordinates of its pixels."""
+
+Gain = Literal["mean_response", "central_response", "mean_square", "log_mean_square", "matched_response"]
+"""What of activations is to be made large, see `activations`."""
+
 Init = Literal["content", "noise", "blend"]
 ContentLoss = Literal[
     "half_squared_error", "mean_squared_error", "quarter_mean_squared_error", "relative_squared_error"
@@ -66,6 +75,16 @@ class Settings:
         steps: of the optimiser.
         init: the picture to start from: the `content`, white `noise`, or a `blend` of both.
         init_noise: share of noise in the blend.
+        parameterization: of the picture.
+        dream_layers: whose activations should become large; each counts fully.
+        dream_channels: of each of them, or none: all.
+        dream_channel_weights: one a dream channel, or none: ones.
+        dream_gain: a name in `activations.GAINS`.
+        dream_weight: δ.
+        dream_anywhere: whether dream layers may be those of content or style, where the terms pull against each other.
+        jitter: see `Transformation`.
+        random_scale: likewise.
+        random_rotate: likewise.
     """
 
     content_layers: tuple[str, ...]
@@ -89,24 +108,46 @@ class Settings:
     steps: int
     init: Init
     init_noise: float
+    parameterization: Parameterization = "pixels"
+    dream_layers: tuple[str, ...] = ()
+    dream_channels: tuple[int, ...] = ()
+    dream_channel_weights: tuple[float, ...] = ()
+    dream_gain: Gain = "log_mean_square"
+    dream_weight: float = 1.0
+    dream_anywhere: bool = False
+    jitter: int = 0
+    random_scale: float = 0.0
+    random_rotate: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises UserError for numbers that no run can use."""
-        for name in ("content_weight", "style_weight", "tv_weight", "learning_rate", "init_noise"):
+        for name in _FINITE:
             value = getattr(self, name)
             if not math.isfinite(value):
                 raise UserError(f"{name}: expected a finite number, found {value}")
-        for name in ("style_layer_weights", "blend_weights"):
+        for name in ("style_layer_weights", "blend_weights", "dream_channel_weights"):
             if not all(map(math.isfinite, getattr(self, name))):
                 raise UserError(f"{name}: expected finite numbers, found {getattr(self, name)}")
         if self.learning_rate <= 0:
             raise UserError(f"learning_rate: expected more than 0, found {self.learning_rate}")
         if not 0 <= self.init_noise <= 1:
             raise UserError(f"init_noise: expected a share between 0 and 1, found {self.init_noise}")
-        for name in ("steps", "margin"):
+        for name in ("steps", "margin", "jitter", "random_scale", "random_rotate"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        if self.random_scale >= 1:
+            raise UserError(f"random_scale: expected a share below 1, found {self.random_scale}")
+        moves = [name for name in ("jitter", "random_scale", "random_rotate") if getattr(self, name)]
+        if moves and self.optimizer == "lbfgs":
+            raise UserError(f"{moves[0]}: expected an optimizer that bears a loss that changes, found lbfgs; use adam")
+        if moves and self.content_layers:
+            raise UserError(f"{moves[0]}: expected no content_layers, whose features stay in place, found some")
 
+
+_FINITE = (
+    *("content_weight", "style_weight", "tv_weight", "learning_rate", "init_noise"),
+    *("dream_weight", "random_scale", "random_rotate"),
+)
 
 # Ours; WORKSPACE.md tells what was compared. Errors relative to the target make one weight mean the same at every size
 # and in every layer.
@@ -222,7 +263,7 @@ PRESETS: dict[str, Settings] = {
 }
 
 
-LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.02, "lbfgs": 1.0}
+LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.02, "lbfgs": 1.0, "gradient": 1.5 / 255}
 """What suits an optimiser that is not the one of its preset."""
 
 

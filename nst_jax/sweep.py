@@ -18,17 +18,20 @@ import numpy as np
 from flax import struct
 
 from nst_jax import optimize, transfer
-from nst_jax.backbones.spec import Backbone
+from nst_jax.backbones.spec import Backbone, channels
 from nst_jax.backbones.weights import Pretrained
+from nst_jax.canvas import crop, extend
 from nst_jax.compilation import Jit
 from nst_jax.errors import UserError
-from nst_jax.objective import Objective, Targets, Weights
-from nst_jax.settings import Optimizer, Settings
-from nst_jax.transfer import History, Transfer
+from nst_jax.history import History, history_of
+from nst_jax.method import Method, Transfer
+from nst_jax.objective import Targets, Weights
+from nst_jax.settings import Settings
 
 TRACED = {
     *("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "style_layer_weights"),
     *("blend_weights", "learning_rate", "steps", "init", "init_noise"),
+    *("dream_layers", "dream_channels", "dream_channel_weights", "dream_weight", "dream_anywhere"),
 }
 """Settings that cells of one program may differ in; all others are part of the program."""
 
@@ -55,18 +58,21 @@ class Program:
     """What is compiled; cells with an equal one, and pictures of the same size, can be in one batch.
 
     Attributes:
-        objective: the formulas.
-        optimizer: of the pictures.
-        margin: of the canvas, see `Transfer`.
+        method: the static part of every single transfer.
         content_layers: all layers at which some cell compares content.
         style_layers: likewise for style.
+        dream_layers: likewise for what is to become active.
     """
 
-    objective: Objective
-    optimizer: Optimizer
-    margin: int
+    method: Method
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
+    dream_layers: tuple[str, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers that are looked at."""
+        return self.content_layers + self.style_layers + self.dream_layers
 
 
 @struct.dataclass
@@ -76,10 +82,14 @@ class Cells:
     Attributes:
         weights: of the terms, layers and paintings.
         content: `[N]`, the index of the photograph.
+        activation: layer → the weights of its channels, `[N, C]`.
+        seed: `[N]`, of the transformations.
     """
 
     weights: Weights
     content: jax.Array
+    activation: dict[str, jax.Array]
+    seed: jax.Array
 
 
 @struct.dataclass
@@ -91,18 +101,20 @@ class Sweep:
         content: layer → features of every photograph `[P, H, W, C]`.
         style: layer → Gram matrices of every painting `[S, C, C]`.
         program: the static part.
+        canvas: height and width of what is painted.
     """
 
     params: Any
     content: dict[str, jax.Array]
     style: dict[str, jax.Array]
     program: Program = struct.field(pytree_node=False)
+    canvas: tuple[int, int] = struct.field(pytree_node=False)
 
     def transfer(self, cell: Cells) -> Transfer:
         """Returns the transfer of one cell, whose arrays have no leading axis."""
-        targets = Targets(content={layer: maps[cell.content] for layer, maps in self.content.items()}, style=self.style)
-        program = self.program
-        return Transfer(self.params, targets, cell.weights, program.objective, program.optimizer, program.margin)
+        content = {layer: maps[cell.content] for layer, maps in self.content.items()}
+        targets = Targets(content, self.style, cell.activation)
+        return Transfer(self.params, targets, cell.weights, cell.seed, self.program.method, self.canvas)
 
 
 class News(NamedTuple):
@@ -118,7 +130,7 @@ class News(NamedTuple):
     finite: np.ndarray
 
     def of(self, cell: int) -> History:
-        """Returns the history of a cell; `transfer.diverged` tells what is wrong where it is not finite."""
+        """Returns the history of a cell; `diverged` tells what is wrong where it is not finite."""
         step, *others = self.history
         return History(step, *jax.tree.map(lambda values: values[:, cell], others))
 
@@ -155,27 +167,27 @@ def make_program(backbone: Backbone, cells: Sequence[Cell]) -> Program:
             found = ", ".join(sorted({str(value) for _, value in entries}))
             raise UserError(f"{entries[0][0]}: expected the same in all cells of one program, found {found}")
     return Program(
-        objective=transfer.make_objective(backbone, settings),
-        optimizer=settings.optimizer,
-        margin=settings.margin,
+        method=transfer.make_method(backbone, settings),
         content_layers=_union(cell.settings.content_layers for cell in cells),
         style_layers=_union(cell.settings.style_layers for cell in cells),
+        dream_layers=_union(cell.settings.dream_layers for cell in cells),
     )
 
 
 def content_targets(params: Any, program: Program, content: np.ndarray) -> dict[str, jax.Array]:
     """Returns layer → features `[H', W', C]` of a photograph `[H, W, 3]`; raises as `transfer.content_targets`."""
-    return transfer.content_targets(params, program.objective, program.content_layers, content, margin=program.margin)
+    method = program.method
+    return transfer.content_targets(params, method.objective, program.content_layers, content, margin=method.margin)
 
 
 def style_targets(params: Any, program: Program, painting: np.ndarray) -> dict[str, jax.Array]:
     """Returns layer → Gram matrix `[C, C]` of a painting `[H, W, 3]`; raises as `transfer.style_targets`."""
-    return transfer.style_targets(params, program.objective, program.style_layers, painting)
+    return transfer.style_targets(params, program.method.objective, program.style_layers, painting)
 
 
 def prepare_params(params: Any, program: Program) -> Any:
     """Returns the parameters as `gather` wants them, with what makes many evaluations fast; see `Objective.prepare`."""
-    return program.objective.prepare(params, program.content_layers + program.style_layers)
+    return program.method.objective.prepare(params, program.layers)
 
 
 def gather(
@@ -184,6 +196,8 @@ def gather(
     cells: Sequence[Cell],
     contents: Sequence[dict[str, jax.Array]],
     paintings: Sequence[dict[str, jax.Array]],
+    *,
+    shape: tuple[int, ...],
 ) -> tuple[Sweep, Cells]:
     """Puts together what the cells share, and what they do not.
 
@@ -193,6 +207,7 @@ def gather(
         cells: one or more.
         contents: the targets of the photographs that the cells have the indices of.
         paintings: likewise of the paintings.
+        shape: of the photographs, `[H, W, 3]`.
 
     Raises:
         UserError: photographs of several sizes, or weights that do not fit the layers or paintings.
@@ -200,10 +215,15 @@ def gather(
     if any(len({maps[layer].shape for maps in contents}) > 1 for layer in program.content_layers):
         raise UserError("photographs: expected one size in a sweep, found several; resize them, or sweep size by size")
     weights = [_weights(program, cell, len(paintings)) for cell in cells]
-    indices = jnp.asarray([cell.content for cell in cells], jnp.int32)
-    return Sweep(params, transfer.stack(contents), transfer.stack(paintings), program), Cells(
-        transfer.stack(weights), indices
+    canvas = transfer.canvas_shape(cells[0].settings, shape)
+    shared = Sweep(params, transfer.stack(contents), transfer.stack(paintings), program, canvas)
+    traced = Cells(
+        weights=transfer.stack(weights),
+        content=jnp.asarray([cell.content for cell in cells], jnp.int32),
+        activation=transfer.stack([_activation(program, cell, canvas) for cell in cells]),
+        seed=jnp.asarray([cell.seed for cell in cells], jnp.uint32),
     )
+    return shared, traced
 
 
 def prepare(
@@ -224,7 +244,8 @@ def prepare(
     params = jax.device_put(pretrained.params)
     features = [content_targets(params, program, content) for content in contents]
     grams = [style_targets(params, program, painting) for painting in paintings]
-    return gather(prepare_params(params, program), program, cells, features, grams)
+    shape = contents[0].shape
+    return gather(prepare_params(params, program), program, cells, features, grams, shape=shape)
 
 
 def initial_images(cells: Sequence[Cell], contents: Sequence[np.ndarray]) -> jax.Array:
@@ -239,14 +260,15 @@ def start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: Sequenc
 
     A cell whose initial loss is no number shows in `state.point.finite`.
     """
-    canvases = transfer.extend(images, sweep.program.margin)
-    return _START(sweep, cells, canvases, jnp.asarray(learning_rates, jnp.float32))
+    canvases = extend(images, sweep.program.method.margin)
+    return _BEGIN(sweep, cells, canvases, jnp.asarray(learning_rates, jnp.float32))
 
 
 def state_shapes(sweep: Sweep, cells: Cells, images: jax.Array | jax.ShapeDtypeStruct) -> optimize.State:
     """Returns the shapes of what `start` would return for `images` `[N, H, W, 3]`; computes nothing."""
     rates = jax.ShapeDtypeStruct(images.shape[:1], jnp.float32)
-    return jax.eval_shape(start, sweep, cells, images, rates)
+    canvases = jax.eval_shape(functools.partial(extend, margin=sweep.program.method.margin), images)
+    return _BEGIN.shapes(sweep, cells, canvases, rates)
 
 
 def compile_steps(sweep: Sweep, cells: Cells, states: optimize.State) -> jax.stages.Compiled:
@@ -279,17 +301,18 @@ def run(
     chunk = functools.partial(advance or _ADVANCE, sweep, cells)
     done = int(states.step.max())
     for reached, before, info in transfer.drive(chunk, states, done=done, steps=steps, pause_every=pause_every):
-        yield reached, News(transfer.history_of(before, info), info.finite)
+        yield reached, News(history_of(before, info), info.finite)
 
 
 def pictures(sweep: Sweep, states: optimize.State) -> np.ndarray:
     """Returns the pictures `[N, H, W, 3]` that a run has come to, without the margin."""
-    return transfer.crop(states.point.image, sweep.program.margin)
+    canvases = jax.vmap(lambda variables: sweep.program.method.parameterizer.render(variables, sweep.canvas))
+    return crop(canvases(states.point.variables), sweep.program.method.margin)
 
 
-def _start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: jax.Array) -> optimize.State:
+def _begin(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: jax.Array) -> optimize.State:
     def single(cell: Cells, image: jax.Array, learning_rate: jax.Array) -> optimize.State:
-        return optimize.init(sweep.transfer(cell).evaluate, image, learning_rate, optimizer=sweep.program.optimizer)
+        return sweep.transfer(cell).begin(image, learning_rate)
 
     return _each_cell(single, (cells, images, learning_rates), out_axes=0)
 
@@ -298,16 +321,13 @@ def _advance(
     sweep: Sweep, cells: Cells, states: optimize.State, length: jax.Array
 ) -> tuple[optimize.State, optimize.Info]:
     def single(cell: Cells, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
-        evaluate = sweep.transfer(cell).evaluate
-        return optimize.chunk(
-            evaluate, state, length, optimizer=sweep.program.optimizer, longest=transfer.LONGEST_CHUNK
-        )
+        return sweep.transfer(cell).advance(state, length)
 
     # Steps first, as of a single transfer, cells second.
     return _each_cell(single, (cells, states), out_axes=(0, 1))
 
 
-_START = Jit(_start)
+_BEGIN = Jit(_begin)
 _ADVANCE = Jit(_advance, donate_argnames="states")
 
 
@@ -335,7 +355,16 @@ def _weights(program: Program, cell: Cell, paintings: int) -> Weights:
         content_layers={layer: weights.content_layers.get(layer, nothing) for layer in program.content_layers},
         style_layers={layer: weights.style_layers.get(layer, nothing) for layer in program.style_layers},
         paintings=jnp.asarray(shares),
+        activation_layers={layer: weights.activation_layers.get(layer, nothing) for layer in program.dream_layers},
     )
+
+
+def _activation(program: Program, cell: Cell, canvas: tuple[int, int]) -> dict[str, jax.Array]:
+    """Returns the weights of the channels of a cell, 0 in the layers that only others have."""
+    backbone = program.method.objective.backbone
+    transfer.check_dream(backbone, cell.settings, canvas)
+    found, counts = transfer.activation_targets(backbone, cell.settings), channels(backbone)
+    return {layer: found.get(layer, jnp.zeros(counts[layer])) for layer in program.dream_layers}
 
 
 def _union(layers: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

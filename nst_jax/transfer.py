@@ -4,76 +4,31 @@ import functools
 import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from nst_jax import optimize
+from nst_jax.activations import channel_weights
 from nst_jax.backbones import weights as weight_files
-from nst_jax.backbones.spec import Backbone, layer_shapes
+from nst_jax.backbones.spec import Backbone, channels, layer_shapes, tensor
+from nst_jax.canvas import crop, extend
 from nst_jax.compilation import Jit
 from nst_jax.errors import UserError, choose
+from nst_jax.history import History, diverged, first_history, history_of
+from nst_jax.method import LONGEST_CHUNK, Method, Transfer
 from nst_jax.objective import Objective, Targets, Weights
-from nst_jax.settings import PRESETS, Optimizer, Settings, default_preset
+from nst_jax.parameterization import PARAMETERIZATIONS
+from nst_jax.settings import PRESETS, Settings, default_preset
+from nst_jax.transformation import Transformation
 
-LONGEST_CHUNK = 64
 CHUNK_SECONDS = 1.0
 """How long the device works between two looks at progress, Ctrl-C and snapshots; short against a person's patience."""
 
-NOISE_DEVIATION = 0.1
-"""Of white noise, in units of the pixels. Gatys et al. do not tell theirs; neural-style has 0.001 of 255 around a mean
-colour, Ng's course evenly spread ±20 of 255. What is left in the picture after the run differs little."""
-
-
 Paintings = np.ndarray | Sequence[np.ndarray]
 """One painting `[H, W, 3]`, or several."""
-
-
-@struct.dataclass
-class Transfer:
-    """One transfer, ready to run: a pytree whose static part is the program and whose arrays are the data.
-
-    It works on a canvas `[H + 2 margin, W + 2 margin, 3]`, the picture and the margin that is cut off at the end.
-    """
-
-    params: Any
-    targets: Targets
-    weights: Weights
-    objective: Objective = struct.field(pytree_node=False)
-    optimizer: Optimizer = struct.field(pytree_node=False)
-    margin: int = struct.field(pytree_node=False)
-
-    def evaluate(self, canvas: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Returns the loss of a canvas and its terms by name."""
-        return self.objective.loss(self.params, canvas, self.targets, self.weights)
-
-
-class History(NamedTuple):
-    """The losses of some steps.
-
-    Attributes:
-        step: `[S]`, the number of each.
-        loss: `[S]`, of the picture after it.
-        terms: name → `[S]`.
-        evaluations: `[S]`, of the loss and its gradient during it.
-    """
-
-    step: np.ndarray
-    loss: np.ndarray
-    terms: dict[str, np.ndarray]
-    evaluations: np.ndarray
-
-
-class DivergedError(UserError):
-    """The loss is no number any more; `state` holds the last good picture, `history` the steps up to it."""
-
-    def __init__(self, message: str, state: optimize.State, history: History) -> None:
-        super().__init__(message)
-        self.state = state
-        self.history = history
 
 
 def stylize(
@@ -109,33 +64,41 @@ def stylize(
     return picture(transfer, state)
 
 
-def prepare(pretrained: weight_files.Pretrained, settings: Settings, content: np.ndarray, style: Paintings) -> Transfer:
+def prepare(
+    pretrained: weight_files.Pretrained, settings: Settings, content: np.ndarray, style: Paintings, *, seed: int = 0
+) -> Transfer:
     """Computes what the picture should resemble.
 
     Args:
         pretrained: the backbone.
         settings: of the transfer.
         content: the photograph, `[H, W, 3]`, RGB in [0, 1].
-        style: the painting, `[H', W', 3]`, or several of any sizes, whose styles are blended.
+        style: the painting, `[H', W', 3]`, or several of any sizes, whose styles are blended; none without style
+            layers.
+        seed: of the transformations.
 
     Raises:
         UserError: a layer is unknown or vanishes at these sizes, or weights and layers do not match.
     """
     paintings = [style] if isinstance(style, np.ndarray) else list(style)
     weights = loss_weights(settings, paintings=len(paintings))
-    objective = make_objective(pretrained.backbone, settings)
+    method = make_method(pretrained.backbone, settings)
+    objective = method.objective
     params = jax.device_put(pretrained.params)
+    canvas = canvas_shape(settings, content.shape)
+    check_dream(pretrained.backbone, settings, canvas)
     targets = Targets(
         content=content_targets(params, objective, settings.content_layers, content, margin=settings.margin),
         style=stack([style_targets(params, objective, settings.style_layers, painting) for painting in paintings]),
+        activation=activation_targets(pretrained.backbone, settings),
     )
-    prepared = objective.prepare(params, settings.content_layers + settings.style_layers)
-    return Transfer(prepared, targets, weights, objective, settings.optimizer, settings.margin)
+    prepared = objective.prepare(params, settings.content_layers + settings.style_layers + settings.dream_layers)
+    return Transfer(prepared, targets, weights, jnp.uint32(seed), method, canvas)
 
 
-def make_objective(backbone: Backbone, settings: Settings) -> Objective:
-    """Returns the formulas of the settings on a backbone."""
-    return Objective(
+def make_method(backbone: Backbone, settings: Settings) -> Method:
+    """Returns what is compiled of the settings, on a backbone."""
+    objective = Objective(
         backbone=backbone,
         pooling=settings.pooling,
         padding=settings.padding,
@@ -145,7 +108,20 @@ def make_objective(backbone: Backbone, settings: Settings) -> Objective:
         style_loss=settings.style_loss,
         variation_loss=settings.variation_loss,
         blending=settings.blending,
+        gain=settings.dream_gain,
     )
+    return Method(
+        objective=objective,
+        optimizer=settings.optimizer,
+        margin=settings.margin,
+        parameterization=settings.parameterization,
+        transformation=Transformation(settings.jitter, settings.random_scale, settings.random_rotate),
+    )
+
+
+def canvas_shape(settings: Settings, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Returns height and width of the canvas of a picture of this shape."""
+    return shape[0] + 2 * settings.margin, shape[1] + 2 * settings.margin
 
 
 def content_targets(
@@ -183,8 +159,40 @@ def style_targets(
 
 
 def stack(targets: Sequence[Any]) -> Any:
-    """Returns equal pytrees as one, their arrays with a leading axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *targets)
+    """Returns equal pytrees as one, their arrays with a leading axis; nothing of none."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *targets) if targets else {}
+
+
+def activation_targets(backbone: Backbone, settings: Settings) -> dict[str, jax.Array]:
+    """Returns the weights of the channels that should become active: layer → `[C]`.
+
+    Raises:
+        UserError: a layer has no such channel, or weights and channels do not match.
+    """
+    counts = channels(backbone)
+    return {
+        layer: jnp.asarray(
+            channel_weights(layer, counts[layer], settings.dream_channels, settings.dream_channel_weights)
+        )
+        for layer in settings.dream_layers
+    }
+
+
+def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int]) -> None:
+    """Checks that the dream layers are there, and are none of those whose activations are told otherwise already.
+
+    Raises:
+        UserError: not so.
+    """
+    check_layers(backbone, settings.dream_layers, (*canvas, 3), what="dream layer")
+    used = {tensor(backbone, layer): layer for layer in settings.content_layers + settings.style_layers}
+    shared = [layer for layer in settings.dream_layers if tensor(backbone, layer) in used]
+    if shared and not settings.dream_anywhere:
+        free = [layer for layer in layer_shapes(backbone, *canvas) if tensor(backbone, layer) not in used]
+        raise UserError(
+            f"dream_layers: expected layers that neither content nor style uses, found {', '.join(shared)}; choose "
+            f"of {', '.join(free)}, or say dream_anywhere"
+        )
 
 
 def check_layers(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, ...], *, what: str) -> None:
@@ -220,7 +228,7 @@ def loss_weights(settings: Settings, *, paintings: int) -> Weights:
         )
     per_layer = given * len(layers) if len(given) == 1 else given
     shares = settings.blend_weights or (1 / max(paintings, 1),) * paintings
-    if len(shares) != paintings or not paintings:
+    if len(shares) != paintings or (layers and not paintings):
         raise UserError(f"blend_weights: expected one for each of {paintings} paintings, found {len(shares)}")
     weights = Weights(
         content=settings.content_weight,
@@ -229,16 +237,18 @@ def loss_weights(settings: Settings, *, paintings: int) -> Weights:
         content_layers=dict.fromkeys(settings.content_layers, 1.0),
         style_layers=dict(zip(layers, per_layer, strict=True)),
         paintings=np.float32(shares),
+        activation=settings.dream_weight,
+        activation_layers=dict.fromkeys(settings.dream_layers, 1.0),
     )
     return jax.tree.map(jnp.float32, weights)
 
 
 def initial_image(settings: Settings, content: jax.Array, *, seed: int) -> jax.Array:
-    """Returns the picture to start from, of the shape of `content` `[H, W, 3]`: the content, white noise, or a blend.
+    """Returns the picture to start from, of the shape of `content` `[H, W, 3]`: the content, noise, or a blend.
 
-    The noise is Gaussian around grey; see `NOISE_DEVIATION` for that of the literature.
+    The noise is that of the parameterization: white, of pixels.
     """
-    noise = 0.5 + NOISE_DEVIATION * jax.random.normal(jax.random.key(seed), content.shape)
+    noise = PARAMETERIZATIONS[settings.parameterization].noise(jax.random.key(seed), content.shape[:2])
     share = {"content": 0.0, "noise": 1.0, "blend": settings.init_noise}[settings.init]
     return (1 - share) * content + share * noise
 
@@ -249,7 +259,7 @@ def start(transfer: Transfer, image: jax.Array, learning_rate: float) -> optimiz
     Raises:
         DivergedError: the loss of the initial picture is no number.
     """
-    state = _START(transfer, extend(image, transfer.margin), jnp.float32(learning_rate))
+    state = _BEGIN(transfer, extend(image, transfer.method.margin), jnp.float32(learning_rate))
     if not state.point.finite:
         raise diverged(state, first_history(state))
     return state
@@ -326,75 +336,7 @@ def compile_steps(transfer: Transfer, state: optimize.State) -> jax.stages.Compi
 
 def picture(transfer: Transfer, state: optimize.State) -> np.ndarray:
     """Returns the picture `[H, W, 3]` that a run has come to, without the margin."""
-    return crop(state.point.image, transfer.margin)
-
-
-def first_history(state: optimize.State) -> History:
-    """Returns the history that consists of the picture before the first step."""
-    return jax.tree.map(
-        lambda value: np.asarray(value)[None],
-        History(state.step, state.point.loss, state.point.terms, jnp.int32(1)),
-    )
-
-
-def history_of(done: int, info: optimize.Info) -> History:
-    """Returns the history of the steps behind the first `done`, whose info is on the host."""
-    return History(done + 1 + np.arange(len(info.loss)), info.loss, info.terms, info.evaluations)
-
-
-def join(histories: list[History]) -> History:
-    """Returns consecutive histories as one."""
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *histories)
-
-
-def diverged(state: optimize.State, history: History) -> DivergedError:
-    """Returns the error for a history whose first step after the state's, or only entry, is no number.
-
-    Its history ends before that step.
-    """
-    done = int(state.step)
-    bad = int(np.argmax(history.step > done)) if history.step[-1] > done else 0
-    broken = {name: values[bad] for name, values in history.terms.items() if not np.isfinite(values[bad])}
-    if broken:
-        # A sum is no number because a part of it is none: name the part.
-        term = next((name for name in broken if "/" in name), next(iter(broken)))
-        problem = f"the {term} is {broken[term]}"
-    elif not np.isfinite(history.loss[bad]):
-        problem = f"the loss is {history.loss[bad]}"
-    else:
-        problem = "the gradient of the loss has parts that are none"
-    return DivergedError(
-        f"step {history.step[bad]}: expected numbers, {problem}; lower learning_rate or the weights",
-        state,
-        jax.tree.map(lambda values: values[:bad], history),
-    )
-
-
-def extend(images: np.ndarray | jax.Array, margin: int) -> jax.Array:
-    """Returns the images `[..., H, W, 3]` with a margin that mirrors each.
-
-    Raises:
-        UserError: the margin is wider than what it could mirror.
-    """
-    *lead, height, width, _ = images.shape
-    check_margin(margin, height, width)
-    return jnp.pad(images, (*[(0, 0)] * len(lead), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
-
-
-def check_margin(margin: int, height: int, width: int) -> None:
-    """Checks that a picture of so many pixels can be mirrored that far.
-
-    Raises:
-        UserError: it cannot.
-    """
-    if margin >= min(height, width):
-        raise UserError(f"margin: expected less than the short side of {min(height, width)} px, found {margin}")
-
-
-def crop(canvases: jax.Array, margin: int) -> np.ndarray:
-    """Returns the canvases `[..., H, W, 3]` without their margin."""
-    *_, height, width, _ = canvases.shape
-    return np.asarray(canvases)[..., margin : height - margin, margin : width - margin, :]
+    return crop(transfer.render(state.point.variables), transfer.method.margin)
 
 
 @functools.partial(jax.jit, static_argnames=("objective", "layers"))
@@ -407,16 +349,8 @@ def _style_targets(params: Any, image: jax.Array, objective: Objective, layers: 
     return objective.style_targets(params, image, layers)
 
 
-def _start(transfer: Transfer, image: jax.Array, learning_rate: jax.Array) -> optimize.State:
-    return optimize.init(transfer.evaluate, image, learning_rate, optimizer=transfer.optimizer)
-
-
-def _advance(transfer: Transfer, state: optimize.State, length: jax.Array) -> tuple[optimize.State, optimize.Info]:
-    return optimize.chunk(transfer.evaluate, state, length, optimizer=transfer.optimizer, longest=LONGEST_CHUNK)
-
-
-_START = Jit(_start)
-_ADVANCE = Jit(_advance, donate_argnames="state")
+_BEGIN = Jit(Transfer.begin)
+_ADVANCE = Jit(Transfer.advance, donate_argnames="state")
 
 
 def _check_image(image: np.ndarray, *, what: str) -> None:

@@ -15,6 +15,9 @@ INPUT = "data"
 """Name of the preprocessed picture, from which every table starts (the name of Caffe's input blob)."""
 
 
+_LARGE_ENOUGH = 1024  # px, for something to be left of a picture in every layer
+
+
 @dataclasses.dataclass(frozen=True)
 class Conv:
     """A convolution with bias, and the ReLU behind it: `relu` is its name, None for a linear layer."""
@@ -115,6 +118,17 @@ class Backbone:
 def with_head(backbone: Backbone) -> Backbone:
     """Returns the whole network, in which the layers of the head are like all others."""
     return dataclasses.replace(backbone, rows=backbone.rows + backbone.head, head=())
+
+
+def tensor(backbone: Backbone, layer: str) -> str:
+    """Returns the first name of a layer's values: `conv4_2` for `relu4_2` as well."""
+    return next((row.name for row in backbone.rows if layer == getattr(row, "relu", None)), layer)
+
+
+def channels(backbone: Backbone) -> dict[str, int]:
+    """Returns the number of channels of every layer."""
+    shapes = layer_shapes(backbone, _LARGE_ENOUGH, _LARGE_ENOUGH)
+    return {layer: count for layer, (_, _, count) in shapes.items()}
 
 
 def convolutions(backbone: Backbone) -> Iterator[tuple[Conv, int]]:

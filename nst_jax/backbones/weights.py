@@ -5,7 +5,7 @@ import hashlib
 import importlib.resources
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import platformdirs
 import safetensors
 
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import Backbone, parameter_shapes, with_head
+from nst_jax.backbones.spec import Backbone, layer_names, parameter_shapes, with_head
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.files import atomic_write, file_error, sha256
 from nst_jax.tensor_files import header, little_endian
@@ -63,6 +63,12 @@ def load_classifier(name: str = AUTO) -> Pretrained:
     """
     name = resolve(name)
     return read(_installed(name), with_head(BACKBONES[name]))
+
+
+def load_for(name: str, layers: Iterable[str]) -> Pretrained:
+    """Loads a backbone, with its head if one of the layers is in it; raises as `load` and `load_classifier`."""
+    head = {layer for row in BACKBONES[resolve(name)].head for layer in layer_names(row)}
+    return load_classifier(name) if head.intersection(layers) else load(name)
 
 
 def resolve(name: str) -> str:

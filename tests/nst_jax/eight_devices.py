@@ -51,10 +51,10 @@ def run_cells(network, optimizer, count, mesh):
         )
         shared = parallel.replicate(shared, mesh)
     states = sweep.start(shared, traced, images, rates)
-    used = len(states.point.image.sharding.device_set)
+    used = len(states.point.variables.sharding.device_set)
     for reached, _ in sweep.run(shared, traced, states, steps=STEPS):
         states = reached
-    assert len(states.point.image.sharding.device_set) == used
+    assert len(states.point.variables.sharding.device_set) == used
     return sweep.pictures(shared, states)[:count], used
 
 
@@ -64,13 +64,13 @@ def run_batch(network, optimizer, count, mesh):
     assert group.fitting(count) == mesh.size
     size = 2 * mesh.size  # some cells on each device, and not as many as there is room for
     batch = group.begin(range(count), sweep.initial_images(cells, [picture(0)]), size)
-    used = len(batch.states.point.image.sharding.device_set)
+    used = len(batch.states.point.variables.sharding.device_set)
     for reached, _ in group.run(batch, steps=STEPS // 2):
         states = reached
     batch = group.go_on(range(count), [sweep.state_of(states, place) for place in range(count)], size)
     for reached, _ in group.run(batch, steps=STEPS):
         states = reached
-    assert len(states.point.image.sharding.device_set) == used
+    assert len(states.point.variables.sharding.device_set) == used
     return sweep.pictures(batch.shared, states)[:count], used
 
 
@@ -79,10 +79,10 @@ def run_rows(network, optimizer, mesh):
     state = transfer.start(job, picture(2), settings(optimizer).learning_rate)
     if mesh:
         job, state = parallel.replicate(job, mesh), parallel.place_rows(state, mesh)
-    used = len(state.point.image.sharding.device_set)
+    used = len(state.point.variables.sharding.device_set)
     for reached, _ in transfer.run(job, state, steps=STEPS):
         state = reached
-    assert len(state.point.image.sharding.device_set) == used
+    assert len(state.point.variables.sharding.device_set) == used
     return transfer.picture(job, state), used
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from nst_jax import batches, parallel, sweep, transfer
 from nst_jax.backbones import weights
+from nst_jax.history import join
 from nst_jax.settings import PRESETS
 from nst_jax.sweep import Cell
 
@@ -65,7 +66,7 @@ def run(group, batch, steps=STEPS, **options):
         states = reached
         for place, history in enumerate(histories):
             history.append(news.of(place))
-    return states, [transfer.join(parts) for parts in histories]
+    return states, [join(parts) for parts in histories]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def singles(network, cells):
         for reached, news in transfer.run(job, state, steps=STEPS):
             state = reached
             parts.append(news)
-        found.append(transfer.join(parts).loss)
+        found.append(join(parts).loss)
     return found
 
 
@@ -91,7 +92,7 @@ def test_batches_of_any_size_compile_once_and_hold_single_transfers(size, group,
         for begin in range(0, len(cells), size):
             indices = range(len(cells))[begin : begin + size]
             batch = group.begin(indices, images(cells, indices), size)
-            assert batch.states.point.image.shape == (size, 44, 52, 3)  # also the last one, for which one is left
+            assert batch.states.point.variables.shape == (size, 44, 52, 3)  # also the last one, for which one is left
             _, histories = run(group, batch)
             for index, history in zip(indices, histories, strict=True):
                 # The same sums in another order: float32 has 1e-7, and L-BFGS divides by differences of gradients.

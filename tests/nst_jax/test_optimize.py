@@ -23,7 +23,9 @@ def bowl(image, target):
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "longest", "function"))
 def run(target, image, rate, length, *, optimizer, longest, function=bowl):
-    evaluate = functools.partial(function, target=target)
+    def evaluate(image, step):
+        return function(image, target)
+
     state = optimize.init(evaluate, image, rate, optimizer=optimizer)
     return optimize.chunk(evaluate, state, length, optimizer=optimizer, longest=longest)
 
@@ -36,7 +38,7 @@ def target():
 @pytest.mark.parametrize(("optimizer", "rate", "steps"), [("adam", 0.05, 400), ("lbfgs", 1.0, 60)])
 def test_reaches_the_minimum(optimizer, rate, steps, target):
     state, info = run(target, jnp.full(SHAPE, 0.5), rate, steps, optimizer=optimizer, longest=steps)
-    np.testing.assert_allclose(state.point.image, target, atol=1e-3)
+    np.testing.assert_allclose(state.point.variables, target, atol=1e-3)
     assert int(state.step) == steps
     assert info.loss[-1] == state.point.loss == info.terms["bowl"][-1]
 
@@ -47,9 +49,9 @@ def test_stays_in_range_and_finds_the_minimum_there(optimizer):
     target = jax.random.uniform(jax.random.key(1), SHAPE, minval=-0.5, maxval=1.5)
     rate = {"adam": 0.05, "lbfgs": 1.0}[optimizer]
     state, _ = run(target, jnp.full(SHAPE, 0.5), rate, 400, optimizer=optimizer, longest=400)
-    assert state.point.image.min() >= 0
-    assert state.point.image.max() <= 1
-    np.testing.assert_allclose(state.point.image, jnp.clip(target, 0, 1), atol=2e-3)
+    assert state.point.variables.min() >= 0
+    assert state.point.variables.max() <= 1
+    np.testing.assert_allclose(state.point.variables, jnp.clip(target, 0, 1), atol=2e-3)
 
 
 def test_adam_is_that_of_optax(target):
@@ -61,7 +63,7 @@ def test_adam_is_that_of_optax(target):
         updates, memory = solver.update(gradient, memory)
         image = jnp.clip(optax.apply_updates(image, updates), 0, 1)
     state, _ = run(target, jnp.full(SHAPE, 0.5), 0.01, steps, optimizer="adam", longest=steps)
-    np.testing.assert_allclose(state.point.image, image, atol=1e-6)
+    np.testing.assert_allclose(state.point.variables, image, atol=1e-6)
 
 
 def rosenbrock(image, target):
@@ -140,7 +142,7 @@ def test_lbfgs_takes_about_one_evaluation_a_step(target):
 
 def test_lbfgs_at_the_minimum_stays(target):
     state, info = run(target, target, 1.0, 5, optimizer="lbfgs", longest=5)
-    np.testing.assert_array_equal(state.point.image, target)
+    np.testing.assert_array_equal(state.point.variables, target)
     assert info.finite.all()
 
 
@@ -148,7 +150,10 @@ def test_lbfgs_at_the_minimum_stays(target):
 def test_chunks_make_no_difference(optimizer, target):
     image, rate = jnp.full(SHAPE, 0.3), jnp.float32(0.02)
     whole, whole_info = run(target, image, rate, 12, optimizer=optimizer, longest=16)
-    evaluate = functools.partial(bowl, target=target)
+
+    def evaluate(image, step):
+        return bowl(image, target)
+
     advance = jax.jit(lambda state, n: optimize.chunk(evaluate, state, n, optimizer=optimizer, longest=16))
     state = jax.jit(lambda: optimize.init(evaluate, image, rate, optimizer=optimizer))()
     losses = []
@@ -167,7 +172,7 @@ def test_lanes_of_a_batch_equal_single_runs(optimizer):
     batch, _ = jax.vmap(lambda t, r: run(t, image, r, 15, optimizer=optimizer, longest=15))(targets, rates)
     for lane in range(3):
         single, _ = run(targets[lane], image, rates[lane], 15, optimizer=optimizer, longest=15)
-        np.testing.assert_allclose(batch.point.image[lane], single.point.image, atol=1e-5)
+        np.testing.assert_allclose(batch.point.variables[lane], single.point.variables, atol=1e-5)
 
 
 def cliff(image, target):
@@ -180,8 +185,8 @@ def test_adam_keeps_the_last_good_picture(target):
     state, info = run(target, jnp.full(SHAPE, 0.6), 0.04, 8, optimizer="adam", longest=8, function=cliff)
     assert info.finite.tolist() == [True, True] + [False] * 6
     assert int(state.step) == 2
-    assert jnp.isfinite(state.point.image).all()
-    assert state.point.image.min() > 0.5
+    assert jnp.isfinite(state.point.variables).all()
+    assert state.point.variables.min() > 0.5
     assert jnp.isnan(info.terms["cliff"][2])
     assert jnp.isfinite(info.terms["slope"][2])
 
@@ -190,4 +195,4 @@ def test_lbfgs_steps_back_from_a_cliff(target):
     state, info = run(target, jnp.full(SHAPE, 0.9), 1.0, 4, optimizer="lbfgs", longest=4, function=cliff)
     assert info.finite.all()
     assert state.point.loss < 0.9 * np.prod(SHAPE)
-    assert state.point.image.min() >= 0.5
+    assert state.point.variables.min() >= 0.5

@@ -10,6 +10,7 @@ import pytest
 from nst_jax import sweep, transfer
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
+from nst_jax.history import join
 from nst_jax.settings import PRESETS
 from nst_jax.sweep import Cell
 
@@ -80,14 +81,14 @@ def run_single(network, cell, steps=STEPS):
     for reached, news in transfer.run(job, state, steps=steps):
         state = reached
         histories.append(news)
-    return transfer.picture(job, state), transfer.join(histories)
+    return transfer.picture(job, state), join(histories)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_cell_is_the_single_transfer_with_its_settings(optimizer, network):
     cells = grid(optimizer)
     prepared, states, news = run_all(network, cells)
-    history = transfer.join([found.history for found in news])
+    history = join([found.history for found in news])
     pictures = sweep.pictures(prepared, states)
     assert history.step.tolist() == list(range(1, STEPS + 1))
     assert all(found.finite.all() for found in news)
@@ -134,7 +135,7 @@ def test_a_cell_that_diverges_leaves_the_others_alone(network):
     assert finite[:, [0, 2]].all()
     assert not finite[:, 1].any()
     assert states.step.tolist() == [STEPS, 0, STEPS]
-    np.testing.assert_array_equal(states.point.image[0], states.point.image[2])
+    np.testing.assert_array_equal(states.point.variables[0], states.point.variables[2])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError
+from nst_jax.history import DivergedError, first_history, join
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
 from nst_jax.settings import PRESETS, default_preset
 
@@ -44,11 +45,11 @@ def picture(seed, shape=SIZE):
 
 def finish(job, image, settings):
     state = transfer.start(job, image, settings.learning_rate)
-    histories = [transfer.first_history(state)]
+    histories = [first_history(state)]
     for reached, news in transfer.run(job, state, steps=settings.steps):
         state = reached
         histories.append(news)
-    return state, transfer.join(histories)
+    return state, join(histories)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
@@ -67,7 +68,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(network, settings):
         settings, content_weight=2.0, style_weight=3.0, tv_weight=0.5, style_layer_weights=(0.3, 0.7)
     )
     job = transfer.prepare(network, settings, picture(0), picture(1))
-    loss, terms = jax.jit(lambda job, image: job.evaluate(image))(job, picture(2))
+    loss, terms = jax.jit(lambda job, image: job.evaluate(image, 0))(job, picture(2))
     assert terms[CONTENT] == terms["content/fire3/concat"]
     np.testing.assert_allclose(terms[STYLE], 0.3 * terms["style/conv1"] + 0.7 * terms["style/fire2/concat"], rtol=1e-6)
     np.testing.assert_allclose(loss, 2 * terms[CONTENT] + 3 * terms[STYLE] + 0.5 * terms[VARIATION], rtol=1e-6)
@@ -80,7 +81,7 @@ def test_several_paintings(blending, style_loss, network, settings):
     paintings = [picture(1), picture(2, (40, 40, 3)), picture(3, (64, 33, 3))]
     shares = (0.2, 0.5, 0.3)
     several = dataclasses.replace(settings, blending=blending, blend_weights=shares, style_loss=style_loss)
-    evaluate = jax.jit(lambda job, image: job.evaluate(image)[1])
+    evaluate = jax.jit(lambda job, image: job.evaluate(image, 0)[1])
     found = evaluate(transfer.prepare(network, several, picture(0), paintings), picture(4))
     single = dataclasses.replace(settings, style_loss=style_loss)
     jobs = [transfer.prepare(network, single, picture(0), painting) for painting in paintings]
@@ -111,7 +112,7 @@ def test_content_as_content_and_style_as_style_are_free(network, settings):
     content, style = picture(0), picture(1)
     for image, term in ((content, CONTENT), (style, STYLE)):
         job = transfer.prepare(network, settings, content, style)
-        _, terms = jax.jit(lambda job, image: job.evaluate(image))(job, image)
+        _, terms = jax.jit(lambda job, image: job.evaluate(image, 0))(job, image)
         assert terms[term] < 1e-9
 
 
@@ -197,19 +198,19 @@ def test_a_loss_that_is_no_number_names_step_and_term(network, settings, monkeyp
     content = 0.35 + 0.3 * picture(0, (36, 44, 3))
     job = transfer.prepare(network, settings, content, picture(1))
     state = transfer.start(job, content, 0.04)
-    with pytest.raises(transfer.DivergedError, match=r"step 3: expected numbers, the style/conv1 is inf") as caught:
+    with pytest.raises(DivergedError, match=r"step 3: expected numbers, the style/conv1 is inf") as caught:
         list(transfer.run(job, state, steps=8))
     good = caught.value.state
     assert int(good.step) == 2
-    assert jnp.isfinite(good.point.image).all()
-    assert good.point.image.min() >= 0.25
+    assert jnp.isfinite(good.point.variables).all()
+    assert good.point.variables.min() >= 0.25
     assert "\n" not in str(caught.value)
 
 
 def test_a_first_picture_without_a_loss_is_refused(network, settings):
     settings = dataclasses.replace(settings, style_weight=3e38, style_loss="gram_error")
     job = transfer.prepare(network, settings, picture(0), picture(1))
-    with pytest.raises(transfer.DivergedError, match="step 0: expected numbers, the loss is inf"):
+    with pytest.raises(DivergedError, match="step 0: expected numbers, the loss is inf"):
         transfer.start(job, picture(0), 0.1)
 
 
@@ -244,10 +245,10 @@ def test_the_margin_is_painted_and_cut_off(network, settings):
     job = transfer.prepare(network, settings, content, picture(1))
     state = transfer.start(job, content, settings.learning_rate)
     canvas = np.pad(content, [(6, 6), (6, 6), (0, 0)], mode="reflect")
-    np.testing.assert_array_equal(state.point.image, canvas)
+    np.testing.assert_array_equal(state.point.variables, canvas)
     np.testing.assert_array_equal(transfer.picture(job, state), content)
     state, _ = finish(job, content, settings)
-    assert (np.asarray(state.point.image) != canvas).mean() > 0.9
+    assert (np.asarray(state.point.variables) != canvas).mean() > 0.9
     with pytest.raises(UserError, match="margin: expected less than the short side of 48 px, found 48"):
         transfer.prepare(network, dataclasses.replace(settings, margin=48), content, picture(1))
 
@@ -309,7 +310,7 @@ def test_presets_are_their_sources(name):
     content, style, features = (jax.jit(model.apply)(params, image) for image in images)
     network = weights.Pretrained(backbone, params, "")
     job = transfer.prepare(network, settings, images[0], images[1])
-    found, _ = jax.jit(lambda job, image: job.evaluate(image))(job, images[2])
+    found, _ = jax.jit(lambda job, image: job.evaluate(image, 0))(job, images[2])
     np.testing.assert_allclose(found, numpy_losses(name, features, content, style, images[2]), rtol=1e-4)
 
 

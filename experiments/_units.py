@@ -1,0 +1,76 @@
+"""Units of a network as a person names them: classes, channels, layers and directions in them."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from nst_jax.activations import channel_weights
+from nst_jax.backbones import imagenet
+from nst_jax.backbones.spec import Backbone, channels
+from nst_jax.errors import UserError, choose, one_line
+
+LOGITS = "conv10/linear"
+"""Of the SqueezeNets: the evidence for each class at each position, before the ReLU that would cut its gradient off."""
+
+_TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d*)?)\*)?(\d+)")
+
+
+class Unit(NamedTuple):
+    """What a picture is to excite.
+
+    Attributes:
+        label: as a person reads it.
+        layer: its name.
+        channels: of the layer; all if none.
+        weights: one a channel; ones if none.
+    """
+
+    label: str
+    layer: str
+    channels: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+
+
+def class_units(backbone: Backbone, names: Sequence[str]) -> list[Unit]:
+    """Returns the units of ImageNet classes, by name or number.
+
+    Args:
+        backbone: with its head.
+        names: as `imagenet.class_index` takes them.
+
+    Raises:
+        UserError: the network tells no classes, or there is no such class.
+    """
+    if LOGITS not in channels(backbone):
+        raise UserError(f"--classes: expected a network that tells classes, found {backbone.name}; use a squeezenet")
+    indices = [imagenet.class_index(name) for name in names]
+    return [Unit(imagenet.class_name(index), LOGITS, (index,)) for index in indices]
+
+
+def channel_units(backbone: Backbone, texts: Sequence[str]) -> list[Unit]:
+    """Returns units: `fire8/concat` for a layer, `fire8/concat:12` for a channel, `fire8/concat:12-0.5*40` for a direction.
+
+    Args:
+        backbone: with its head, where that is wanted.
+        texts: of the units.
+
+    Raises:
+        UserError: there is no such layer or channel, or the text is none of these.
+    """
+    return [_channel_unit(backbone, text) for text in texts]
+
+
+def _channel_unit(backbone: Backbone, text: str) -> Unit:
+    layer, _, direction = text.partition(":")
+    counts = channels(backbone)
+    choose(layer, counts, what=f"layer of {backbone.name}")
+    terms = list(_TERM.finditer(direction))
+    if "".join(term[0] for term in terms) != direction or text.endswith(":"):
+        raise UserError(
+            f"--channels: expected a layer, layer:channel or layer:direction like {layer}:12-0.5*40, "
+            f"found {one_line(text)!r}"
+        )
+    chosen = tuple(int(term[3]) for term in terms)
+    factors = tuple(float(f"{term[1]}{term[2] or 1}") for term in terms)
+    channel_weights(layer, counts[layer], chosen, factors)
+    return Unit(text, layer, chosen, () if set(factors) <= {1.0} else factors)

@@ -1,0 +1,143 @@
+"""Dreams over a photograph: whatever the network sees in it, more of it (DeepDream).
+
+    python -m experiments.dream --content=photo.jpg
+    python -m experiments.dream --content=photo.jpg --layers=fire4/concat --channels=12,40
+    python -m experiments.dream --content=photo.jpg --guide=flowers.jpg
+    python -m experiments.dream --content=photo.jpg --frames=60
+
+Without any flags: a sample photograph, 512 pixels, half a minute on the embedded SqueezeNet on 2 cores. Early layers
+dream of strokes, late ones of eyes, and of parts of animals and things. Expect picture.png, and in --workdir run.json,
+every octave, and sheet.png with all of them. `--frames` zooms on into the dream, as an endless animation (.webp or
+.gif): stopped at any moment, the same command goes on with it. For dreams in a style see `--dream_layers` of
+`experiments.stylize`.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments import _samples
+from experiments._animation import check_animation, write_animation
+from experiments._flags import INTERRUPTED, Common, flag, run_script
+from nst_jax import image_io
+from nst_jax.errors import UserError
+from nst_jax.files import check_folder, make_folder, sha256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """The flags."""
+
+    content: str | None = flag(None, "photograph; by default a sample")
+    layers: tuple[str, ...] | None = flag(None, "layers whose activations become large")
+    channels: tuple[int, ...] | None = flag(None, "of each of them; by default all")
+    guide: str | None = flag(None, "picture whose features are to become large, instead of all")
+    octaves: int = flag(4, "sizes of the picture, from small to large", least=1, most=20)
+    octave_scale: float = flag(1.4, "from one size to the next", least=1.01, most=8)
+    steps: int | None = flag(None, "of gradient ascent in each octave; by default 10", least=0)
+    learning_rate: float | None = flag(None, "mean change of a pixel in a step; by default 1.5 of 255")
+    jitter: int | None = flag(None, "pixels by which the picture is rolled at random in a step; by default 32", least=0)
+    frames: int = flag(0, "of a zoom into the dream; 0: none", least=0, most=99_999)
+    frame_steps: int = flag(3, "of gradient ascent in each frame", least=0)
+    zoom: float = flag(1.03, "from one frame to the next", least=1.001, most=2)
+    seconds_per_frame: float = flag(0.08, "of the animation", least=0.01, most=600)
+    animation: str | None = flag(None, "the zoom, .webp or .gif; by default in --workdir")
+
+
+class Result(NamedTuple):
+    """What a run made: the picture, the animation if one was asked for, and whether it got to the end."""
+
+    output: Path
+    animation: Path | None
+    finished: bool
+
+
+def run(config: Config) -> Result:
+    """Runs the script.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is written; or something cannot be written.
+    """
+    photograph = Path(config.content) if config.content else _samples.photograph()
+    guide = Path(config.guide) if config.guide else None
+    workdir = Path(config.workdir or Path("results", "dream", photograph.stem))
+    output = Path(config.output or workdir / "picture.png")
+    animation = Path(config.animation or workdir / "zoom.webp") if config.frames else None
+    check_folder(workdir)
+    image_io.check_format(output)
+    if animation:
+        check_animation(animation)
+    for path in filter(None, (photograph, guide)):
+        if output.exists() and path.exists() and output.samefile(path):
+            raise UserError(f"--output: expected a file of its own, found {path}, which is read; choose another")
+    content = image_io.read(photograph, size=config.size)
+    guide_pixels = image_io.read(guide, size=config.size).pixels if guide else None
+    from experiments import _dreaming  # with JAX, for which --help should not wait
+    from experiments._progress import graceful_interrupt, progress_bar
+    from experiments._records import versions, write_json
+    from nst_jax import dream
+    from nst_jax.backbones import weights
+
+    pretrained = weights.load_for(config.backbone, config.layers or ())
+    given = {"dream_layers": config.layers, "dream_channels": config.channels, "steps": config.steps}
+    given |= {"learning_rate": config.learning_rate, "jitter": config.jitter}
+    settings = dataclasses.replace(
+        dream.dream_settings(pretrained.backbone.name, guided=guide is not None),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    identity = {
+        "content_sha256": sha256(photograph),
+        "guide_sha256": sha256(guide) if guide else None,
+        "backbone": pretrained.backbone.name,
+        "weights_sha256": pretrained.sha256,
+        "size": config.size,
+        **{name: getattr(config, name) for name in ("seed", "octaves", "octave_scale", "zoom", "frame_steps")},
+        **dataclasses.asdict(settings),
+    }
+    record = {"content": str(photograph), "guide": str(guide) if guide else None, **identity}
+    dreaming = _dreaming.Dreaming(
+        pretrained, settings, content, guide_pixels, config.octaves, config.octave_scale, config.seed, workdir, record
+    )
+    with graceful_interrupt() as interrupt:
+        make_folder(workdir)
+        if not (config.frames and _dreaming.is_same_run(workdir / "run.json", identity) and dreaming.frames()):
+            octaves = []
+            with progress_bar(steps=config.octaves, done=0) as bar:
+                for octave, path in dreaming.run_octaves():
+                    bar.update(octave.index + 1, f"octave {octave.index + 1} of {config.octaves}")
+                    octaves.append(path)
+                    if interrupt.requested:
+                        return Result(path, None, finished=False)
+            dreaming.write(output, octave.picture)
+            dreaming.draw_sheet(photograph, octaves)
+            if config.frames:
+                dreaming.begin_zoom(octave.picture)
+            write_json(workdir / "run.json", {"settings": record, "identity": identity, "versions": versions()})
+        with progress_bar(steps=config.frames, done=max(0, len(dreaming.frames()) - 1)) as bar:
+            for done in dreaming.run_frames(count=config.frames, steps=config.frame_steps, factor=config.zoom):
+                bar.update(done, f"frame {done} of {config.frames}")
+                if interrupt.requested and done < config.frames:
+                    return Result(output, None, finished=False)
+        if animation:
+            write_animation(
+                animation,
+                dreaming.frames()[: config.frames + 1],
+                seconds_per_picture=config.seconds_per_frame,
+            )
+    return Result(output, animation, finished=True)
+
+
+def main(config: Config) -> None:
+    """Runs the script and says where everything is."""
+    result = run(config)
+    print(f"picture: {result.output}")
+    if result.animation:
+        print(f"animation: {result.animation}")
+    if not result.finished:
+        print("stopped; the same command goes on with the frames")
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    run_script(Config, main)

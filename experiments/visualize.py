@@ -1,0 +1,146 @@
+"""Paints what excites units of a network most: classes, channels, whole layers, directions in them.
+
+    python -m experiments.visualize --classes=banana,ant
+    python -m experiments.visualize --channels=fire8/concat:12,fire3/concat:7,conv10:3
+    python -m experiments.visualize --channels=fire4/concat:0,fire8/concat:100 --patches=FOLDER
+
+Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017: Adam climbs the mean activation from noise, in the
+spectrum of the picture and in colours that are not correlated, while the picture is rolled, scaled and turned at random.
+Classes go by number or ImageNet name, channels by layer:channel, directions by their coordinates
+(fire8/concat:12-0.5*40). All pictures are one compiled program. Expect what `experiments.sweep` leaves, with sheet.png;
+with `--patches` also the nine patches of a folder's pictures that excite each unit most (Zeiler & Fergus, 2014), as
+patches_<layer>.png. Without any flags: eight classes of the embedded SqueezeNet, TIME on 2 cores.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from experiments._flags import flag, run_script
+from experiments._grid import Axis, Grid, product, workdir
+from experiments._outcome import Outcome, finish_script
+from experiments._run_flags import RunFlags
+from experiments._transfer_flags import TransferFlags
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import with_head
+from nst_jax.backbones.weights import EMBEDDED, resolve
+from nst_jax.errors import UserError
+from nst_jax.settings import Parameterization
+
+if TYPE_CHECKING:
+    from experiments._units import Unit
+
+_CLASSES = ("hartebeest", "measuring cup", "ant", "starfish", "anemone fish", "banana", "parachute", "screw")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunFlags):
+    """The flags."""
+
+    classes: tuple[str, ...] | None = flag(None, "of ImageNet, by name or number; by default eight, if no --channels")
+    channels: tuple[str, ...] | None = flag(
+        None, "layer, layer:channel, or layer:direction like fire8/concat:12-0.5*40"
+    )
+    where: Literal["everywhere", "centre"] = flag(
+        "everywhere", "at which positions of its layer a unit is to be excited"
+    )
+    backbone: str = flag(EMBEDDED, "network; auto: vgg19 if installed, which tells no classes")
+    size: int = flag(224, "side of the pictures in pixels", least=1)
+    steps: int = flag(256, "of Adam", least=0)
+    learning_rate: float = flag(0.05, "of Adam, in units of what is optimised")
+    parameterization: Parameterization = flag("fourier", "what is optimised: pixels, a spectrum, or a small network")
+    tv_weight: float = flag(0.0, "of the total variation: higher is smoother", least=0)
+    jitter: int = flag(16, "pixels by which the picture is rolled at random in each step", least=0)
+    random_scale: float = flag(0.1, "share by which it is scaled at random", least=0, most=0.9)
+    random_rotate: float = flag(10.0, "degrees by which it is turned at random", least=0, most=180)
+    seeds: tuple[int, ...] = flag((0,), "of the noise to start from: a row of pictures each", least=0, most=2**32 - 1)
+    patches: str | None = flag(None, "folder of pictures whose patches are to be shown that excite each unit most")
+    patch_count: int = flag(9, "of them, at most", least=1, most=100)
+
+
+def run(config: Config) -> Outcome:
+    """Runs the script.
+
+    Raises:
+        UserError: the input cannot be used, or something cannot be written.
+    """
+    units = wanted(config)
+    grid = make_grid(config, units)
+    folder = workdir(config.workdir, "visualize", grid)
+    if config.patches:
+        from nst_jax.picture_folder import list_pictures
+
+        pictures = list_pictures(Path(config.patches))
+    from experiments import _blank, _cells, _cluster, _unit_patches  # with JAX, for which --help should not wait
+
+    _cluster.join(config)
+    outcome = _cells.run_grid(_blank.on_blank(grid, folder, height=config.size, width=config.size), config, folder)
+    if config.patches and _cluster.is_first() and not outcome.stopped:
+        for sheet in _unit_patches.write(folder, grid, units, pictures, count=config.patch_count):
+            print(f"patches: {sheet}")
+    return outcome
+
+
+def wanted(config: Config) -> list["Unit"]:
+    """Returns the units.
+
+    Raises:
+        UserError: there is no such class, layer or channel, or one is there twice.
+    """
+    from experiments._units import channel_units, class_units
+
+    backbone = with_head(BACKBONES[resolve(config.backbone)])
+    classes = config.classes if config.classes is not None or config.channels else _CLASSES
+    units = [*class_units(backbone, classes or ()), *channel_units(backbone, config.channels or ())]
+    if not units or len({unit[1:] for unit in units}) < len(units):
+        raise UserError("--classes and --channels: expected each unit once, and one at least")
+    return units
+
+
+def make_grid(config: Config, units: list["Unit"]) -> Grid:
+    """Returns a picture for every unit and seed.
+
+    Raises:
+        UserError: the seeds are none, or one is there twice.
+    """
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
+        raise UserError(f"--seeds: expected one or more, each once, found {config.seeds}")
+    base = TransferFlags(
+        backbone=config.backbone,
+        content_layers=(),
+        style_layers=(),
+        tv_weight=config.tv_weight,
+        margin=0,
+        pooling="max",
+        padding="zeros",
+        optimizer="adam",
+        learning_rate=config.learning_rate,
+        init="noise",
+        size=config.size,
+        steps=config.steps,
+        parameterization=config.parameterization,
+        dream_gain="mean_response" if config.where == "everywhere" else "central_response",
+        jitter=config.jitter,
+        random_scale=config.random_scale,
+        random_rotate=config.random_rotate,
+    )
+    what = Axis(
+        "unit",
+        tuple(unit.label for unit in units),
+        tuple(
+            {"dream_layers": (unit.layer,), "dream_channels": unit.channels, "dream_channel_weights": unit.weights}
+            for unit in units
+        ),
+    )
+    seeds = Axis("seed", tuple(map(str, config.seeds)), tuple({"seed": seed} for seed in config.seeds))
+    title = f"What excites {resolve(config.backbone)} most"
+    return Grid(title, (seeds, what), product(base, [seeds, what]), (seeds.name,), (what.name,))
+
+
+def main(config: Config) -> None:
+    """Runs the script and says where everything is."""
+    finish_script(run(config))
+
+
+if __name__ == "__main__":
+    run_script(Config, main)

@@ -1,0 +1,97 @@
+"""What of a layer's activations `F` is to be made large: gains, as the others are losses.
+
+All take features `[H, W, C]` and weights of their channels `w` `[C]` (ones for a whole layer, a single one for a
+channel, any numbers for a direction in the layer), and return a scalar.
+
+Sources:
+    Mordvintsev, Olah & Tyka, "Inceptionism: Going Deeper into Neural Networks", 2015 (DeepDream).
+    Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nst_jax.errors import UserError
+from nst_jax.settings import Gain
+
+_NEXT_TO_NOTHING = 1e-6
+"""Beside mean squares of activations, which are of the order of 1 to 10⁶: a layer that is silent has a gradient too."""
+
+
+def mean_response(features: jax.Array, channels: jax.Array) -> jax.Array:
+    """Returns the mean over positions of Σ_c w_c F_c: the channel objective of Olah et al. 2017, or a direction's."""
+    return jnp.mean(_weighed(features, channels))
+
+
+def central_response(features: jax.Array, channels: jax.Array) -> jax.Array:
+    """Returns Σ_c w_c F_c in the middle: the neuron objective of Olah et al. 2017."""
+    height, width, _ = features.shape
+    return _weighed(features, channels)[height // 2, width // 2]
+
+
+def mean_square(features: jax.Array, channels: jax.Array) -> jax.Array:
+    """Returns ½ Σ_c w_c F_c², the mean over positions: whatever is there already, more of it (DeepDream).
+
+    Inceptionism's gradient at the layer is the activations themselves, that of ½ Σ F².
+    """
+    return jnp.mean(_weighed(jnp.square(features), channels)) / 2
+
+
+def log_mean_square(features: jax.Array, channels: jax.Array) -> jax.Array:
+    """Returns the logarithm of `mean_square`: the same direction, however large the activations of the layer are.
+
+    Ours. A weight means the same in every layer and network so, and beside other losses.
+    """
+    return jnp.log(mean_square(features, channels) + _NEXT_TO_NOTHING)
+
+
+def matched_response(features: jax.Array, guide: jax.Array) -> jax.Array:
+    """Returns the mean over positions of F · G, with G the position of a guide whose F · G is greatest.
+
+    Guided dreaming of the notebook that Google published with Inceptionism, where the gradient at the layer is that G.
+
+    Args:
+        features: `[H, W, C]`.
+        guide: features of another picture, `[M, C]`.
+    """
+    rows = features.reshape(-1, features.shape[-1])
+    products = jnp.matmul(rows, guide.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.mean(products.max(axis=1))
+
+
+def channel_weights(layer: str, count: int, chosen: Sequence[int], weights: Sequence[float]) -> np.ndarray:
+    """Returns the weights of a layer's channels, `[C]`.
+
+    Args:
+        layer: its name, for what is said if this cannot be.
+        count: C.
+        chosen: the channels, or none: all of them.
+        weights: one a chosen channel, or none: ones.
+
+    Raises:
+        UserError: there is no such channel, or the numbers of channels and weights differ.
+    """
+    for channel in chosen:
+        if not 0 <= channel < count:
+            raise UserError(f"channel of {layer}: expected 0 to {count - 1}, found {channel}")
+    if weights and len(weights) != len(chosen):
+        raise UserError(f"dream_channel_weights: expected {len(chosen)}, one a dream channel, found {len(weights)}")
+    found = np.zeros(count, np.float32)
+    np.add.at(found, list(chosen) or slice(None), weights or 1)
+    return found
+
+
+def _weighed(features: jax.Array, channels: jax.Array) -> jax.Array:
+    return jnp.matmul(features, channels, precision=jax.lax.Precision.HIGHEST)
+
+
+GAINS: dict[Gain, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "mean_response": mean_response,
+    "central_response": central_response,
+    "mean_square": mean_square,
+    "log_mean_square": log_mean_square,
+    "matched_response": matched_response,
+}

@@ -1,0 +1,34 @@
+"""The canvas: a picture and a margin around it that is painted too and cut off at the end."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nst_jax.errors import UserError
+
+
+def extend(images: np.ndarray | jax.Array, margin: int) -> jax.Array:
+    """Returns the images `[..., H, W, 3]` with a margin that mirrors each.
+
+    Raises:
+        UserError: the margin is wider than what it could mirror.
+    """
+    *lead, height, width, _ = images.shape
+    check_margin(margin, height, width)
+    return jnp.pad(images, (*[(0, 0)] * len(lead), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
+
+
+def check_margin(margin: int, height: int, width: int) -> None:
+    """Checks that a picture of so many pixels can be mirrored that far.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if margin >= min(height, width):
+        raise UserError(f"margin: expected less than the short side of {min(height, width)} px, found {margin}")
+
+
+def crop(canvases: jax.Array, margin: int) -> np.ndarray:
+    """Returns the canvases `[..., H, W, 3]` without their margin, on the host."""
+    *_, height, width, _ = canvases.shape
+    return np.asarray(canvases)[..., margin : height - margin, margin : width - margin, :]

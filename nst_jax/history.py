@@ -1,0 +1,76 @@
+"""The losses of a run, and what is wrong where they are no numbers."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nst_jax import optimize
+from nst_jax.errors import UserError
+
+
+class History(NamedTuple):
+    """The losses of some steps.
+
+    Attributes:
+        step: `[S]`, the number of each.
+        loss: `[S]`, of the picture after it.
+        terms: name → `[S]`.
+        evaluations: `[S]`, of the loss and its gradient during it.
+    """
+
+    step: np.ndarray
+    loss: np.ndarray
+    terms: dict[str, np.ndarray]
+    evaluations: np.ndarray
+
+
+class DivergedError(UserError):
+    """The loss is no number any more; `state` holds the last good picture, `history` the steps up to it."""
+
+    def __init__(self, message: str, state: optimize.State, history: History) -> None:
+        super().__init__(message)
+        self.state = state
+        self.history = history
+
+
+def first_history(state: optimize.State) -> History:
+    """Returns the history that consists of the picture before the first step."""
+    return jax.tree.map(
+        lambda value: np.asarray(value)[None],
+        History(state.step, state.point.loss, state.point.terms, jnp.int32(1)),
+    )
+
+
+def history_of(done: int, info: optimize.Info) -> History:
+    """Returns the history of the steps behind the first `done`, whose info is on the host."""
+    return History(done + 1 + np.arange(len(info.loss)), info.loss, info.terms, info.evaluations)
+
+
+def join(histories: list[History]) -> History:
+    """Returns consecutive histories as one."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *histories)
+
+
+def diverged(state: optimize.State, history: History) -> DivergedError:
+    """Returns the error for a history whose first step after the state's, or only entry, is no number.
+
+    Its history ends before that step.
+    """
+    done = int(state.step)
+    bad = int(np.argmax(history.step > done)) if history.step[-1] > done else 0
+    broken = {name: values[bad] for name, values in history.terms.items() if not np.isfinite(values[bad])}
+    if broken:
+        # A sum is no number because a part of it is none: name the part.
+        term = next((name for name in broken if "/" in name), next(iter(broken)))
+        problem = f"the {term} is {broken[term]}"
+    elif not np.isfinite(history.loss[bad]):
+        problem = f"the loss is {history.loss[bad]}"
+    else:
+        problem = "the gradient of the loss has parts that are none"
+    return DivergedError(
+        f"step {history.step[bad]}: expected numbers, {problem}; lower learning_rate or the weights",
+        state,
+        jax.tree.map(lambda values: values[:bad], history),
+    )
