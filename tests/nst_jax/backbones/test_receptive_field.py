@@ -87,8 +87,7 @@ def positions(backbone, shape, layer):
         # Sizes of which no layer drops a remainder: 227 is 2·113 + 1, 113 is 2·56 + 1, ...
         *(("squeezenet1_1", (227, 291), layer) for layer in ("conv1", "pool1", "fire3/expand3x3", "fire5/concat")),
         *(("squeezenet1_1", (227, 291), layer) for layer in ("fire5/expand1x1", "fire6/expand1x1", "fire7/concat")),
-        *(("vgg19", (96, 128), layer) for layer in ("conv1_2", "pool2", "conv3_1")),
-        *(("vgg16", (224, 256), layer) for layer in ("conv4_2", "fc6")),
+        *(("vgg19", (224, 256), layer) for layer in ("conv1_2", "pool2", "conv3_1", "conv4_4", "conv5_1", "fc6")),
     ],
 )
 def test_a_unit_depends_on_its_field_and_on_nothing_else(backbone, shape, layer):
@@ -98,8 +97,7 @@ def test_a_unit_depends_on_its_field_and_on_nothing_else(backbone, shape, layer)
         np.testing.assert_array_equal(seen(network, shape, layer, position), expected, err_msg=str(position))
 
 
-@pytest.mark.parametrize(("size", "ceil"), [(3, False), (3, True), (2, False), (2, True)])
-@pytest.mark.parametrize("shape", [(61, 67), (62, 64)])
+@pytest.mark.parametrize(("size", "ceil", "shape"), [(3, False, (61, 67)), (3, True, (62, 64)), (2, True, (61, 64))])
 def test_every_kind_of_row(size, ceil, shape):
     network = branches(size, ceil)
     for layer in layers(network):
