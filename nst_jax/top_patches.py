@@ -8,7 +8,7 @@ import bisect
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +60,8 @@ def top_patches(
 
     A picture has one patch at most while there are enough pictures, so that no single one fills the figure. With fewer
     pictures than `count` each has its second best patch too, and so on; patches of a picture do not overlap. Only what
-    the unit answers with more than 0 counts: for a unit that nothing excites there are fewer patches, or none.
+    the unit answers with more than 0 counts: for a unit that nothing excites there are fewer patches, or none. A patch
+    of a concatenation shows what all its branches together see, which may be more than the unit does.
 
     Args:
         pictures: names, and float32 `[H, W, 3]` in [0, 1]; taken one by one, of each only the patches are kept. A
@@ -126,7 +127,12 @@ def _responses(backbone: Backbone, channels: Mapping[str, Sequence[int]]) -> Cal
     read = {
         layer: functools.partial(jnp.take, indices=jnp.array(of_layer), axis=-1) for layer, of_layer in channels.items()
     }
-    return jax.jit(lambda variables, image: Features(backbone).apply(variables, image, read))
+
+    @jax.jit
+    def respond(variables: Any, image: jax.Array) -> dict[str, jax.Array]:
+        return Features(backbone).apply(variables, image, read)
+
+    return respond
 
 
 def _peaks(values: np.ndarray, field: Field) -> Iterator[tuple[int, int]]:
