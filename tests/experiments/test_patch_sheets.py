@@ -42,7 +42,7 @@ def test_rows_are_units_and_columns_their_patches(found, tmp_path):
     optimised = tmp_path / "best.png"
     Image.new("RGB", (64, 64), COLOURS["gold"]).save(optimised)
     sheets = draw_patch_sheets(
-        tmp_path / "new", found, optimised={UNITS[1]: optimised}, labels={UNITS[0]: "stripes"}, side=64, title="test"
+        tmp_path / "new", found, optimised={UNITS[1]: optimised}, labels={UNITS[0]: "stripes"}, title="test"
     )
     assert {layer: path.name for layer, path in sheets.items()} == {
         "fire2/concat": "patches_fire2-concat.png",
