@@ -53,7 +53,8 @@ def draw_patch_sheets(
         columns = [str(rank) for rank in range(1, max(map(len, tiles)) + 1)]
         if optimised is not None:
             columns.insert(0, "optimised")
-            tiles = [[Tile(optimised.get(unit), note="none"), *row] for unit, row in zip(units, tiles, strict=True)]
+            best = [Tile(optimised[unit]) if unit in optimised else Tile(note="none") for unit in units]
+            tiles = [[tile, *row] for tile, row in zip(best, tiles, strict=True)]
         sheets[layer] = folder / f"patches_{_file_name(layer)}.png"
         draw_grid(
             sheets[layer],

@@ -72,6 +72,11 @@ def test_large_patches_keep_their_pixels(tmp_path):
     assert opened(tmp_path / "patches" / "conv1_0007_1.png").size == (70, 70)
 
 
+def test_an_optimised_picture_that_is_lost_is_told(found, tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        draw_patch_sheets(tmp_path, found, optimised={UNITS[0]: tmp_path / "lost.png"}, side=48)
+
+
 def test_what_cannot_be_written(found, tmp_path, full_disk):
     with full_disk(), pytest.raises(UserError, match="No space left"):
         draw_patch_sheets(tmp_path, found)
