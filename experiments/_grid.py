@@ -16,14 +16,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image
-
 from experiments import _samples
 from experiments._flags import Checked, flag, serialize, without_none
 from experiments._transfer_flags import CONTENT, STYLE, TransferFlags
-from nst_jax import image_io
 from nst_jax.errors import UserError, choose, one_line
-from nst_jax.files import file_error
+from nst_jax.picture_folder import list_pictures
 
 _LONGEST_NAME = 120  # bytes, of the 255 that file systems have room for
 _NOT_SWEPT = ("workdir", "output", CONTENT, STYLE)
@@ -193,26 +190,15 @@ def picture_axis(name: str, given: Sequence[str] | None, default: Sequence[Path]
     Raises:
         UserError: there is none, or one is there twice.
     """
-    paths = [path for text in given for path in _pictures(name, Path(text))] if given is not None else list(default)
+    paths = [path for text in given for path in _pictures(Path(text))] if given is not None else list(default)
     if not paths:
         raise UserError(f"--{name}s: expected one picture or more, found none; leave the flag out for a sample")
     return Axis(name, unique_labels(f"--{name}s", paths), tuple({name: str(path)} for path in paths))
 
 
-def _pictures(name: str, path: Path) -> list[Path]:
+def _pictures(path: Path) -> list[Path]:
     """Returns the picture, or those in the folder."""
-    if not os.path.isdir(path):  # noqa: PTH112 - what is no file name is said later
-        return [path]
-    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in image_io.READABLE}
-    try:
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and file.name[0] != ".")
-    except OSError as error:
-        raise file_error(path, f"cannot be listed ({error.strerror}): choose another folder") from error
-    if not found:
-        raise file_error(
-            path, f"expected pictures in the folder, found none for --{name}s; {', '.join(sorted(suffixes))}"
-        )
-    return found
+    return list_pictures(path) if os.path.isdir(path) else [path]  # noqa: PTH112 - what is no file name is said later
 
 
 def unique_labels(flag_name: str, paths: Sequence[Path]) -> tuple[str, ...]:

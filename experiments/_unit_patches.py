@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nst_jax.picture_folder import read_squares
-
 from experiments._grid import Grid
 from experiments._manifest import cell_path
 from experiments._patch_sheets import draw_patch_sheets
 from experiments._units import Unit
 from nst_jax import top_patches
 from nst_jax.backbones import weights
+from nst_jax.picture_folder import read_squares
 
 
 def write(workdir: Path, grid: Grid, units: Sequence[Unit], pictures: Sequence[Path], *, count: int) -> list[Path]:

@@ -48,7 +48,7 @@ def class_units(backbone: Backbone, names: Sequence[str]) -> list[Unit]:
 
 
 def channel_units(backbone: Backbone, texts: Sequence[str]) -> list[Unit]:
-    """Returns units: `fire8/concat` for a layer, `fire8/concat:12` for a channel, `fire8/concat:12-0.5*40` for a direction.
+    """Returns units: `fire8/concat` for a layer, `fire8/concat:12` a channel, `fire8/concat:12-0.5*40` a direction.
 
     Args:
         backbone: with its head, where that is wanted.

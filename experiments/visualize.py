@@ -5,8 +5,8 @@
     python -m experiments.visualize --channels=fire4/concat:0,fire8/concat:100 --patches=FOLDER
 
 Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017: Adam climbs the mean activation from noise, in the
-spectrum of the picture and in colours that are not correlated, while the picture is rolled, scaled and turned at random.
-Classes go by number or ImageNet name, channels by layer:channel, directions by their coordinates
+spectrum of the picture and in colours that are not correlated, while what the network sees is rolled, scaled and turned
+at random. Classes go by number or ImageNet name, channels by layer:channel, directions by their coordinates
 (fire8/concat:12-0.5*40). All pictures are one compiled program. Expect what `experiments.sweep` leaves, with sheet.png;
 with `--patches` also the nine patches of a folder's pictures that excite each unit most (Zeiler & Fergus, 2014), as
 patches_<layer>.png. Without any flags: eight classes of the embedded SqueezeNet, TIME on 2 cores.
@@ -38,12 +38,8 @@ class Config(RunFlags):
     """The flags."""
 
     classes: tuple[str, ...] | None = flag(None, "of ImageNet, by name or number; by default eight, if no --channels")
-    channels: tuple[str, ...] | None = flag(
-        None, "layer, layer:channel, or layer:direction like fire8/concat:12-0.5*40"
-    )
-    where: Literal["everywhere", "centre"] = flag(
-        "everywhere", "at which positions of its layer a unit is to be excited"
-    )
+    channels: tuple[str, ...] | None = flag(None, "as layer, layer:channel, or layer:direction")
+    where: Literal["everywhere", "centre"] = flag("everywhere", "in the picture a unit is to be excited")
     backbone: str = flag(EMBEDDED, "network; auto: vgg19 if installed, which tells no classes")
     size: int = flag(224, "side of the pictures in pixels", least=1)
     steps: int = flag(256, "of Adam", least=0)

@@ -7,6 +7,7 @@ what others call relu4_2. Here both names mean that same tensor, and the linear 
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Collection, Iterator
 from typing import Literal
@@ -214,6 +215,15 @@ def layer_shapes(backbone: Backbone, height: int, width: int) -> dict[str, tuple
         shapes |= dict.fromkeys(layer_names(row), shape)
     del shapes[INPUT]
     return shapes
+
+
+def least_side(backbone: Backbone, layer: str) -> int:
+    """Returns the least side of a picture of which something is left at a layer, in pixels."""
+    rows = ancestors(backbone, (layer,))
+    part = dataclasses.replace(backbone, rows=rows)
+    return next(
+        side for side in itertools.count(1) if all(min(layer_shapes(part, side, side)[row.name]) >= 1 for row in rows)
+    )
 
 
 def pool_overhang(row: Pool, length: int) -> int:

