@@ -277,7 +277,7 @@ def cells_that_fit(needed: int, *, cells: int, shared: int, available: int) -> i
 
 def _padded(items: Sequence[Item], count: int) -> list[Item]:
     """Returns so many items, the last one repeated."""
-    return [*items, *items[-1:] * (count - len(items))]
+    return [*items, *[*items[-1:]] * (count - len(items))]
 
 
 def _distinct(indices: Iterable[Iterable[int]]) -> list[int]:

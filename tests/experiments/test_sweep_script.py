@@ -76,7 +76,7 @@ def test_the_same_command_again_computes_nothing(whole, pictures, count_compilat
     assert again == whole
     assert "4 cells, 4 of them done already" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (whole.workdir / "cells").iterdir()} == before
-    assert not [name for name in compiled if "_advance" in name or "_start" in name]
+    assert not [name for name in compiled if "_advance" in name or "_begin" in name]
 
 
 def test_pictures_that_are_gone_or_changed_are_made_again(whole, pictures, capsys):

@@ -98,7 +98,7 @@ def test_batches_of_any_size_compile_once_and_hold_single_transfers(size, group,
                 # The same sums in another order: float32 has 1e-7, and L-BFGS divides by differences of gradients.
                 np.testing.assert_allclose(history.loss, singles[index], rtol=2e-4, err_msg=str(index))
     assert sum("_advance" in name for name in compiled) == 1
-    assert sum("_start" in name for name in compiled) == 1
+    assert sum("_begin" in name for name in compiled) == 1
 
 
 def test_cells_go_on_where_they_stood(group):

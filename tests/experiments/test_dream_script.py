@@ -1,0 +1,71 @@
+"""`experiments.dream` as a person runs it."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import dream
+from nst_jax import image_io
+from nst_jax.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+    path = tmp_path_factory.mktemp("dream") / "photo.png"
+    pixels = np.random.default_rng(0).uniform(size=(6, 8, 3)).astype(np.float32)
+    image_io.write(path, image_io.Picture(np.clip(image_io.resize(pixels, (48, 64)), 0, 1)))
+    return path
+
+
+def config(photograph, workdir, **changes):
+    flags = {
+        "layers": ("fire2/concat",),
+        "size": 64,
+        "octaves": 2,
+        "steps": 2,
+        "jitter": 2,
+        "backbone": "squeezenet1_1",
+    }
+    return dream.Config(content=str(photograph), workdir=str(workdir), **{**flags, **changes})
+
+
+def test_a_dream_leaves_picture_octaves_and_sheet(photograph, tmp_path):
+    result = dream.run(config(photograph, tmp_path))
+    assert result.finished
+    assert Image.open(result.output).size == (64, 48)
+    assert Image.open(tmp_path / "octave1.png").size == (46, 34)
+    assert Image.open(tmp_path / "sheet.png").width > 3 * 46
+    assert image_io.read_settings(result.output)["dream_layers"] == ["fire2/concat"]
+    assert json.loads((tmp_path / "run.json").read_text())["identity"]["octaves"] == 2
+
+
+def test_a_zoom_goes_on_to_the_same_frames(photograph, tmp_path):
+    whole = dream.run(config(photograph, tmp_path / "whole", frames=3, zoom=1.1, frame_steps=1))
+    assert Image.open(whole.animation).n_frames == 4
+    dream.run(config(photograph, tmp_path / "parts", frames=1, zoom=1.1, frame_steps=1))
+    first = (tmp_path / "parts" / "frame00001.png").stat().st_mtime_ns
+    dream.run(config(photograph, tmp_path / "parts", frames=3, zoom=1.1, frame_steps=1))
+    assert (tmp_path / "parts" / "frame00001.png").stat().st_mtime_ns == first
+    for index in range(4):
+        name = f"frame{index:05d}.png"
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    dream.run(config(photograph, tmp_path / "parts", frames=1, zoom=1.2, frame_steps=1))
+    assert not (tmp_path / "parts" / "frame00002.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": ("fire2/concaat",)}, "unknown smallest octave: dream layer.*expected one of: fire2/concat"),
+        ({"channels": (128,)}, "channel of fire2/concat: expected 0 to 127, found 128"),
+        ({"animation": "zoom.avi", "frames": 1}, "expected one of the suffixes .gif, .webp"),
+        ({"guide": "missing.png"}, "missing.png"),
+        ({"octaves": 20, "octave_scale": 2.0}, "nothing is left"),
+    ],
+)
+def test_bad_input_writes_nothing(changes, message, photograph, tmp_path):
+    with pytest.raises(UserError, match=message):
+        dream.run(config(photograph, tmp_path / "out", **changes))
+    assert not list(tmp_path.glob("out/*"))

@@ -1,0 +1,92 @@
+"""`experiments.visualize` as a person runs it, and units as a person names them."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from experiments import _units, visualize
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import with_head
+from nst_jax.errors import UserError
+
+SQUEEZENET = with_head(BACKBONES["squeezenet1_1"])
+
+
+def config(workdir, **changes):
+    flags = {"size": 64, "steps": 2, "classes": ("banana",), "channels": ("fire3/concat:7",)}
+    return visualize.Config(workdir=str(workdir), **{**flags, **changes})
+
+
+def test_units_by_name():
+    assert _units.class_units(SQUEEZENET, ["Banana", "310"]) == [
+        _units.Unit("banana", "conv10/linear", (954,)),
+        _units.Unit("ant", "conv10/linear", (310,)),
+    ]
+    units = _units.channel_units(SQUEEZENET, ["fire8/concat", "conv10:3", "fire4/concat:12-0.5*40+7"])
+    assert [unit[1:] for unit in units] == [
+        ("fire8/concat", (), ()),
+        ("conv10", (3,), ()),
+        ("fire4/concat", (12, 40, 7), (1.0, -0.5, 1.0)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fire8/concatt:3", "unknown layer of squeezenet1_1 'fire8/concatt'; expected one of: fire8/concat"),
+        ("fire8/concat:512", "channel of fire8/concat: expected 0 to 511, found 512"),
+        ("fire8/concat:", "expected a layer, layer:channel or layer:direction"),
+        ("fire8/concat:1*", "expected a layer, layer:channel or layer:direction"),
+        ("fire8/concat:a", "expected a layer, layer:channel or layer:direction"),
+    ],
+)
+def test_units_that_there_are_not(text, message):
+    with pytest.raises(UserError, match=message):
+        _units.channel_units(SQUEEZENET, [text])
+
+
+def test_classes_need_a_classifier():
+    with pytest.raises(UserError, match="expected a network that tells classes, found vgg19"):
+        _units.class_units(BACKBONES["vgg19"], ["banana"])
+    with pytest.raises(UserError, match=r"unknown class 'bananna'.*banana"):
+        _units.class_units(SQUEEZENET, ["bananna"])
+
+
+def test_one_command_paints_all_units_and_finds_their_patches(tmp_path, count_compilations):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, colour in (("red", (200, 30, 30)), ("green", (20, 180, 40))):
+        Image.effect_noise((70, 60), 80).convert("RGB").point(lambda value: value).save(folder / f"{name}.png")
+        Image.blend(Image.open(folder / f"{name}.png"), Image.new("RGB", (70, 60), colour), 0.5).save(
+            folder / f"{name}.png"
+        )
+    with count_compilations() as compiled:
+        outcome = visualize.run(config(tmp_path / "out", patches=str(folder), seeds=(0, 1)))
+    assert outcome.finished == 4
+    assert sum("_advance" in name for name in compiled) == 1
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert [cell["settings"]["dream_layers"] for cell in manifest["cells"][:2]] == [["conv10/linear"], ["fire3/concat"]]
+    assert "style" not in manifest["cells"][0]["settings"]
+    assert (tmp_path / "out" / "sheet.png").exists()
+    assert (tmp_path / "out" / "patches_fire3-concat.png").exists()
+
+
+@pytest.mark.parametrize("parameterization", ["pixels", "coordinates"])
+def test_other_parameterizations(parameterization, tmp_path):
+    flags = {"parameterization": parameterization, "classes": None, "channels": ("fire2/concat:3",), "size": 40}
+    assert visualize.run(config(tmp_path, **flags)).finished == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": ("banana", "954")}, "expected each unit once"),
+        ({"seeds": ()}, "--seeds: expected one or more"),
+        ({"patches": "nowhere"}, "nowhere.*expected a folder of pictures"),
+    ],
+)
+def test_bad_input_writes_nothing(changes, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        visualize.run(config(tmp_path / "out", **changes))
+    assert not (tmp_path / "out").exists()
