@@ -119,9 +119,7 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: weights.Pretrained)
             return PreparedCell(cell, error=str(shapes[name]))
     # What would be found only on the way, and what a person would have waited for in vain.
     height, width, _ = shapes[CONTENT]
-    transfer.check_margin(how.margin, height, width)
-    canvas = (height + 2 * how.margin, width + 2 * how.margin, 3)
-    transfer.check_layers(pretrained.backbone, how.content_layers, canvas, what="content layer")
+    transfer.check_canvas(pretrained.backbone, how, height, width)
     for path in styles(paths):
         shape = pictures.shape(path, style_size(flags))
         transfer.check_layers(pretrained.backbone, how.style_layers, shape, what="style layer")

@@ -12,6 +12,7 @@ from flax import struct
 from nst_jax import losses
 from nst_jax.backbones import features
 from nst_jax.backbones.spec import Backbone
+from nst_jax.circular import CIRCULAR
 from nst_jax.settings import Blending, ContentLoss, Padding, Pooling, Precision, StyleLoss, VariationLoss
 from nst_jax.statistics import gram
 
@@ -61,7 +62,7 @@ class Objective:
     Attributes:
         backbone: that looks at the pictures.
         pooling: `max` or `average`.
-        padding: `zeros`, `reflect` or `replicate`.
+        padding: see `settings.Padding`.
         precision: of the network.
         remat: whether the gradient computes activations anew instead of keeping them.
         content_loss: name of the formula.
@@ -98,7 +99,9 @@ class Objective:
 
     def style_targets(self, params: Any, image: jax.Array, layers: Sequence[str]) -> dict[str, jax.Array]:
         """Returns the Gram matrices `[C, C]` of a painting `[H, W, 3]`, of any size, at the given layers."""
-        return self.read(params, image, dict.fromkeys(layers, gram))
+        # A painting is no tile: wrapped, it would have a seam in its statistics that the picture is to have nowhere.
+        plain = dataclasses.replace(self, padding="reflect") if self.padding == CIRCULAR else self
+        return plain.read(params, image, dict.fromkeys(layers, gram))
 
     def loss(
         self, params: Any, image: jax.Array, targets: Targets, weights: Weights
@@ -129,8 +132,8 @@ class Objective:
         content = {layer: found[layer][CONTENT] for layer in targets.content}
         style = {layer: found[layer][STYLE] for layer in targets.style}
         terms = {
-            CONTENT: sum(weights.content_layers[layer] * value for layer, value in content.items()),
-            STYLE: sum(weights.style_layers[layer] * value for layer, value in style.items()),
+            CONTENT: _weighted_sum(weights.content_layers, content),
+            STYLE: _weighted_sum(weights.style_layers, style),
             VARIATION: losses.VARIATION_LOSSES[self.variation_loss](image),
         }
         total = weights.content * terms[CONTENT] + weights.style * terms[STYLE] + weights.variation * terms[VARIATION]
@@ -144,6 +147,11 @@ class Objective:
         if self.blending == "targets":
             return formula(found, jnp.einsum("s,scd->cd", shares, grams, precision=jax.lax.Precision.HIGHEST))
         return jnp.vdot(shares, jax.vmap(formula, in_axes=(None, 0))(found, grams))
+
+
+def _weighted_sum(weights: Mapping[str, jax.Array | float], errors: Mapping[str, jax.Array]) -> jax.Array:
+    """Returns the sum of the errors of some layers, or of none."""
+    return sum((weights[layer] * error for layer, error in errors.items()), jnp.zeros(()))
 
 
 def _at_least_single(values: jax.Array) -> jax.Array:

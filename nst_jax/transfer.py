@@ -13,7 +13,8 @@ from flax import struct
 
 from nst_jax import optimize
 from nst_jax.backbones import weights as weight_files
-from nst_jax.backbones.spec import Backbone, layer_shapes
+from nst_jax.backbones.spec import Backbone, layer_shapes, least_side, strides
+from nst_jax.circular import CIRCULAR
 from nst_jax.compilation import Jit
 from nst_jax.errors import UserError, choose
 from nst_jax.objective import Objective, Targets, Weights
@@ -125,8 +126,10 @@ def prepare(pretrained: weight_files.Pretrained, settings: Settings, content: np
     weights = loss_weights(settings, paintings=len(paintings))
     objective = make_objective(pretrained.backbone, settings)
     params = jax.device_put(pretrained.params)
+    features = content_targets(params, objective, settings.content_layers, content, margin=settings.margin)
+    check_canvas(pretrained.backbone, settings, *content.shape[:2])
     targets = Targets(
-        content=content_targets(params, objective, settings.content_layers, content, margin=settings.margin),
+        content=features,
         style=stack([style_targets(params, objective, settings.style_layers, painting) for painting in paintings]),
     )
     prepared = objective.prepare(params, settings.content_layers + settings.style_layers)
@@ -200,10 +203,35 @@ def check_layers(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, 
         if min(shapes[layer]) < 1:
             raise UserError(
                 f"{what} {layer}: nothing is left of a picture of {width}×{height} pixels there; "
-                "use a larger size or a lower layer"
+                f"use at least {least_side(backbone, layer)}×{least_side(backbone, layer)}, or a lower layer"
             )
     if len(set(layers)) < len(layers):
         raise UserError(f"{what}s: expected each once, found {', '.join(layers)}")
+
+
+def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int) -> None:
+    """Checks that a picture of so many pixels can be painted with these settings.
+
+    Raises:
+        UserError: the margin is too wide, a layer is unknown or vanishes, or padding is circular and the stride of a
+            layer does not divide the sides.
+    """
+    check_margin(settings.margin, height, width)
+    canvas = (height + 2 * settings.margin, width + 2 * settings.margin, 3)
+    check_layers(backbone, settings.content_layers, canvas, what="content layer")
+    check_layers(backbone, settings.style_layers, canvas, what="style layer")
+    layers = settings.content_layers + settings.style_layers
+    if settings.padding == CIRCULAR and layers:
+        steps = strides(backbone)
+        deepest = max(layers, key=steps.get)
+        step = steps[deepest]
+        for name, length in (("width", width), ("height", height)):
+            if length % step:
+                below = length // step * step
+                raise UserError(
+                    f"{name}: expected a multiple of {step}, the stride of {deepest}, so that circular padding leaves "
+                    f"no seam; found {length}: choose {f'{below} or ' if below else ''}{below + step}"
+                )
 
 
 def loss_weights(settings: Settings, *, paintings: int) -> Weights:

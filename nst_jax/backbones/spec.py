@@ -7,6 +7,7 @@ what others call relu4_2. Here both names mean that same tensor, and the linear 
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Collection, Iterator
 from typing import Literal
@@ -200,6 +201,21 @@ def layer_shapes(backbone: Backbone, height: int, width: int) -> dict[str, tuple
         shapes |= dict.fromkeys(layer_names(row), shape)
     del shapes[INPUT]
     return shapes
+
+
+def least_side(backbone: Backbone, layer: str) -> int:
+    """Returns the least height and width in pixels of a picture of which something is left at a layer."""
+    return next(side for side in itertools.count(1) if min(layer_shapes(backbone, side, side)[layer]) > 0)
+
+
+def strides(backbone: Backbone) -> dict[str, int]:
+    """Returns how many pixels lie between two positions of each layer."""
+    found = {INPUT: 1}
+    for row in backbone.rows:
+        step = row.stride if isinstance(row, Conv | Pool) else 1
+        found |= dict.fromkeys(layer_names(row), step * max(found[name] for name in inputs(row)))
+    del found[INPUT]
+    return found
 
 
 def pool_overhang(row: Pool, length: int) -> int:

@@ -92,3 +92,20 @@ def test_ancestors():
     names = {row.name for row in spec.ancestors(BACKBONES["squeezenet1_1"], ("fire3/expand1x1",))}
     assert "fire3/expand3x3" not in names
     assert "fire2/expand3x3" in names
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_strides_are_how_fast_maps_grow(name):
+    backbone = BACKBONES[name]
+    small, large = (spec.layer_shapes(backbone, side, side) for side in (256, 512))
+    growth = {layer: (large[layer][0] - small[layer][0]) for layer in small}
+    assert {layer: 256 // more for layer, more in growth.items()} == spec.strides(backbone)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_least_sides_leave_one_position(name):
+    backbone = BACKBONES[name]
+    for layer in spec.layers(backbone):
+        side = spec.least_side(backbone, layer)
+        assert spec.layer_shapes(backbone, side, side)[layer][0] >= 1
+        assert side == 1 or spec.layer_shapes(backbone, side - 1, side - 1)[layer][0] < 1
