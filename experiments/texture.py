@@ -13,7 +13,7 @@ the embedded SqueezeNet and TODO on VGG-19, on 2 cores. The same command again g
 import dataclasses
 from pathlib import Path
 
-from experiments._flags import flag, run_script, serialize
+from experiments._flags import flag, run_script
 from experiments._grid import Axis, Grid, product, workdir
 from experiments._outcome import Outcome, finish_script
 from experiments._run_flags import RunFlags
@@ -84,7 +84,7 @@ def make_grid(config: Config) -> Grid:
     from nst_jax.texture import texture_settings  # with JAX
 
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
-        raise UserError(f"--seeds: expected one or more, each once, found {serialize(config.seeds) or 'none'}")
+        raise UserError(f"--seeds: expected one or more, each once, found {','.join(map(str, config.seeds)) or 'none'}")
     backbone = weights.resolve(config.backbone)
     how, preset = texture_settings(backbone, tileable=config.tileable), PRESETS[default_preset(backbone)]
     given = {name: getattr(config, name) for name in ("style_layers", "tv_weight", "steps")}

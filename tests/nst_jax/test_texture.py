@@ -9,7 +9,7 @@ import pytest
 from nst_jax import sweep, texture, transfer
 from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import layers
+from nst_jax.backbones.spec import layers, parameter_shapes
 from nst_jax.errors import UserError
 from nst_jax.objective import CONTENT, STYLE
 from nst_jax.settings import PRESETS
@@ -49,9 +49,9 @@ def test_a_tile_has_no_seam(network, painting):
     for axis in (0, 1):
         *inside, seam = steps_across(pictures[True], axis)
         assert np.min(inside) <= seam <= np.max(inside)
-        assert seam < 1.3 * np.mean(inside)
+        assert seam < 1.2 * np.mean(inside)
         *inside, seam = steps_across(pictures[False], axis)
-        assert seam > 1.5 * np.mean(inside), "the measure sees no seam where there is one"
+        assert seam > np.max(inside), "the measure sees no seam where there is one"
 
 
 @pytest.mark.parametrize("backbone", ["squeezenet1_1", "vgg19"])
@@ -59,8 +59,7 @@ def test_a_rolled_tile_is_the_same_tile(backbone, painting, network):
     random = np.random.default_rng(1)
     how = texture.texture_settings(backbone, tileable=True)
     if backbone == "vgg19":  # random weights: whatever they are
-        shapes = {name: leaf for name, leaf in _random_vgg(random).items()}
-        network = weights.Pretrained(BACKBONES[backbone], {"params": shapes}, "")
+        network = weights.Pretrained(BACKBONES[backbone], {"params": random_vgg(random)}, "")
     how = dataclasses.replace(how, tv_weight=10.0)
     tile = random.uniform(size=(48, 64, 3)).astype(np.float32)
     job = transfer.prepare(network, how, texture.blank(48, 64), painting)
@@ -74,12 +73,10 @@ def test_a_rolled_tile_is_the_same_tile(backbone, painting, network):
     assert abs(loss(job, np.roll(tile, (16, 0), (0, 1))) / loss(job, tile) - 1) > 1e-4
 
 
-def _random_vgg(random):
-    from nst_jax.backbones.spec import parameter_shapes
-
+def random_vgg(random):
+    # He et al. 2015: activations keep their size from layer to layer.
     return {
-        name: np.float32(random.normal(size=shape) * np.sqrt(2 / np.prod(shape[:-1])) if len(shape) == 4 else 0.1)
-        * np.ones(shape, np.float32)
+        name: random.normal(size=shape).astype(np.float32) * np.float32(np.sqrt(2 / np.prod(shape[:-1])))
         for name, shape in parameter_shapes(BACKBONES["vgg19"]).items()
     }
 
@@ -92,9 +89,11 @@ def test_a_texture_is_all_style(network, painting):
     first = transfer.start(job, transfer.initial_image(how, blank, seed=4), how.learning_rate)
     *_, (state, history) = transfer.run(job, first, steps=3)
     assert (history.terms[CONTENT] == 0).all()
-    assert history.terms[STYLE][-1] < 0.9 * float(transfer.prepare(network, how, blank, painting).evaluate(
-        np.asarray(transfer.extend(transfer.initial_image(how, blank, seed=4), how.margin)).clip(0, 1)
-    )[1][STYLE])
+    assert history.terms[STYLE][-1] < 0.9 * float(
+        transfer.prepare(network, how, blank, painting).evaluate(
+            np.asarray(transfer.extend(transfer.initial_image(how, blank, seed=4), how.margin)).clip(0, 1)
+        )[1][STYLE]
+    )
     made = texture.synthesize(painting, network, height=40, width=56, settings=how, seed=4)
     np.testing.assert_array_equal(made, transfer.picture(job, state))
 
@@ -140,7 +139,7 @@ def test_sizes_that_make_no_tile(height, width, message, network, painting):
 
 
 def test_a_tile_has_no_margin():
-    with pytest.raises(UserError, match="margin: expected 0 with circular padding, .* found 16"):
+    with pytest.raises(UserError, match=r"margin: expected 0 with circular padding, .* found 16"):
         dataclasses.replace(PRESETS["squeezenet"], padding="circular")
 
 
