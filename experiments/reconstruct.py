@@ -73,6 +73,7 @@ def make_grid(config: Config) -> Grid:
         style_loss="relative_squared_error",
         size=config.size,
         steps=config.steps,
+        margin=0,
         seed=config.seed,
         init="noise",
     )
