@@ -3,10 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
-
 from experiments._grid import Grid
-from nst_jax import image_io
+from nst_jax import image_io, texture
 from nst_jax.files import check_folder, make_folder
 
 _FILE = "canvas.png"
@@ -21,6 +19,6 @@ def on_blank(grid: Grid, workdir: Path, *, height: int, width: int) -> Grid:
     check_folder(workdir)
     make_folder(workdir)
     path = workdir / _FILE
-    image_io.write(path, image_io.Picture(np.full((height, width, 3), 0.5, np.float32)))
+    image_io.write(path, image_io.Picture(texture.blank(height, width)))
     cells = (dataclasses.replace(cell, flags=dataclasses.replace(cell.flags, content=str(path))) for cell in grid.cells)
     return dataclasses.replace(grid, cells=tuple(cells))

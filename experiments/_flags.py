@@ -85,6 +85,8 @@ def serialize(value: Any) -> str:
     """Returns a value as a command line gives it: commas between items, semicolons between lists."""
     if not isinstance(value, tuple):
         return str(value)
+    if not value:
+        return ","  # an empty text is none, see `_value`
     nested = any(isinstance(item, tuple) for item in value)
     return (";" if nested else ",").join(map(serialize, value))
 

@@ -19,7 +19,6 @@ from experiments._transfer_flags import (
 )
 from nst_jax import image_io, sweep, transfer
 from nst_jax.backbones import weights
-from nst_jax.canvas import check_margin
 from nst_jax.errors import UserError
 from nst_jax.files import sha256
 from nst_jax.settings import Settings
@@ -123,11 +122,7 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: weights.Pretrained)
             return PreparedCell(cell, error=str(shapes[name]))
     # What would be found only on the way, and what a person would have waited for in vain.
     height, width, _ = shapes[CONTENT]
-    check_margin(how.margin, height, width)
-    canvas = transfer.canvas_shape(how, (height, width))
-    transfer.check_layers(pretrained.backbone, how.content_layers, (*canvas, 3), what="content layer")
-    transfer.check_dream(pretrained.backbone, how, canvas)
-    transfer.activation_targets(pretrained.backbone, how)
+    transfer.check_canvas(pretrained.backbone, how, height, width)
     for path in styles(paths):
         shape = pictures.shape(path, style_size(flags))
         transfer.check_layers(pretrained.backbone, how.style_layers, shape, what="style layer")

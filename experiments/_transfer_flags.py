@@ -19,6 +19,7 @@ from nst_jax.settings import (
     LEARNING_RATES,
     PRESETS,
     Blending,
+    ContentLoss,
     Gain,
     Init,
     Optimizer,
@@ -27,6 +28,8 @@ from nst_jax.settings import (
     Pooling,
     Precision,
     Settings,
+    StyleLoss,
+    VariationLoss,
     default_preset,
 )
 
@@ -43,6 +46,9 @@ class TransferFlags(Common):
     content_layers: tuple[str, ...] | None = flag(None, "layers whose features should stay those of the photograph")
     style_layers: tuple[str, ...] | None = flag(None, "layers whose Gram matrices should become those of the painting")
     style_layer_weights: tuple[float, ...] | None = flag(None, "one a style layer, or one for all")
+    content_loss: ContentLoss | None = flag(None, "formula of the content loss")
+    style_loss: StyleLoss | None = flag(None, "formula of the style loss")
+    variation_loss: VariationLoss | None = flag(None, "formula of the total variation")
     content_weight: float | None = flag(None, "of the content loss")
     style_weight: float | None = flag(None, "of the style loss")
     style_size: int | None = flag(
@@ -100,8 +106,9 @@ def resolve(flags: TransferFlags, backbone: str) -> Settings:
         UserError: the preset names layers that the backbone has not, or a number is out of its range.
     """
     preset = PRESETS[default_preset(backbone) if flags.preset == "auto" else flags.preset]
+    both_given = flags.content_layers is not None and flags.style_layers is not None  # perhaps as none
     for layer in preset.content_layers + preset.style_layers:
-        if layer not in layers(BACKBONES[backbone]) and not (flags.content_layers and flags.style_layers):
+        if layer not in layers(BACKBONES[backbone]) and not both_given:
             fitting = default_preset(backbone)
             raise UserError(
                 f"--preset={flags.preset}: its layer {layer} is not one of {backbone}; choose --preset={fitting}, "

@@ -15,20 +15,15 @@ import dataclasses
 
 from experiments._flags import flag, run_script
 from experiments._grid import Axis, Grid, product, workdir
+from experiments._growing import growing_layers, paper_preset
 from experiments._outcome import Outcome, finish_script
 from experiments._run_flags import RunFlags
 from experiments._transfer_flags import CONTENT, STYLE, TransferFlags, inputs
 from nst_jax.backbones import weights
+from nst_jax.settings import default_preset
 
-_GROWING = {
-    # A to E in the paper.
-    "vgg": ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
-    # One for each size of its feature maps, and two of the last.
-    "squeezenet": ("conv1", "fire2/concat", "fire4/concat", "fire6/concat", "fire8/concat"),
-}
 _RATIOS = {"vgg": (1e-5, 1e-4, 1e-3, 1e-2), "squeezenet": (1e-3, 1e-2, 1e-1, 1.0)}  # the first as in the paper
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_FAMILY_PRESET = {"vgg": "gatys", "squeezenet": "squeezenet"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,14 +55,13 @@ def run(config: Config) -> Outcome:
 def make_grid(config: Config) -> Grid:
     """Returns the twenty cells of the figure."""
     backbone = weights.resolve(config.backbone)
-    family = "squeezenet" if backbone.startswith("squeezenet") else "vgg"
-    layers = _GROWING[family]
+    layers = growing_layers(backbone)
     rows = Axis(
         "style layers up to",
         tuple(f"{letter}  {layer}" for letter, layer in zip("ABCDE", layers, strict=True)),
         tuple({"style_layers": layers[:count], "style_layer_weights": (1 / count,)} for count in range(1, 6)),
     )
-    ratios = config.ratios or _RATIOS[family]
+    ratios = config.ratios or _RATIOS[default_preset(backbone)]
     columns = Axis(
         "α/β",
         tuple(map(_label, ratios)),
@@ -78,7 +72,7 @@ def make_grid(config: Config) -> Grid:
         content=config.content,
         style=config.style,
         backbone=backbone,
-        preset=_FAMILY_PRESET[family],
+        preset=paper_preset(backbone),
         size=config.size,
         steps=config.steps,
         seed=config.seed,

@@ -29,7 +29,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from nst_jax import winograd
+from nst_jax import circular, winograd
 from nst_jax.settings import Padding
 
 WINOGRAD_CHANNELS = 32
@@ -63,7 +63,8 @@ def conv2d(
         kernel: `[size, size, C, K]`.
         bias: `[K]`.
         stride: of the output positions.
-        padding: positions added on each side.
+        padding: positions added on each side; with `circular`, above and left only, and below and right as many as make
+            a whole period.
         mode: what they hold.
         precision: of the products, on accelerators.
         prepared: what `prepare` made of the kernel; then there is no derivative by the kernel.
@@ -71,7 +72,9 @@ def conv2d(
     Returns:
         `[N, H', W', K]`.
     """
-    if padding and mode != "zeros":
+    if mode == circular.CIRCULAR:
+        images, padding = circular.wrap(images, size=kernel.shape[0], stride=stride, before=padding), 0
+    elif padding and mode != "zeros":
         pads = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
         images, padding = jnp.pad(images, pads, mode=_PAD_MODE[mode]), 0
     if prepared is not None:

@@ -80,6 +80,12 @@ def neural_style_variation(image: jax.Array) -> jax.Array:
     return _squared_differences(image, along_border=False) * 255.0**2 / 2
 
 
+def circular_squared_variation(image: jax.Array) -> jax.Array:
+    """Returns `squared_variation` of a picture that begins anew where it ends: with differences across that seam."""
+    down, right = (jnp.roll(image, -1, axis) - image for axis in (0, 1))
+    return (jnp.sum(jnp.square(down)) + jnp.sum(jnp.square(right))) / (image.shape[0] * image.shape[1])
+
+
 def _squared_differences(image: jax.Array, *, along_border: bool = True) -> jax.Array:
     down = image[1:, :] - image[:-1, :]
     right = image[:, 1:] - image[:, :-1]
@@ -104,4 +110,5 @@ STYLE_LOSSES: dict[StyleLoss, Loss] = {
 VARIATION_LOSSES: dict[VariationLoss, Callable[[jax.Array], jax.Array]] = {
     "squared_variation": squared_variation,
     "neural_style_variation": neural_style_variation,
+    "circular_squared_variation": circular_squared_variation,
 }

@@ -12,6 +12,7 @@ from flax import struct
 from nst_jax import activations, losses
 from nst_jax.backbones import features
 from nst_jax.backbones.spec import Backbone
+from nst_jax.circular import CIRCULAR
 from nst_jax.settings import Blending, ContentLoss, Gain, Padding, Pooling, Precision, StyleLoss, VariationLoss
 from nst_jax.statistics import gram
 
@@ -69,7 +70,7 @@ class Objective:
     Attributes:
         backbone: that looks at the pictures.
         pooling: `max` or `average`.
-        padding: `zeros`, `reflect` or `replicate`.
+        padding: see `settings.Padding`.
         precision: of the network.
         remat: whether the gradient computes activations anew instead of keeping them.
         content_loss: name of the formula.
@@ -108,7 +109,9 @@ class Objective:
 
     def style_targets(self, params: Any, image: jax.Array, layers: Sequence[str]) -> dict[str, jax.Array]:
         """Returns the Gram matrices `[C, C]` of a painting `[H, W, 3]`, of any size, at the given layers."""
-        return self.read(params, image, dict.fromkeys(layers, gram))
+        # A painting is no tile: wrapped, it would have a seam in its statistics that the picture is to have nowhere.
+        plain = dataclasses.replace(self, padding="reflect") if self.padding == CIRCULAR else self
+        return plain.read(params, image, dict.fromkeys(layers, gram))
 
     def loss(
         self,

@@ -14,9 +14,10 @@ from nst_jax.errors import UserError
 Pooling = Literal["max", "average"]
 """Max as the networks were trained, or average, which Gatys et al. found to give slightly more appealing pictures."""
 
-Padding = Literal["zeros", "reflect", "replicate"]
+Padding = Literal["zeros", "reflect", "replicate", "circular"]
 """What a convolution sees beyond the border. Zeros, which the networks were trained with, look like a black frame to
-the filters, and that frame can show in stylised pictures; the other two continue the picture."""
+the filters, and that frame can show in stylised pictures; the others continue the picture. `circular` takes the picture
+for a tile, beside which there is itself again, for pools too."""
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """Of the network: single precision throughout; products of 10 bits where the hardware has them (NVIDIA's tensor cores;
@@ -37,7 +38,7 @@ ContentLoss = Literal[
     "half_squared_error", "mean_squared_error", "quarter_mean_squared_error", "relative_squared_error"
 ]
 StyleLoss = Literal["gram_error", "scaled_gram_error", "relative_squared_error"]
-VariationLoss = Literal["squared_variation", "neural_style_variation"]
+VariationLoss = Literal["squared_variation", "neural_style_variation", "circular_squared_variation"]
 
 Blending = Literal["targets", "losses"]
 """How the style of several paintings is blended: one loss towards the weighted mean of their Gram matrices (as in
@@ -142,6 +143,8 @@ class Settings:
             raise UserError(f"{moves[0]}: expected an optimizer that bears a loss that changes, found lbfgs; use adam")
         if moves and self.content_layers:
             raise UserError(f"{moves[0]}: expected no content_layers, whose features stay in place, found some")
+        if self.padding == "circular" and self.margin:
+            raise UserError(f"margin: expected 0 with circular padding, as a tile has no border; found {self.margin}")
 
 
 _FINITE = (

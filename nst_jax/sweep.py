@@ -243,6 +243,8 @@ def prepare(
     program = make_program(pretrained.backbone, cells)
     params = jax.device_put(pretrained.params)
     features = [content_targets(params, program, content) for content in contents]
+    for cell in cells:
+        transfer.check_canvas(pretrained.backbone, cell.settings, *contents[cell.content].shape[:2])
     grams = [style_targets(params, program, painting) for painting in paintings]
     shape = contents[0].shape
     return gather(prepare_params(params, program), program, cells, features, grams, shape=shape)

@@ -13,8 +13,9 @@ import numpy as np
 from nst_jax import optimize
 from nst_jax.activations import channel_weights
 from nst_jax.backbones import weights as weight_files
-from nst_jax.backbones.spec import Backbone, channels, layer_shapes, tensor
-from nst_jax.canvas import crop, extend
+from nst_jax.backbones.spec import Backbone, channels, layer_shapes, least_side, strides, tensor
+from nst_jax.canvas import check_margin, crop, extend
+from nst_jax.circular import CIRCULAR
 from nst_jax.compilation import Jit
 from nst_jax.errors import UserError, choose
 from nst_jax.history import History, diverged, first_history, history_of
@@ -85,15 +86,15 @@ def prepare(
     method = make_method(pretrained.backbone, settings)
     objective = method.objective
     params = jax.device_put(pretrained.params)
-    canvas = canvas_shape(settings, content.shape)
-    check_dream(pretrained.backbone, settings, canvas)
+    features = content_targets(params, objective, settings.content_layers, content, margin=settings.margin)
+    check_canvas(pretrained.backbone, settings, *content.shape[:2])
     targets = Targets(
-        content=content_targets(params, objective, settings.content_layers, content, margin=settings.margin),
+        content=features,
         style=stack([style_targets(params, objective, settings.style_layers, painting) for painting in paintings]),
         activation=activation_targets(pretrained.backbone, settings),
     )
     prepared = objective.prepare(params, settings.content_layers + settings.style_layers + settings.dream_layers)
-    return Transfer(prepared, targets, weights, jnp.uint32(seed), method, canvas)
+    return Transfer(prepared, targets, weights, jnp.uint32(seed), method, canvas_shape(settings, content.shape))
 
 
 def make_method(backbone: Backbone, settings: Settings) -> Method:
@@ -179,7 +180,7 @@ def activation_targets(backbone: Backbone, settings: Settings) -> dict[str, jax.
 
 
 def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int]) -> None:
-    """Checks that the dream layers are there, and are none of those whose activations are told otherwise already.
+    """Checks that dream layers and channels are there, and are none whose activations are told otherwise already.
 
     Raises:
         UserError: not so.
@@ -193,6 +194,7 @@ def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int])
             f"dream_layers: expected layers that neither content nor style uses, found {', '.join(shared)}; choose "
             f"of {', '.join(free)}, or say dream_anywhere"
         )
+    activation_targets(backbone, settings)
 
 
 def check_layers(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, ...], *, what: str) -> None:
@@ -208,10 +210,36 @@ def check_layers(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, 
         if min(shapes[layer]) < 1:
             raise UserError(
                 f"{what} {layer}: nothing is left of a picture of {width}×{height} pixels there; "
-                "use a larger size or a lower layer"
+                f"use at least {least_side(backbone, layer)}×{least_side(backbone, layer)}, or a lower layer"
             )
     if len(set(layers)) < len(layers):
         raise UserError(f"{what}s: expected each once, found {', '.join(layers)}")
+
+
+def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int) -> None:
+    """Checks that a picture of so many pixels can be painted with these settings.
+
+    Raises:
+        UserError: the margin is too wide, a layer is unknown or vanishes, dream layers or channels cannot be used, or
+            padding is circular and the stride of a layer does not divide the sides.
+    """
+    check_margin(settings.margin, height, width)
+    canvas = canvas_shape(settings, (height, width))
+    check_layers(backbone, settings.content_layers, (*canvas, 3), what="content layer")
+    check_layers(backbone, settings.style_layers, (*canvas, 3), what="style layer")
+    check_dream(backbone, settings, canvas)
+    layers = settings.content_layers + settings.style_layers + settings.dream_layers
+    if settings.padding == CIRCULAR and layers:
+        steps = strides(backbone)
+        deepest = max(layers, key=steps.get)
+        step = steps[deepest]
+        for name, length in (("width", width), ("height", height)):
+            if length % step:
+                below = length // step * step
+                raise UserError(
+                    f"{name}: expected a multiple of {step}, the stride of {deepest}, so that circular padding leaves "
+                    f"no seam; found {length}: choose {f'{below} or ' if below else ''}{below + step}"
+                )
 
 
 def loss_weights(settings: Settings, *, paintings: int) -> Weights:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nst_jax import conv, pooling
+from nst_jax import circular, conv, pooling
 from nst_jax.backbones.spec import (
     Backbone,
     Concat,
@@ -46,7 +46,7 @@ class Features(nn.Module):
     Attributes:
         backbone: the network.
         pooling: how its pools pool.
-        padding: of the convolutions.
+        padding: of the convolutions; circular: of pools too.
         precision: of the activations (bfloat16) or of the products (tf32).
         remat: whether the derivative computes the activations anew, block by block, instead of keeping them: less
             memory, a third more time.
@@ -131,7 +131,10 @@ class Features(nn.Module):
         )
 
     def _pool(self, row: Pool, images: jax.Array) -> jax.Array:
-        overhang = tuple(pool_overhang(row, length) for length in images.shape[1:3])
+        if self.padding == circular.CIRCULAR:
+            images, overhang = circular.wrap(images, size=row.size, stride=row.stride, before=0), (0, 0)
+        else:
+            overhang = tuple(pool_overhang(row, length) for length in images.shape[1:3])
         return pooling.pool(images, size=row.size, stride=row.stride, overhang=overhang, kind=self.pooling)
 
 

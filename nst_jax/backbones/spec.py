@@ -226,6 +226,16 @@ def least_side(backbone: Backbone, layer: str) -> int:
     )
 
 
+def strides(backbone: Backbone) -> dict[str, int]:
+    """Returns how many pixels lie between two positions of each layer."""
+    found = {INPUT: 1}
+    for row in backbone.rows:
+        step = row.stride if isinstance(row, Conv | Pool) else 1
+        found |= dict.fromkeys(layer_names(row), step * max(found[name] for name in inputs(row)))
+    del found[INPUT]
+    return found
+
+
 def pool_overhang(row: Pool, length: int) -> int:
     """Returns by how many positions the last window of a pooling sticks out of `length` positions.
 

@@ -52,6 +52,10 @@ def test_values(run):
     assert done.stdout.strip() == "('green', 16, ('a', 'b/c'), (3.0, 4.5), 0.001, True) 64", done.stderr
 
 
+def test_a_list_of_nothing(run):
+    assert run("--layers=,").stdout.startswith("('red', 8, (), (1.0, 2.0)")
+
+
 def test_defaults(run):
     assert run().stdout.strip() == "('red', 8, None, (1.0, 2.0), None, False) 512"
 

@@ -66,6 +66,13 @@ def test_squared_variation():
     np.testing.assert_allclose(jax.jit(losses.squared_variation)(jnp.float32(IMAGE)), expected / M, rtol=1e-5)
 
 
+def test_circular_variation_is_that_of_a_tile():
+    # With the first row again below the last and the first column right of the last, what differs is all within.
+    around = np.pad(IMAGE, [(0, 1), (0, 1), (0, 0)], mode="wrap")
+    expected = (np.diff(around, axis=0)[:, :-1] ** 2).sum() + (np.diff(around, axis=1)[:-1] ** 2).sum()
+    np.testing.assert_allclose(jax.jit(losses.circular_squared_variation)(jnp.float32(IMAGE)), expected / M, rtol=1e-5)
+
+
 def test_neural_style_variation_has_the_gradient_of_its_source():
     # TVLoss:updateGradInput in neural_style.lua, with strength 1 and pixels in 0..255.
     pixels = 255 * IMAGE

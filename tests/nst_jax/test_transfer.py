@@ -235,8 +235,11 @@ def test_settings_that_do_not_fit(changes, message, network, settings):
 
 def test_pictures_that_are_too_small(network, settings):
     settings = dataclasses.replace(settings, style_layers=("fire9/concat",))
-    with pytest.raises(UserError, match="nothing is left of a picture of 64×8 pixels"):
+    with pytest.raises(UserError, match="nothing is left of a picture of 64×8 pixels there; use at least 17×17"):
         transfer.prepare(network, settings, picture(0), picture(1, (8, 64, 3)))
+    transfer.prepare(network, settings, picture(0), picture(1, (17, 64, 3)))
+    with pytest.raises(UserError, match="style layer fire9/concat: nothing is left of a picture of 16×64 pixels"):
+        transfer.prepare(network, settings, picture(0, (64, 16, 3)), picture(1))
 
 
 def test_the_margin_is_painted_and_cut_off(network, settings):

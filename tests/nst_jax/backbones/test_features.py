@@ -72,7 +72,8 @@ def test_relu_is_in_place_as_in_caffe():
 
 
 @pytest.mark.parametrize(
-    ("padding", "boundary"), [("zeros", "constant"), ("reflect", "reflect"), ("replicate", "edge")]
+    ("padding", "boundary"),
+    [("zeros", "constant"), ("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")],
 )
 def test_convolution_and_padding_are_those_of_scipy(padding, boundary):
     rows = (Conv("conv", "data", 2, kernel=3, padding=1),)

@@ -109,3 +109,11 @@ def test_least_sides_that_are_known():
     # Five poolings by two, and then the 7 × 7 positions of 224 × 224 pixels (arXiv:1409.1556, section 2.1).
     vgg = spec.with_head(BACKBONES["vgg19"])
     assert [spec.least_side(vgg, layer) for layer in ("conv1_2", "conv5_1", "pool5", "fc8")] == [1, 16, 32, 224]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_strides_are_how_fast_maps_grow(name):
+    backbone = BACKBONES[name]
+    small, large = (spec.layer_shapes(backbone, side, side) for side in (256, 512))
+    growth = {layer: (large[layer][0] - small[layer][0]) for layer in small}
+    assert {layer: 256 // more for layer, more in growth.items()} == spec.strides(backbone)

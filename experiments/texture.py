@@ -1,0 +1,103 @@
+"""Paints textures of any size from the style of a picture alone, and tiles.
+
+    python -m experiments.texture --style=painting.jpg
+    python -m experiments.texture --style=painting.jpg --width=384 --height=256 --tileable --seeds=0,1,2
+
+Gatys, Ecker & Bethge, "Texture Synthesis Using Convolutional Neural Networks", NIPS 2015: white noise becomes what has
+the Gram matrices of the painting, with none of its things in their places; each seed gives another one. With
+`--tileable` the picture goes on at its other side: its sides have to be multiples of 16, and tiled.png shows that no
+seam is to be seen. Expect what `experiments.sweep` leaves, all pictures on sheet.png. One of 256 pixels takes TODO on
+the embedded SqueezeNet and TODO on VGG-19, on 2 cores. The same command again goes on where it was stopped.
+"""
+
+import dataclasses
+
+from experiments._flags import flag, run_script
+from experiments._grid import Axis, Grid, product, workdir
+from experiments._outcome import Outcome, finish_script
+from experiments._run_flags import RunFlags
+from experiments._transfer_flags import TransferFlags, inputs, resolve, styles
+from nst_jax import image_io
+from nst_jax.backbones import weights
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.errors import UserError
+from nst_jax.settings import PRESETS, default_preset
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunFlags):
+    """The flags."""
+
+    style: str | None = flag(None, "painting, or several with commas between them, to be blended; by default a sample")
+    size: int = flag(256, "long side of the painting, and both sides of the picture, in pixels", least=1)
+    width: int | None = flag(None, "of the picture in pixels; by default --size", least=image_io.MIN_SIDE)
+    height: int | None = flag(None, "of the picture in pixels; by default --size", least=image_io.MIN_SIDE)
+    tileable: bool = flag(False, "let the picture go on at its other side without a seam")
+    seeds: tuple[int, ...] = flag((0,), "of the noise to start from: a picture each", least=0, most=2**32 - 1)
+    backbone: str = flag("auto", "network; auto: vgg19 if installed, else the embedded one")
+    style_layers: tuple[str, ...] | None = flag(None, "layers whose Gram matrices count: the deeper, the larger shapes")
+    tv_weight: float | None = flag(None, "of the total variation: higher is smoother", least=0)
+    steps: int | None = flag(None, "steps of the optimiser; by default 500 on VGG-19, 300 on SqueezeNet", least=0)
+
+
+def run(config: Config) -> Outcome:
+    """Runs the script.
+
+    Raises:
+        UserError: the input cannot be used, or something cannot be written.
+    """
+    grid = make_grid(config)
+    folder = workdir(config.workdir, "texture", grid)
+    from experiments import _blank, _cells, _cluster, _manifest  # with JAX, for which --help should not wait
+    from nst_jax import texture, transfer
+
+    flags = grid.cells[0].flags
+    width, height = sides(config)
+    transfer.check_canvas(BACKBONES[flags.backbone], resolve(flags, flags.backbone), height, width)
+    _cluster.join(config)
+    outcome = _cells.run_grid(_blank.on_blank(grid, folder, height=height, width=width), config, folder)
+    if config.tileable and outcome.finished == len(grid.cells) and _cluster.is_first():
+        tile = _manifest.cell_path(folder, grid.cells[0].name, ".png")
+        tiled = texture.tiled(image_io.read(tile).pixels)
+        image_io.write(folder / "tiled.png", image_io.Picture(tiled), settings=image_io.read_settings(tile))
+        print(f"2 × 2 tiles: {folder / 'tiled.png'}")
+    return outcome
+
+
+def sides(config: Config) -> tuple[int, int]:
+    """Returns the width and the height of the pictures."""
+    return config.width or config.size, config.height or config.size
+
+
+def make_grid(config: Config) -> Grid:
+    """Returns a picture for each seed; what they are painted on is left open.
+
+    Raises:
+        UserError: there are no seeds, or one is there twice.
+    """
+    from nst_jax.texture import texture_settings  # with JAX
+
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
+        raise UserError(f"--seeds: expected one or more, each once, found {','.join(map(str, config.seeds)) or 'none'}")
+    backbone = weights.resolve(config.backbone)
+    how, preset = texture_settings(backbone, tileable=config.tileable), PRESETS[default_preset(backbone)]
+    given = {name: getattr(config, name) for name in ("style_layers", "tv_weight", "steps")}
+    changes = {name: value for name, value in vars(how).items() if value != getattr(preset, name)}
+    changes |= {name: value for name, value in given.items() if value is not None}
+    width, height = sides(config)
+    base = TransferFlags(
+        style=config.style, backbone=backbone, size=max(width, height), style_size=config.size, **changes
+    )
+    names = " and ".join(path.stem for path in styles(inputs(base)))
+    seeds = Axis("seed", tuple(map(str, config.seeds)), tuple({"seed": seed} for seed in config.seeds))
+    kind = "Tile" if config.tileable else "Texture"
+    return Grid(f"{kind} of {names}, {width}×{height}, {backbone}", (seeds,), product(base, [seeds]), (), (seeds.name,))
+
+
+def main(config: Config) -> None:
+    """Runs the script and says where everything is."""
+    finish_script(run(config))
+
+
+if __name__ == "__main__":
+    run_script(Config, main)
