@@ -114,17 +114,14 @@ def run(config: Config) -> Result:
             if config.frames:
                 dreaming.begin_zoom(octave.picture)
             write_json(workdir / "run.json", {"settings": record, "identity": identity, "versions": versions()})
-        with progress_bar(steps=config.frames, done=max(0, len(dreaming.frames()) - 1)) as bar:
-            for done in dreaming.run_frames(count=config.frames, steps=config.frame_steps, factor=config.zoom):
-                bar.update(done, f"frame {done} of {config.frames}")
-                if interrupt.requested and done < config.frames:
-                    return Result(output, None, finished=False)
         if animation:
-            write_animation(
-                animation,
-                dreaming.frames()[: config.frames + 1],
-                seconds_per_picture=config.seconds_per_frame,
-            )
+            with progress_bar(steps=config.frames, done=len(dreaming.frames()) - 1) as bar:
+                for done in dreaming.run_frames(count=config.frames, steps=config.frame_steps, factor=config.zoom):
+                    bar.update(done, f"frame {done} of {config.frames}")
+                    if interrupt.requested and done < config.frames:
+                        return Result(output, None, finished=False)
+            shown = dreaming.frames()[: config.frames + 1]
+            write_animation(animation, shown, seconds_per_picture=config.seconds_per_frame)
     return Result(output, animation, finished=True)
 
 

@@ -189,7 +189,7 @@ def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int])
     used = {tensor(backbone, layer): layer for layer in settings.content_layers + settings.style_layers}
     shared = [layer for layer in settings.dream_layers if tensor(backbone, layer) in used]
     if shared and not settings.dream_anywhere:
-        free = [layer for layer in layer_shapes(backbone, *canvas) if tensor(backbone, layer) not in used]
+        free = [row.name for row in backbone.rows if row.name not in used]
         raise UserError(
             f"dream_layers: expected layers that neither content nor style uses, found {', '.join(shared)}; choose "
             f"of {', '.join(free)}, or say dream_anywhere"

@@ -43,7 +43,8 @@ def test_a_dream_leaves_picture_octaves_and_sheet(photograph, tmp_path):
 
 def test_a_zoom_goes_on_to_the_same_frames(photograph, tmp_path):
     whole = dream.run(config(photograph, tmp_path / "whole", frames=3, zoom=1.1, frame_steps=1))
-    assert Image.open(whole.animation).n_frames == 4
+    with Image.open(whole.animation) as film:
+        assert film.n_frames == 4
     dream.run(config(photograph, tmp_path / "parts", frames=1, zoom=1.1, frame_steps=1))
     first = (tmp_path / "parts" / "frame00001.png").stat().st_mtime_ns
     dream.run(config(photograph, tmp_path / "parts", frames=3, zoom=1.1, frame_steps=1))

@@ -36,7 +36,7 @@ def test_octaves_grow_to_the_size_of_the_picture():
 
 def test_a_dream_makes_its_layer_more_active_and_keeps_the_picture(network):
     photograph = picture(0, (56, 72))
-    how = settings()
+    how = settings(steps=8)
     octaves = list(dream.dream(network, how, photograph, octaves=2, scale=1.5))
     assert [octave.picture.shape for octave in octaves] == [(37, 48, 3), (56, 72, 3)]
     dreamt = octaves[-1].picture
@@ -105,7 +105,7 @@ def test_octaves_too_small_for_the_layer_are_refused(network):
         ({"dream_layers": ("fire3/concat",)}, "dream_layers: expected layers that neither content nor style uses"),
         ({"dream_layers": ("relu_conv1",)}, "found relu_conv1; choose of"),
         ({"dream_layers": ("fire33",)}, "unknown dream layer of squeezenet1_1 'fire33'"),
-        ({"dream_layers": ("fire4/concat",), "dream_channels": (256,)}, "channel of fire4/concat: expected 0 to 255"),
+        ({"dream_layers": ("fire9/concat",), "dream_channels": (512,)}, "channel of fire9/concat: expected 0 to 511"),
     ],
 )
 def test_dreams_inside_style_transfer_refuse_what_they_cannot(changes, message, network):
