@@ -1,0 +1,125 @@
+"""Synthesises signals that sound or look like a given one, without a trained network.
+
+    python -m experiments.signal_texture
+    python -m experiments.signal_texture --input=rain.wav --rate=8000
+    python -m experiments.signal_texture --input=pulse.csv --rate=100
+
+From noise, one signal for each of --seeds, all at once: they match the Gram matrices of random filters (see
+`nst_jax.random_features`) and else are free. Without --input the signal is an electrocardiogram with 72 beats a minute,
+made on the spot. Expect in --workdir the signals as texture0.csv, ... or .wav, as the input was; signals.png with
+waveforms and power spectra beside those of the original; settings.json. TIME on 2 cores. The widest filters must see
+more than one beat for the rhythm to come out: --filter_size × 2^(--scales - 1) samples.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from experiments import _signals
+from experiments._flags import Checked, command_line, flag, run_script
+from experiments._heartbeat import electrocardiogram
+from nst_jax.files import check_folder, make_folder
+
+_RATE = 128.0
+_SECONDS = 16.0
+_BEATS_PER_MINUTE = 72.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Checked):
+    """The flags."""
+
+    input: str | None = flag(None, "sound (.wav) or text with one number a line; by default a made electrocardiogram")
+    rate: float | None = flag(None, "samples a second: to which a sound is resampled, and which text has", least=1e-3)
+    samples: int = flag(32768, "longest signal; of a longer one the beginning is taken", least=2)
+    seeds: int = flag(3, "signals to synthesise", least=1)
+    seed: int = flag(0, "of everything random", least=0, most=2**32 - 1)
+    filters: int = flag(64, "at each scale", least=1)
+    filter_size: int = flag(24, "samples that a filter sees at the finest scale", least=1)
+    scales: int = flag(5, "each with filters twice as wide as the one before", least=1, most=30)
+    steps: int = flag(300, "of L-BFGS", least=0)
+    workdir: str = flag("results/signal_texture", "folder for everything that the run writes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run made.
+
+    Attributes:
+        original: the signal that was given.
+        synthesised: `[seeds, T]`.
+        losses: of each synthesised one before and after, `[2, seeds]`.
+    """
+
+    original: _signals.Signal
+    synthesised: np.ndarray
+    losses: np.ndarray
+
+
+def run(config: Config) -> Result:
+    """Runs the script.
+
+    Raises:
+        UserError: the input cannot be used, or something cannot be written.
+    """
+    workdir = Path(config.workdir)
+    check_folder(workdir)
+    original = read_input(config)
+    from experiments import _signal_plot, _synthesis  # with JAX, for which --help should not wait
+    from experiments._records import versions, write_json
+
+    low, high = original.values.min(), original.values.max()
+    scaled = (original.values - low) / (high - low)
+    found, losses = _synthesis.synthesise(
+        scaled,
+        seed=config.seed,
+        seeds=config.seeds,
+        filters=config.filters,
+        size=config.filter_size,
+        scales=config.scales,
+        steps=config.steps,
+    )
+    result = Result(original, low + (high - low) * found, losses)
+    make_folder(workdir)
+    for index, values in enumerate(result.synthesised):
+        texture = dataclasses.replace(original, values=values)
+        _signals.write(workdir / f"texture{index}{original.suffix}", texture)
+    if config.input is None:
+        _signals.write(workdir / f"original{original.suffix}", original)
+    names = {f"seed {index}": values for index, values in enumerate(result.synthesised)}
+    _signal_plot.write_plot(workdir / "signals.png", {"original": original.values, **names}, rate=original.rate)
+    record = {
+        "command": command_line("experiments.signal_texture", config),
+        "settings": dataclasses.asdict(config),
+        "samples": len(original.values),
+        "rate": original.rate,
+        "losses": {"first": losses[0].tolist(), "last": losses[1].tolist()},
+        "versions": versions(),
+    }
+    write_json(workdir / "settings.json", record)
+    return result
+
+
+def read_input(config: Config) -> _signals.Signal:
+    """Returns the signal to resemble.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if config.input is not None:
+        return _signals.read(Path(config.input), rate=config.rate, longest=config.samples)
+    values = electrocardiogram(
+        np.random.default_rng(config.seed), rate=_RATE, seconds=_SECONDS, beats_per_minute=_BEATS_PER_MINUTE
+    )
+    return _signals.Signal(values[: config.samples], _RATE, _signals.TEXT)
+
+
+def main(config: Config) -> None:
+    """Runs the script and says where everything is."""
+    run(config)
+    print(f"signals and plot: {config.workdir}")
+
+
+if __name__ == "__main__":
+    run_script(Config, main)
