@@ -39,7 +39,7 @@ def synthesise(
     with graceful_interrupt() as interrupt, progress_bar(steps=steps, done=0) as bar:
         advance = functools.partial(_ADVANCE, params, targets)
         for last, done, info in drive(advance, start, done=0, steps=steps, pause_every=0):
-            bar.update(done + len(info.loss), f"loss {info.loss[-1].mean():.3g}")
+            bar.update(done + len(info.loss), f"loss {last.point.loss.mean():.3g}")
             if interrupt.requested:
                 break
     return np.asarray(last.point.image)[..., 0], np.stack([first, np.asarray(last.point.loss)])
