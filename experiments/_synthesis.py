@@ -32,12 +32,12 @@ def synthesise(
     for_filters, *for_noise = jax.random.split(jax.random.key(seed), 1 + seeds)
     original = jnp.asarray(signal, jnp.float32)[:, None]
     params = random_features.init(for_filters, rank=1, channels=1, filters=filters, size=size, scales=scales)
-    targets = random_features.grams(params, original)
+    texture = jax.jit(random_features.describe)(params, original)
     noise = jnp.stack([jax.random.permutation(key, original) for key in for_noise])
-    start = _START(params, targets, noise)
+    start = _START(params, texture, noise)
     first, last = np.asarray(start.point.loss), start
     with graceful_interrupt() as interrupt, progress_bar(steps=steps, done=0) as bar:
-        advance = functools.partial(_ADVANCE, params, targets)
+        advance = functools.partial(_ADVANCE, params, texture)
         for last, done, info in drive(advance, start, done=0, steps=steps, pause_every=0):
             bar.update(done + len(info.loss), f"loss {last.point.loss.mean():.3g}")
             if interrupt.requested:
@@ -45,15 +45,15 @@ def synthesise(
     return np.asarray(last.point.image)[..., 0], np.stack([first, np.asarray(last.point.loss)])
 
 
-def _start(params: random_features.Params, targets: dict[str, jax.Array], noise: jax.Array) -> optimize.State:
-    evaluate = functools.partial(random_features.loss, params, targets)
+def _start(params: random_features.Params, texture: random_features.Texture, noise: jax.Array) -> optimize.State:
+    evaluate = functools.partial(random_features.loss, params, texture)
     return jax.vmap(lambda signal: optimize.init(evaluate, signal, jnp.float32(1), optimizer="lbfgs"))(noise)
 
 
 def _advance(
-    params: random_features.Params, targets: dict[str, jax.Array], states: optimize.State, length: jax.Array
+    params: random_features.Params, texture: random_features.Texture, states: optimize.State, length: jax.Array
 ) -> tuple[optimize.State, optimize.Info]:
-    evaluate = functools.partial(random_features.loss, params, targets)
+    evaluate = functools.partial(random_features.loss, params, texture)
     chunk = functools.partial(optimize.chunk, evaluate, optimizer="lbfgs", longest=LONGEST_CHUNK)
     # Steps before seeds, as of a single run.
     return jax.vmap(lambda state: chunk(state, length), out_axes=(0, 1))(states)

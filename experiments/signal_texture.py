@@ -38,7 +38,7 @@ class Config(Checked):
     filters: int = flag(64, "at each scale", least=1)
     filter_size: int = flag(24, "samples that a filter sees at the finest scale", least=1)
     scales: int = flag(5, "each with filters twice as wide as the one before", least=1, most=30)
-    steps: int = flag(300, "of L-BFGS", least=0)
+    steps: int = flag(600, "of L-BFGS", least=0)
     workdir: str = flag("results/signal_texture", "folder for everything that the run writes")
 
 

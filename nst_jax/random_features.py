@@ -1,16 +1,18 @@
-"""Features of signals, images and volumes without a trained network: random filters at several scales.
+"""Textures without a trained network: random filters at several scales, for signals, images and volumes.
 
 Ustyuzhaninov, Brendel, Gatys & Bethge, "Texture Synthesis Using Shallow Convolutional Networks with Random Filters",
 arXiv:1606.00021, 2016: the Gram matrices of one layer of rectified random filters of several widths are enough for many
 textures. Ulyanov & Lebedev, "Audio texture synthesis and style transfer", 2016, and Antognini, Hoffman & Weiss, "Audio
-Texture Synthesis with Random Neural Networks", arXiv:1901.08125, 2019, do so for sound, over spectrograms; here the
-signal itself is looked at. The widths are those of one width on a pyramid, each level half as long as the one before,
-so that a wide filter costs no more than a narrow one.
+Texture Synthesis with Random Neural Networks", arXiv:1901.08125, 2019, do so for sound, over spectrograms; here it is
+the signal itself that is looked at. The widths are those of one filter on a pyramid each level of which is half as long
+as the one before, so that a wide filter costs no more than a narrow one.
 """
 
 import math
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from nst_jax import conv
 from nst_jax.errors import UserError
@@ -21,11 +23,28 @@ Params = dict[str, dict[str, jax.Array]]
 """Layer → `kernel` `[size, ..., C, K]` and `bias` `[K]`."""
 
 BIAS = 0.5
-"""Of the filters, in units of their own response to white noise of the variance of a picture."""
+"""Standard deviation of the biases: each filter has a threshold of its own, and rectifying one tells more of the signal
+than its sign. The responses to white noise of variance 1 have √2."""
+
+_NEXT_TO_NOTHING = 1e-6
+
+
+class Texture(NamedTuple):
+    """What is kept of a signal.
+
+    Attributes:
+        mean: of each channel, `[C]`.
+        deviation: the standard deviation from it, of all channels together.
+        grams: layer → Gram matrix `[K, K]` of the signal less its mean, over its deviation.
+    """
+
+    mean: jax.Array
+    deviation: jax.Array
+    grams: dict[str, jax.Array]
 
 
 def init(key: jax.Array, *, rank: int, channels: int, filters: int, size: int, scales: int) -> Params:
-    """Returns the weights of a network: filters as He et al. draw them, arXiv:1502.01852, without their mean.
+    """Returns the weights of a network, drawn as He et al. do, arXiv:1502.01852, and biases that are not 0.
 
     Args:
         key: of the weights.
@@ -54,12 +73,13 @@ def init(key: jax.Array, *, rank: int, channels: int, filters: int, size: int, s
     return {f"scale{index}": layer(key) for index, key in enumerate(jax.random.split(key, scales), start=1)}
 
 
-def features(params: Params, signal: jax.Array) -> dict[str, jax.Array]:
-    """Returns the rectified responses of the filters, at those positions alone where they see nothing but the signal.
+def features(params: Params, signal: jax.Array, *, periodic: bool = False) -> dict[str, jax.Array]:
+    """Returns the rectified responses of the filters.
 
     Args:
         params: of `init`.
-        signal: `[T, C]`, `[H, W, C]` or `[D, H, W, C]`, in [0, 1].
+        signal: `[T, C]`, `[H, W, C]` or `[D, H, W, C]`, of mean 0 and variance 1 or so.
+        periodic: whether it begins anew where it ends; else filters lie within it only.
 
     Returns:
         Layer → `[..., K]`, each at half as many positions along each axis as the one before.
@@ -72,32 +92,39 @@ def features(params: Params, signal: jax.Array) -> dict[str, jax.Array]:
     if signal.ndim != len(size) + 1 or signal.shape[-1] != channels or min(signal.shape[:-1]) < reach:
         expected = ", ".join([f"≥ {reach}"] * len(size) + [str(channels)])
         raise UserError(f"signal: expected the shape [{expected}], which these filters see, found {list(signal.shape)}")
+    overlap = [(0, length - 1) for length in size] if periodic else [(0, 0)] * len(size)
     found = {}
-    level = signal - 0.5
     for index, (name, layer) in enumerate(params.items()):
-        level = _halve(level) if index else level
-        found[name] = conv.rectify(conv.convolve(level[None], layer["kernel"])[0] + layer["bias"])
+        signal = _halve(signal) if index else signal
+        seen = jnp.pad(signal, (*overlap, (0, 0)), mode="wrap")
+        found[name] = conv.rectify(conv.convolve(seen[None], layer["kernel"])[0] + layer["bias"])
     return found
 
 
-def grams(params: Params, signal: jax.Array) -> dict[str, jax.Array]:
-    """Returns layer → Gram matrix `[K, K]` of a signal `[..., C]`: what `loss` compares signals with."""
-    return {name: gram(values) for name, values in features(params, signal).items()}
+def describe(params: Params, signal: jax.Array) -> Texture:
+    """Returns the texture of a signal `[..., C]`, of any unit."""
+    mean = signal.mean(axis=tuple(range(signal.ndim - 1)))
+    deviation = jnp.maximum(signal.std(), _NEXT_TO_NOTHING)  # a signal that never varies has a texture too
+    return Texture(mean, deviation, _grams(params, (signal - mean) / deviation))
 
 
-def loss(params: Params, targets: dict[str, jax.Array], signal: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Returns how far the statistics of a signal are from the targets, the mean over layers, and each layer's by name.
+def loss(params: Params, texture: Texture, signal: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns how far a signal is from a texture: the mean over layers of their relative errors, and these by name.
 
-    0 where they are equal, 1 as of a signal without any response; `optimize` brings it down.
+    It is taken for periodic, so that its ends are no places of their own, and what is synthesised can be repeated.
 
     Args:
         params: of `init`.
-        targets: layer → Gram matrix `[K, K]`, of `grams`.
-        signal: `[..., C]`, of any length.
+        texture: to resemble, of `describe`.
+        signal: `[..., C]`, in the unit of the signal with that texture; it may have another size.
     """
-    found = grams(params, signal)
-    terms = {name: relative_squared_error(found[name], target) for name, target in targets.items()}
+    found = _grams(params, (signal - texture.mean) / texture.deviation, periodic=True)
+    terms = {name: relative_squared_error(found[name], target) for name, target in texture.grams.items()}
     return sum(terms.values()) / len(terms), terms
+
+
+def _grams(params: Params, signal: jax.Array, *, periodic: bool = False) -> dict[str, jax.Array]:
+    return {name: gram(values) for name, values in features(params, signal, periodic=periodic).items()}
 
 
 def _halve(signal: jax.Array) -> jax.Array:

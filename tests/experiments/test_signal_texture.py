@@ -18,7 +18,7 @@ RANDOM = np.random.default_rng(0)
 
 def config(workdir, **changes):
     small = {"steps": 2, "seeds": 2, "filters": 4, "filter_size": 8, "scales": 2}
-    return signal_texture.Config(**{"workdir": str(workdir / "run"), **small, **changes})
+    return signal_texture.Config(workdir=str(workdir / "run"), **{**small, **changes})
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_made_heart_beats_as_told():
         assert r > t > p > 0.1 > 0 > q > s
 
 
-def test_two_steps(tmp_path, capsys):
+def test_two_steps(tmp_path):
     result = signal_texture.run(config(tmp_path))
     folder = tmp_path / "run"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -66,8 +66,6 @@ def test_two_steps(tmp_path, capsys):
     np.testing.assert_allclose(record["losses"]["last"], result.losses[1])
     with Image.open(folder / "signals.png") as plot:
         assert plot.width > 1000
-    again = signal_texture.run(config(tmp_path, seeds=3, workdir=str(tmp_path / "again")))
-    np.testing.assert_allclose(again.synthesised[0], result.synthesised[0], atol=1e-3)
 
 
 def test_a_sound_becomes_a_sound(tmp_path, sound):
