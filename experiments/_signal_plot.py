@@ -10,11 +10,13 @@ from nst_jax.files import atomic_write
 
 _SHOWN = 1200
 """Samples of a waveform; more would be a band of ink."""
+_WINDOW = 256
+"""Samples that the power is measured over; more would show chance."""
 
 
 def power_spectrum(values: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns frequencies in Hz and the power density at them, by Welch's method over eighths of the signal `[T]`."""
-    return processing.welch(values, rate, nperseg=min(len(values), max(256, len(values) // 8)))
+    """Returns frequencies in Hz and the power density at them, of a signal `[T]`, by Welch's method."""
+    return processing.welch(values, rate, nperseg=min(len(values), _WINDOW))
 
 
 def write_plot(path: Path, signals: Mapping[str, np.ndarray], *, rate: float) -> None:

@@ -32,7 +32,7 @@ class Config(Checked):
 
     input: str | None = flag(None, "sound (.wav) or text with one number a line; by default a made electrocardiogram")
     rate: float | None = flag(None, "samples a second: to which a sound is resampled, and which text has", least=1e-3)
-    samples: int = flag(32768, "longest signal; of a longer one the beginning is taken", least=2)
+    samples: int = flag(16384, "longest signal; of a longer one the beginning is taken", least=2)
     seeds: int = flag(3, "signals to synthesise", least=1)
     seed: int = flag(0, "of everything random", least=0, most=2**32 - 1)
     filters: int = flag(64, "at each scale", least=1)

@@ -19,14 +19,27 @@ from nst_jax.errors import UserError
 from nst_jax.losses import relative_squared_error
 from nst_jax.statistics import gram
 
-Params = dict[str, dict[str, jax.Array]]
-"""Layer → `kernel` `[size, ..., C, K]` and `bias` `[K]`."""
-
 BIAS = 0.5
 """Standard deviation of the biases: each filter has a threshold of its own, and rectifying one tells more of the signal
 than its sign. The responses to white noise of variance 1 have √2."""
 
 _NEXT_TO_NOTHING = 1e-6
+
+
+class Layer(NamedTuple):
+    """Filters at one scale.
+
+    Attributes:
+        kernel: `[size, ..., C, K]`.
+        bias: `[K]`.
+    """
+
+    kernel: jax.Array
+    bias: jax.Array
+
+
+Params = tuple[Layer, ...]
+"""The finest scale first."""
 
 
 class Texture(NamedTuple):
@@ -35,7 +48,7 @@ class Texture(NamedTuple):
     Attributes:
         mean: of each channel, `[C]`.
         deviation: the standard deviation from it, of all channels together.
-        grams: layer → Gram matrix `[K, K]` of the signal less its mean, over its deviation.
+        grams: scale → Gram matrix `[K, K]` of the signal less its mean, over its deviation.
     """
 
     mean: jax.Array
@@ -54,9 +67,6 @@ def init(key: jax.Array, *, rank: int, channels: int, filters: int, size: int, s
         size: of a filter along each axis.
         scales: each twice as wide as the one before.
 
-    Returns:
-        `scale1`, `scale2`, ... → kernel and bias.
-
     Raises:
         UserError: `rank` is not 1, 2 or 3.
     """
@@ -65,12 +75,12 @@ def init(key: jax.Array, *, rank: int, channels: int, filters: int, size: int, s
     shape = (*(size,) * rank, channels, filters)
     deviation = math.sqrt(2 / math.prod(shape[:-1]))
 
-    def layer(key: jax.Array) -> dict[str, jax.Array]:
+    def layer(key: jax.Array) -> Layer:
         for_kernel, for_bias = jax.random.split(key)
         kernel = deviation * jax.random.normal(for_kernel, shape)
-        return {"kernel": kernel, "bias": BIAS * jax.random.normal(for_bias, (filters,))}
+        return Layer(kernel, BIAS * jax.random.normal(for_bias, (filters,)))
 
-    return {f"scale{index}": layer(key) for index, key in enumerate(jax.random.split(key, scales), start=1)}
+    return tuple(layer(key) for key in jax.random.split(key, scales))
 
 
 def features(params: Params, signal: jax.Array, *, periodic: bool = False) -> dict[str, jax.Array]:
@@ -82,34 +92,34 @@ def features(params: Params, signal: jax.Array, *, periodic: bool = False) -> di
         periodic: whether it begins anew where it ends; else filters lie within it only.
 
     Returns:
-        Layer → `[..., K]`, each at half as many positions along each axis as the one before.
+        `scale1`, `scale2`, ... → `[..., K]`, each at half as many positions along each axis as the one before.
 
     Raises:
         UserError: the signal has another rank or number of channels than the network, or is too small for it.
     """
-    *size, channels, _ = params["scale1"]["kernel"].shape
+    *size, channels, _ = params[0].kernel.shape
     reach = size[0] * 2 ** (len(params) - 1)
     if signal.ndim != len(size) + 1 or signal.shape[-1] != channels or min(signal.shape[:-1]) < reach:
         expected = ", ".join([f"≥ {reach}"] * len(size) + [str(channels)])
         raise UserError(f"signal: expected the shape [{expected}], which these filters see, found {list(signal.shape)}")
     overlap = [(0, length - 1) for length in size] if periodic else [(0, 0)] * len(size)
     found = {}
-    for index, (name, layer) in enumerate(params.items()):
+    for index, (kernel, bias) in enumerate(params):
         signal = _halve(signal) if index else signal
         seen = jnp.pad(signal, (*overlap, (0, 0)), mode="wrap")
-        found[name] = conv.rectify(conv.convolve(seen[None], layer["kernel"])[0] + layer["bias"])
+        found[f"scale{index + 1}"] = conv.rectify(conv.convolve(seen[None], kernel)[0] + bias)
     return found
 
 
 def describe(params: Params, signal: jax.Array) -> Texture:
     """Returns the texture of a signal `[..., C]`, of any unit."""
     mean = signal.mean(axis=tuple(range(signal.ndim - 1)))
-    deviation = jnp.maximum(signal.std(), _NEXT_TO_NOTHING)  # a signal that never varies has a texture too
+    deviation = jnp.maximum((signal - mean).std(), _NEXT_TO_NOTHING)  # a signal that never varies has a texture too
     return Texture(mean, deviation, _grams(params, (signal - mean) / deviation))
 
 
 def loss(params: Params, texture: Texture, signal: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Returns how far a signal is from a texture: the mean over layers of their relative errors, and these by name.
+    """Returns how far a signal is from a texture: the mean over scales of their relative errors, and these by name.
 
     It is taken for periodic, so that its ends are no places of their own, and what is synthesised can be repeated.
 
