@@ -6,16 +6,14 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from scipy import signal as processing
-from scipy.io import wavfile
 
 from nst_jax.errors import one_line
 from nst_jax.files import atomic_write, file_error
 
 SOUND = ".wav"
 TEXT = ".csv"
-FASTEST = 2_000_000
-"""Samples a second; more is a broken header."""
+FASTEST = 768_000
+"""Samples a second; more are no sound but a broken header."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +62,8 @@ def write(path: Path, signal: Signal) -> None:
         UserError: it cannot be written.
     """
     if signal.suffix == SOUND:
+        from scipy.io import wavfile  # half a second, for which --help should not wait
+
         scale = 32767 / max(1.0, np.abs(signal.values).max())
         with atomic_write(path) as file:
             wavfile.write(file, round(signal.rate), np.rint(signal.values * scale).astype(np.int16))
@@ -73,6 +73,9 @@ def write(path: Path, signal: Signal) -> None:
 
 
 def _read_sound(path: Path, rate: float | None, longest: int) -> Signal:
+    from scipy import signal as processing
+    from scipy.io import wavfile
+
     try:
         with warnings.catch_warnings(action="ignore", category=wavfile.WavFileWarning):  # of chunks it does not know
             own, samples = wavfile.read(path)
@@ -82,7 +85,7 @@ def _read_sound(path: Path, rate: float | None, longest: int) -> Signal:
         raise file_error(path, f"expected a WAV file, found: {one_line(error)}; convert it again") from error
     if not (0 < own <= FASTEST and samples.size):
         raise file_error(path, f"expected sound, found {samples.size} samples at {own} Hz; give another")
-    target = round(rate or own)
+    target = max(1, round(rate or own))
     # As many as are needed, and some beyond for the filter of the resampling.
     needed = -(-longest * own // target) + own // 10 + 100
     values = samples[:needed].astype(np.float64)

@@ -1,6 +1,7 @@
 """Signals synthesised from noise, several at once, so that random features have the statistics of a given one."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +13,24 @@ from nst_jax.compilation import Jit
 from nst_jax.transfer import LONGEST_CHUNK, drive
 
 
+class Synthesis(NamedTuple):
+    """What came of it.
+
+    Attributes:
+        signals: `[seeds, T]` in [0, 1].
+        losses: before and after, `[2, seeds]`.
+        steps: done.
+    """
+
+    signals: np.ndarray
+    losses: np.ndarray
+    steps: int
+
+
 def synthesise(
     signal: np.ndarray, *, seed: int, seeds: int, filters: int, size: int, scales: int, steps: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns signals `[seeds, T]` in [0, 1], and their losses before and after, `[2, seeds]`.
+) -> Synthesis:
+    """Returns signals of the length of a given one that have its texture, each from other noise.
 
     Args:
         signal: to resemble, `[T]` in [0, 1].
@@ -42,7 +57,8 @@ def synthesise(
             bar.update(done + len(info.loss), f"loss {last.point.loss.mean():.3g}")
             if interrupt.requested:
                 break
-    return np.asarray(last.point.image)[..., 0], np.stack([first, np.asarray(last.point.loss)])
+    losses = np.stack([first, np.asarray(last.point.loss)])
+    return Synthesis(np.asarray(last.point.image)[..., 0], losses, int(last.step[0]))
 
 
 def _start(params: random_features.Params, texture: random_features.Texture, noise: jax.Array) -> optimize.State:

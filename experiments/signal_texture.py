@@ -5,10 +5,12 @@
     python -m experiments.signal_texture --input=pulse.csv --rate=100
 
 From noise, one signal for each of --seeds, all at once: they match the Gram matrices of random filters (see
-`nst_jax.random_features`) and else are free. Without --input the signal is an electrocardiogram with 72 beats a minute,
-made on the spot. Expect in --workdir the signals as texture0.csv, ... or .wav, as the input was; signals.png with
-waveforms and power spectra beside those of the original; settings.json. TIME on 2 cores. The widest filters must see
-more than one beat for the rhythm to come out: --filter_size × 2^(--scales - 1) samples.
+`nst_jax.random_features`) and are free in all else. Without --input the original is an electrocardiogram, 16 seconds
+with 72 beats a minute, made on the spot. Expect in --workdir the signals as texture0.csv, ... or .wav, as the input
+was; signals.png with waveforms and power spectra beside those of the original; settings.json. Each can be repeated
+without a seam. The electrocardiograms take 20 seconds on 2 cores, 4 seconds of sound at 8 kHz (--samples=32000) three
+minutes. The widest filters must see more than one beat for the rhythm to come out: --filter_size × 2^(--scales − 1)
+samples.
 """
 
 import dataclasses
@@ -19,6 +21,7 @@ import numpy as np
 from experiments import _signals
 from experiments._flags import Checked, command_line, flag, run_script
 from experiments._heartbeat import electrocardiogram
+from nst_jax.errors import UserError
 from nst_jax.files import check_folder, make_folder
 
 _RATE = 128.0
@@ -31,7 +34,12 @@ class Config(Checked):
     """The flags."""
 
     input: str | None = flag(None, "sound (.wav) or text with one number a line; by default a made electrocardiogram")
-    rate: float | None = flag(None, "samples a second: to which a sound is resampled, and which text has", least=1e-3)
+    rate: float | None = flag(
+        None,
+        "samples a second: to which a sound is resampled, by default its own; which text has, by default 1",
+        least=1e-3,
+        most=_signals.FASTEST,
+    )
     samples: int = flag(16384, "longest signal; of a longer one the beginning is taken", least=2)
     seeds: int = flag(3, "signals to synthesise", least=1)
     seed: int = flag(0, "of everything random", least=0, most=2**32 - 1)
@@ -71,7 +79,7 @@ def run(config: Config) -> Result:
 
     low, high = original.values.min(), original.values.max()
     scaled = (original.values - low) / (high - low)
-    found, losses = _synthesis.synthesise(
+    found = _synthesis.synthesise(
         scaled,
         seed=config.seed,
         seeds=config.seeds,
@@ -80,7 +88,7 @@ def run(config: Config) -> Result:
         scales=config.scales,
         steps=config.steps,
     )
-    result = Result(original, low + (high - low) * found, losses)
+    result = Result(original, low + (high - low) * found.signals, found.losses)
     make_folder(workdir)
     for index, values in enumerate(result.synthesised):
         texture = dataclasses.replace(original, values=values)
@@ -94,7 +102,8 @@ def run(config: Config) -> Result:
         "settings": dataclasses.asdict(config),
         "samples": len(original.values),
         "rate": original.rate,
-        "losses": {"first": losses[0].tolist(), "last": losses[1].tolist()},
+        "steps_done": found.steps,
+        "losses": {"first": found.losses[0].tolist(), "last": found.losses[1].tolist()},
         "versions": versions(),
     }
     write_json(workdir / "settings.json", record)
@@ -105,14 +114,21 @@ def read_input(config: Config) -> _signals.Signal:
     """Returns the signal to resemble.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it cannot be read, or is shorter than the widest filters.
     """
-    if config.input is not None:
-        return _signals.read(Path(config.input), rate=config.rate, longest=config.samples)
-    values = electrocardiogram(
-        np.random.default_rng(config.seed), rate=_RATE, seconds=_SECONDS, beats_per_minute=_BEATS_PER_MINUTE
-    )
-    return _signals.Signal(values[: config.samples], _RATE, _signals.TEXT)
+    if config.input is None:
+        random = np.random.default_rng(config.seed)
+        heart = electrocardiogram(random, rate=_RATE, seconds=_SECONDS, beats_per_minute=_BEATS_PER_MINUTE)
+        signal = _signals.Signal(heart[: config.samples], _RATE, _signals.TEXT)
+    else:
+        signal = _signals.read(Path(config.input), rate=config.rate, longest=config.samples)
+    widest = config.filter_size * 2 ** (config.scales - 1)
+    if len(signal.values) < widest:
+        raise UserError(
+            f"{config.input or '--samples'}: expected at least {widest} samples, which the widest filters see, found "
+            f"{len(signal.values)}; give a longer signal or lower --scales or --filter_size"
+        )
+    return signal
 
 
 def main(config: Config) -> None:

@@ -1,6 +1,7 @@
 """Optimising a picture: `step(state) → (state, info)`, and chunks of steps that run on the device without a break.
 
-The picture stays in [0, 1] throughout: every step is projected. Adam is Optax's. L-BFGS is Optax's two-loop recursion
+A picture is an array of any shape here: a signal `[T, C]` or a volume `[D, H, W, C]` will do as well as `[H, W, 3]`.
+It stays in [0, 1] throughout: every step is projected. Adam is Optax's. L-BFGS is Optax's two-loop recursion
 (`optax.scale_by_lbfgs`, the core of `optax.lbfgs`) under a backtracking line search of our own along the projected
 path (Bertsekas, "Projected Newton methods for optimization problems with simple constraints", 1982, without its sets of
 active bounds, so that descent is checked and not guaranteed): the line searches of Optax know neither bounds nor

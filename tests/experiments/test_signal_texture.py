@@ -62,7 +62,7 @@ def test_two_steps(tmp_path):
     low, high = result.original.values.min(), result.original.values.max()
     assert low <= result.synthesised.min() < result.synthesised.max() <= high
     record = json.loads((folder / "settings.json").read_text())
-    assert record["settings"]["filters"] == 4
+    assert (record["settings"]["filters"], record["steps_done"]) == (4, 2)
     np.testing.assert_allclose(record["losses"]["last"], result.losses[1])
     with Image.open(folder / "signals.png") as plot:
         assert plot.width > 1000
@@ -133,7 +133,7 @@ def test_reading_text(tmp_path):
         ("1\nnan\n2\n", "expected numbers, found nan as sample 2"),
         ("1\ninf\n", "expected numbers, found inf as sample 2"),
         ("5\n" * 100, "expected a signal that varies, found 100 equal samples"),
-        ("1\n2\n", r"expected the shape \[≥ 16, 1\], which these filters see, found \[2, 1\]"),
+        ("1\n2\n", "expected at least 16 samples, which the widest filters see, found 2; give a longer"),
         (b"\xff\xfe\x00", "expected text with one number a line, found bytes that are none"),
     ],
     ids=str,
@@ -154,7 +154,7 @@ def test_missing_files(tmp_path):
         (np.zeros(0, np.int16), "expected"),
         (np.zeros(500, np.int16), "expected a signal that varies"),
         (np.full(500, np.nan, np.float32), "expected numbers, found nan as sample 1"),
-        (np.arange(9, dtype=np.int16), "which these filters see"),
+        (np.arange(9, dtype=np.int16), "expected at least 16 samples"),
     ],
     ids=["empty", "silent", "nan", "short"],
 )

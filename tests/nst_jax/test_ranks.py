@@ -182,7 +182,8 @@ def test_filters_are_drawn_as_he_does():
 
 
 def test_many_scales():
-    params = INIT(jax.random.key(0), rank=1, channels=1, filters=2, size=1, scales=11)
+    init = functools.partial(random_features.init, rank=1, channels=1, filters=2, size=1, scales=11)
+    params = jax.eval_shape(init, jax.random.key(0))
     found = jax.eval_shape(random_features.features, params, jnp.zeros((1024, 1)))
     assert {name: values.shape[0] for name, values in found.items()} == {f"scale{1 + n}": 1024 >> n for n in range(11)}
 
