@@ -1,7 +1,9 @@
-"""Losses of one picture: content, style, total variation.
+"""Losses of one picture, signal or volume: content, style, total variation.
 
-Content losses compare feature maps `F` and `P` `[H, W, C]`, style losses compare Gram matrices `G` and `A` `[C, C]` as
-`statistics.gram` makes them, smoothness losses look at an image `[H, W, 3]`, RGB in [0, 1]. All return a scalar.
+Content losses compare feature maps `F` and `P` `[..., C]` with any number of spatial axes, style losses compare Gram
+matrices `G` and `A` `[C, C]` as `statistics.gram` makes them, smoothness losses look at what is optimised: an image
+`[H, W, 3]`, RGB in [0, 1]; a signal `[T, C]` or a volume `[D, H, W, C]` likewise. All return a scalar, and none knows a
+batch: that is `jax.vmap`.
 
 Sources:
     Gatys, Ecker & Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
@@ -11,6 +13,7 @@ Sources:
     Mahendran & Vedaldi, "Understanding Deep Image Representations by Inverting Them", CVPR 2015.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -64,34 +67,40 @@ def scaled_gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def squared_variation(image: jax.Array) -> jax.Array:
-    """Returns the mean over pixels of the squared differences to the right and lower neighbours, all channels summed.
+    """Returns the mean over positions of the squared differences to the next one along each axis, all channels summed.
 
     Mahendran & Vedaldi 2015, section 3.1, with β = 2; a mean where they sum, so that it does not grow with the size.
+
+    Args:
+        image: `[..., C]`; the neighbours of a pixel of `[H, W, C]` are the lower and the right one.
     """
-    return _squared_differences(image) / (image.shape[-3] * image.shape[-2])
+    *spatial, _ = image.shape
+    return sum(_squares(jnp.diff(image, axis=axis)) for axis in range(len(spatial))) / math.prod(spatial)
 
 
 def neural_style_variation(image: jax.Array) -> jax.Array:
     """Returns ½ Σ of the squared differences to the right and lower neighbours, for pixels in 0..255.
 
     The function whose gradient neural-style adds in `nn.TVLoss` (which has no value of its own), down to the last row
-    and column, which have no differences along the border there.
+    and column, which have no differences along the border there. It is one of images alone.
+
+    Raises:
+        ValueError: `image` is not `[H, W, C]`.
     """
-    return _squared_differences(image, along_border=False) * 255.0**2 / 2
+    if image.ndim != 3:
+        raise ValueError(f"neural_style_variation: expected an image [H, W, C], found {image.shape}")
+    corner = image[:-1, :-1]
+    return (_squares(image[1:, :-1] - corner) + _squares(image[:-1, 1:] - corner)) * 255.0**2 / 2
 
 
 def circular_squared_variation(image: jax.Array) -> jax.Array:
     """Returns `squared_variation` of a picture that begins anew where it ends: with differences across that seam."""
-    down, right = (jnp.roll(image, -1, axis) - image for axis in (0, 1))
-    return (jnp.sum(jnp.square(down)) + jnp.sum(jnp.square(right))) / (image.shape[0] * image.shape[1])
+    positions = range(image.ndim - 1)
+    return sum(_squares(jnp.roll(image, -1, axis) - image) for axis in positions) / math.prod(image.shape[:-1])
 
 
-def _squared_differences(image: jax.Array, *, along_border: bool = True) -> jax.Array:
-    down = image[1:, :] - image[:-1, :]
-    right = image[:, 1:] - image[:, :-1]
-    if not along_border:
-        down, right = down[:, :-1], right[:-1, :]
-    return jnp.sum(jnp.square(down)) + jnp.sum(jnp.square(right))
+def _squares(values: jax.Array) -> jax.Array:
+    return jnp.sum(jnp.square(values))
 
 
 CONTENT_LOSSES: dict[ContentLoss, Loss] = {

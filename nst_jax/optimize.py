@@ -1,7 +1,8 @@
 """Optimising a picture: `step(state) → (state, info)`, and chunks of steps that run on the device without a break.
 
-What is optimised, the variables, are the pixels or whatever the picture is rendered from, one array. They stay within
-their limits throughout: every step is projected. Adam is Optax's. L-BFGS is Optax's two-loop recursion
+What is optimised, the variables, are the pixels or whatever the picture is rendered from: one array of any shape, so
+that a signal or a volume will do as well. They stay within their limits throughout: every step is projected. Adam is
+Optax's. L-BFGS is Optax's two-loop recursion
 (`optax.scale_by_lbfgs`, the core of `optax.lbfgs`) under a backtracking line search of our own along the projected
 path (Bertsekas, "Projected Newton methods for optimization problems with simple constraints", 1982, without its sets of
 active bounds, so that descent is checked and not guaranteed): the line searches of Optax know neither bounds nor

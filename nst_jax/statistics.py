@@ -1,4 +1,8 @@
-"""Statistics of a feature map: what is left of a picture's style when the positions are forgotten."""
+"""Statistics of a feature map: what is left of a picture's style when the positions are forgotten.
+
+A map has any number of spatial axes before its channels: `[T, C]` of a signal, `[H, W, C]` of an image, `[D, H, W, C]`
+of a volume. None of them is a batch: many maps are `jax.vmap`.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +15,13 @@ def gram(features: jax.Array) -> jax.Array:
     gives the same numbers and lets the painting have another size than the picture.
 
     Args:
-        features: `[H, W, C]`, of any precision.
+        features: `[..., C]`, of any precision.
 
     Returns:
         `[C, C]`, float32 at least, symmetric.
     """
-    height, width, channels = features.shape
-    return _self_product(features.reshape(height * width, channels)) / (height * width)
+    rows = features.reshape(-1, features.shape[-1])
+    return _self_product(rows) / len(rows)
 
 
 @jax.custom_vjp
