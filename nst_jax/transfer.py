@@ -126,10 +126,10 @@ def prepare(pretrained: weight_files.Pretrained, settings: Settings, content: np
     weights = loss_weights(settings, paintings=len(paintings))
     objective = make_objective(pretrained.backbone, settings)
     params = jax.device_put(pretrained.params)
-    features = content_targets(params, objective, settings.content_layers, content, margin=settings.margin)
+    _check_image(content, what="photograph")
     check_canvas(pretrained.backbone, settings, *content.shape[:2])
     targets = Targets(
-        content=features,
+        content=content_targets(params, objective, settings.content_layers, content, margin=settings.margin),
         style=stack([style_targets(params, objective, settings.style_layers, painting) for painting in paintings]),
     )
     prepared = objective.prepare(params, settings.content_layers + settings.style_layers)
