@@ -86,10 +86,10 @@ def prepare(
     method = make_method(pretrained.backbone, settings)
     objective = method.objective
     params = jax.device_put(pretrained.params)
-    features = content_targets(params, objective, settings.content_layers, content, margin=settings.margin)
+    _check_image(content, what="photograph")
     check_canvas(pretrained.backbone, settings, *content.shape[:2])
     targets = Targets(
-        content=features,
+        content=content_targets(params, objective, settings.content_layers, content, margin=settings.margin),
         style=stack([style_targets(params, objective, settings.style_layers, painting) for painting in paintings]),
         activation=activation_targets(pretrained.backbone, settings),
     )
