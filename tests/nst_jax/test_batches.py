@@ -113,7 +113,7 @@ def test_cells_go_on_where_they_stood(group):
 
 def test_only_the_pictures_of_a_batch_are_on_the_device(group, monkeypatch):
     asked = []
-    monkeypatch.setattr(sweep, "gather", lambda *arguments: asked.append(arguments[2:]) or pytest.fail("enough"))
+    monkeypatch.setattr(sweep, "gather", lambda *arguments, **_: asked.append(arguments[2:]) or pytest.fail("enough"))
     with pytest.raises(pytest.fail.Exception):
         group.begin([2], images(group.cells, [2]), 1)
     (((cell,), features, grams),) = asked
