@@ -14,7 +14,7 @@ from flax import struct
 from nst_jax import optimize
 from nst_jax.backbones import weights as weight_files
 from nst_jax.backbones.spec import Backbone, layer_shapes, least_side, strides
-from nst_jax.circular import CIRCULAR
+from nst_jax.circular import CIRCULAR, check_sides
 from nst_jax.compilation import Jit
 from nst_jax.errors import UserError, choose
 from nst_jax.objective import Objective, Targets, Weights
@@ -222,16 +222,9 @@ def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int
     check_layers(backbone, settings.style_layers, canvas, what="style layer")
     layers = settings.content_layers + settings.style_layers
     if settings.padding == CIRCULAR and layers:
-        steps = strides(backbone)
-        deepest = max(layers, key=steps.get)
-        step = steps[deepest]
-        for name, length in (("width", width), ("height", height)):
-            if length % step:
-                below = length // step * step
-                raise UserError(
-                    f"{name}: expected a multiple of {step}, the stride of {deepest}, so that circular padding leaves "
-                    f"no seam; found {length}: choose {f'{below} or ' if below else ''}{below + step}"
-                )
+        stride = strides(backbone)
+        deepest = max(layers, key=stride.get)
+        check_sides(height, width, stride=stride[deepest], layer=deepest)
 
 
 def loss_weights(settings: Settings, *, paintings: int) -> Weights:
