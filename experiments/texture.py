@@ -6,8 +6,8 @@
 Gatys, Ecker & Bethge, "Texture Synthesis Using Convolutional Neural Networks", NIPS 2015: white noise becomes what has
 the Gram matrices of the painting, with none of its things in their places; each seed gives another one. With
 `--tileable` the picture goes on at its other side: its sides have to be multiples of 16, and tiled.png shows that no
-seam is to be seen. Expect what `experiments.sweep` leaves, all pictures on sheet.png. One of 256 pixels takes about a minute on
-the embedded SqueezeNet and five on VGG-19, on 2 cores. The same command again goes on where it was stopped.
+seam is to be seen. Expect what `experiments.sweep` leaves, all pictures on sheet.png. One of 256 pixels takes about a
+minute on the embedded SqueezeNet and five on VGG-19, on 2 cores. The same command again goes on where it was stopped.
 """
 
 import dataclasses

@@ -8,6 +8,7 @@ the sides of the picture: otherwise the last windows of one tile and the first o
 import jax
 import jax.numpy as jnp
 
+from nst_jax.errors import UserError
 from nst_jax.settings import Padding
 
 CIRCULAR: Padding = "circular"
@@ -31,3 +32,25 @@ def wrap(maps: jax.Array, *, size: int, stride: int, before: int) -> jax.Array:
         return before, max(0, last + size - before - length)
 
     return jnp.pad(maps, ((0, 0), *map(around, maps.shape[1:3]), (0, 0)), mode="wrap")
+
+
+def check_sides(height: int, width: int, *, stride: int, layer: str) -> None:
+    """Checks that a picture of so many pixels can be a tile.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        stride: of the deepest layer that is looked at.
+        layer: its name.
+
+    Raises:
+        UserError: the stride does not divide a side; the message has the nearest that it does.
+    """
+    for name, length in (("width", width), ("height", height)):
+        if length % stride:
+            below = length // stride * stride
+            nearest = f"{below} or {below + stride}" if below else stride
+            raise UserError(
+                f"{name}: expected a multiple of {stride}, the stride of {layer}, so that circular padding leaves no "
+                f"seam; found {length}: choose {nearest}"
+            )

@@ -15,7 +15,7 @@ from nst_jax.activations import channel_weights
 from nst_jax.backbones import weights as weight_files
 from nst_jax.backbones.spec import Backbone, channels, layer_shapes, least_side, strides, tensor
 from nst_jax.canvas import check_margin, crop, extend
-from nst_jax.circular import CIRCULAR
+from nst_jax.circular import CIRCULAR, check_sides
 from nst_jax.compilation import Jit
 from nst_jax.errors import UserError, choose
 from nst_jax.history import History, diverged, first_history, history_of
@@ -230,16 +230,9 @@ def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int
     check_dream(backbone, settings, canvas)
     layers = settings.content_layers + settings.style_layers + settings.dream_layers
     if settings.padding == CIRCULAR and layers:
-        steps = strides(backbone)
-        deepest = max(layers, key=steps.get)
-        step = steps[deepest]
-        for name, length in (("width", width), ("height", height)):
-            if length % step:
-                below = length // step * step
-                raise UserError(
-                    f"{name}: expected a multiple of {step}, the stride of {deepest}, so that circular padding leaves "
-                    f"no seam; found {length}: choose {f'{below} or ' if below else ''}{below + step}"
-                )
+        stride = strides(backbone)
+        deepest = max(layers, key=stride.get)
+        check_sides(height, width, stride=stride[deepest], layer=deepest)
 
 
 def loss_weights(settings: Settings, *, paintings: int) -> Weights:
