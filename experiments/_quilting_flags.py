@@ -11,6 +11,7 @@ from nst_jax import quilting
 from nst_jax.errors import UserError
 from nst_jax.files import sha256
 
+_UNIFORMITY = {"transfer": quilting.TRANSFER_UNIFORMITY, "texture": quilting.SYNTHESIS_UNIFORMITY}
 _BLOCKS_ALONG = {"transfer": 28, "texture": 8}  # the long side of the painting, by default
 
 
@@ -29,6 +30,9 @@ class QuiltingFlags(TransferFlags):
     )
     blur: float = flag(0.0, "by how many pixels the brightness that blocks are to have is smoothed", least=0)
     tolerance: float = flag(quilting.TOLERANCE, "by how much a block may fit worse than the best, as a share", least=0)
+    uniformity: float | None = flag(
+        None, "how evenly all of the painting is used; 0: not, as in the paper of 2001; by default as --mode", least=0
+    )
     enlarge: float = flag(2.0, "sides of the --mode=texture in those of the painting", least=0.01, most=100)
 
     def __post_init__(self) -> None:
@@ -46,6 +50,12 @@ def blocks(flags: QuiltingFlags) -> dict[str, Any]:
     return {"patch": side, "overlap": flags.overlap, "alpha": flags.alpha, "iterations": flags.iterations}
 
 
+def choice(flags: QuiltingFlags) -> dict[str, float]:
+    """Returns what decides between blocks of which none fits much better, for both modes."""
+    given = flags.uniformity
+    return {"tolerance": flags.tolerance, "uniformity": _UNIFORMITY[flags.mode] if given is None else given}
+
+
 def describe(flags: QuiltingFlags, paths: Mapping[str, Path]) -> dict[str, Any]:
     """Returns everything that a quilt depends on; the files are those that it is made of."""
     files = {name: path for name, path in paths.items() if name != INIT}
@@ -58,6 +68,6 @@ def describe(flags: QuiltingFlags, paths: Mapping[str, Path]) -> dict[str, Any]:
         "style_size": style_size(flags),
         "seed": flags.seed,
         **blocks(flags),
-        "tolerance": flags.tolerance,
+        **choice(flags),
         **only,
     }

@@ -60,7 +60,7 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
             photograph,
             **_quilting_flags.blocks(flags),
             blur=flags.blur,
-            tolerance=flags.tolerance,
+            **_quilting_flags.choice(flags),
             rng=np.random.default_rng(flags.seed),
             laid=laid,
         )
@@ -104,7 +104,7 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
             (height, width),
             patch=passes[0].patch,
             overlap=passes[0].overlap,
-            tolerance=flags.tolerance,
+            **_quilting_flags.choice(flags),
             rng=np.random.default_rng(flags.seed),
             laid=laid,
         )

@@ -20,8 +20,9 @@ from scipy import fft, ndimage
 
 from nst_jax.errors import UserError
 
-OVERLAP = 1 / 6
-"""Of a block with the next, as a share of its side: that of all experiments in the paper."""
+OVERLAP = 1 / 3
+"""Of a block with the next, as a share of its side. The paper has a sixth, which is no room for a cut where the blocks
+of the last pass have 8 pixels or so: edges in the result were straight then."""
 TOLERANCE = 0.1
 """By how much the error of a block may be above the least one, as a share of that; the paper's."""
 ALPHA = (0.1, 0.9)
@@ -30,6 +31,15 @@ SHRINKAGE = 2 / 3
 """Side of the blocks of a pass in those of the pass before: the paper reduces them by a third."""
 SMALLEST = 3
 """Side of a block that has an inside between two overlaps."""
+
+SYNTHESIS_UNIFORMITY, TRANSFER_UNIFORMITY = 0.3, 0.02
+"""How much it counts against a place in the texture to have been used as often as if all were used equally, as a share
+of the mean error of all places; with 0, as in the paper, it does not count.
+
+The paper's textures are everywhere alike, a painting is not. Whatever is laid goes on best with the rest of the same
+painting, and the dark with more of its darkest corner, out of which nothing leads; and an even sky is tiled with the
+one block that is as even. This is the spatial uniformity of Kaspar et al., "Self Tuning Texture Optimization",
+Eurographics 2015, for blocks."""
 
 _LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601
 _TILE = 4  # times the side of a block: larger tiles leave the processor's cache, smaller ones are mostly overlap
@@ -69,6 +79,7 @@ def synthesize(
     patch: int,
     overlap: int | None = None,
     tolerance: float = TOLERANCE,
+    uniformity: float = SYNTHESIS_UNIFORMITY,
     rng: np.random.Generator,
     laid: Laid | None = None,
 ) -> np.ndarray:
@@ -78,8 +89,9 @@ def synthesize(
         texture: `[H, W, 3]`.
         shape: (height, width) of the result.
         patch: side of the blocks in pixels.
-        overlap: of a block with the next, in pixels; by default a sixth of its side.
+        overlap: of a block with the next, in pixels; by default a third of its side.
         tolerance: by how much the error of a block may be above the least one, as a share of that.
+        uniformity: see `TRANSFER_UNIFORMITY`; 0 as in the paper.
         rng: source of randomness.
         laid: is told how far it is.
 
@@ -92,7 +104,7 @@ def synthesize(
     (only,) = schedule(patch=patch, overlap=overlap, alpha=(1.0, 1.0), iterations=1)
     _check_fit(patch, texture.shape, shape)
     nothing = (np.zeros((*size[:2], 0), np.float32) for size in (texture.shape, shape))
-    return _quilt(texture, None, *nothing, only, tolerance, rng, laid)
+    return _quilt(texture, None, *nothing, only, tolerance, uniformity, rng, laid)
 
 
 def transfer(
@@ -105,6 +117,7 @@ def transfer(
     iterations: int = 3,
     blur: float = 0.0,
     tolerance: float = TOLERANCE,
+    uniformity: float = TRANSFER_UNIFORMITY,
     rng: np.random.Generator,
     laid: Laid | None = None,
 ) -> np.ndarray:
@@ -117,11 +130,12 @@ def transfer(
         texture: the painting, `[H, W, 3]`.
         content: the photograph, `[H', W', 3]`.
         patch: side of the blocks of the first pass in pixels.
-        overlap: of those blocks, in pixels; by default a sixth of their side.
+        overlap: of those blocks, in pixels; by default a third of their side.
         alpha: α of the first and of the last pass, each in [0, 1]; a single pass has the first.
         iterations: the number of passes.
         blur: standard deviation, in pixels, by which the brightness of both pictures is smoothed.
         tolerance: by how much the error of a block may be above the least one, as a share of that.
+        uniformity: see `TRANSFER_UNIFORMITY`; 0 as in the paper.
         rng: source of randomness.
         laid: is told how far it is.
 
@@ -137,7 +151,7 @@ def transfer(
     brightness, wanted = correspondence(texture, content, blur=blur)
     picture = None
     for current in passes:
-        picture = _quilt(texture, picture, brightness, wanted, current, tolerance, rng, laid)
+        picture = _quilt(texture, picture, brightness, wanted, current, tolerance, uniformity, rng, laid)
     return picture
 
 
@@ -284,6 +298,7 @@ def _quilt(
     wanted: np.ndarray,
     current: Pass,
     tolerance: float,
+    uniformity: float,
     rng: np.random.Generator,
     laid: Laid | None,
 ) -> np.ndarray:
@@ -295,11 +310,13 @@ def _quilt(
         brightness: of the texture, `[H, W, 1]`, or `[H, W, 0]` where nothing is wanted.
         wanted: brightness of the result, `[H', W', 1]` or `[H', W', 0]`.
         current: the pass.
-        tolerance: as of `transfer`.
+        tolerance: as of `synthesize`.
+        uniformity: likewise.
         rng: likewise.
         laid: likewise.
     """
     _check("tolerance", tolerance, 0, math.inf)
+    _check("uniformity", uniformity, 0, math.inf)
     patch, overlap, alpha = current
     shape = wanted.shape[:2]
     canvas = _extended(np.zeros((*shape, 3), np.float32) if picture is None else picture, current.canvas(shape))
@@ -316,13 +333,18 @@ def _quilt(
         return Matcher(described, np.concatenate([np.repeat(alpha / 3 * there, 3, axis=-1), shares], axis=-1))
 
     rows, columns = current.blocks(shape)
+    places = tuple(length - patch + 1 for length in texture.shape[:2])
+    used = np.zeros(places, np.float32)  # how often the block at each place was laid already, parts of it in part
+    penalty = uniformity * math.prod(texture.shape[:2]) / (rows * columns * patch**2)
     for row in range(rows):
         for column in range(columns):
             down, right = row * (patch - overlap), column * (patch - overlap)
             window = np.s_[down : down + patch, right : right + patch]
             above, left = row > 0, column > 0
             match = matcher(above, left) if picture is None else matcher(False, False)
-            y, x = _drawn(match(np.concatenate([canvas[window], wanted[window]], axis=-1)), tolerance, rng)
+            errors = match(np.concatenate([canvas[window], wanted[window]], axis=-1))
+            y, x = _drawn(errors + penalty * errors.mean() * used if penalty else errors, tolerance, rng)
+            used += np.outer(*(_shared(length, at, patch) for length, at in zip(places, (y, x), strict=True)))
             block = texture[y : y + patch, x : x + patch]
             differences = np.square(canvas[window] - block).sum(axis=-1)
             new = _joined(differences, overlap, above=above, left=left)
@@ -337,6 +359,11 @@ def _drawn(errors: np.ndarray, tolerance: float, rng: np.random.Generator) -> tu
     candidates = np.flatnonzero(errors <= (1 + tolerance) * errors.min())
     row, column = divmod(int(rng.choice(candidates)), errors.shape[1])
     return row, column
+
+
+def _shared(count: int, at: int, patch: int) -> np.ndarray:
+    """Returns the share of a patch that each of the patches at 0, 1, ... has in common with that at `at`, `[count]`."""
+    return np.maximum(0, 1 - np.abs(np.arange(count, dtype=np.float32) - at) / patch)
 
 
 def _joined(differences: np.ndarray, overlap: int, *, above: bool, left: bool) -> np.ndarray:

@@ -71,7 +71,7 @@ def test_a_block_of_the_picture_fits_where_it_is_from():
 def test_a_periodic_texture_goes_on_with_its_period(shape):
     down, right = 5, 7
     texture = np.tile(noise(down, right, 3), (5, 4, 1))
-    made = synthesize(texture, shape, patch=12, overlap=3, rng=rng())
+    made = synthesize(texture, shape, patch=12, overlap=3, uniformity=0.0, rng=rng())
     assert made.shape == (*shape, 3)
     assert made.dtype == np.float32
     np.testing.assert_array_equal(made[down:], made[:-down])
@@ -104,7 +104,7 @@ def test_seams_are_cheaper_than_those_of_blocks_drawn_at_random():
     texture = ((walk - walk.min()) / np.ptp(walk)).astype(np.float32)
     jumps = {
         tolerance: np.abs(
-            np.diff(synthesize(texture, (120, 120), patch=18, tolerance=tolerance, rng=rng()), axis=1)
+            np.diff(synthesize(texture, (120, 120), patch=18, tolerance=tolerance, uniformity=0.0, rng=rng()), axis=1)
         ).max()
         for tolerance in (0.1, 1e6)
     }
@@ -115,8 +115,20 @@ def test_a_picture_is_its_own_best_texture():
     picture = noise(44, 58, 3)
     passes = schedule(patch=16, overlap=2, alpha=(0.0, 0.0), iterations=1)
     assert passes[0].canvas(picture.shape[:2]) == (44, 58)
-    made = transfer(picture, picture, patch=16, overlap=2, alpha=(0.0, 0.0), iterations=1, tolerance=0.0, rng=rng())
+    exactly = {"tolerance": 0.0, "uniformity": 0.0}
+    made = transfer(picture, picture, patch=16, overlap=2, alpha=(0.0, 0.0), iterations=1, **exactly, rng=rng())
     np.testing.assert_array_equal(made, picture)
+
+
+def test_all_of_a_texture_is_used_and_not_only_what_fits_with_itself():
+    texture = noise(60, 60, 3)
+    texture[:, :30] = 0
+    shares = {
+        uniformity: (synthesize(texture, (120, 120), patch=12, uniformity=uniformity, rng=rng()) == 0).mean()
+        for uniformity in (0.0, 3.0)
+    }
+    assert abs(shares[0.0] - 0.5) > 0.4  # in the half that the first block is from
+    assert abs(shares[3.0] - 0.5) < 0.1
 
 
 def test_a_transfer_is_as_bright_as_the_photograph_and_in_the_colours_of_the_painting():
@@ -148,15 +160,15 @@ def test_the_schedule_is_that_of_the_paper(iterations):
     alphas = [0.8 * (i - 1) / (iterations - 1) + 0.1 for i in range(1, iterations + 1)]
     assert [single.alpha for single in passes] == pytest.approx(alphas)
     assert [single.patch for single in passes] == [36, 24, 16, 11, 7][:iterations]
-    assert [single.overlap for single in passes] == [6, 4, 3, 2, 1][:iterations]
+    assert [single.overlap for single in passes] == [12, 8, 5, 4, 2][:iterations]
 
 
 def test_every_block_is_told():
     texture, content, told = noise(30, 30, 3), noise(41, 50, 3, seed=1), []
-    transfer(texture, content, patch=12, iterations=2, rng=rng(), laid=told.append)
+    transfer(texture, content, patch=12, overlap=2, iterations=2, rng=rng(), laid=told.append)
     # 12 and 8 px, every 10 and 7: 4 × 5, then 6 × 7 blocks.
     assert told == [5] * 4 + [7] * 6
-    passes = schedule(patch=12, overlap=None, alpha=quilting.ALPHA, iterations=2)
+    passes = schedule(patch=12, overlap=2, alpha=quilting.ALPHA, iterations=2)
     assert sum(told) == sum(math.prod(single.blocks((41, 50))) for single in passes)
 
 
@@ -181,6 +193,7 @@ def test_the_distribution_becomes_that_of_the_reference():
         ({"alpha": (0.1, 1.5)}, "alpha: expected 0 to 1, found 1.5"),
         ({"tolerance": -0.1}, "tolerance: expected 0 or more, found -0.1"),
         ({"tolerance": math.nan}, "tolerance: expected 0 or more, found nan"),
+        ({"uniformity": -1.0}, "uniformity: expected 0 or more, found -1.0"),
         ({"blur": -1.0}, "blur: expected 0 or more, found -1.0"),
     ],
     ids=str,
