@@ -81,8 +81,8 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
     tiles = {
         "photograph": _tile(paths[CONTENT], photograph),
         "painting": _tile(paths[STYLE], painting),
-        "image quilting": _tile(output, quilt, losses["quilting"]),
-        "neural": _tile(neural, painted, losses["neural"]),
+        "image quilting": _tile(output, quilt, _caption(losses["quilting"])),
+        "neural": _tile(neural, painted, _caption(losses["neural"])),
     }
     sheet = _record(workdir, tiles, {"settings": settings, "seconds": seconds, "losses": losses})
     return Result(output, sheet, losses)
@@ -112,7 +112,11 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
     settings = {"quilting": _quilting_flags.describe(flags, paths)}
     make_folder(workdir)
     image_io.write(output, image_io.Picture(texture), settings=settings["quilting"])
-    tiles = {"painting": _tile(paths[STYLE], painting), "more of it": _tile(output, texture)}
+    pictures = {"painting": (paths[STYLE], painting), "more of it": (output, texture)}
+    tiles = {
+        name: _tile(path, pixels, "{} × {} px".format(*pixels.shape[1::-1]))
+        for name, (path, pixels) in pictures.items()
+    }
     return Result(output, _record(workdir, tiles, {"settings": settings, "seconds": seconds}), {})
 
 
@@ -161,9 +165,11 @@ def _print_table(losses: Mapping[str, Mapping[str, float]], seconds: Mapping[str
     Console(highlight=False).print(table)
 
 
-def _tile(path: Path, pixels: np.ndarray, found: Mapping[str, float] | None = None) -> Tile:
-    shown = (objective.CONTENT, objective.STYLE, _LOSS)
-    caption = ", ".join(f"{name} {found[name]:.3g}" for name in shown) if found else ""
+def _caption(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{_TERMS[term]} {found[term]:.2g}" for term in (objective.CONTENT, objective.STYLE))
+
+
+def _tile(path: Path, pixels: np.ndarray, caption: str = "") -> Tile:
     return Tile(path, pixels.shape[1::-1], caption=caption)
 
 

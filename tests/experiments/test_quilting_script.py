@@ -63,7 +63,7 @@ def test_the_losses_are_those_of_one_objective(compared):
         # The weights of the preset that suits SqueezeNet.
         weighted = found[CONTENT] + 200 * found[STYLE] + 10 * found[VARIATION]
         assert found["loss"] == pytest.approx(weighted, rel=1e-5)
-    assert losses["photograph"][CONTENT] == 0
+    assert losses["photograph"][CONTENT] == pytest.approx(0, abs=1e-9)
     assert losses["quilting"][CONTENT] > losses["neural"][CONTENT] > 0
     assert losses["neural"]["loss"] < losses["photograph"]["loss"]
 
