@@ -215,7 +215,9 @@ def boundary_cut(errors: np.ndarray) -> np.ndarray:
     Returns:
         `[H]`, columns.
     """
-    least = np.pad(errors.astype(float), ((0, 0), (1, 1)), constant_values=np.inf)
+    height, width = errors.shape
+    least = np.full((height, width + 2), np.inf)  # no path leaves the overlap
+    least[:, 1:-1] = errors
     for above, row in itertools.pairwise(least):
         row[1:-1] += np.minimum(np.minimum(above[:-2], above[1:-1]), above[2:])
     column = int(np.argmin(least[-1]))
