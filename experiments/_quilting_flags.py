@@ -12,7 +12,7 @@ from nst_jax.errors import UserError
 from nst_jax.files import sha256
 
 _UNIFORMITY = {"transfer": quilting.TRANSFER_UNIFORMITY, "texture": quilting.SYNTHESIS_UNIFORMITY}
-_BLOCKS_ALONG = {"transfer": 24, "texture": 8}  # the long side of the painting, by default
+_BLOCKS_ALONG = {"transfer": 32, "texture": 8}  # the long side of the painting, by default
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class QuiltingFlags(TransferFlags):
 
     mode: Literal["transfer", "texture"] = flag("transfer", "a photograph in the manner of a painting, or more of that")
     patch: int | None = flag(
-        None, "side of the blocks in pixels; by default 1/24 of --style_size, in --mode=texture 1/8", least=1
+        None, "side of the blocks in pixels; by default 1/32 of --style_size, in --mode=texture 1/8", least=1
     )
     overlap: int | None = flag(None, "of a block with the next in pixels; by default a third of its side", least=1)
     iterations: int = flag(3, "passes over the picture, with ever smaller blocks", least=1)
