@@ -15,7 +15,7 @@ from nst_jax.files import atomic_write
 from nst_jax.history import History
 from nst_jax.objective import ACTIVATION, CONTENT, STYLE, VARIATION, Weights
 
-_RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "imagecodecs", "safetensors")
+_RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "scipy", "imagecodecs", "safetensors")
 
 
 _SHOWN_DOWN_TO = 1e-3

@@ -11,10 +11,12 @@ from typing import Any, Literal, get_args
 
 from experiments import _samples
 from experiments._flags import Common, flag
+from nst_jax import image_io
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.errors import UserError
+from nst_jax.files import check_folder
 from nst_jax.settings import (
     LEARNING_RATES,
     PRESETS,
@@ -142,6 +144,30 @@ def describe(paths: Mapping[str, Path], identity: Mapping[str, Any]) -> dict[str
     """Returns what a person wants to know of a transfer: its files, and all that its picture depends on."""
     files = {name: str(path) for name, path in paths.items()}
     return {**files, **identity, **files}  # files first, and that of --init instead of its setting
+
+
+def places(flags: Common, paths: Mapping[str, Path], *, script: str, picture: str, bits: int = 8) -> tuple[Path, Path]:
+    """Returns the folder and the picture that a script will write, after a look at whether it can.
+
+    Args:
+        flags: that may say where.
+        paths: the pictures that it reads, see `inputs`; the folder is named after them where no flag does.
+        script: whose results these are.
+        picture: the name of the file where no flag gives it.
+        bits: per channel of the picture.
+
+    Raises:
+        UserError: it cannot, or the picture is one of those that are read.
+    """
+    stems = [path.stem for name, path in paths.items() if name != INIT]
+    workdir = Path(flags.workdir or Path("results", script, "-".join(stems)))
+    output = Path(flags.output or workdir / picture)
+    check_folder(workdir)
+    image_io.check_format(output, bits=bits)
+    if output.parent.absolute() != workdir.absolute():
+        image_io.check_output(output, bits=bits)
+    check_own(output, paths)
+    return workdir, output
 
 
 def check_own(output: Path, paths: Mapping[str, Path]) -> None:

@@ -9,14 +9,11 @@ with the same picture as an unbroken run, bit for bit. Flags without a default t
 """
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments._flags import INTERRUPTED, run_script
 from experiments._run_flags import SingleFlags
-from experiments._transfer_flags import check_own, inputs
-from nst_jax import image_io
-from nst_jax.files import check_folder
+from experiments._transfer_flags import inputs, places
 
 if TYPE_CHECKING:
     from experiments._single import Result
@@ -31,28 +28,11 @@ def run(config: Config) -> "Result":
         UserError: the input cannot be used, and then nothing is written; or the run diverged, or the disk is full, and
             then the picture so far is saved if it can be.
     """
-    workdir, output = places(config)
+    paths = inputs(config)
+    workdir, output = places(config, paths, script="stylize", picture="picture.png", bits=config.bits)
     from experiments import _single  # with JAX, for which --help should not wait
 
     return _single.run(config, workdir, output)
-
-
-def places(config: Config) -> tuple[Path, Path]:
-    """Returns the folder and the picture to be written, after a look at whether they can be.
-
-    Raises:
-        UserError: they cannot, or the picture is one of those that are read.
-    """
-    paths = inputs(config)
-    stems = [path.stem for name, path in paths.items() if name != "init"]
-    workdir = Path(config.workdir or Path("results", "stylize", "-".join(stems)))
-    output = Path(config.output or workdir / "picture.png")
-    check_folder(workdir)
-    image_io.check_format(output, bits=config.bits)
-    if output.parent.absolute() != workdir.absolute():
-        image_io.check_output(output, bits=config.bits)
-    check_own(output, paths)
-    return workdir, output
 
 
 def main(config: Config) -> None:

@@ -11,6 +11,7 @@ from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers, parameter_shapes
 from nst_jax.errors import UserError
+from nst_jax.history import first_history
 from nst_jax.objective import CONTENT, STYLE
 from nst_jax.settings import PRESETS
 
@@ -64,7 +65,7 @@ def test_a_rolled_tile_is_the_same_tile(backbone, painting, network):
     y, x = np.mgrid[:48, :64] / 64  # rolled, it has an edge within
     tile = np.stack([y, x, (x + y) / 2], axis=-1).astype(np.float32)
     job = transfer.prepare(network, how, texture.blank(48, 64), painting)
-    loss = jax.jit(lambda job, picture: job.evaluate(picture)[0])
+    loss = jax.jit(lambda job, picture: job.evaluate(picture, 0)[0])
     at_rest = loss(job, tile)
     for shift in ((16, 0), (0, 32), (32, 48)):
         np.testing.assert_allclose(loss(job, np.roll(tile, shift, (0, 1))), at_rest, rtol=1e-5)
@@ -88,7 +89,7 @@ def test_a_texture_is_all_style(network, painting):
     job = transfer.prepare(network, how, blank, painting)
     assert job.targets.content == {}
     first = transfer.start(job, transfer.initial_image(how, blank, seed=4), how.learning_rate)
-    before = transfer.first_history(first)
+    before = first_history(first)
     *_, (state, history) = transfer.run(job, first, steps=3)
     assert (history.terms[CONTENT] == 0).all()
     assert history.terms[STYLE][-1] < 0.9 * before.terms[STYLE][0]
@@ -106,7 +107,7 @@ def test_textures_in_a_sweep_beside_transfers(network, painting):
     states = sweep.start(*sweep.prepare(network, cells, [photograph], [painting]), images, [0.02] * 3)
     for loss, cell, image in zip(states.point.loss, cells, images.clip(0, 1), strict=True):
         job = transfer.prepare(network, cell.settings, photograph, painting)
-        np.testing.assert_allclose(loss, jax.jit(lambda job, image: job.evaluate(image)[0])(job, image), rtol=1e-4)
+        np.testing.assert_allclose(loss, jax.jit(lambda job, image: job.evaluate(image, 0)[0])(job, image), rtol=1e-4)
 
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))

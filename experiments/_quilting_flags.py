@@ -1,0 +1,73 @@
+"""The flags of image quilting, and what they mean for blocks; nothing here needs JAX."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments._flags import flag
+from experiments._transfer_flags import INIT, TransferFlags, style_size
+from nst_jax import quilting
+from nst_jax.errors import UserError
+from nst_jax.files import sha256
+
+_UNIFORMITY = {"transfer": quilting.TRANSFER_UNIFORMITY, "texture": quilting.SYNTHESIS_UNIFORMITY}
+_BLOCKS_ALONG = {"transfer": 32, "texture": 8}  # the long side of the painting, by default
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuiltingFlags(TransferFlags):
+    """How a quilt is made, and the neural picture that it is compared with."""
+
+    mode: Literal["transfer", "texture"] = flag("transfer", "a photograph in the manner of a painting, or more of that")
+    patch: int | None = flag(
+        None, "side of the blocks in pixels; by default 1/32 of --style_size, in --mode=texture 1/8", least=1
+    )
+    overlap: int | None = flag(None, "of a block with the next in pixels; by default a third of its side", least=1)
+    iterations: int = flag(3, "passes over the picture, with ever smaller blocks", least=1)
+    alpha: tuple[float, ...] = flag(
+        quilting.ALPHA, "share of fitting its neighbours in how well a block fits, in the first and the last pass"
+    )
+    blur: float = flag(0.0, "by how many pixels the brightness that blocks are to have is smoothed", least=0)
+    tolerance: float = flag(quilting.TOLERANCE, "by how much a block may fit worse than the best, as a share", least=0)
+    uniformity: float | None = flag(
+        None, "how evenly all of the painting is used; 0: not, as in the paper of 2001; by default as --mode", least=0
+    )
+    enlarge: float = flag(2.0, "sides of the --mode=texture in those of the painting", least=0.01, most=100)
+
+    def __post_init__(self) -> None:
+        """Raises UserError for numbers that cannot be used."""
+        super().__post_init__()
+        if len(self.alpha) != 2:
+            raise UserError(f"--alpha: expected two numbers, first and last pass, found {len(self.alpha)}")
+
+
+def blocks(flags: QuiltingFlags) -> dict[str, Any]:
+    """Returns what `quilting.schedule` is to be told."""
+    side = flags.patch or max(quilting.SMALLEST, round(style_size(flags) / _BLOCKS_ALONG[flags.mode]))
+    if flags.mode == "texture":
+        return {"patch": side, "overlap": flags.overlap, "alpha": (1.0, 1.0), "iterations": 1}
+    return {"patch": side, "overlap": flags.overlap, "alpha": flags.alpha, "iterations": flags.iterations}
+
+
+def choice(flags: QuiltingFlags) -> dict[str, float]:
+    """Returns what decides between blocks of which none fits much better, for both modes."""
+    given = flags.uniformity
+    return {"tolerance": flags.tolerance, "uniformity": _UNIFORMITY[flags.mode] if given is None else given}
+
+
+def describe(flags: QuiltingFlags, paths: Mapping[str, Path]) -> dict[str, Any]:
+    """Returns everything that a quilt depends on; the files are those that it is made of."""
+    files = {name: path for name, path in paths.items() if name != INIT}
+    only = {"blur": flags.blur} if flags.mode == "transfer" else {"enlarge": flags.enlarge}
+    return {
+        "mode": flags.mode,
+        **{name: str(path) for name, path in files.items()},
+        **{f"{name}_sha256": sha256(path) for name, path in files.items()},
+        "size": flags.size,
+        "style_size": style_size(flags),
+        "seed": flags.seed,
+        **blocks(flags),
+        **choice(flags),
+        **only,
+    }

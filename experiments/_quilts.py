@@ -1,0 +1,182 @@
+"""Quilts made with a bar, recorded, and compared with the neural picture of the same transfer."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from experiments import _quilting_flags, _transfer_flags
+from experiments._job import Job, prepare
+from experiments._layout import Heading, Tile
+from experiments._progress import progress_bar
+from experiments._quilting_flags import QuiltingFlags
+from experiments._records import versions, write_json
+from experiments._sheet import draw_grid
+from experiments._transfer_flags import CONTENT, STYLE
+from nst_jax import image_io, objective, quilting, transfer
+from nst_jax.files import make_folder
+
+_TERMS = {objective.CONTENT: "content", objective.STYLE: "style", objective.VARIATION: "total variation"}
+_LOSS = "loss"
+
+
+class Result(NamedTuple):
+    """What a run made.
+
+    Attributes:
+        output: the quilt.
+        sheet: it beside the others.
+        losses: picture → the loss and its terms by name; of a texture there are none.
+    """
+
+    output: Path
+    sheet: Path
+    losses: dict[str, dict[str, float]]
+
+
+def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, output: Path) -> Result:
+    """Makes a quilt and a neural picture of a photograph, and measures both; `output` is the quilt.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is written; or the neural run diverged, or the disk is
+            full.
+    """
+    neural = workdir / "neural.png"
+    _transfer_flags.check_own(neural, paths)
+    passes = quilting.schedule(**_quilting_flags.blocks(flags))
+    job = prepare(flags)
+    photograph, painting = job.content.pixels, _painting(flags, paths)
+    times = [time.monotonic()]
+    with _blocks_bar(passes, photograph.shape[:2]) as laid:
+        quilt = quilting.transfer(
+            painting,
+            photograph,
+            **_quilting_flags.blocks(flags),
+            blur=flags.blur,
+            **_quilting_flags.choice(flags),
+            rng=np.random.default_rng(flags.seed),
+            laid=laid,
+        )
+    times.append(time.monotonic())
+    settings = {
+        "quilting": _quilting_flags.describe(flags, paths),
+        "neural": {**_transfer_flags.describe(job.paths, job.identity), "preset": flags.preset, "steps": job.steps},
+    }
+    make_folder(workdir)
+    image_io.write(output, job.content._replace(pixels=quilt), settings=settings["quilting"])
+    painted = _paint(job)
+    times.append(time.monotonic())
+    image_io.write(neural, job.content._replace(pixels=painted), settings=settings["neural"])
+    seconds = dict(zip(settings, np.diff(times).tolist(), strict=True))
+    pictures = {"photograph": photograph, "quilting": quilt, "neural": painted}
+    losses = {name: _measure(job, pixels) for name, pixels in pictures.items()}
+    _print_table(losses, seconds)
+    tiles = {
+        "photograph": _tile(paths[CONTENT], photograph),
+        "painting": _tile(paths[STYLE], painting),
+        "image quilting": _tile(output, quilt, _caption(losses["quilting"])),
+        "neural": _tile(neural, painted, _caption(losses["neural"])),
+    }
+    sheet = _record(workdir, tiles, {"settings": settings, "seconds": seconds, "losses": losses})
+    return Result(output, sheet, losses)
+
+
+def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, output: Path) -> Result:
+    """Makes more of a painting.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is written; or the disk is full.
+    """
+    passes = quilting.schedule(**_quilting_flags.blocks(flags))
+    painting = _painting(flags, paths)
+    height, width = (max(1, round(flags.enlarge * side)) for side in painting.shape[:2])
+    began = time.monotonic()
+    with _blocks_bar(passes, (height, width)) as laid:
+        texture = quilting.synthesize(
+            painting,
+            (height, width),
+            patch=passes[0].patch,
+            overlap=passes[0].overlap,
+            **_quilting_flags.choice(flags),
+            rng=np.random.default_rng(flags.seed),
+            laid=laid,
+        )
+    seconds = {"quilting": time.monotonic() - began}
+    settings = {"quilting": _quilting_flags.describe(flags, paths)}
+    make_folder(workdir)
+    image_io.write(output, image_io.Picture(texture), settings=settings["quilting"])
+    pictures = {"painting": (paths[STYLE], painting), "more of it": (output, texture)}
+    tiles = {
+        name: _tile(path, pixels, "{} × {} px".format(*pixels.shape[1::-1]))
+        for name, (path, pixels) in pictures.items()
+    }
+    return Result(output, _record(workdir, tiles, {"settings": settings, "seconds": seconds}), {})
+
+
+def _painting(flags: QuiltingFlags, paths: Mapping[str, Path]) -> np.ndarray:
+    return image_io.read(paths[STYLE], size=_transfer_flags.style_size(flags)).pixels
+
+
+@contextmanager
+def _blocks_bar(passes: Sequence[quilting.Pass], shape: tuple[int, int]) -> Iterator[Callable[[int], None]]:
+    """Shows a bar over the blocks of a picture of (height, width); what it yields is told how many more are laid."""
+    sides = [single.patch for single in passes for _ in range(math.prod(single.blocks(shape)))]
+    done = 0
+    with progress_bar(steps=len(sides), done=0) as bar:
+
+        def laid(count: int) -> None:
+            nonlocal done
+            done += count
+            bar.update(done, f"blocks of {sides[done - 1]} px")
+
+        yield laid
+
+
+def _paint(job: Job) -> np.ndarray:
+    """Runs a transfer to its end; returns the picture `[H, W, 3]`."""
+    state = job.state
+    with progress_bar(steps=job.steps, done=0) as bar:
+        for reached, history in transfer.run(job.transfer, state, steps=job.steps):
+            state = reached
+            bar.show(history)
+    return transfer.picture(job.transfer, state)
+
+
+def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
+    """Returns the loss of a picture `[H, W, 3]` in the eyes of a transfer, and its terms before they are weighted."""
+    point = transfer.start(job.transfer, pixels, 1.0).point  # evaluates it, by a program that is compiled already
+    return {**{term: float(point.terms[term]) for term in _TERMS}, _LOSS: float(point.loss)}
+
+
+def _print_table(losses: Mapping[str, Mapping[str, float]], seconds: Mapping[str, float]) -> None:
+    table = Table("", box=SIMPLE_HEAD)
+    for heading in (*_TERMS.values(), _LOSS, "seconds"):
+        table.add_column(heading, justify="right")
+    for name, found in losses.items():
+        took = f"{seconds[name]:.0f}" if name in seconds else "–"
+        table.add_row(name, *(f"{value:.4g}" for value in found.values()), took)
+    Console(highlight=False).print(table)
+
+
+def _caption(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{_TERMS[term]} {found[term]:.2g}" for term in (objective.CONTENT, objective.STYLE))
+
+
+def _tile(path: Path, pixels: np.ndarray, caption: str = "") -> Tile:
+    return Tile(path, pixels.shape[1::-1], caption=caption)
+
+
+def _record(workdir: Path, tiles: Mapping[str, Tile], record: Mapping[str, Any]) -> Path:
+    """Writes the record and the sheet; returns the latter."""
+    write_json(workdir / "quilting.json", {**record, "versions": versions()})
+    sheet = workdir / "sheet.png"
+    places = {(0, column): tile for column, tile in enumerate(tiles.values())}
+    draw_grid(sheet, places, columns=[Heading("", tuple(tiles))])
+    return sheet
