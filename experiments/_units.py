@@ -23,12 +23,14 @@ class Unit(NamedTuple):
         layer: its name.
         channels: of the layer; all if none.
         weights: one a channel; ones if none.
+        is_class: whether it is evidence for a class.
     """
 
     label: str
     layer: str
     channels: tuple[int, ...] = ()
     weights: tuple[float, ...] = ()
+    is_class: bool = False
 
 
 def class_units(backbone: Backbone, names: Sequence[str]) -> list[Unit]:
@@ -44,7 +46,7 @@ def class_units(backbone: Backbone, names: Sequence[str]) -> list[Unit]:
     if LOGITS not in channels(backbone):
         raise UserError(f"--classes: expected a network that tells classes, found {backbone.name}; use a squeezenet")
     indices = [imagenet.class_index(name) for name in names]
-    return [Unit(imagenet.class_name(index), LOGITS, (index,)) for index in indices]
+    return [Unit(imagenet.class_name(index), LOGITS, (index,), is_class=True) for index in indices]
 
 
 def channel_units(backbone: Backbone, texts: Sequence[str]) -> list[Unit]:

@@ -26,6 +26,15 @@ def mean_response(features: jax.Array, channels: jax.Array) -> jax.Array:
     return jnp.mean(_weighed(features, channels))
 
 
+def contrasted_response(features: jax.Array, channels: jax.Array) -> jax.Array:
+    """Returns `mean_response` of what each channel has more than the mean of all channels at its position.
+
+    Ours, for logits: what speaks for every class speaks for none, and softmax leaves it out likewise. Pictures of
+    classes have less in them that has nothing to do with the class.
+    """
+    return mean_response(features - features.mean(axis=-1, keepdims=True), channels)
+
+
 def central_response(features: jax.Array, channels: jax.Array) -> jax.Array:
     """Returns Σ_c w_c F_c in the middle: the neuron objective of Olah et al. 2017."""
     height, width, _ = features.shape
@@ -90,6 +99,7 @@ def _weighed(features: jax.Array, channels: jax.Array) -> jax.Array:
 
 GAINS: dict[Gain, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "mean_response": mean_response,
+    "contrasted_response": contrasted_response,
     "central_response": central_response,
     "mean_square": mean_square,
     "log_mean_square": log_mean_square,

@@ -30,7 +30,14 @@ Parameterization = Literal["pixels", "fourier", "coordinates"]
 """What is optimised: the pixels; the spectrum of their logit, in colours that are not correlated; or the weights of a
 perceptron that paints a picture from the coordinates of its pixels."""
 
-Gain = Literal["mean_response", "central_response", "mean_square", "log_mean_square", "matched_response"]
+Gain = Literal[
+    "mean_response",
+    "contrasted_response",
+    "central_response",
+    "mean_square",
+    "log_mean_square",
+    "matched_response",
+]
 """What of activations is to be made large, see `activations`."""
 
 Init = Literal["content", "noise", "blend"]

@@ -20,11 +20,11 @@ def config(workdir, **changes):
 
 def test_units_by_name():
     assert _units.class_units(SQUEEZENET, ["Banana", "310"]) == [
-        _units.Unit("banana", "conv10/linear", (954,)),
-        _units.Unit("ant", "conv10/linear", (310,)),
+        _units.Unit("banana", "conv10/linear", (954,), is_class=True),
+        _units.Unit("ant", "conv10/linear", (310,), is_class=True),
     ]
     units = _units.channel_units(SQUEEZENET, ["fire8/concat", "conv10:3", "fire4/concat:12-0.5*40+7"])
-    assert [unit[1:] for unit in units] == [
+    assert [unit[1:4] for unit in units] == [
         ("fire8/concat", (), ()),
         ("conv10", (3,), ()),
         ("fire4/concat", (12, 40, 7), (1.0, -0.5, 1.0)),
@@ -64,7 +64,7 @@ def test_one_command_paints_all_units_and_finds_their_patches(tmp_path, count_co
     with count_compilations() as compiled:
         outcome = visualize.run(config(tmp_path / "out", patches=str(folder), seeds=(0, 1)))
     assert outcome.finished == 4
-    assert sum("_advance" in name for name in compiled) == 1
+    assert sum("_advance" in name for name in compiled) == 2  # of classes, and of channels
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert [cell["settings"]["dream_layers"] for cell in manifest["cells"][:2]] == [["conv10/linear"], ["fire3/concat"]]
     assert "style" not in manifest["cells"][0]["settings"]

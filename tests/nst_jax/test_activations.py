@@ -14,6 +14,9 @@ CHANNELS = RANDOM.normal(size=4).astype(np.float32)
 def test_responses():
     response = np.einsum("hwc,c->hw", FEATURES, CHANNELS)
     np.testing.assert_allclose(activations.mean_response(FEATURES, CHANNELS), response.mean(), rtol=1e-5)
+    mean = FEATURES.mean(-1)
+    contrast = response.mean() - CHANNELS.sum() * mean.mean()
+    np.testing.assert_allclose(activations.contrasted_response(FEATURES, CHANNELS), contrast, rtol=1e-4)
     np.testing.assert_allclose(activations.central_response(FEATURES, CHANNELS), response[2, 3], rtol=1e-5)
 
 
