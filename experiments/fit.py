@@ -1,0 +1,87 @@
+"""Teaches a small perceptron to paint a picture, from a pixel's coordinates to its colour.
+
+    python -m experiments.fit --content=photo.jpg
+    python -m experiments.fit --content=photo.jpg --output_size=2048
+
+The picture is then some thousand numbers, and can be drawn at any size; it looks as if painted with a soft brush. The
+same perceptron is `--parameterization=coordinates` of the other scripts. Expect picture.png and run.json, after
+40 seconds on 2 cores.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments import _samples
+from experiments._flags import Checked, flag, run_script
+from nst_jax import image_io
+from nst_jax.errors import UserError
+from nst_jax.files import check_folder, make_folder, sha256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Checked):
+    """The flags."""
+
+    content: str | None = flag(None, "picture to be learnt; by default a sample")
+    workdir: str | None = flag(None, "folder for everything that the run writes")
+    output: str | None = flag(None, "the picture that comes out; by default in --workdir")
+    size: int = flag(192, "long side of what is learnt, in pixels", least=1)
+    output_size: int | None = flag(None, "long side of what is drawn; by default --size", least=1)
+    steps: int = flag(1000, "of L-BFGS", least=0)
+
+
+class Result(NamedTuple):
+    """What a run made: the picture, and how far it is from what was to be learnt, as a root of the mean square."""
+
+    output: Path
+    error: float
+
+
+def run(config: Config) -> Result:
+    """Runs the script.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is written; or something cannot be written.
+    """
+    path = Path(config.content) if config.content else _samples.photograph()
+    workdir = Path(config.workdir or Path("results", "fit", path.stem))
+    output = Path(config.output or workdir / "picture.png")
+    check_folder(workdir)
+    image_io.check_format(output)
+    if output.exists() and path.exists() and output.samefile(path):
+        raise UserError(f"--output: expected a file of its own, found {path}, which is read; choose another")
+    content = image_io.read(path, size=config.size)
+    import jax.numpy as jnp  # which --help should not wait for
+
+    from experiments._progress import graceful_interrupt, progress_bar
+    from experiments._records import versions, write_json
+    from nst_jax import fitting
+
+    make_folder(workdir)
+    with graceful_interrupt() as interrupt, progress_bar(steps=config.steps, done=0) as bar:
+        for fit in fitting.fit(content.pixels, steps=config.steps):
+            bar.update(fit.step, f"error {fit.error:.4f}")
+            if interrupt.requested:
+                break
+    height, width = content.pixels.shape[:2]
+    factor = (config.output_size or config.size) / max(height, width) if config.output_size else 1
+    shape = max(1, round(height * factor)), max(1, round(width * factor))
+    settings = {"content": str(path), "content_sha256": sha256(path), "size": config.size, "steps": fit.step}
+    drawn = image_io.Picture(fitting.draw(jnp.asarray(fit.variables), shape), exif=content.exif)
+    image_io.write(output, drawn, settings=settings)
+    write_json(
+        workdir / "run.json",
+        {"settings": settings, "error": fit.error, "weights": fit.variables.size, "versions": versions()},
+    )
+    return Result(output, fit.error)
+
+
+def main(config: Config) -> None:
+    """Runs the script and says where the picture is."""
+    result = run(config)
+    print(f"picture: {result.output}, off by {255 * result.error:.1f} of 255 in the mean")
+
+
+if __name__ == "__main__":
+    run_script(Config, main)
