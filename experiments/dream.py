@@ -5,7 +5,7 @@
     python -m experiments.dream --content=photo.jpg --guide=flowers.jpg
     python -m experiments.dream --content=photo.jpg --frames=60
 
-Without any flags: a sample photograph, 512 pixels, half a minute on the embedded SqueezeNet on 2 cores. Early layers
+Without any flags: a sample photograph, 512 pixels, a minute on the embedded SqueezeNet on 2 cores. Early layers
 dream of strokes, late ones of eyes, and of parts of animals and things. Expect picture.png, and in --workdir run.json,
 every octave, and sheet.png with all of them. `--frames` zooms on into the dream, as an endless animation (.webp or
 .gif): stopped at any moment, the same command goes on with it. For dreams in a style see `--dream_layers` of
@@ -35,7 +35,7 @@ class Config(Common):
     guide: str | None = flag(None, "picture whose features are to become large, instead of all")
     octaves: int = flag(4, "sizes of the picture, from small to large", least=1, most=20)
     octave_scale: float = flag(1.4, "from one size to the next", least=1.01, most=8)
-    steps: int | None = flag(None, "of gradient ascent in each octave; by default 10", least=0)
+    steps: int | None = flag(None, "of gradient ascent in each octave; by default 20", least=0)
     learning_rate: float | None = flag(None, "mean change of a pixel in a step; by default 1.5 of 255")
     jitter: int | None = flag(None, "pixels by which the picture is rolled at random in a step; by default 32", least=0)
     frames: int = flag(0, "of a zoom into the dream; 0: none", least=0, most=99_999)
