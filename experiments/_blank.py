@@ -4,7 +4,11 @@ import dataclasses
 from pathlib import Path
 
 from experiments._grid import Grid
-from nst_jax import image_io, texture
+from experiments._transfer_flags import inputs, resolve, style_size, styles
+from nst_jax import image_io, texture, transfer
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import with_head
+from nst_jax.errors import UserError
 from nst_jax.files import check_folder, make_folder
 
 _FILE = "canvas.png"
@@ -14,8 +18,15 @@ def on_blank(grid: Grid, workdir: Path, *, height: int, width: int) -> Grid:
     """Writes a grey picture into the folder of a grid, and returns the grid with it as every cell's photograph.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it is too large or cannot be written, the cells cannot be painted on it, or a painting be read.
     """
+    if height * width > image_io.MAX_PIXELS:
+        raise UserError(f"size: expected at most {image_io.MAX_PIXELS:,} pixels, found {width} × {height}; choose less")
+    for flags in dict.fromkeys(cell.flags for cell in grid.cells):
+        backbone = with_head(BACKBONES[flags.backbone])
+        transfer.check_canvas(backbone, resolve(flags, flags.backbone), height, width)
+        for path in styles(inputs(flags)):
+            image_io.read(path, size=style_size(flags))
     check_folder(workdir)
     make_folder(workdir)
     path = workdir / _FILE

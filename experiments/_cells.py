@@ -122,6 +122,7 @@ class _Runner:
                     cell.how,
                     content=contents.index((cell.paths[CONTENT], cell.grid.flags.size)),
                     paintings=tuple(map(paintings.index, _paintings(cell))),
+                    seed=cell.grid.flags.seed,
                 )
                 for cell in cells
             ],

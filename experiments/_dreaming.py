@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from experiments._layout import Heading, Tile
@@ -20,7 +21,7 @@ from nst_jax.image_io import Picture
 from nst_jax.method import Transfer
 from nst_jax.settings import Settings
 
-_OCTAVE, _FRAME = "octave{}.png", "frame{:05d}.png"
+_OCTAVE, _FRAME, _SHEET = "octave{}.png", "frame{:05d}.png", "sheet.png"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,13 +82,25 @@ class Dreaming:
         tiles = {(0, column): Tile(path) for column, path in enumerate([photograph, *octaves])}
         layers = ", ".join(self.settings.dream_layers)
         title = f"{photograph.stem}: dreams of {self.pretrained.backbone.name}, {layers}"
-        draw_grid(self.workdir / "sheet.png", tiles, columns=[Heading("", labels)], title=title)
+        draw_grid(self.workdir / _SHEET, tiles, columns=[Heading("", labels)], title=title)
 
-    def begin_zoom(self, picture: np.ndarray) -> None:
-        """Writes frame 0, the dream that the zoom begins with, and removes the frames of an earlier zoom."""
+    def written(self) -> list[Path]:
+        """Returns the files that a run may write or remove."""
+        octaves = [self.workdir / _OCTAVE.format(index + 1) for index in range(self.octaves)]
+        return [*octaves, self.workdir / _SHEET, *self.workdir.glob(_FRAME.replace("{:05d}", "?????"))]
+
+    def remove_frames(self) -> None:
+        """Removes the frames of an earlier zoom."""
         for path in self.workdir.glob(_FRAME.replace("{:05d}", "?????")):
             path.unlink()
+
+    def begin_zoom(self, picture: np.ndarray) -> None:
+        """Writes frame 0, the dream that the zoom begins with."""
         self.write(self._frame(0), picture)
+
+    def first_frame(self) -> np.ndarray:
+        """Returns the dream that the zoom begins with; raises UserError if it cannot be read."""
+        return image_io.read(self._frame(0)).pixels
 
     def frames(self) -> list[Path]:
         """Returns the frames that are there, from 0 on without a gap."""
@@ -110,8 +123,9 @@ class Dreaming:
         while done < count:
             before = image_io.read(self._frame(done)).pixels
             job = job or dream.prepare(self.pretrained, how, before.shape, guide=self.guide, seed=self.seed)
-            dreamt, _ = dream.ascend(job, how, dream.zoom(before, factor))
             done += 1
+            moved = job.replace(seed=jnp.uint32((self.seed + done) % 2**32))  # or all frames would be rolled alike
+            dreamt, _ = dream.ascend(moved, how, dream.zoom(before, factor))
             self.write(self._frame(done), dreamt)
             yield done
 

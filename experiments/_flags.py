@@ -114,8 +114,8 @@ def run_script(config: type[Config], run: Callable[[Config], Any]) -> None:
             run(build(config))
         except UserError as error:
             sys.exit(f"error: {one_line(error, longest=2000)}")
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
+        except (RuntimeError, MemoryError) as error:
+            if not isinstance(error, MemoryError) and not is_out_of_memory(error):
                 raise
             sys.exit(f"error: expected the run to fit into memory, found: {one_line(error)}; choose a smaller --size")
         except KeyboardInterrupt:

@@ -23,6 +23,7 @@ from nst_jax.errors import UserError, choose, one_line
 from nst_jax.picture_folder import list_pictures
 
 _LONGEST_NAME = 120  # bytes, of the 255 that file systems have room for
+_MAY_BE_NONE = ("content_layers", "style_layers")
 _NOT_SWEPT = ("workdir", "output", CONTENT, STYLE)
 
 
@@ -222,7 +223,7 @@ def _value_axis(name: str, values: tuple[Any, ...]) -> Axis:
     for value in values:
         if values.count(value) > 1:
             raise UserError(f"--{name}: expected each value once, found {serialize(value)} twice")
-        if value == ():
+        if value == () and not (name in _MAY_BE_NONE and len(values) == 1):
             raise UserError(f"--{name}: expected no empty list, found one; leave the flag out for its default")
     return Axis(name, tuple(_label(value) for value in values), tuple({name: value} for value in values))
 

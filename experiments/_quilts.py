@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,10 +22,14 @@ from experiments._records import versions, write_json
 from experiments._sheet import draw_grid
 from experiments._transfer_flags import CONTENT, STYLE
 from nst_jax import image_io, objective, quilting, transfer
+from nst_jax.canvas import extend
+from nst_jax.errors import UserError
 from nst_jax.files import make_folder
+from nst_jax.method import Transfer
 
 _TERMS = {objective.CONTENT: "content", objective.STYLE: "style", objective.VARIATION: "total variation"}
 _LOSS = "loss"
+_SHEET = "sheet.png"
 
 
 class Result(NamedTuple):
@@ -49,7 +54,11 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
             full.
     """
     neural = workdir / "neural.png"
-    _transfer_flags.check_own(neural, paths)
+    sheet = workdir / _SHEET
+    if output.absolute() in (neural.absolute(), sheet.absolute()):
+        raise UserError(f"--output: expected another file than {output.name}, which this script writes as well")
+    for path in (neural, sheet):
+        _transfer_flags.check_own(path, paths)
     passes = quilting.schedule(**_quilting_flags.blocks(flags))
     job = prepare(flags)
     photograph, painting = job.content.pixels, _painting(flags, paths)
@@ -151,8 +160,14 @@ def _paint(job: Job) -> np.ndarray:
 
 def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
     """Returns the loss of a picture `[H, W, 3]` in the eyes of a transfer, and its terms before they are weighted."""
-    point = transfer.start(job.transfer, pixels, 1.0).point  # evaluates it, by a program that is compiled already
-    return {**{term: float(point.terms[term]) for term in _TERMS}, _LOSS: float(point.loss)}
+    loss, terms = _evaluate(job.transfer, extend(pixels, job.transfer.method.margin))
+    return {**{term: float(terms[term]) for term in _TERMS}, _LOSS: float(loss)}
+
+
+@jax.jit
+def _evaluate(job: Transfer, canvas: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns the loss of a canvas as it is, and its terms."""
+    return job.method.objective.loss(job.params, canvas, job.targets, job.weights)
 
 
 def _print_table(losses: Mapping[str, Mapping[str, float]], seconds: Mapping[str, float]) -> None:
@@ -176,7 +191,7 @@ def _tile(path: Path, pixels: np.ndarray, caption: str = "") -> Tile:
 def _record(workdir: Path, tiles: Mapping[str, Tile], record: Mapping[str, Any]) -> Path:
     """Writes the record and the sheet; returns the latter."""
     write_json(workdir / "quilting.json", {**record, "versions": versions()})
-    sheet = workdir / "sheet.png"
+    sheet = workdir / _SHEET
     places = {(0, column): tile for column, tile in enumerate(tiles.values())}
     draw_grid(sheet, places, columns=[Heading("", tuple(tiles))])
     return sheet

@@ -50,6 +50,8 @@ def read(path: Path, *, rate: float | None, longest: int) -> Signal:
     if not np.isfinite(signal.values).all():
         bad = int(np.argmin(np.isfinite(signal.values)))
         raise file_error(path, f"expected numbers, found {signal.values[bad]} as sample {bad + 1}; mend or cut it out")
+    if not np.isfinite(np.ptp(signal.values)):
+        raise file_error(path, "expected numbers that can be compared, found some too large; scale them down")
     if not np.ptp(signal.values) > 0:
         raise file_error(path, f"expected a signal that varies, found {len(signal.values)} equal samples; give another")
     return signal

@@ -19,6 +19,7 @@ from nst_jax.errors import UserError
 from nst_jax.files import check_folder
 from nst_jax.settings import (
     LEARNING_RATES,
+    MOST_JITTER,
     PRESETS,
     Blending,
     ContentLoss,
@@ -65,7 +66,7 @@ class TransferFlags(Common):
     remat: bool = flag(False, "compute activations anew instead of keeping them: less memory, more time")
     margin: int | None = flag(None, "pixels around the picture that are painted too and cut off", least=0)
     optimizer: Optimizer | None = flag(None, "that changes the picture")
-    learning_rate: float | None = flag(None, "step size of Adam in units of the pixels, of L-BFGS as a share")
+    learning_rate: float | None = flag(None, "step size, in units of what is optimised, of L-BFGS as a share")
     init: str | None = flag(None, "picture to start from: content, noise, blend, or a file")
     init_noise: float | None = flag(None, "share of noise in --init=blend")
     parameterization: Parameterization | None = flag(None, "what is optimised: pixels, a spectrum, or a small network")
@@ -75,7 +76,7 @@ class TransferFlags(Common):
     dream_gain: Gain | None = flag(None, "formula of what should become large")
     dream_weight: float | None = flag(None, "of that: higher dreams more")
     dream_anywhere: bool = flag(False, "let dream layers be those of content or style too")
-    jitter: int | None = flag(None, "pixels by which what the network sees is rolled at random", least=0)
+    jitter: int | None = flag(None, "pixels by which what the network sees is rolled", least=0, most=MOST_JITTER)
     random_scale: float | None = flag(None, "share by which that is scaled at random", least=0, most=0.9)
     random_rotate: float | None = flag(None, "degrees by which that is turned at random", least=0, most=180)
 
@@ -178,7 +179,9 @@ def check_own(output: Path, paths: Mapping[str, Path]) -> None:
     """
     for name, path in paths.items():
         if output.exists() and path.exists() and output.samefile(path):
-            raise UserError(f"--output: expected a file of its own, found the {name} picture {path}; choose another")
+            raise UserError(
+                f"--output: expected a file of its own, found the {name} picture {path}; choose another, or --workdir"
+            )
 
 
 def _paintings(given: str | None) -> list[Path]:

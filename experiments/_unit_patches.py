@@ -31,6 +31,7 @@ def write(workdir: Path, grid: Grid, units: Sequence[Unit], pictures: Sequence[P
         if len(unit.channels) == 1 and unit.weights in ((), (1.0,))
     }
     if not single:
+        print("no patches: only single channels and classes have them")
         return []
     flags = grid.cells[0].flags
     pretrained = weights.load_for(flags.backbone, [unit.layer for unit in single])

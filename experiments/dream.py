@@ -20,9 +20,10 @@ from typing import NamedTuple
 from experiments import _samples
 from experiments._animation import check_animation, write_animation
 from experiments._flags import INTERRUPTED, Common, flag, run_script
+from experiments._transfer_flags import CONTENT, check_own, places
 from nst_jax import image_io
-from nst_jax.errors import UserError
-from nst_jax.files import check_folder, make_folder, sha256
+from nst_jax.files import check_target, make_folder, sha256
+from nst_jax.settings import LEARNING_RATES, MOST_JITTER, Parameterization
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,9 @@ class Config(Common):
     octaves: int = flag(4, "sizes of the picture, from small to large", least=1, most=20)
     octave_scale: float = flag(1.4, "from one size to the next", least=1.01, most=8)
     steps: int | None = flag(None, "of gradient ascent in each octave; by default 20", least=0)
+    parameterization: Parameterization = flag("pixels", "what is optimised; anything but pixels by Adam")
     learning_rate: float | None = flag(None, "mean change of a pixel in a step; by default 1.5 of 255")
-    jitter: int | None = flag(None, "pixels by which the picture is rolled at random in a step; by default 32", least=0)
+    jitter: int | None = flag(None, "pixels by which it is rolled at random; by default 32", least=0, most=MOST_JITTER)
     frames: int = flag(0, "of a zoom into the dream; 0: none", least=0, most=99_999)
     frame_steps: int = flag(3, "of gradient ascent in each frame", least=0)
     zoom: float = flag(1.03, "from one frame to the next", least=1.001, most=2)
@@ -61,16 +63,13 @@ def run(config: Config) -> Result:
     """
     photograph = Path(config.content) if config.content else _samples.photograph()
     guide = Path(config.guide) if config.guide else None
-    workdir = Path(config.workdir or Path("results", "dream", photograph.stem))
-    output = Path(config.output or workdir / "picture.png")
+    paths = {CONTENT: photograph, **({"guide": guide} if guide else {})}
+    workdir, output = places(config, {CONTENT: photograph}, script="dream", picture="picture.png")
     animation = Path(config.animation or workdir / "zoom.webp") if config.frames else None
-    check_folder(workdir)
-    image_io.check_format(output)
     if animation:
         check_animation(animation)
-    for path in filter(None, (photograph, guide)):
-        if output.exists() and path.exists() and output.samefile(path):
-            raise UserError(f"--output: expected a file of its own, found {path}, which is read; choose another")
+        if animation.parent.absolute() != workdir.absolute():
+            check_target(animation)
     content = image_io.read(photograph, size=config.size)
     guide_pixels = image_io.read(guide, size=config.size).pixels if guide else None
     from experiments import _dreaming  # with JAX, for which --help should not wait
@@ -82,6 +81,9 @@ def run(config: Config) -> Result:
     pretrained = weights.load_for(config.backbone, config.layers or ())
     given = {"dream_layers": config.layers, "dream_channels": config.channels, "steps": config.steps}
     given |= {"learning_rate": config.learning_rate, "jitter": config.jitter}
+    if config.parameterization != "pixels":
+        given = {"optimizer": "adam", "parameterization": config.parameterization, **given}
+        given["learning_rate"] = config.learning_rate or LEARNING_RATES["adam"]
     settings = dataclasses.replace(
         dream.dream_settings(pretrained.backbone.name, guided=guide is not None),
         **{name: value for name, value in given.items() if value is not None},
@@ -99,9 +101,15 @@ def run(config: Config) -> Result:
     dreaming = _dreaming.Dreaming(
         pretrained, settings, content, guide_pixels, config.octaves, config.octave_scale, config.seed, workdir, record
     )
+    for path in (output, *dreaming.written(), *([animation] if animation else [])):
+        check_own(path, paths)
+    smallest = dream.octave_shapes(content.pixels.shape, count=config.octaves, scale=config.octave_scale)[0]
+    dream.check(pretrained.backbone, settings, smallest, guide=guide_pixels)
     with graceful_interrupt() as interrupt:
         make_folder(workdir)
         if not (config.frames and _dreaming.is_same_run(workdir / "run.json", identity) and dreaming.frames()):
+            (workdir / "run.json").unlink(missing_ok=True)
+            dreaming.remove_frames()
             octaves = []
             with progress_bar(steps=config.octaves, done=0) as bar:
                 for octave, path in dreaming.run_octaves():
@@ -114,6 +122,8 @@ def run(config: Config) -> Result:
             if config.frames:
                 dreaming.begin_zoom(octave.picture)
             write_json(workdir / "run.json", {"settings": record, "identity": identity, "versions": versions()})
+        elif not output.exists():
+            dreaming.write(output, dreaming.first_frame())
         if animation:
             with progress_bar(steps=config.frames, done=len(dreaming.frames()) - 1) as bar:
                 for done in dreaming.run_frames(count=config.frames, steps=config.frame_steps, factor=config.zoom):
@@ -132,7 +142,7 @@ def main(config: Config) -> None:
     if result.animation:
         print(f"animation: {result.animation}")
     if not result.finished:
-        print("stopped; the same command goes on with the frames")
+        print("stopped; the same command goes on with the frames, or begins anew where there are none")
         sys.exit(INTERRUPTED)
 
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from experiments import _samples
 from experiments._flags import Checked, flag, run_script
+from experiments._transfer_flags import CONTENT, places
 from nst_jax import image_io
-from nst_jax.errors import UserError
-from nst_jax.files import check_folder, make_folder, sha256
+from nst_jax.files import make_folder, sha256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Config(Checked):
     workdir: str | None = flag(None, "folder for everything that the run writes")
     output: str | None = flag(None, "the picture that comes out; by default in --workdir")
     size: int = flag(192, "long side of what is learnt, in pixels", least=1)
-    output_size: int | None = flag(None, "long side of what is drawn; by default --size", least=1)
+    output_size: int | None = flag(None, "long side of what is drawn; by default --size", least=1, most=13_000)
     steps: int = flag(1000, "of L-BFGS", least=0)
 
 
@@ -45,12 +45,7 @@ def run(config: Config) -> Result:
         UserError: the input cannot be used, and then nothing is written; or something cannot be written.
     """
     path = Path(config.content) if config.content else _samples.photograph()
-    workdir = Path(config.workdir or Path("results", "fit", path.stem))
-    output = Path(config.output or workdir / "picture.png")
-    check_folder(workdir)
-    image_io.check_format(output)
-    if output.exists() and path.exists() and output.samefile(path):
-        raise UserError(f"--output: expected a file of its own, found {path}, which is read; choose another")
+    workdir, output = places(config, {CONTENT: path}, script="fit", picture="picture.png")
     content = image_io.read(path, size=config.size)
     import jax.numpy as jnp  # which --help should not wait for
 
@@ -80,7 +75,7 @@ def run(config: Config) -> Result:
 def main(config: Config) -> None:
     """Runs the script and says where the picture is."""
     result = run(config)
-    print(f"picture: {result.output}, off by {255 * result.error:.1f} of 255 in the mean")
+    print(f"picture: {result.output}, off by {255 * result.error:.1f} of 255 (root of the mean square)")
 
 
 if __name__ == "__main__":

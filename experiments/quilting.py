@@ -33,8 +33,8 @@ def run(config: Config) -> "Result":
             full.
     """
     paths = inputs(config)
-    if len(styles(paths)) > 1:
-        raise UserError(f"--style: expected one painting to take blocks from, found {len(styles(paths))}; choose one")
+    if len(styles(paths)) != 1:
+        raise UserError(f"--style: expected one painting to take blocks from, found {len(styles(paths))}; give one")
     if config.mode == "texture":
         paths = {STYLE: paths[STYLE]}
     picture = {"transfer": "quilting.png", "texture": "texture.png"}[config.mode]

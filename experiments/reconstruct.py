@@ -21,6 +21,7 @@ from experiments._run_flags import RunFlags
 from experiments._transfer_flags import CONTENT, STYLE, TransferFlags, inputs
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
+from nst_jax.settings import Parameterization
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Config(RunFlags):
     layers: tuple[str, ...] | None = flag(None, "from fine to coarse; by default five, on VGG-19 those of the paper")
     backbone: str = flag("auto", "network; auto: vgg19 if installed, else the embedded one")
     size: int = flag(256, "long side of each picture in pixels", least=1)
+    parameterization: Parameterization | None = flag(None, "what is optimised: pixels, a spectrum, or a small network")
     steps: int | None = flag(None, "steps of the optimiser; by default 500 on VGG-19, 300 on SqueezeNet", least=0)
     tv_weight: float = flag(0.2, "of the photograph's total variation: higher is smoother", least=0)
     seed: int = flag(0, "of the noise to start from", least=0, most=2**32 - 1)
@@ -74,6 +76,7 @@ def make_grid(config: Config) -> Grid:
         size=config.size,
         steps=config.steps,
         margin=0,
+        parameterization=config.parameterization,
         seed=config.seed,
         init="noise",
     )

@@ -74,6 +74,10 @@ def run(config: Config) -> Result:
     workdir = Path(config.workdir)
     check_folder(workdir)
     original = read_input(config)
+    written = [workdir / f"texture{index}{original.suffix}" for index in range(config.seeds)]
+    for path in written:
+        if config.input and path.exists() and path.samefile(config.input):
+            raise UserError(f"--workdir: expected a folder where {path.name} is not the input; choose another")
     from experiments import _signal_plot, _synthesis  # with JAX, for which --help should not wait
     from experiments._records import versions, write_json
 
@@ -90,9 +94,8 @@ def run(config: Config) -> Result:
     )
     result = Result(original, low + (high - low) * found.signals, found.losses)
     make_folder(workdir)
-    for index, values in enumerate(result.synthesised):
-        texture = dataclasses.replace(original, values=values)
-        _signals.write(workdir / f"texture{index}{original.suffix}", texture)
+    for path, values in zip(written, result.synthesised, strict=True):
+        _signals.write(path, dataclasses.replace(original, values=values))
     if config.input is None:
         _signals.write(workdir / f"original{original.suffix}", original)
     names = {f"seed {index}": values for index, values in enumerate(result.synthesised)}

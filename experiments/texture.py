@@ -21,7 +21,7 @@ from nst_jax import image_io
 from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
-from nst_jax.settings import PRESETS, default_preset
+from nst_jax.settings import PRESETS, Parameterization, default_preset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,7 @@ class Config(RunFlags):
     seeds: tuple[int, ...] = flag((0,), "of the noise to start from: a picture each", least=0, most=2**32 - 1)
     backbone: str = flag("auto", "network; auto: vgg19 if installed, else the embedded one")
     style_layers: tuple[str, ...] | None = flag(None, "layers whose Gram matrices count: the deeper, the larger shapes")
+    parameterization: Parameterization | None = flag(None, "what is optimised: pixels, a spectrum, or a small network")
     tv_weight: float | None = flag(None, "of the total variation: higher is smoother", least=0)
     steps: int | None = flag(None, "steps of the optimiser; by default 500 on VGG-19, 300 on SqueezeNet", least=0)
 
@@ -79,9 +80,11 @@ def make_grid(config: Config) -> Grid:
 
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise UserError(f"--seeds: expected one or more, each once, found {','.join(map(str, config.seeds)) or 'none'}")
+    if config.style_layers == ():
+        raise UserError("--style_layers: expected one or more, found none; leave the flag out for its default")
     backbone = weights.resolve(config.backbone)
     how, preset = texture_settings(backbone, tileable=config.tileable), PRESETS[default_preset(backbone)]
-    given = {name: getattr(config, name) for name in ("style_layers", "tv_weight", "steps")}
+    given = {name: getattr(config, name) for name in ("style_layers", "tv_weight", "steps", "parameterization")}
     changes = {name: value for name, value in vars(how).items() if value != getattr(preset, name)}
     changes |= {name: value for name, value in given.items() if value is not None}
     width, height = sides(config)

@@ -22,11 +22,12 @@ from experiments._grid import Axis, Grid, product, workdir
 from experiments._outcome import Outcome, finish_script
 from experiments._run_flags import RunFlags
 from experiments._transfer_flags import TransferFlags
+from nst_jax import image_io
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import with_head
 from nst_jax.backbones.weights import EMBEDDED, resolve
 from nst_jax.errors import UserError
-from nst_jax.settings import Gain, Parameterization
+from nst_jax.settings import MOST_JITTER, Gain, Parameterization
 
 if TYPE_CHECKING:
     from experiments._units import Unit
@@ -42,12 +43,12 @@ class Config(RunFlags):
     channels: tuple[str, ...] | None = flag(None, "as layer, layer:channel, or layer:direction")
     where: Literal["everywhere", "centre"] = flag("everywhere", "in the picture a unit is to be excited")
     backbone: str = flag(EMBEDDED, "network; auto: vgg19 if installed, which tells no classes")
-    size: int = flag(224, "side of the pictures in pixels", least=1)
+    size: int = flag(224, "side of the pictures in pixels", least=image_io.MIN_SIDE)
     steps: int = flag(256, "of Adam", least=0)
     learning_rate: float = flag(0.05, "of Adam, in units of what is optimised")
     parameterization: Parameterization = flag("fourier", "what is optimised: pixels, a spectrum, or a small network")
     tv_weight: float = flag(0.0, "of the total variation: higher is smoother", least=0)
-    jitter: int = flag(24, "pixels by which the picture is rolled at random in each step", least=0)
+    jitter: int = flag(24, "pixels by which the picture is rolled at random in each step", least=0, most=MOST_JITTER)
     random_scale: float = flag(0.3, "share by which it is scaled at random", least=0, most=0.9)
     random_rotate: float = flag(20.0, "degrees by which it is turned at random", least=0, most=180)
     seeds: tuple[int, ...] = flag((0,), "of the noise to start from: a row of pictures each", least=0, most=2**32 - 1)

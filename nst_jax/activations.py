@@ -21,6 +21,10 @@ _NEXT_TO_NOTHING = 1e-6
 """Beside mean squares of activations, which are of the order of 1 to 10⁶: a layer that is silent has a gradient too."""
 
 
+_ROWS = 256
+"""Positions whose products with a guide exist at once."""
+
+
 def mean_response(features: jax.Array, channels: jax.Array) -> jax.Array:
     """Returns the mean over positions of Σ_c w_c F_c: the channel objective of Olah et al. 2017, or a direction's."""
     return jnp.mean(_weighed(features, channels))
@@ -67,8 +71,13 @@ def matched_response(features: jax.Array, guide: jax.Array) -> jax.Array:
         guide: features of another picture, `[M, C]`.
     """
     rows = features.reshape(-1, features.shape[-1])
-    products = jnp.matmul(rows, guide.T, precision=jax.lax.Precision.HIGHEST)
-    return jnp.mean(products.max(axis=1))
+
+    @jax.checkpoint
+    def best(row: jax.Array) -> jax.Array:
+        return jnp.matmul(guide, row, precision=jax.lax.Precision.HIGHEST).max()
+
+    # All products at once would be 17 GB for 512 pixels at the first layer.
+    return jnp.mean(jax.lax.map(best, rows, batch_size=_ROWS))
 
 
 def channel_weights(layer: str, count: int, chosen: Sequence[int], weights: Sequence[float]) -> np.ndarray:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nst_jax import image_io, transfer
+from nst_jax.backbones.spec import Backbone
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.errors import UserError
 from nst_jax.history import History, join
@@ -68,6 +69,24 @@ def octave_shapes(shape: tuple[int, ...], *, count: int, scale: float) -> list[t
     return [(max(1, round(height * size)), max(1, round(width * size))) for size in sizes]
 
 
+def check(backbone: Backbone, settings: Settings, shape: tuple[int, ...], *, guide: np.ndarray | None) -> None:
+    """Checks what `prepare` would find, without computing anything.
+
+    Raises:
+        UserError: a layer or a channel is unknown, or nothing is left of these shapes there; or the settings do not fit
+            the guide.
+    """
+    guided = settings.dream_gain == "matched_response"
+    if (guide is None) == guided:
+        raise UserError("dream_gain: expected matched_response with a guide, and only then")
+    if guided and (settings.dream_channels or settings.dream_channel_weights):
+        raise UserError("dream_channels: expected none with a guide, whose features say what becomes large; found some")
+    plain = dataclasses.replace(settings, dream_gain="mean_response") if guided else settings
+    transfer.check_dream(backbone, plain, shape[:2])
+    if guide is not None:
+        transfer.check_layers(backbone, settings.dream_layers, guide.shape, what="dream layer of the guide")
+
+
 def prepare(
     pretrained: Pretrained,
     settings: Settings,
@@ -88,16 +107,15 @@ def prepare(
     Raises:
         UserError: a layer or a channel is unknown, or nothing is left of these shapes there.
     """
-    if (guide is None) == (settings.dream_gain == "matched_response"):
-        raise UserError("dream_gain: expected matched_response with a guide, and only then")
-    job = transfer.prepare(pretrained, settings, np.full((*shape[:2], 3), 0.5, np.float32), [], seed=seed)
+    check(pretrained.backbone, settings, shape, guide=guide)
+    plain = dataclasses.replace(settings, dream_gain="mean_response") if guide is not None else settings
+    job = transfer.prepare(pretrained, plain, np.full((*shape[:2], 3), 0.5, np.float32), [], seed=seed)
     if guide is None:
         return job
-    layers = settings.dream_layers
-    transfer.check_layers(pretrained.backbone, layers, guide.shape, what="dream layer")
+    layers, method = settings.dream_layers, transfer.make_method(pretrained.backbone, settings)
     features = job.method.objective.content_targets(job.params, jnp.asarray(guide), layers)
     rows = {layer: maps.reshape(-1, maps.shape[-1]) for layer, maps in features.items()}
-    return job.replace(targets=job.targets.replace(activation=rows))
+    return job.replace(method=method, targets=job.targets.replace(activation=rows))
 
 
 def ascend(job: Transfer, settings: Settings, picture: np.ndarray) -> tuple[np.ndarray, History]:
@@ -124,19 +142,18 @@ def dream(
     guide: np.ndarray | None = None,
     seed: int = 0,
 ) -> Iterator[Octave]:
-    """Dreams over a picture `[H, W, 3]`, RGB in [0, 1], octave by octave; the last one has its size.
+    """Dreams over a picture `[H, W, 3]`, RGB in [0, 1], octave by octave, from the smallest to its own size.
 
     Raises:
         UserError: as of `prepare`; an octave is too small for the layers.
     """
     shapes = octave_shapes(picture.shape, count=octaves, scale=scale)
-    for layer in settings.dream_layers:
-        transfer.check_layers(pretrained.backbone, (layer,), (*shapes[0], 3), what="smallest octave: dream layer")
+    check(pretrained.backbone, settings, shapes[0], guide=guide)
     detail = np.zeros((*shapes[0], 3), np.float32)
     for index, shape in enumerate(shapes):
         base = image_io.resize(picture, shape)
         start = np.clip(base + image_io.resize(detail, shape), 0, 1)
-        job = prepare(pretrained, settings, shape, guide=guide, seed=seed + index)
+        job = prepare(pretrained, settings, shape, guide=guide, seed=(seed + index) % 2**32)
         dreamt, history = ascend(job, settings, start)
         detail = dreamt - base
         yield Octave(index, dreamt, history)

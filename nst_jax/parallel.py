@@ -73,8 +73,10 @@ def place_rows(state: optimize.State, mesh: Mesh) -> optimize.State:
     """Returns the state of a single transfer with its picture, gradient and memory divided by rows.
 
     Raises:
-        UserError: the canvas has rows that cannot be divided among the devices.
+        UserError: the canvas has rows that cannot be divided among the devices, or something else is optimised.
     """
+    if state.point.variables.ndim != 3:
+        raise UserError("rows: expected pixels or a spectrum to divide, found the weights of a network")
     height = state.point.variables.shape[0]
     if height % mesh.shape[ROWS]:
         raise UserError(

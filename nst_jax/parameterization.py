@@ -51,6 +51,9 @@ _FINEST = 6.0
 _GAIN = 1.6
 """Of the other layers: tanh shrinks what it is given."""
 
+_ROWS = 64
+"""Of pixels that the perceptron paints at once."""
+
 _FIT_STEPS = 300
 _FIT_RATE = 5e-3
 _FIT_POINTS = 128**2
@@ -117,7 +120,8 @@ def _pixel_noise(key: jax.Array, shape: Shape) -> jax.Array:
 
 def _paint(variables: jax.Array, shape: Shape) -> jax.Array:
     """Returns the picture that a perceptron paints, from a pixel's position to its colour."""
-    return _perceptron(variables, _positions(shape))
+    row = jax.checkpoint(functools.partial(_perceptron, variables))
+    return jax.lax.map(row, _positions(shape), batch_size=_ROWS)  # or a large picture would take gigabytes
 
 
 def _positions(shape: Shape) -> jax.Array:

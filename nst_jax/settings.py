@@ -52,6 +52,8 @@ Blending = Literal["targets", "losses"]
 neural-style), or the weighted sum of a loss towards each, which differs by what the paintings differ among each other
 where the loss is quadratic, and weighs them anew where it is relative."""
 
+MOST_JITTER = 10_000
+
 _GATYS_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
@@ -78,7 +80,7 @@ class Settings:
         content_weight: α.
         style_weight: β.
         tv_weight: of the total variation.
-        optimizer: `adam` or `lbfgs`.
+        optimizer: `adam`, `lbfgs` or `gradient`.
         learning_rate: see `optimize.State`.
         steps: of the optimiser.
         init: the picture to start from: the `content`, white `noise`, or a `blend` of both.
@@ -143,6 +145,8 @@ class Settings:
         for name in ("steps", "margin", "jitter", "random_scale", "random_rotate"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        if self.jitter > MOST_JITTER:
+            raise UserError(f"jitter: expected at most {MOST_JITTER} pixels, found {self.jitter}")
         if self.random_scale >= 1:
             raise UserError(f"random_scale: expected a share below 1, found {self.random_scale}")
         moves = [name for name in ("jitter", "random_scale", "random_rotate") if getattr(self, name)]

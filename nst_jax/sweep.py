@@ -44,7 +44,7 @@ class Cell:
         settings: its own.
         content: index of its photograph.
         paintings: indices of its paintings.
-        seed: of the noise, where its initial picture has any.
+        seed: of the noise, where its initial picture has any, and of random movements.
     """
 
     settings: Settings

@@ -47,7 +47,7 @@ def stylize(
         style: the painting, `[H', W', 3]`, or several of any sizes, whose styles are blended.
         pretrained: the backbone, else the best one that is installed.
         settings: how, else the default of the backbone.
-        seed: of the noise, where the initial picture has any.
+        seed: of the noise, where the initial picture has any, and of random movements.
 
     Returns:
         The picture, float32 `[H, W, 3]` in [0, 1].
@@ -57,7 +57,7 @@ def stylize(
     """
     pretrained = pretrained or weight_files.load()
     settings = settings or PRESETS[default_preset(pretrained.backbone.name)]
-    transfer = prepare(pretrained, settings, content, style)
+    transfer = prepare(pretrained, settings, content, style, seed=seed)
     image = initial_image(settings, jnp.asarray(content), seed=seed)
     state = start(transfer, image, settings.learning_rate)
     for reached, _ in run(transfer, state, steps=settings.steps):
@@ -194,6 +194,12 @@ def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int])
             f"dream_layers: expected layers that neither content nor style uses, found {', '.join(shared)}; choose "
             f"of {', '.join(free)}, or say dream_anywhere"
         )
+    if settings.dream_layers and settings.dream_gain == "matched_response":
+        raise UserError(
+            "dream_gain: expected one that needs no guide, found matched_response, which dreams with a guide have"
+        )
+    if settings.dream_gain == "log_mean_square" and any(weight < 0 for weight in settings.dream_channel_weights):
+        raise UserError("dream_channel_weights: expected none below 0 with log_mean_square; choose mean_response")
     activation_targets(backbone, settings)
 
 

@@ -95,7 +95,7 @@ def test_a_zoom_enlarges_the_middle():
 
 
 def test_octaves_too_small_for_the_layer_are_refused(network):
-    with pytest.raises(UserError, match="smallest octave: dream layer fire8/concat"):
+    with pytest.raises(UserError, match="dream layer fire8/concat: nothing is left"):
         list(dream.dream(network, settings(dream_layers=("fire8/concat",)), picture(6, (24, 24)), octaves=6, scale=2))
 
 
