@@ -246,7 +246,8 @@ def start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: Sequenc
 def state_shapes(sweep: Sweep, cells: Cells, images: jax.Array | jax.ShapeDtypeStruct) -> optimize.State:
     """Returns the shapes of what `start` would return for `images` `[N, H, W, 3]`; computes nothing."""
     rates = jax.ShapeDtypeStruct(images.shape[:1], jnp.float32)
-    return jax.eval_shape(start, sweep, cells, images, rates)
+    canvases = jax.eval_shape(functools.partial(transfer.extend, margin=sweep.program.margin), images)
+    return jax.eval_shape(_start, sweep, cells, canvases, rates)  # not `start`: compiler options allow no jit around it
 
 
 def compile_steps(sweep: Sweep, cells: Cells, states: optimize.State) -> jax.stages.Compiled:
