@@ -41,6 +41,7 @@ def steps_across(picture, axis):
     return np.abs(np.roll(picture, -1, axis) - picture).mean(axis=(1 - axis, 2))
 
 
+@pytest.mark.slow
 def test_a_tile_has_no_seam(network, painting):
     pictures = {}
     for tileable in (False, True):
@@ -55,7 +56,7 @@ def test_a_tile_has_no_seam(network, painting):
         assert seam > np.max(inside), "the measure sees no seam where there is one"
 
 
-@pytest.mark.parametrize("backbone", ["squeezenet1_1", "vgg19"])
+@pytest.mark.parametrize("backbone", ["squeezenet1_1", pytest.param("vgg19", marks=pytest.mark.slow)])
 def test_a_rolled_tile_is_the_same_tile(backbone, painting, network):
     random = np.random.default_rng(1)
     how = texture.texture_settings(backbone, tileable=True)
