@@ -25,8 +25,9 @@ def on_blank(grid: Grid, workdir: Path, *, height: int, width: int) -> Grid:
     for flags in dict.fromkeys(cell.flags for cell in grid.cells):
         backbone = with_head(BACKBONES[flags.backbone])
         transfer.check_canvas(backbone, resolve(flags, flags.backbone), height, width)
-        for path in styles(inputs(flags)):
-            image_io.read(path, size=style_size(flags))
+    # Cells that differ in their seeds have the same paintings: each is read once.
+    for path, size in {(path, style_size(cell.flags)) for cell in grid.cells for path in styles(inputs(cell.flags))}:
+        image_io.read(path, size=size)
     check_folder(workdir)
     make_folder(workdir)
     path = workdir / _FILE

@@ -87,11 +87,11 @@ class Dreaming:
     def written(self) -> list[Path]:
         """Returns the files that a run may write or remove."""
         octaves = [self.workdir / _OCTAVE.format(index + 1) for index in range(self.octaves)]
-        return [*octaves, self.workdir / _SHEET, *self.workdir.glob(_FRAME.replace("{:05d}", "?????"))]
+        return [*octaves, self.workdir / _SHEET, *self._left_frames()]
 
     def remove_frames(self) -> None:
         """Removes the frames of an earlier zoom."""
-        for path in self.workdir.glob(_FRAME.replace("{:05d}", "?????")):
+        for path in self._left_frames():
             path.unlink()
 
     def begin_zoom(self, picture: np.ndarray) -> None:
@@ -128,6 +128,9 @@ class Dreaming:
             dreamt, _ = dream.ascend(moved, how, dream.zoom(before, factor))
             self.write(self._frame(done), dreamt)
             yield done
+
+    def _left_frames(self) -> list[Path]:
+        return list(self.workdir.glob(_FRAME.replace("{:05d}", "?????")))
 
     def _frame(self, index: int) -> Path:
         return self.workdir / _FRAME.format(index)

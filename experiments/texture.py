@@ -16,10 +16,9 @@ from experiments._flags import flag, run_script
 from experiments._grid import Axis, Grid, product, workdir
 from experiments._outcome import Outcome, finish_script
 from experiments._run_flags import RunFlags
-from experiments._transfer_flags import TransferFlags, inputs, resolve, styles
+from experiments._transfer_flags import TransferFlags, inputs, styles
 from nst_jax import image_io
 from nst_jax.backbones import weights
-from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 from nst_jax.settings import PRESETS, Parameterization, default_preset
 
@@ -50,11 +49,9 @@ def run(config: Config) -> Outcome:
     grid = make_grid(config)
     folder = workdir(config.workdir, "texture", grid)
     from experiments import _blank, _cells, _cluster, _manifest  # with JAX, for which --help should not wait
-    from nst_jax import texture, transfer
+    from nst_jax import texture
 
-    flags = grid.cells[0].flags
     width, height = sides(config)
-    transfer.check_canvas(BACKBONES[flags.backbone], resolve(flags, flags.backbone), height, width)
     _cluster.join(config)
     outcome = _cells.run_grid(_blank.on_blank(grid, folder, height=height, width=width), config, folder)
     if config.tileable and outcome.finished == len(grid.cells) and _cluster.is_first():
