@@ -5,9 +5,10 @@ from pathlib import Path
 
 from experiments._grid import Grid
 from experiments._transfer_flags import inputs, resolve, style_size, styles
-from nst_jax import image_io, texture, transfer
+from nst_jax import image_io, texture
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import with_head
+from nst_jax.checks import check_canvas
 from nst_jax.errors import UserError
 from nst_jax.files import check_folder, make_folder
 
@@ -24,7 +25,7 @@ def on_blank(grid: Grid, workdir: Path, *, height: int, width: int) -> Grid:
         raise UserError(f"size: expected at most {image_io.MAX_PIXELS:,} pixels, found {width} × {height}; choose less")
     for flags in dict.fromkeys(cell.flags for cell in grid.cells):
         backbone = with_head(BACKBONES[flags.backbone])
-        transfer.check_canvas(backbone, resolve(flags, flags.backbone), height, width)
+        check_canvas(backbone, resolve(flags, flags.backbone), height, width)
     # Cells that differ in their seeds have the same paintings: each is read once.
     for path, size in {(path, style_size(cell.flags)) for cell in grid.cells for path in styles(inputs(cell.flags))}:
         image_io.read(path, size=size)

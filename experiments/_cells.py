@@ -25,10 +25,11 @@ from experiments._progress import Bar, Interrupt, graceful_interrupt, progress_b
 from experiments._records import versions, write_losses
 from experiments._run_flags import RunFlags
 from experiments._transfer_flags import CONTENT, style_size, styles
-from nst_jax import batches, image_io, sweep
+from experiments.running.loop import Courses, follow
+from nst_jax import batches, image_io
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.files import check_folder, make_folder, sha256
-from nst_jax.history import History, diverged, join
+from nst_jax.history import History
 
 _CHECKPOINTS = "checkpoints"
 _WORTH_SAYING = 0.5  # seconds
@@ -113,23 +114,20 @@ class _Runner:
             left = [index for index in left if not self.gallery.is_done(cells[index])]
 
     def _group(self, cells: Sequence[PreparedCell]) -> batches.Group:
-        contents = list(dict.fromkeys((cell.paths[CONTENT], cell.grid.flags.size) for cell in cells))
-        paintings = list(dict.fromkeys(painting for cell in cells for painting in _paintings(cell)))
-        return batches.Group(
-            cells[0].pretrained,
-            [
-                sweep.Cell(
-                    cell.how,
-                    content=contents.index((cell.paths[CONTENT], cell.grid.flags.size)),
-                    paintings=tuple(map(paintings.index, _paintings(cell))),
-                    seed=cell.grid.flags.seed,
-                )
-                for cell in cells
-            ],
-            lambda index: self.pictures.read(*contents[index]).pixels,
-            lambda index: self.pictures.read(*paintings[index]).pixels,
-            mesh=_cluster.make_mesh(),
-        )
+        recipes = [
+            batches.Recipe(
+                cell.how,
+                content=(cell.paths[CONTENT], cell.grid.flags.size),
+                styles=tuple((path, style_size(cell.grid.flags)) for path in styles(cell.paths)),
+                seed=cell.grid.flags.seed,
+            )
+            for cell in cells
+        ]
+
+        def read(picture: tuple[Path, int]) -> np.ndarray:
+            return self.pictures.read(*picture).pixels
+
+        return batches.Group(cells[0].pretrained, recipes, read, mesh=_cluster.make_mesh())
 
     def show(self) -> None:
         """Shows that this process lives, and if it is time and its task, all cells; failing that, goes on."""
@@ -152,39 +150,38 @@ class _Runner:
         began = time.monotonic()
         indices, restored = self._standing_together(group, cells, left, size)
         chosen = [cells[index] for index in indices]
-        how = chosen[0].how
-        if restored[0] is None:
-            batch = group.begin(indices, [self._initial_image(cell) for cell in chosen], size)
-        else:
-            batch = group.go_on(indices, [found.state for found in restored], size)
-        first = sweep.news_of(batch.states)
-        histories = [found.history if found else first.of(place) for place, found in enumerate(restored)]
-        running = dict(enumerate(chosen))
-        before = _steps_done(self.mine, self.gallery)
-        reached = batch.states
-
-        def leave_out(finite: np.ndarray) -> None:
-            for place in [place for place in running if not finite[:, place].all()]:
-                self._fail(running.pop(place), diverged(sweep.state_of(reached, place), histories[place]))
-
-        leave_out(first.finite)
-        for reached, news in group.run(batch, steps=how.steps, pause_every=self.flags.save_every) if running else ():
-            for place in running:
-                histories[place] = join([histories[place], news.of(place)])
-            leave_out(news.finite)
-            done = int(news.history.step[-1])
-            self.bar.update(before + done * len(chosen), f"{chosen[0].name}, step {done} of {how.steps}")
-            wanted = self.flags.save_every and done % self.flags.save_every == 0
-            if done < how.steps and (wanted or self.interrupt.requested):
-                for place, cell in running.items():
-                    self._checkpoints(cell).save(sweep.state_of(reached, place), histories[place])
+        steps, before = chosen[0].how.steps, _steps_done(self.mine, self.gallery)
+        states = [found.state for found in restored if found]
+        chunks = group.run(
+            indices,
+            size,
+            steps=steps,
+            images=[] if states else [self._initial_image(cell) for cell in chosen],
+            states=states,
+            pause_every=self.flags.save_every,
+        )
+        courses = Courses([self._checkpoints(cell) for cell in chosen], restored)
+        failed: set[int] = set()
+        last = None
+        for last in follow(
+            chunks,
+            courses,
+            steps=steps,
+            save_every=self.flags.save_every,
+            stopping=lambda: self.interrupt.requested,
+        ):
+            for place in courses.diverged.keys() - failed:
+                self._fail(chosen[place], courses.diverged[place])
+                failed.add(place)
+            done = int(last.history.step[-1])
+            self.bar.update(before + done * len(chosen), f"{chosen[0].name}, step {done} of {steps}")
             self.show()
-            if not running or (self.interrupt.requested and done < how.steps):
-                return
-        images = sweep.pictures(batch.shared, reached)
+        if last is None or not courses.running or int(last.history.step[-1]) < steps:
+            return
+        images = np.asarray(last.result)
         seconds = (time.monotonic() - began) / len(chosen)
-        for place, cell in running.items():
-            self._finish(cell, images[place], histories[place], seconds, len(chosen))
+        for place in courses.running:
+            self._finish(chosen[place], images[place], courses.histories[place], seconds, len(chosen))
 
     def _standing_together(
         self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int
@@ -258,7 +255,3 @@ def _remove_checkpoints(workdir: Path, cell: PreparedCell) -> None:
 def _remove_if_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-def _paintings(cell: PreparedCell) -> list[tuple[Path, int]]:
-    return [(path, style_size(cell.grid.flags)) for path in styles(cell.paths)]

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from experiments._layout import Heading, Tile
@@ -18,8 +17,9 @@ from experiments._sheet import draw_grid
 from nst_jax import dream, image_io
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.image_io import Picture
-from nst_jax.method import Transfer
+from nst_jax.run import run, stage
 from nst_jax.settings import Settings
+from nst_jax.transfer import Transfer, seed_key
 
 _OCTAVE, _FRAME, _SHEET = "octave{}.png", "frame{:05d}.png", "sheet.png"
 
@@ -33,7 +33,7 @@ class Dreaming:
         settings: of each octave.
         content: the photograph.
         guide: `[H, W, 3]`, if there is one.
-        octaves: how many.
+        octaves: how many; None for as many as suit the picture.
         scale: from one octave to the next.
         seed: of the jitter.
         workdir: for everything that is written, a folder.
@@ -44,11 +44,17 @@ class Dreaming:
     settings: Settings
     content: Picture
     guide: np.ndarray | None
-    octaves: int
+    octaves: int | None
     scale: float
     seed: int
     workdir: Path
     record: Mapping[str, Any]
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Heights and widths of the octaves."""
+        least = dream.least_octave(self.pretrained.backbone, self.settings)
+        return dream.octave_shapes(self.content.pixels.shape, count=self.octaves, scale=self.scale, least=least)
 
     def run_octaves(self) -> Iterator[tuple[dream.Octave, Path]]:
         """Dreams, and yields each octave with its file; the last one is the picture.
@@ -86,7 +92,7 @@ class Dreaming:
 
     def written(self) -> list[Path]:
         """Returns the files that a run may write or remove."""
-        octaves = [self.workdir / _OCTAVE.format(index + 1) for index in range(self.octaves)]
+        octaves = [self.workdir / _OCTAVE.format(index + 1) for index in range(len(self.shapes))]
         return [*octaves, self.workdir / _SHEET, *self._left_frames()]
 
     def remove_frames(self) -> None:
@@ -124,9 +130,9 @@ class Dreaming:
             before = image_io.read(self._frame(done)).pixels
             job = job or dream.prepare(self.pretrained, how, before.shape, guide=self.guide, seed=self.seed)
             done += 1
-            moved = job.replace(seed=jnp.uint32((self.seed + done) % 2**32))  # or all frames would be rolled alike
-            dreamt, _ = dream.ascend(moved, how, dream.zoom(before, factor))
-            self.write(self._frame(done), dreamt)
+            moved = job.replace(key=seed_key((self.seed + done) % 2**32))  # or all frames would be rolled alike
+            *_, last = run([stage(moved, dream.zoom(before, factor), steps=steps)])
+            self.write(self._frame(done), np.asarray(last.result))
             yield done
 
     def _left_frames(self) -> list[Path]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments._transfer_flags import (
@@ -17,11 +18,11 @@ from experiments._transfer_flags import (
     style_size,
     styles,
 )
-from nst_jax import image_io, optimize, transfer
+from nst_jax import image_io, transfer
 from nst_jax.backbones import weights
 from nst_jax.files import sha256
-from nst_jax.method import Transfer
 from nst_jax.settings import Settings
+from nst_jax.transfer import Transfer
 
 
 class Job(NamedTuple):
@@ -30,7 +31,7 @@ class Job(NamedTuple):
     Attributes:
         content: the photograph, as large as the picture will be.
         transfer: what to do.
-        state: before the first step.
+        image: to start from, `[H, W, 3]`.
         steps: to be done.
         paths: `content`, `style` (`style2`, ...) and perhaps `init` → the files that were read.
         identity: everything that the picture after a given step depends on.
@@ -38,7 +39,7 @@ class Job(NamedTuple):
 
     content: image_io.Picture
     transfer: Transfer
-    state: optimize.State
+    image: jax.Array
     steps: int
     paths: dict[str, Path]
     identity: dict[str, Any]
@@ -63,7 +64,7 @@ def prepare(flags: TransferFlags) -> Job:
     return Job(
         content=content,
         transfer=job,
-        state=transfer.start(job, initial, settings.learning_rate),
+        image=initial,
         steps=settings.steps,
         paths=paths,
         identity=identity(flags, settings, pretrained, {name: sha256(path) for name, path in paths.items()}),
@@ -72,8 +73,8 @@ def prepare(flags: TransferFlags) -> Job:
 
 def initial_image(
     flags: TransferFlags, settings: Settings, paths: Mapping[str, Path], content: np.ndarray
-) -> np.ndarray | jax.Array:
+) -> jax.Array:
     """Returns the picture to start from, of the shape of `content` `[H, W, 3]`."""
     if INIT in paths:
-        return image_io.resize(image_io.read(paths[INIT]).pixels, content.shape[:2])
+        return jnp.asarray(image_io.resize(image_io.read(paths[INIT]).pixels, content.shape[:2]))
     return transfer.initial_image(settings, content, seed=flags.seed)

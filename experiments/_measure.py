@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from nst_jax.method import Transfer
 
 from experiments import _rivals, _workload
 from nst_jax import optimize, transfer
 from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.canvas import check_margin
-from nst_jax.method import Transfer
 from nst_jax.settings import LEARNING_RATES, PRESETS, Optimizer, Precision, default_preset
 
 _PRODUCT_SIDE = 2048

@@ -17,8 +17,9 @@ from experiments._transfer_flags import (
     style_size,
     styles,
 )
-from nst_jax import image_io, sweep, transfer
+from nst_jax import image_io, sweep
 from nst_jax.backbones import weights
+from nst_jax.checks import check_canvas, check_style
 from nst_jax.errors import UserError
 from nst_jax.files import sha256
 from nst_jax.settings import Settings
@@ -62,7 +63,7 @@ class PreparedCell:
     @property
     def program(self) -> tuple[Any, ...]:
         """Returns what cells have in common that one program runs."""
-        return self.identity["backbone"], self.shape, sweep.program_settings(self.how)
+        return self.identity["backbone"], self.shape, sweep.compiled_settings(self.how)
 
 
 class Pictures:
@@ -122,11 +123,8 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: weights.Pretrained)
             return PreparedCell(cell, error=str(shapes[name]))
     # What would be found only on the way, and what a person would have waited for in vain.
     height, width, _ = shapes[CONTENT]
-    transfer.check_canvas(pretrained.backbone, how, height, width)
-    for path in styles(paths):
-        shape = pictures.shape(path, style_size(flags))
-        transfer.check_layers(pretrained.backbone, how.style_layers, shape, what="style layer")
-    transfer.loss_weights(how, paintings=len(styles(paths)))
+    check_canvas(pretrained.backbone, how, height, width)
+    check_style(pretrained.backbone, how, [shapes[name] for name, path in paths.items() if path in styles(paths)])
     digests = {name: pictures.sha256(path) for name, path in paths.items()}
     about = {**identity(flags, how, pretrained, digests), "steps": how.steps}
     return PreparedCell(cell, how, pretrained, paths, (height, width), about)

@@ -21,11 +21,12 @@ from experiments._quilting_flags import QuiltingFlags
 from experiments._records import versions, write_json
 from experiments._sheet import draw_grid
 from experiments._transfer_flags import CONTENT, STYLE
-from nst_jax import image_io, objective, quilting, transfer
+from nst_jax import image_io, objective, quilting
 from nst_jax.canvas import extend
 from nst_jax.errors import UserError
 from nst_jax.files import make_folder
-from nst_jax.method import Transfer
+from nst_jax.run import run, stage
+from nst_jax.transfer import Transfer
 
 _TERMS = {objective.CONTENT: "content", objective.STYLE: "style", objective.VARIATION: "total variation"}
 _LOSS = "loss"
@@ -150,24 +151,22 @@ def _blocks_bar(passes: Sequence[quilting.Pass], shape: tuple[int, int]) -> Iter
 
 def _paint(job: Job) -> np.ndarray:
     """Runs a transfer to its end; returns the picture `[H, W, 3]`."""
-    state = job.state
     with progress_bar(steps=job.steps, done=0) as bar:
-        for reached, history in transfer.run(job.transfer, state, steps=job.steps):
-            state = reached
-            bar.show(history)
-    return transfer.picture(job.transfer, state)
+        for last in run([stage(job.transfer, job.image, steps=job.steps)]):
+            bar.show(last.history)
+    return np.asarray(last.result)
 
 
 def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
     """Returns the loss of a picture `[H, W, 3]` in the eyes of a transfer, and its terms before they are weighted."""
-    loss, terms = _evaluate(job.transfer, extend(pixels, job.transfer.method.margin))
+    loss, terms = _evaluate(job.transfer, extend(pixels, job.transfer.config.margin))
     return {**{term: float(terms[term]) for term in _TERMS}, _LOSS: float(loss)}
 
 
 @jax.jit
 def _evaluate(job: Transfer, canvas: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Returns the loss of a canvas as it is, and its terms."""
-    return job.method.objective.loss(job.params, canvas, job.targets, job.weights)
+    return job.config.objective.loss(job.params, canvas, job.targets, job.weights)
 
 
 def _print_table(losses: Mapping[str, Mapping[str, float]], seconds: Mapping[str, float]) -> None:

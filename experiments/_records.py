@@ -13,7 +13,7 @@ import numpy as np
 import nst_jax
 from nst_jax.files import atomic_write
 from nst_jax.history import History
-from nst_jax.objective import ACTIVATION, CONTENT, STYLE, VARIATION, Weights
+from nst_jax.objective import TERMS, Weights
 
 _RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "scipy", "imagecodecs", "safetensors")
 
@@ -48,8 +48,7 @@ def plot_losses(path: Path, history: History, weights: Weights) -> None:
     import matplotlib as mpl  # half a second, for which the first step should not wait
     from matplotlib.figure import Figure
 
-    scales = {CONTENT: weights.content, STYLE: weights.style, VARIATION: weights.variation}
-    scales |= {ACTIVATION: -weights.activation} if ACTIVATION in history.terms else {}
+    scales = {term: kind.sign * weights.terms[term] for term, kind in TERMS.items() if term in weights.terms}
     positive = history.loss.min() > 0  # what is made large is subtracted
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7, 4.5), layout="constrained")

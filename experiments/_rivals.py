@@ -10,10 +10,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from nst_jax.method import Transfer
 
 from nst_jax.backbones.spec import INPUT, Concat, Conv, Pool, Row, ancestors, inputs, layer_names
 from nst_jax.errors import UserError, choose
-from nst_jax.method import Transfer
 
 NONE, AUTO = "none", "auto"
 _NEXT_TO_NOTHING = 1e-6  # as in losses.relative_squared_error

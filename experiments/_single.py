@@ -1,21 +1,26 @@
 """Running a single transfer: steps, with checkpoints and pictures on the way, and what is left of them."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
-from experiments._checkpoints import Checkpoints
+from experiments._checkpoints import Checkpoints, Restored
 from experiments._job import Job, prepare
 from experiments._progress import Interrupt, graceful_interrupt, progress_bar
 from experiments._records import plot_losses, versions, write_json, write_losses
 from experiments._run_flags import SingleFlags
 from experiments._transfer_flags import describe
-from nst_jax import image_io, optimize, transfer
+from experiments.running.loop import Courses, follow
+from nst_jax import image_io, optimize, sweep
 from nst_jax.errors import UserError
 from nst_jax.files import make_folder
-from nst_jax.history import DivergedError, History, first_history, join
+from nst_jax.history import History
+from nst_jax.run import Progress, stage, state_shapes
+from nst_jax.run import run as run_stages
 
 _SNAPSHOT = "step{}.png"
 
@@ -57,46 +62,63 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     }
     seconds = {"prepare": time.time() - began}
 
-    def save_picture(path: Path, state: optimize.State) -> None:
-        picture = job.content._replace(pixels=transfer.picture(job.transfer, state))
+    def save_picture(path: Path, progress: Progress) -> None:
+        picture = job.content._replace(pixels=np.asarray(progress.result[0]))
         image_io.write(path, picture, bits=flags.bits, settings=record["settings"])
 
-    def save_record(state: optimize.State) -> None:
-        write_json(workdir / "run.json", {**record, "steps_done": int(state.step), "seconds": seconds})
+    def save_record(done: int) -> None:
+        write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})
 
-    make_folder(workdir)
+    batch = sweep.stack([job.transfer])
     checkpoints = Checkpoints(workdir / "stylize-checkpoints", job.identity)
-    state, history = (_resume if flags.resume else _begin)(job, checkpoints, workdir)
-    save_record(state)
-    failure = None
-    with progress_bar(steps=job.steps, done=int(state.step)) as bar:
+    restored = _restore(job, checkpoints, workdir, state_shapes(job.transfer)) if flags.resume else None
+    courses = Courses([checkpoints], [restored])
+    state = jax.tree.map(lambda leaf: leaf[None], restored.state) if restored else None
+    stages = [stage(batch, job.image[None], steps=job.steps)]
+    run = follow(
+        run_stages(stages, state=state, pause_every=flags.save_every),
+        courses,
+        steps=job.steps,
+        save_every=flags.save_every,
+        stopping=lambda: interrupt.requested,
+    )
+    if restored:
+        last = Progress(0, batch, state, restored.history, np.ones((0, 1), bool))
+    else:
+        last = next(run)
+        if 0 in courses.diverged:
+            raise courses.diverged[0]
+        _discard(checkpoints, workdir)
+    make_folder(workdir)
+    save_record(int(last.state.step[0]))
+    failure: UserError | None = None
+    with progress_bar(steps=job.steps, done=int(last.state.step[0])) as bar:
         try:
-            chunks = transfer.run(job.transfer, state, steps=job.steps, pause_every=flags.save_every)
-            for state, news in chunks:
-                history = join([history, news])
+            for last in run:
                 if "compile" not in seconds:
                     seconds["compile"] = time.time() - began - seconds["prepare"]
                     bar.say(f"compiled, and the first step done, in {seconds['compile']:.1f} s")
-                bar.show(history)
-                if flags.save_every and int(state.step) % flags.save_every == 0:
-                    save_picture(workdir / _SNAPSHOT.format(f"{int(state.step):05d}"), state)
-                    checkpoints.save(state, history)
-                if interrupt.requested:
+                failure = courses.diverged.get(0)
+                if failure:
                     break
-        except DivergedError as error:
-            failure, state, history = error, error.state, join([history, error.history])
+                bar.show(courses.histories[0])
+                done = int(last.state.step[0])
+                if flags.save_every and done % flags.save_every == 0:
+                    save_picture(workdir / _SNAPSHOT.format(f"{done:05d}"), last)
         except UserError as error:  # Something could not be written; the picture itself perhaps still can.
             failure = error
+    history = courses.histories[0]
     seconds["all"] = time.time() - began
-    finished = int(state.step) >= job.steps
-    writings = {
-        "picture": lambda: save_picture(output, state),
-        "record": lambda: save_record(state),
+    done = int(last.state.step[0])
+    finished = done >= job.steps
+    writings: dict[str, Callable[[], None]] = {
+        "picture": lambda: save_picture(output, last),
+        "record": lambda: save_record(done),
         "losses": lambda: write_losses(workdir / "losses.csv", history),
         "plot": lambda: plot_losses(workdir / "losses.png", history, job.transfer.weights),
     }
     if not failure and (flags.save_every or not finished):
-        writings["checkpoint"] = lambda: checkpoints.save(state, history)
+        writings["checkpoint"] = lambda: courses.save(last)
     lost = []
     for name, write in writings.items():
         try:
@@ -106,33 +128,32 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             lost.append(name)
     if failure:
         kept = "lost" if "picture" in lost else f"saved as {output}"
-        raise UserError(f"{failure}; the picture of step {int(state.step)} is {kept}") from failure
+        raise UserError(f"{failure}; the picture of step {done} is {kept}") from failure
     return Result(output, history, finished)
 
 
-def _begin(job: Job, checkpoints: Checkpoints, workdir: Path) -> tuple[optimize.State, History]:
-    """Returns the state and the history before the first step, with no earlier run left."""
+def _discard(checkpoints: Checkpoints, workdir: Path) -> None:
+    """Removes what an earlier run has left."""
     discarded = checkpoints.clear()
     if discarded is not None:
         print(f"discarded the run in {workdir}, which was at step {discarded} (--resume would have gone on with it)")
         for snapshot in workdir.glob(_SNAPSHOT.format("?" * 5)):
             snapshot.unlink()
-    return job.state, first_history(job.state)
 
 
-def _resume(job: Job, checkpoints: Checkpoints, workdir: Path) -> tuple[optimize.State, History]:
-    """Returns the state and the history of the last checkpoint, or where there is none those before the first step.
+def _restore(job: Job, checkpoints: Checkpoints, workdir: Path, shapes: optimize.State) -> Restored | None:
+    """Returns what the last checkpoint holds, None where there is none.
 
     Raises:
         UserError: the checkpoint is of a run with other settings, cannot be read, or has more steps than are wanted.
     """
     try:
-        restored = checkpoints.restore(job.state)
+        restored = checkpoints.restore(shapes)
     except UserError as error:
         raise UserError(f"--resume: {error}, or leave --resume out to begin anew") from error
     if restored is None:
         print(f"nothing to resume in {workdir}: beginning anew")
-        return _begin(job, checkpoints, workdir)
+        return None
     done = int(restored.state.step)
     if done > job.steps:
         raise UserError(f"--steps: the run is at step {done} already; give {done} or more, or leave --resume out")

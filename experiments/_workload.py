@@ -6,12 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from nst_jax.method import Transfer
 
 from experiments import _samples
 from nst_jax import image_io, transfer
 from nst_jax.backbones.spec import Backbone, Conv, ancestors, convolutions, layer_shapes
 from nst_jax.backbones.weights import Pretrained
-from nst_jax.method import Transfer
 from nst_jax.objective import CONTENT, STYLE, Targets
 from nst_jax.settings import LEARNING_RATES, PRESETS, Precision, Settings, default_preset
 

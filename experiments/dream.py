@@ -22,6 +22,7 @@ from experiments._animation import check_animation, write_animation
 from experiments._flags import INTERRUPTED, Common, flag, run_script
 from experiments._transfer_flags import CONTENT, check_own, places
 from nst_jax import image_io
+from nst_jax.errors import UserError
 from nst_jax.files import check_target, make_folder, sha256
 from nst_jax.settings import LEARNING_RATES, MOST_JITTER, Parameterization
 
@@ -34,7 +35,9 @@ class Config(Common):
     layers: tuple[str, ...] | None = flag(None, "layers whose activations become large")
     channels: tuple[int, ...] | None = flag(None, "of each of them; by default all")
     guide: str | None = flag(None, "picture whose features are to become large, instead of all")
-    octaves: int = flag(4, "sizes of the picture, from small to large", least=1, most=20)
+    octaves: int | None = flag(
+        None, "sizes of the picture, from small to large; by default 4, fewer of a small picture", least=1, most=20
+    )
     octave_scale: float = flag(1.4, "from one size to the next", least=1.01, most=8)
     steps: int | None = flag(None, "of gradient ascent in each octave; by default 20", least=0)
     parameterization: Parameterization = flag("pixels", "what is optimised; anything but pixels by Adam")
@@ -77,6 +80,7 @@ def run(config: Config) -> Result:
     from experiments._records import versions, write_json
     from nst_jax import dream
     from nst_jax.backbones import weights
+    from nst_jax.checks import check_canvas, check_layers
 
     pretrained = weights.load_for(config.backbone, config.layers or ())
     given = {"dream_layers": config.layers, "dream_channels": config.channels, "steps": config.steps}
@@ -103,17 +107,27 @@ def run(config: Config) -> Result:
     )
     for path in (output, *dreaming.written(), *([animation] if animation else [])):
         check_own(path, paths)
-    smallest = dream.octave_shapes(content.pixels.shape, count=config.octaves, scale=config.octave_scale)[0]
-    dream.check(pretrained.backbone, settings, smallest, guide=guide_pixels)
+    least = dream.least_octave(pretrained.backbone, settings)
+    if config.octaves and len(dreaming.shapes) > 1 and min(dreaming.shapes[0]) < least:
+        most = sum(min(shape) >= least for shape in dreaming.shapes)
+        raise UserError(
+            f"--octaves: expected at most {max(1, most)} for this picture, so that the smallest has a short side of "
+            f"{least} px, found {config.octaves}; choose fewer, or a larger --size"
+        )
+    for shape in dreaming.shapes:
+        check_canvas(pretrained.backbone, settings, *shape, guided=guide is not None)
+    if guide_pixels is not None:
+        check_layers(pretrained.backbone, settings.dream_layers, guide_pixels.shape, what="dream layer of the guide")
     with graceful_interrupt() as interrupt:
         make_folder(workdir)
         if not (config.frames and _dreaming.is_same_run(workdir / "run.json", identity) and dreaming.frames()):
             (workdir / "run.json").unlink(missing_ok=True)
             dreaming.remove_frames()
             octaves = []
-            with progress_bar(steps=config.octaves, done=0) as bar:
+            count = len(dreaming.shapes)
+            with progress_bar(steps=count, done=0) as bar:
                 for octave, path in dreaming.run_octaves():
-                    bar.update(octave.index + 1, f"octave {octave.index + 1} of {config.octaves}")
+                    bar.update(octave.index + 1, f"octave {octave.index + 1} of {count}")
                     octaves.append(path)
                     if interrupt.requested:
                         return Result(path, None, finished=False)

@@ -8,13 +8,15 @@ Sources:
     Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nst_jax import statistics
 from nst_jax.errors import UserError
+from nst_jax.losses import Term
 from nst_jax.settings import Gain
 
 _NEXT_TO_NOTHING = 1e-6
@@ -106,11 +108,11 @@ def _weighed(features: jax.Array, channels: jax.Array) -> jax.Array:
     return jnp.matmul(features, channels, precision=jax.lax.Precision.HIGHEST)
 
 
-GAINS: dict[Gain, Callable[[jax.Array, jax.Array], jax.Array]] = {
-    "mean_response": mean_response,
-    "contrasted_response": contrasted_response,
-    "central_response": central_response,
-    "mean_square": mean_square,
-    "log_mean_square": log_mean_square,
-    "matched_response": matched_response,
+GAINS: dict[Gain, Term] = {
+    "mean_response": Term(statistics.activations, mean_response),
+    "contrasted_response": Term(statistics.activations, contrasted_response),
+    "central_response": Term(statistics.activations, central_response),
+    "mean_square": Term(statistics.activations, mean_square),
+    "log_mean_square": Term(statistics.activations, log_mean_square),
+    "matched_response": Term(statistics.activations, matched_response),
 }

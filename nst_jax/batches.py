@@ -1,15 +1,13 @@
-"""Sweeps of any length on devices of any memory: the cells of one program, batch after batch.
+"""Sweeps of any length on devices of any memory: the transfers of one program, batch after batch.
 
 A batch has as many cells as the devices hold; the last one repeats a cell until it is as long as the others, so that
 one program is compiled for all. On a CPU a batch gains nothing (WORKSPACE.md tells what was measured), so there it is
 one cell a device.
 """
 
-import dataclasses
 import functools
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -19,8 +17,14 @@ from jax.sharding import Mesh
 
 from nst_jax import optimize, parallel, sweep
 from nst_jax.backbones.weights import Pretrained
-from nst_jax.errors import is_out_of_memory
-from nst_jax.sweep import Cell, News
+from nst_jax.canvas import extend
+from nst_jax.checks import check_canvas, check_image
+from nst_jax.errors import UserError, is_out_of_memory
+from nst_jax.objective import CONTENT, STYLE
+from nst_jax.run import Progress, Stage, compile_chunk, run, state_shapes
+from nst_jax.settings import Settings
+from nst_jax.targets import layers_of, make_targets, measure, network_layers, union
+from nst_jax.transfer import Transfer, assemble, make_config
 
 Item = TypeVar("Item")
 
@@ -28,65 +32,71 @@ USABLE = 0.9
 """Share of a device's memory that a program may take: the allocator needs some that it cannot fill."""
 
 _KEPT_TARGETS = 16
-"""Photographs whose targets are kept on the device; cells in the order of their photographs compute each once."""
+"""Content images whose targets are kept on the device; cells in the order of these compute each once."""
 
 
-class Batch(NamedTuple):
-    """Cells that run at once.
+class Recipe(NamedTuple):
+    """What a transfer is prepared from.
 
     Attributes:
-        indices: of the cells of the group; `states` and what comes of them has some more, repeated ones behind these.
-        shared: what all of them share.
-        traced: what they do not.
-        states: where they stand.
+        settings: its own.
+        content: what the content image is asked for by.
+        styles: likewise for each style image.
+        seed: of random movements.
     """
 
-    indices: Sequence[int]
-    shared: sweep.Sweep
-    traced: sweep.Cells
-    states: optimize.State
+    settings: Settings
+    content: Hashable
+    styles: tuple[Hashable, ...]
+    seed: int = 0
 
 
 class Group:
-    """Cells that one program runs, on pictures of one size."""
+    """Transfers that one program runs, on pictures of one size, prepared when their batch comes."""
 
     def __init__(
-        self,
-        pretrained: Pretrained,
-        cells: Sequence[Cell],
-        contents: Callable[[int], np.ndarray],
-        paintings: Callable[[int], np.ndarray],
-        *,
-        mesh: Mesh,
+        self, network: Pretrained, recipes: Sequence[Recipe], read: Callable[[Any], np.ndarray], *, mesh: Mesh
     ) -> None:
-        """Makes the program, and computes nothing yet.
+        """Takes what the transfers are prepared from, and computes nothing yet.
 
         Args:
-            pretrained: the backbone.
-            cells: one or more.
-            contents: index → the photograph, `[H, W, 3]`, RGB in [0, 1]; all of one size.
-            paintings: index → the painting, of any size.
+            network: the backbone.
+            recipes: one or more.
+            read: what an image is asked for by → the image, `[H, W, 3]`, RGB in [0, 1]; content images are of one size.
             mesh: over whose `cells` the cells of a batch are spread.
 
         Raises:
-            UserError: the cells need several programs.
+            UserError: the recipes need several programs.
         """
-        self.cells = cells
-        self._contents = contents
+        for entries in zip(*(sweep.compiled_settings(recipe.settings) for recipe in recipes), strict=True):
+            if len(set(entries)) > 1:
+                found = ", ".join(sorted({str(value) for _, value in entries}))
+                raise UserError(f"{entries[0][0]}: expected the same in all cells of one program, found {found}")
+        self.recipes = recipes
+        self._network = network
+        self._read = read
         self._mesh = mesh
-        self._program = sweep.make_program(pretrained.backbone, cells)
+        self._config = config = make_config(network.backbone, recipes[0].settings)
+        self._layers = layers = union(layers_of(recipe.settings) for recipe in recipes)
+        self._most_styles = max(len(recipe.styles) for recipe in recipes)
         # Of these alone, not of the group: it would keep itself, and all that it has on the device.
-        params, program = parallel.replicate(pretrained.params, mesh), self._program
-        self._params = sweep.prepare_params(params, program)
+        params = parallel.replicate(network.params, mesh)
+        self._params = config.objective.prepare(params, network_layers(layers))
+        margin = recipes[0].settings.margin
 
-        def features(index: int) -> dict[str, jax.Array]:
-            return sweep.content_targets(params, program, contents(index))
+        def content_targets(key: Hashable) -> dict[str, Any]:
+            image = read(key)
+            check_image(image, what="photograph")
+            canvas = extend(jnp.asarray(image), margin)
+            return measure(params, canvas, objective=config.objective, term=CONTENT, layers=layers[CONTENT])
 
-        def grams(index: int) -> dict[str, jax.Array]:
-            return sweep.style_targets(params, program, paintings(index))
+        def style_targets(key: Hashable) -> dict[str, Any]:
+            image = read(key)
+            check_image(image, what="painting")
+            return measure(params, jnp.asarray(image), objective=config.objective, term=STYLE, layers=layers[STYLE])
 
-        self._content_targets = functools.lru_cache(_KEPT_TARGETS)(features)
-        self._style_targets = functools.lru_cache(None)(grams)
+        self._content_targets = functools.lru_cache(_KEPT_TARGETS)(content_targets)
+        self._style_targets = functools.lru_cache(None)(style_targets)
         self._compiled: dict[int, jax.stages.Compiled] = {}
 
     @property
@@ -123,118 +133,104 @@ class Group:
         """Returns the number of cells in a batch of `count` when every device has as many as the others."""
         return self.spread * math.ceil(count / self.spread)
 
-    def begin(self, indices: Sequence[int], images: Sequence[np.ndarray], size: int) -> Batch:
-        """Returns the cells with these indices before their first step of painting over the images, as many.
-
-        A cell whose initial loss is no number shows in `states.point.finite`.
-
-        Args:
-            indices: of cells.
-            images: `[H, W, 3]` each.
-            size: of the batch, a multiple of `spread`.
-        """
-        chosen = self._chosen(indices, size)
-        shared, traced = self._gather(chosen, size)
-        padded = np.stack(_padded(images, size))
-        rates = np.float32([cell.settings.learning_rate for cell in chosen])
-        images, rates = parallel.place_cells((padded, rates), self._mesh)
-        states = parallel.place_cells(sweep.start(shared, traced, images, rates), self._mesh)
-        return Batch(indices, shared, traced, states)
-
-    def go_on(self, indices: Sequence[int], states: Sequence[optimize.State], size: int) -> Batch:
-        """Returns the cells with these indices where they stood, all after the same number of steps, as `begin`."""
-        shared, traced = self._gather(self._chosen(indices, size), size)
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *_padded(states, size))
-        return Batch(indices, shared, traced, parallel.place_cells(stacked, self._mesh))
-
     @functools.cached_property
     def state_shapes(self) -> optimize.State:
-        """Returns the shapes of the state of one cell."""
-        *_, states = self._described(self.spread)
+        """The shapes of the state of one cell."""
+        states = state_shapes(self._least)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), states)
-
-    def run(self, batch: Batch, *, steps: int, pause_every: int = 0) -> Iterator[tuple[optimize.State, News]]:
-        """Runs a batch, whose states are given up, as `sweep.run`; the repeated cells are among what it yields.
-
-        Raises:
-            RuntimeError: the devices have not enough memory (`errors.is_out_of_memory`); fewer cells may fit.
-        """
-        program = self.compile(len(batch.states.step))
-
-        def advance(*arguments: Any) -> tuple[optimize.State, optimize.Info]:
-            states, info = program(*arguments)
-            return parallel.place_cells(states, self._mesh), info  # where the program wants them the next time
-
-        return sweep.run(
-            batch.shared, batch.traced, batch.states, steps=steps, pause_every=pause_every, advance=advance
-        )
-
-    def _chosen(self, indices: Sequence[int], size: int) -> list[Cell]:
-        """Returns the cells of a batch, the last one repeated."""
-        return _padded([self.cells[index] for index in indices], size)
-
-    def _gather(self, cells: Sequence[Cell], size: int) -> tuple[sweep.Sweep, sweep.Cells]:
-        """Returns the arrays of a batch, with no more pictures than `size` cells can have."""
-        contents, paintings = self._pictures(cells, size)
-        local = [
-            dataclasses.replace(
-                cell,
-                content=contents.index(cell.content),
-                paintings=tuple(paintings.index(painting) for painting in cell.paintings),
-            )
-            for cell in cells
-        ]
-        features = [self._content_targets(index) for index in contents]
-        grams = [self._style_targets(index) for index in paintings]
-        shape = self._contents(cells[0].content).shape
-        shared, traced = sweep.gather(self._params, self._program, local, features, grams, shape=shape)
-        return parallel.replicate(shared, self._mesh), parallel.place_cells(traced, self._mesh)
-
-    def _pictures(self, cells: Sequence[Cell], size: int) -> tuple[list[int], list[int]]:
-        """Returns the indices of the cells' photographs and paintings, as many as any batch of this size may have."""
-        contents, paintings = self._most_pictures(size)
-        return (
-            _padded(_distinct((cell.content,) for cell in cells), contents),
-            _padded(_distinct(cell.paintings for cell in cells), paintings),
-        )
-
-    def _most_pictures(self, size: int) -> tuple[int, int]:
-        """Returns how many photographs and paintings a batch of this size may have."""
-        contents = _distinct((cell.content,) for cell in self.cells)
-        paintings = _distinct(cell.paintings for cell in self.cells)
-        together = max(len(cell.paintings) for cell in self.cells)
-        return min(size, len(contents)), min(size * together, len(paintings))
 
     def compile(self, size: int) -> jax.stages.Compiled:
         """Returns the program for a batch, from the shapes of its arrays alone; the same one every time."""
         if size not in self._compiled:
-            self._compiled[size] = sweep.compile_steps(*self._described(size))
+            each, everywhere = parallel.over_cells(self._mesh), parallel.everywhere(self._mesh)
+
+            def described(tree: Any, sharding: jax.sharding.Sharding, *, length: int | None = None) -> Any:
+                def of(leaf: Any) -> jax.ShapeDtypeStruct:
+                    shape = leaf.shape if length is None else (length, *leaf.shape[1:])
+                    return jax.ShapeDtypeStruct(shape, leaf.dtype, sharding=sharding)
+
+                return jax.tree.map(of, tree)
+
+            cells = sweep.map_cells(
+                lambda part: described(part, each, length=size),
+                self._least.cells,
+                shared=lambda part: described(part, everywhere),
+            )
+            states = described(state_shapes(self._least), each, length=size)
+            self._compiled[size] = compile_chunk(sweep.Batch(cells, size), states)
         return self._compiled[size]
 
-    def _described(self, size: int) -> tuple[sweep.Sweep, sweep.Cells, optimize.State]:
-        """Returns the shapes of the arrays of a batch, and where they lie."""
-        least = self._chosen([0], self.spread)
-        shared, traced = self._gather(least, 1)
-        images = jax.ShapeDtypeStruct((len(least), *self._contents(least[0].content).shape), jnp.float32)
-        states = sweep.state_shapes(shared, traced, images)
+    def run(
+        self,
+        indices: Sequence[int],
+        size: int,
+        *,
+        steps: int,
+        images: Sequence[np.ndarray] = (),
+        states: Sequence[optimize.State] = (),
+        pause_every: int = 0,
+    ) -> Iterator[Progress]:
+        """Runs a batch, as `run.run`; what it yields has some more cells behind the given ones, which repeat the last.
 
-        def lengthened(tree: Any, length: int) -> Any:
-            return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((length, *leaf.shape[1:]), leaf.dtype), tree)
+        Args:
+            indices: of the recipes.
+            size: of the batch, a multiple of `spread`.
+            steps: at which to end.
+            images: that the cells begin with, `[H, W, 3]` each.
+            states: that they go on from instead, all after the same number of steps.
+            pause_every: yields at every multiple of it.
 
-        def placed(tree: Any, sharding: jax.sharding.Sharding) -> Any:
-            return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+        Raises:
+            RuntimeError: the devices have not enough memory (`errors.is_out_of_memory`); fewer cells may fit.
+        """
+        program = self.compile(size)
 
-        contents, paintings = self._most_pictures(size)
-        shared = shared.replace(content=lengthened(shared.content, contents), style=lengthened(shared.style, paintings))
-        shares = jax.ShapeDtypeStruct((size, paintings), jnp.float32)
-        traced = lengthened(traced, size)
-        traced = traced.replace(weights=traced.weights.replace(paintings=shares))
-        each = parallel.over_cells(self._mesh)
-        return (
-            placed(shared, parallel.everywhere(self._mesh)),
-            placed(traced, each),
-            placed(lengthened(states, size), each),
+        def place(tree: Any) -> Any:
+            return parallel.place_cells(tree, self._mesh)
+
+        def advance(batch: sweep.Batch, states: optimize.State, length: jax.Array) -> tuple[optimize.State, Any]:
+            return program(batch, place(states), length)
+
+        stage = Stage(
+            prepare=lambda: self._batch(indices, size),
+            start=lambda _: place(np.stack(_padded(images, size))),
+            steps=steps,
         )
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *_padded(states, size)) if states else None
+        return run([stage], state=stacked and place(stacked), pause_every=pause_every, advance=advance)
+
+    def _batch(self, indices: Sequence[int], size: int) -> sweep.Batch:
+        """Returns the cells with these indices, the last one repeated, where the program wants them."""
+        transfers = [self._transfer(self.recipes[index]) for index in indices]
+        batch = sweep.stack(_padded(transfers, size), style_images=self._most_styles)
+        return parallel.place_batch(batch, self._mesh)
+
+    def _transfer(self, recipe: Recipe) -> Transfer:
+        settings, backbone = recipe.settings, self._network.backbone
+        shape = self._read(recipe.content).shape
+        check_canvas(backbone, settings, *shape[:2])
+        targets = make_targets(
+            backbone,
+            settings,
+            self._layers,
+            content=self._content_targets(recipe.content),
+            styles=[self._style_targets(key) for key in recipe.styles],
+        )
+        return assemble(
+            self._params,
+            self._config,
+            settings,
+            self._layers,
+            targets,
+            shape,
+            style_images=len(recipe.styles),
+            seed=recipe.seed,
+        )
+
+    @functools.cached_property
+    def _least(self) -> sweep.Batch:
+        """The batch of the first cell alone, for the shapes of its arrays."""
+        return sweep.stack([self._transfer(self.recipes[0])], style_images=self._most_styles)
 
 
 def bytes_needed(compiled: jax.stages.Compiled) -> int:
@@ -278,7 +274,3 @@ def cells_that_fit(needed: int, *, cells: int, shared: int, available: int) -> i
 def _padded(items: Sequence[Item], count: int) -> list[Item]:
     """Returns so many items, the last one repeated."""
     return [*items, *[*items[-1:]] * (count - len(items))]
-
-
-def _distinct(indices: Iterable[Iterable[int]]) -> list[int]:
-    return list(dict.fromkeys(itertools.chain.from_iterable(indices)))

@@ -2,12 +2,16 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nst_jax.errors import UserError
 
 
-def extend(images: np.ndarray | jax.Array, margin: int) -> jax.Array:
+def canvas_shape(height: int, width: int, margin: int) -> tuple[int, int]:
+    """Returns height and width of the canvas of a picture of so many pixels."""
+    return height + 2 * margin, width + 2 * margin
+
+
+def extend(images: jax.Array, margin: int) -> jax.Array:
     """Returns the images `[..., H, W, 3]` with a margin that mirrors each.
 
     Raises:
@@ -28,7 +32,7 @@ def check_margin(margin: int, height: int, width: int) -> None:
         raise UserError(f"margin: expected less than the short side of {min(height, width)} px, found {margin}")
 
 
-def crop(canvases: jax.Array, margin: int) -> np.ndarray:
-    """Returns the canvases `[..., H, W, 3]` without their margin, on the host."""
+def crop(canvases: jax.Array, margin: int) -> jax.Array:
+    """Returns the canvases `[..., H, W, 3]` without their margin."""
     *_, height, width, _ = canvases.shape
-    return np.asarray(canvases)[..., margin : height - margin, margin : width - margin, :]
+    return canvases[..., margin : height - margin, margin : width - margin, :]

@@ -6,7 +6,7 @@ detail that was added at one carried over to the next. Guided, the features of a
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,15 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from nst_jax import image_io, transfer
-from nst_jax.backbones.spec import Backbone
+from nst_jax.backbones.spec import Backbone, least_side
 from nst_jax.backbones.weights import Pretrained
-from nst_jax.errors import UserError
+from nst_jax.checks import check_canvas
 from nst_jax.history import History, join
-from nst_jax.method import Transfer
+from nst_jax.run import Stage, run
 from nst_jax.settings import LEARNING_RATES, PRESETS, Settings, default_preset
+from nst_jax.transfer import Transfer
 
 LAYERS = {"vgg": ("conv4_3", "conv5_1"), "squeezenet": ("fire6/concat", "fire8/concat")}
 """That are dreamt of if nothing is said, by preset; chosen by looking."""
+
+
+OCTAVES = 4
+"""As in the notebook."""
 
 
 class Octave(NamedTuple):
@@ -62,101 +67,120 @@ def dream_settings(backbone: str, *, guided: bool = False) -> Settings:
     )
 
 
-def octave_shapes(shape: tuple[int, ...], *, count: int, scale: float) -> list[tuple[int, int]]:
-    """Returns heights and widths of so many octaves, each `scale` times as large as the one before, up to `shape`."""
+def octave_shapes(shape: tuple[int, ...], *, count: int | None, scale: float, least: int) -> list[tuple[int, int]]:
+    """Returns heights and widths of octaves, each `scale` times as large as the one before, up to `shape`.
+
+    Args:
+        shape: `[H, W, ...]`, of the last one.
+        count: how many; by default `OCTAVES`, without those that are too small.
+        scale: from one to the next.
+        least: short side in pixels below which an octave is too small, unless a count asks for it.
+    """
     height, width = shape[:2]
-    sizes = [scale**-index for index in reversed(range(count))]
-    return [(max(1, round(height * size)), max(1, round(width * size))) for size in sizes]
+    sizes = [scale**-index for index in reversed(range(count or OCTAVES))]
+    shapes = [(max(1, round(height * size)), max(1, round(width * size))) for size in sizes]
+    return [shape for shape in shapes[:-1] if count or min(shape) >= least] + shapes[-1:]
 
 
-def check(backbone: Backbone, settings: Settings, shape: tuple[int, ...], *, guide: np.ndarray | None) -> None:
-    """Checks what `prepare` would find, without computing anything.
+def least_octave(backbone: Backbone, settings: Settings) -> int:
+    """Returns the least short side of an octave in pixels, so that something is left of it at the dream layers."""
+    return max(image_io.MIN_SIDE, *(least_side(backbone, layer) for layer in settings.dream_layers))
+
+
+def stages(
+    network: Pretrained,
+    settings: Settings,
+    picture: np.ndarray,
+    *,
+    shapes: Sequence[tuple[int, int]],
+    guide: np.ndarray | None = None,
+    seed: int = 0,
+) -> list[Stage]:
+    """Returns a dream over a picture `[H, W, 3]`, RGB in [0, 1], as stages: an octave each.
+
+    Args:
+        network: the backbone.
+        settings: of each octave, as of `dream_settings`.
+        picture: that is dreamt over.
+        shapes: of the octaves, from the smallest to that of the picture, see `octave_shapes`.
+        guide: a picture `[H', W', 3]`, RGB in [0, 1], whose features are to become large, for `matched_response`.
+        seed: of the jitter.
 
     Raises:
-        UserError: a layer or a channel is unknown, or nothing is left of these shapes there; or the settings do not fit
-            the guide.
+        UserError: a layer or a channel is unknown, nothing is left of an octave there, or the settings do not fit the
+            guide.
     """
-    guided = settings.dream_gain == "matched_response"
-    if (guide is None) == guided:
-        raise UserError("dream_gain: expected matched_response with a guide, and only then")
-    if guided and (settings.dream_channels or settings.dream_channel_weights):
-        raise UserError("dream_channels: expected none with a guide, whose features say what becomes large; found some")
-    plain = dataclasses.replace(settings, dream_gain="mean_response") if guided else settings
-    transfer.check_dream(backbone, plain, shape[:2])
-    if guide is not None:
-        transfer.check_layers(backbone, settings.dream_layers, guide.shape, what="dream layer of the guide")
+    for shape in shapes:
+        check_canvas(network.backbone, settings, *shape, guided=guide is not None)
+    bases = [image_io.resize(picture, shape) for shape in shapes]
+
+    def octave(index: int) -> Stage:
+        return Stage(
+            lambda: prepare(network, settings, shapes[index], guide=guide, seed=(seed + index) % 2**32),
+            lambda dreamt: jnp.asarray(_start(bases, index, dreamt)),
+            settings.steps,
+        )
+
+    return [octave(index) for index in range(len(shapes))]
+
+
+def _start(bases: Sequence[np.ndarray], index: int, dreamt: jax.Array | None) -> np.ndarray:
+    """Returns what an octave starts from: the picture at its size, and the detail that was dreamt at the one before."""
+    if dreamt is None:
+        return bases[index]
+    detail = np.asarray(dreamt) - bases[index - 1]
+    return np.clip(bases[index] + image_io.resize(detail, bases[index].shape[:2]), 0, 1)
 
 
 def prepare(
-    pretrained: Pretrained,
+    network: Pretrained,
     settings: Settings,
     shape: tuple[int, ...],
     *,
     guide: np.ndarray | None = None,
     seed: int = 0,
 ) -> Transfer:
-    """Returns what to do with pictures of one shape.
-
-    Args:
-        pretrained: the backbone.
-        settings: as of `dream_settings`.
-        shape: `[H, W, ...]`.
-        guide: a picture `[H', W', 3]`, RGB in [0, 1], whose features are to become large, for `matched_response`.
-        seed: of the jitter.
+    """Returns the transfer that dreams over pictures of one shape `[H, W, ...]`: of the picture itself nothing is kept.
 
     Raises:
-        UserError: a layer or a channel is unknown, or nothing is left of these shapes there.
+        UserError: as of `stages`.
     """
-    check(pretrained.backbone, settings, shape, guide=guide)
-    plain = dataclasses.replace(settings, dream_gain="mean_response") if guide is not None else settings
-    job = transfer.prepare(pretrained, plain, np.full((*shape[:2], 3), 0.5, np.float32), [], seed=seed)
-    if guide is None:
-        return job
-    layers, method = settings.dream_layers, transfer.make_method(pretrained.backbone, settings)
-    features = job.method.objective.content_targets(job.params, jnp.asarray(guide), layers)
-    rows = {layer: maps.reshape(-1, maps.shape[-1]) for layer, maps in features.items()}
-    return job.replace(method=method, targets=job.targets.replace(activation=rows))
-
-
-def ascend(job: Transfer, settings: Settings, picture: np.ndarray) -> tuple[np.ndarray, History]:
-    """Returns a picture `[H, W, 3]` after the steps of the settings, and their history.
-
-    Raises:
-        DivergedError: the loss is no number.
-    """
-    state = transfer.start(job, picture, settings.learning_rate)
-    histories = []
-    for reached, history in transfer.run(job, state, steps=settings.steps):
-        state = reached
-        histories.append(history)
-    return transfer.picture(job, state), join(histories)
+    blank = np.full((*shape[:2], 3), 0.5, np.float32)
+    return transfer.prepare(network, settings, blank, [], guide=guide, seed=seed)
 
 
 def dream(
-    pretrained: Pretrained,
+    network: Pretrained,
     settings: Settings,
     picture: np.ndarray,
     *,
-    octaves: int = 4,
+    octaves: int | None = None,
     scale: float = 1.4,
     guide: np.ndarray | None = None,
     seed: int = 0,
 ) -> Iterator[Octave]:
-    """Dreams over a picture `[H, W, 3]`, RGB in [0, 1], octave by octave, from the smallest to its own size.
+    """Dreams over a picture, octave by octave, from the smallest to its own size.
+
+    Args:
+        network: the backbone.
+        settings: of each octave, as of `dream_settings`.
+        picture: `[H, W, 3]`, RGB in [0, 1].
+        octaves: how many; by default `OCTAVES`, or fewer where the smallest would be too small for the layers.
+        scale: from one to the next.
+        guide: see `stages`.
+        seed: of the jitter.
 
     Raises:
-        UserError: as of `prepare`; an octave is too small for the layers.
+        UserError: as of `stages`.
+        DivergedError: the loss is no number.
     """
-    shapes = octave_shapes(picture.shape, count=octaves, scale=scale)
-    check(pretrained.backbone, settings, shapes[0], guide=guide)
-    detail = np.zeros((*shapes[0], 3), np.float32)
-    for index, shape in enumerate(shapes):
-        base = image_io.resize(picture, shape)
-        start = np.clip(base + image_io.resize(detail, shape), 0, 1)
-        job = prepare(pretrained, settings, shape, guide=guide, seed=(seed + index) % 2**32)
-        dreamt, history = ascend(job, settings, start)
-        detail = dreamt - base
-        yield Octave(index, dreamt, history)
+    shapes = octave_shapes(picture.shape, count=octaves, scale=scale, least=least_octave(network.backbone, settings))
+    histories: list[History] = []
+    for progress in run(stages(network, settings, picture, shapes=shapes, guide=guide, seed=seed)):
+        histories.append(progress.history)
+        if int(progress.history.step[-1]) == settings.steps:
+            yield Octave(progress.stage, np.asarray(progress.result), join(histories))
+            histories = []
 
 
 def zoom(picture: np.ndarray, factor: float) -> np.ndarray:

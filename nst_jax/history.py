@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nst_jax import optimize
@@ -11,11 +10,11 @@ from nst_jax.errors import UserError
 
 
 class History(NamedTuple):
-    """The losses of some steps.
+    """The losses of some steps; in a batch of N cells every array but `step` has a second axis of N.
 
     Attributes:
         step: `[S]`, the number of each.
-        loss: `[S]`, of the picture after it.
+        loss: `[S]`, of the variables after it.
         terms: name → `[S]`.
         evaluations: `[S]`, of the loss and its gradient during it.
     """
@@ -24,6 +23,11 @@ class History(NamedTuple):
     loss: np.ndarray
     terms: dict[str, np.ndarray]
     evaluations: np.ndarray
+
+    def of(self, cell: int) -> "History":
+        """Returns the history of one cell of a batch."""
+        step, *others = self
+        return History(step, *jax.tree.map(lambda values: values[:, cell], others))
 
 
 class DivergedError(UserError):
@@ -36,11 +40,10 @@ class DivergedError(UserError):
 
 
 def first_history(state: optimize.State) -> History:
-    """Returns the history that consists of the picture before the first step."""
-    return jax.tree.map(
-        lambda value: np.asarray(value)[None],
-        History(state.step, state.point.loss, state.point.terms, jnp.int32(1)),
-    )
+    """Returns the history that consists of where a run stands: its variables before the next step."""
+    step, loss, terms = jax.device_get((state.step, state.evaluation.loss, state.evaluation.terms))
+    found = History(np.asarray(step.max()), loss, terms, np.ones_like(loss, np.int32))
+    return jax.tree.map(lambda values: np.asarray(values)[None], found)
 
 
 def history_of(done: int, info: optimize.Info) -> History:

@@ -1,9 +1,9 @@
 """Losses of one picture, signal or volume: content, style, total variation.
 
-Content losses compare feature maps `F` and `P` `[..., C]` with any number of spatial axes, style losses compare Gram
-matrices `G` and `A` `[C, C]` as `statistics.gram` makes them, smoothness losses look at what is optimised: an image
-`[H, W, 3]`, RGB in [0, 1]; a signal `[T, C]` or a volume `[D, H, W, C]` likewise. All return a scalar, and none knows a
-batch: that is `jax.vmap`.
+A formula is a `Term`: a statistic of features, and the error of that statistic against its target. Content losses
+compare feature maps `F` and `P` `[..., C]` with any number of spatial axes, style losses compare Gram matrices `G` and
+`A` `[C, C]` or moments, total variation looks at what is optimised: an image `[H, W, 3]`, RGB in [0, 1]; a signal
+`[T, C]` or a volume `[D, H, W, C]` likewise. All errors are scalars, and none knows a batch: that is `jax.vmap`.
 
 Sources:
     Gatys, Ecker & Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
@@ -11,17 +11,31 @@ Sources:
     Ng, Katanforoosh & Mourri, "Convolutional Neural Networks", week 4 assignment "Art Generation with Neural Style
     Transfer", 2017.
     Mahendran & Vedaldi, "Understanding Deep Image Representations by Inverting Them", CVPR 2015.
+    Kolkin, Salavon & Shakhnarovich, "Style Transfer by Relaxed Optimal Transport and Self-Similarity", CVPR 2019.
 """
 
 import math
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from nst_jax import statistics
 from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
 
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+class Term(NamedTuple):
+    """A formula of the loss.
+
+    Attributes:
+        statistic: features `[..., C]` → what is compared, an array or a pytree of arrays.
+        error: that statistic and the target's → a scalar. For style, where it has the structure of the statistic, the
+            target may be a mean over several style images.
+    """
+
+    statistic: Callable[[jax.Array], Any]
+    error: Callable[[Any, Any], jax.Array]
 
 
 _NEXT_TO_NOTHING = 1e-6
@@ -66,6 +80,21 @@ def scaled_gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.mean(jnp.square((gram - target) / channels))
 
 
+def mean_covariance_error(found: statistics.Moments, target: statistics.Moments) -> jax.Array:
+    """Returns Σ (μ − μ_s)² / Σ μ_s² + Σ (Σ − Σ_s)² / Σ Σ_s²: the relative squared errors of mean and covariance.
+
+    The moment loss of Kolkin et al. 2019, with squares where they have absolute values. A Gram matrix has both
+    in one, and mostly the mean; apart, brightness and contrast of a layer cannot be traded for each other.
+    """
+    return relative_squared_error(found.mean, target.mean) + relative_squared_error(
+        _covariance(found), _covariance(target)
+    )
+
+
+def _covariance(moments: statistics.Moments) -> jax.Array:
+    return moments.second - jnp.outer(moments.mean, moments.mean)
+
+
 def squared_variation(image: jax.Array) -> jax.Array:
     """Returns the mean over positions of the squared differences to the next one along each axis, all channels summed.
 
@@ -103,21 +132,27 @@ def _squares(values: jax.Array) -> jax.Array:
     return jnp.sum(jnp.square(values))
 
 
-CONTENT_LOSSES: dict[ContentLoss, Loss] = {
-    "half_squared_error": half_squared_error,
-    "mean_squared_error": mean_squared_error,
-    "quarter_mean_squared_error": quarter_mean_squared_error,
-    "relative_squared_error": relative_squared_error,
+def _of_the_canvas(formula: Callable[[jax.Array], jax.Array]) -> Term:
+    """Returns the term whose error is its statistic: there is nothing to compare it with."""
+    return Term(formula, lambda found, _: found)
+
+
+CONTENT_LOSSES: dict[ContentLoss, Term] = {
+    "half_squared_error": Term(statistics.activations, half_squared_error),
+    "mean_squared_error": Term(statistics.activations, mean_squared_error),
+    "quarter_mean_squared_error": Term(statistics.activations, quarter_mean_squared_error),
+    "relative_squared_error": Term(statistics.activations, relative_squared_error),
 }
 
-STYLE_LOSSES: dict[StyleLoss, Loss] = {
-    "gram_error": gram_error,
-    "scaled_gram_error": scaled_gram_error,
-    "relative_squared_error": relative_squared_error,
+STYLE_LOSSES: dict[StyleLoss, Term] = {
+    "gram_error": Term(statistics.gram, gram_error),
+    "scaled_gram_error": Term(statistics.gram, scaled_gram_error),
+    "relative_squared_error": Term(statistics.gram, relative_squared_error),
+    "mean_covariance_error": Term(statistics.moments, mean_covariance_error),
 }
 
-VARIATION_LOSSES: dict[VariationLoss, Callable[[jax.Array], jax.Array]] = {
-    "squared_variation": squared_variation,
-    "neural_style_variation": neural_style_variation,
-    "circular_squared_variation": circular_squared_variation,
+VARIATION_LOSSES: dict[VariationLoss, Term] = {
+    "squared_variation": _of_the_canvas(squared_variation),
+    "neural_style_variation": _of_the_canvas(neural_style_variation),
+    "circular_squared_variation": _of_the_canvas(circular_squared_variation),
 }

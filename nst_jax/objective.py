@@ -1,9 +1,14 @@
-"""The objective: a picture and what it should resemble, to one scalar and its named terms."""
+"""The objective: a canvas and what it should resemble, to one scalar and its named terms.
+
+A term is data: its row in `TERMS` says which formulas there are, and whether it is minimised or maximised. Targets and
+weights are pytrees keyed by term and layer, so that whatever is done to one term (blending, sweeping, sharding) is done
+to all.
+"""
 
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,54 +18,57 @@ from nst_jax import activations, losses
 from nst_jax.backbones import features
 from nst_jax.backbones.spec import Backbone
 from nst_jax.circular import CIRCULAR
-from nst_jax.settings import Blending, ContentLoss, Gain, Padding, Pooling, Precision, StyleLoss, VariationLoss
-from nst_jax.statistics import gram
+from nst_jax.losses import Term
+from nst_jax.settings import Blending, Padding, Pooling, Precision
 
 CONTENT = "content"
 STYLE = "style"
 VARIATION = "total_variation"
 ACTIVATION = "activation"
 
+CANVAS = "canvas"
+"""The layer of terms that look at the canvas itself and not through the network."""
 
-@struct.dataclass
-class Targets:
-    """What a picture is compared with.
+Targets = dict[str, dict[str, Any]]
+"""Term → layer → what the statistic is compared with. Content: features `[H, W, C]`. Style: the statistic of each style
+image, with a leading axis `[S, ...]`. Activation: weights of the channels `[C]`, or the features of a guide `[M, C]`.
+Total variation, at the layer `CANVAS`: nothing."""
+
+
+class TermKind(NamedTuple):
+    """What a term is, whatever its formula.
 
     Attributes:
-        content: layer → features of the photograph `[H, W, C]`.
-        style: layer → Gram matrices of the paintings `[S, C, C]`.
-        activation: layer → what of it is to be made large: the weights of its channels `[C]`, or the features of a
-            guide `[M, C]`.
+        formulas: name → formula.
+        sign: 1 for what is minimised, −1 for what is maximised.
+        blended: whether its targets are those of several style images.
     """
 
-    content: dict[str, jax.Array]
-    style: dict[str, jax.Array]
-    activation: dict[str, jax.Array] = struct.field(default_factory=dict)
+    formulas: Mapping[Any, Term]
+    sign: int = 1
+    blended: bool = False
 
 
-@struct.dataclass
-class Weights:
+TERMS: dict[str, TermKind] = {
+    CONTENT: TermKind(losses.CONTENT_LOSSES),
+    STYLE: TermKind(losses.STYLE_LOSSES, blended=True),
+    VARIATION: TermKind(losses.VARIATION_LOSSES),
+    ACTIVATION: TermKind(activations.GAINS, sign=-1),
+}
+
+
+class Weights(struct.PyTreeNode):
     """How much each term counts; all of them traced, so that changing one recompiles nothing.
 
     Attributes:
-        content: α of Gatys et al. 2016, equation 7.
-        style: β of the same.
-        variation: of the total variation.
-        content_layers: layer → its weight within the content loss.
-        style_layers: layer → w_l of equation 5.
-        paintings: `[S]`, the share of each painting in the style; they should add up to 1.
-        activation: δ, of what is made large.
-        activation_layers: layer → its weight within that.
+        terms: term → its weight: α and β of Gatys et al. 2016, equation 7, and those of total variation and activation.
+        layers: term → layer → its weight within the term, as w_l of equation 5.
+        style_images: `[S]`, the share of each style image; they should add up to 1.
     """
 
-    content: jax.Array | float
-    style: jax.Array | float
-    variation: jax.Array | float
-    content_layers: dict[str, jax.Array | float]
-    style_layers: dict[str, jax.Array | float]
-    paintings: jax.Array
-    activation: jax.Array | float = 0.0
-    activation_layers: dict[str, jax.Array | float] = struct.field(default_factory=dict)
+    terms: dict[str, jax.Array | float]
+    layers: dict[str, dict[str, jax.Array | float]]
+    style_images: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +81,8 @@ class Objective:
         padding: see `settings.Padding`.
         precision: of the network.
         remat: whether the gradient computes activations anew instead of keeping them.
-        content_loss: name of the formula.
-        style_loss: likewise.
-        variation_loss: likewise.
-        blending: what is added up when there are several paintings.
-        gain: name of the formula.
+        formulas: the formula of each term, by its name in `TERMS`.
+        blending: what is added up when there are several style images.
     """
 
     backbone: Backbone
@@ -85,96 +90,84 @@ class Objective:
     padding: Padding
     precision: Precision
     remat: bool
-    content_loss: ContentLoss
-    style_loss: StyleLoss
-    variation_loss: VariationLoss
+    formulas: tuple[tuple[str, Term], ...]
     blending: Blending
-    gain: Gain = "log_mean_square"
 
     def prepare(self, params: Any, layers: Sequence[str]) -> Any:
-        """Returns the parameters with what makes many evaluations at these layers fast: constants, not to be learnt."""
+        """Returns the parameters with what makes many evaluations at these layers fast: constants, not to be learnt.
+
+        Those that were prepared already are returned as they are.
+        """
         # What is prepared takes memory, of which there is none to spare with remat; it is in single precision.
-        if self.remat or self.precision != "float32":
+        if features.PREPARED in params or self.remat or self.precision != "float32":
             return params
         return features.prepare(params, self.backbone, layers)
 
-    def read(self, params: Any, image: jax.Array, readers: Mapping[str, Callable[[jax.Array], Any]]) -> dict[str, Any]:
-        """Returns layer → what a reader makes of its activations `[H', W', C]` for an image `[H, W, 3]`."""
-        model = features.Features(self.backbone, self.pooling, self.padding, self.precision, self.remat)
-        return model.apply(params, image, readers)
+    def statistics(self, params: Any, image: jax.Array, term: str, layers: Sequence[str]) -> dict[str, Any]:
+        """Returns the statistics of a term for an image `[H, W, 3]` at some layers: its targets, if it is the target.
 
-    def content_targets(self, params: Any, image: jax.Array, layers: Sequence[str]) -> dict[str, jax.Array]:
-        """Returns the features `[H', W', C]` of a photograph `[H, W, 3]` at the given layers."""
-        return self.read(params, image, dict.fromkeys(layers, _at_least_single))
-
-    def style_targets(self, params: Any, image: jax.Array, layers: Sequence[str]) -> dict[str, jax.Array]:
-        """Returns the Gram matrices `[C, C]` of a painting `[H, W, 3]`, of any size, at the given layers."""
-        # A painting is no tile: wrapped, it would have a seam in its statistics that the picture is to have nowhere.
-        plain = dataclasses.replace(self, padding="reflect") if self.padding == CIRCULAR else self
-        return plain.read(params, image, dict.fromkeys(layers, gram))
+        They are computed with the parameters as they are, whatever was prepared of them.
+        """
+        # A style image is no tile: wrapped, it would have a seam in its statistics that the picture is to have nowhere.
+        plain = TERMS[term].blended and self.padding == CIRCULAR
+        padding = "reflect" if plain else self.padding
+        read = dict.fromkeys(layers, dict(self.formulas)[term].statistic)
+        return self._network(padding).apply({"params": params["params"]}, image, read)
 
     def loss(
         self,
         params: Any,
-        image: jax.Array,
+        canvas: jax.Array,
         targets: Targets,
         weights: Weights,
         *,
         seen: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Returns α L_content + β L_style + γ L_variation − δ G_activation, and the terms by name.
+        """Returns Σ ± w_t Σ_l w_tl error_t(statistic_t(F_l), target_tl) over terms t and layers l, and all of these.
 
         Args:
             params: of the backbone.
-            image: `[H, W, 3]`, RGB in [0, 1].
+            canvas: `[H, W, 3]`, RGB in [0, 1].
             targets: at the layers that count.
             weights: with an entry for each of these layers.
-            seen: what the network sees instead of the image.
+            seen: what the network sees instead of the canvas.
 
         Returns:
-            The scalar, and the terms before α, β, γ and δ: `content`, `style`, `total_variation`, and `activation`
-            where something is to be made large; and before the weights of the layers `content/conv4_2`,
-            `style/conv1_1` and so on.
+            The scalar, and by name the terms before their weights (`content`, `style` ...), and before the weights of
+            the layers `content/conv4_2`, `style/conv1_1` and so on.
         """
 
         def errors(layer: str, values: jax.Array) -> dict[str, jax.Array]:
-            found = {}
-            if layer in targets.content:
-                found[CONTENT] = losses.CONTENT_LOSSES[self.content_loss](values, targets.content[layer])
-            if layer in targets.style:
-                found[STYLE] = self._style_error(gram(values), targets.style[layer], weights.paintings)
-            if layer in targets.activation:
-                found[ACTIVATION] = activations.GAINS[self.gain](values, targets.activation[layer])
-            return found
+            return {
+                term: self._error(term, formula, values, targets[term][layer], weights)
+                for term, formula in self.formulas
+                if layer in targets.get(term, ())
+            }
 
-        layers = {**targets.content, **targets.style, **targets.activation}
-        readers = {layer: functools.partial(errors, layer) for layer in layers}
-        found = self.read(params, image if seen is None else seen, readers)
-        parts = {
-            CONTENT: (targets.content, weights.content_layers),
-            STYLE: (targets.style, weights.style_layers),
-            ACTIVATION: (targets.activation, weights.activation_layers),
-        }
-        by_layer = {term: {layer: found[layer][term] for layer in of} for term, (of, _) in parts.items()}
+        layers = dict.fromkeys(layer for of in targets.values() for layer in of if layer != CANVAS)
+        readers: dict[str, Callable] = {layer: functools.partial(errors, layer) for layer in layers}
+        found = self._network(self.padding).apply(params, canvas if seen is None else seen, readers)
+        found[CANVAS] = errors(CANVAS, canvas)
+        present = [term for term, _ in self.formulas if term in targets]
+        by_layer = {term: {layer: found[layer][term] for layer in targets[term]} for term in present}
         terms = {
-            term: sum((shares[layer] * by_layer[term][layer] for layer in of), start=jnp.float32(0))
-            for term, (of, shares) in parts.items()
-            if of or term != ACTIVATION
+            term: sum((weights.layers[term][layer] * error for layer, error in of.items()), start=jnp.float32(0))
+            for term, of in by_layer.items()
         }
-        terms[VARIATION] = losses.VARIATION_LOSSES[self.variation_loss](image)
-        total = weights.content * terms[CONTENT] + weights.style * terms[STYLE] + weights.variation * terms[VARIATION]
-        if targets.activation:
-            total -= weights.activation * terms[ACTIVATION]
-        terms |= {f"{term}/{layer}": value for term, values in by_layer.items() for layer, value in values.items()}
-        return total, terms
+        total = sum((TERMS[term].sign * (weights.terms[term] * of) for term, of in terms.items()), start=jnp.float32(0))
+        named = {f"{term}/{layer}": error for term, of in by_layer.items() for layer, error in of.items()}
+        return total, terms | {name: error for name, error in named.items() if not name.endswith(f"/{CANVAS}")}
 
-    def _style_error(self, found: jax.Array, grams: jax.Array, shares: jax.Array) -> jax.Array:
-        """Returns how far a Gram matrix `[C, C]` is from those of the paintings `[S, C, C]` with shares `[S]`."""
-        formula = losses.STYLE_LOSSES[self.style_loss]
-        if self.blending == "targets":
-            return formula(found, jnp.einsum("s,scd->cd", shares, grams, precision=jax.lax.Precision.HIGHEST))
-        return jnp.vdot(shares, jax.vmap(formula, in_axes=(None, 0))(found, grams))
+    def _network(self, padding: Padding) -> features.Features:
+        return features.Features(self.backbone, self.pooling, padding, self.precision, self.remat)
 
-
-def _at_least_single(values: jax.Array) -> jax.Array:
-    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    def _error(self, term: str, formula: Term, values: jax.Array, target: Any, weights: Weights) -> jax.Array:
+        """Returns the error of one layer's features, whose target may be that of several style images `[S, ...]`."""
+        found = formula.statistic(values)
+        if not TERMS[term].blended:
+            return formula.error(found, target)
+        shares = weights.style_images
+        if self.blending == "losses":
+            return jnp.vdot(shares, jax.vmap(formula.error, in_axes=(None, 0))(found, target))
+        blend = functools.partial(jnp.tensordot, shares, axes=1, precision=jax.lax.Precision.HIGHEST)
+        return formula.error(found, jax.tree.map(blend, target))

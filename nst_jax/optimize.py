@@ -1,16 +1,18 @@
-"""Optimising a picture: `step(state) → (state, info)`, and chunks of steps that run on the device without a break.
+"""Solvers: `init(evaluate, variables) → state`, `step(evaluate, state) → (state, info)`.
 
-What is optimised, the variables, are the pixels or whatever the picture is rendered from: one array of any shape, so
-that a signal or a volume will do as well. They stay within their limits throughout: every step is projected. Adam is
-Optax's. L-BFGS is Optax's two-loop recursion
-(`optax.scale_by_lbfgs`, the core of `optax.lbfgs`) under a backtracking line search of our own along the projected
-path (Bertsekas, "Projected Newton methods for optimization problems with simple constraints", 1982, without its sets of
-active bounds, so that descent is checked and not guaranteed): the line searches of Optax know neither bounds nor
-auxiliary outputs, so clipping would cost a second evaluation a step and the terms a third.
+The variables that are optimised are any pytree of arrays: pixels, whatever else a picture is rendered from, parameters
+of a network. They stay within their bounds throughout: every step is projected. Adam is Optax's, and
+`from_optax` makes a solver of any other transformation. L-BFGS is Optax's two-loop recursion (`optax.scale_by_lbfgs`,
+the core of `optax.lbfgs`) under a backtracking line search of our own along the projected path (Bertsekas, "Projected
+Newton methods for optimization problems with simple constraints", 1982, without its sets of active bounds, so that
+descent is checked and not guaranteed): the line searches of Optax know neither bounds nor auxiliary outputs, so
+clipping would cost a second evaluation a step and the terms a third.
 """
 
+import functools
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,72 +21,72 @@ from flax import struct
 
 from nst_jax.settings import Optimizer
 
-Evaluate = Callable[[jax.Array, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
-"""The variables and the number of the step, on which a loss with something random in it depends, to the loss and its
-terms by name."""
+Variables = Any
+"""A pytree of arrays."""
 
-Limits = tuple[float, float]
+Bounds = tuple[float, float]
 """The least and the greatest value of a variable."""
 
-PIXELS: Limits = (0.0, 1.0)
+UNBOUNDED: Bounds = (-math.inf, math.inf)
 
 LBFGS_MEMORY = 10
 SUFFICIENT_DECREASE = 1e-4
 """Share of the decrease that the gradient promises which a step must bring (c₁ of Armijo's rule)."""
 MOST_HALVINGS = 12
 
-_ADAM = optax.scale_by_adam()
-_LBFGS = optax.scale_by_lbfgs(memory_size=LBFGS_MEMORY)
 
-
-@struct.dataclass
-class Point:
-    """A picture and what the objective says of it.
+class Evaluation(struct.PyTreeNode):
+    """Variables and what the objective says of them.
 
     Attributes:
-        variables: of the picture: its pixels `[H, W, 3]`, or another array from which it is rendered.
-        loss: of the picture.
-        terms: of that loss.
-        gradient: of that loss, of the shape of the variables.
+        variables: that were evaluated.
+        loss: a scalar.
+        terms: of that loss, by name.
+        gradient: of that loss, of the structure of the variables.
     """
 
-    variables: jax.Array
+    variables: Variables
     loss: jax.Array
     terms: dict[str, jax.Array]
-    gradient: jax.Array
+    gradient: Variables
 
     @property
     def finite(self) -> jax.Array:
         """Whether the loss and its gradient are numbers."""
-        return jnp.isfinite(self.loss) & jnp.isfinite(self.gradient).all()
+        parts = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(self.gradient)]
+        return functools.reduce(jnp.logical_and, parts, jnp.isfinite(self.loss))
 
 
-@struct.dataclass
-class State:
-    """Where a run stands.
+Evaluate = Callable[[Variables, jax.Array], Evaluation]
+"""Variables and the number of the step, on which a loss with something random in it depends, to their evaluation."""
+
+
+class State(struct.PyTreeNode):
+    """State of an optimisation.
 
     Attributes:
-        point: the picture, evaluated.
+        evaluation: of the present variables.
         step: steps done.
-        learning_rate: step size of Adam and of the plain gradient in units of the variables; L-BFGS's first try as a
-            share of its step.
-        optimizer: Optax's state.
+        memory: of the solver.
     """
 
-    point: Point
+    evaluation: Evaluation
     step: jax.Array
-    learning_rate: jax.Array
-    optimizer: Any
+    memory: Any
+
+    @property
+    def variables(self) -> Variables:
+        """The present variables."""
+        return self.evaluation.variables
 
 
-@struct.dataclass
-class Info:
+class Info(struct.PyTreeNode):
     """What a step found.
 
     Attributes:
-        loss: of the new picture.
+        loss: of the new variables.
         terms: of that loss.
-        finite: whether the loss and its gradient are numbers; where not, the state keeps the picture before the step.
+        finite: whether the loss and its gradient are numbers; where not, the state keeps the variables before the step.
         evaluations: of the loss and its gradient in this step.
     """
 
@@ -94,117 +96,162 @@ class Info:
     evaluations: jax.Array
 
 
-def init(
-    evaluate: Evaluate, variables: jax.Array, learning_rate: jax.Array, *, optimizer: Optimizer, limits: Limits = PIXELS
-) -> State:
-    """Returns the state before the first step, the variables clipped to their limits and evaluated."""
-    start = jnp.zeros((), jnp.int32)
-    point = _evaluate(evaluate, variables, start, limits)
-    return State(point, start, jnp.asarray(learning_rate), _MEMORIES[optimizer].init(point.variables))
+class Solver(NamedTuple):
+    """A way to minimise, as a value.
 
-
-def step(evaluate: Evaluate, state: State, *, optimizer: Optimizer, limits: Limits = PIXELS) -> tuple[State, Info]:
-    """Returns the state after one step, and what the step found.
-
-    A step that meets a loss or a gradient that is not finite leaves the state as it was.
+    Attributes:
+        init: the objective and variables to the state before the first step: the variables clipped to their bounds and
+            evaluated.
+        step: the objective and a state to the state after one step, and what the step found. A step that meets a loss
+            or a gradient that is not finite leaves the state as it was.
+        map_memory: a function and a memory to the memory with the function applied to every array in it that has the
+            shape of a variable, or that shape behind a leading axis.
     """
 
-    def try_variables(variables: jax.Array) -> Point:
-        return _evaluate(evaluate, variables, state.step + 1, limits)
+    init: Callable[[Evaluate, Variables], State]
+    step: Callable[[Evaluate, State], tuple[State, Info]]
+    map_memory: Callable[[Callable[[jax.Array], Any], Any], Any]
 
-    point, memory, evaluations = _STEPS[optimizer](try_variables, state)
-    after = state.replace(point=point, step=state.step + 1, optimizer=memory)
-    info = Info(point.loss, point.terms, point.finite, evaluations)
+
+def from_optax(transformation: optax.GradientTransformation, *, bounds: Bounds = UNBOUNDED) -> Solver:
+    """Returns the solver that follows an Optax transformation, its learning rate or schedule included.
+
+    Transformations that ask for the value, the gradient or the function itself are given them; what they evaluate is
+    not counted.
+    """
+    update = optax.with_extra_args_support(transformation).update
+
+    def init(evaluate: Evaluate, variables: Variables) -> State:
+        return _first(evaluate, variables, transformation.init, bounds)
+
+    def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
+        here, number = state.evaluation, state.step + 1
+        updates, memory = update(
+            here.gradient,
+            state.memory,
+            here.variables,
+            value=here.loss,
+            grad=here.gradient,
+            value_fn=lambda variables: evaluate(variables, number).loss,
+        )
+        there = evaluate(optax.tree.clip(optax.apply_updates(here.variables, updates), *bounds), number)
+        return _accept(state, there, memory, jnp.int32(1))
+
+    return Solver(init, step, functools.partial(optax.tree.map_params, transformation))
+
+
+def adam(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED) -> Solver:
+    """Returns Adam (Kingma & Ba 2015), whose learning rate is a step size in units of the variables."""
+    return from_optax(optax.adam(learning_rate), bounds=bounds)
+
+
+def gradient(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED) -> Solver:
+    """Returns descent along the gradient divided by its mean absolute value (Mordvintsev et al., "Inceptionism", 2015).
+
+    The learning rate is the mean change of a variable in a step.
+    """
+
+    def normalised(gradients: Variables, _: Variables) -> Variables:
+        mean = optax.tree.sum(jax.tree.map(lambda leaf: jnp.sum(jnp.abs(leaf)), gradients)) / optax.tree.size(gradients)
+        return jax.tree.map(lambda leaf: leaf / jnp.where(mean > 0, mean, 1), gradients)
+
+    return from_optax(
+        optax.chain(optax.stateless(normalised), optax.scale_by_learning_rate(learning_rate)), bounds=bounds
+    )
+
+
+def lbfgs(
+    learning_rate: jax.Array | float = 1.0, *, bounds: Bounds = UNBOUNDED, memory_size: int = LBFGS_MEMORY
+) -> Solver:
+    """Returns L-BFGS (Liu & Nocedal 1989), projected: it halves the step until the loss has decreased enough.
+
+    Args:
+        learning_rate: the first try as a share of the step.
+        bounds: of the variables.
+        memory_size: steps that are remembered.
+    """
+    direction_of = optax.scale_by_lbfgs(memory_size=memory_size)
+
+    def init(evaluate: Evaluate, variables: Variables) -> State:
+        return _first(evaluate, variables, direction_of.init, bounds)
+
+    def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
+        here, number = state.evaluation, state.step + 1
+        direction, memory = direction_of.update(here.gradient, state.memory, here.variables)
+        # Nothing in backtracking keeps the curvature positive, as a Wolfe line search would. Where a pair without it
+        # makes the direction ascend, the gradient is taken instead, and the memory is emptied: twice as far as the step
+        # before, for where the loss curves down a run would else go on for ever in steps as short as its first.
+        descends = optax.tree.vdot(direction, here.gradient) > 0
+        reach = optax.tree.norm(optax.tree.sub(here.variables, state.memory.params))
+        length = optax.tree.norm(here.gradient)
+        detour = 2 * reach / jnp.where(length > 0, length, 1)
+        direction = jax.tree.map(
+            lambda along, gradient: jnp.where(descends, along, gradient * detour), direction, here.gradient
+        )
+
+        def decreased(there: Evaluation) -> jax.Array:
+            promise = optax.tree.vdot(here.gradient, optax.tree.sub(here.variables, there.variables))
+            return there.finite & (there.loss <= here.loss - SUFFICIENT_DECREASE * jnp.maximum(promise, 0))
+
+        def go_on(carry: tuple[Evaluation, jax.Array]) -> jax.Array:
+            there, tries = carry
+            return (tries == 0) | (~decreased(there) & (tries <= MOST_HALVINGS))
+
+        def try_half(carry: tuple[Evaluation, jax.Array]) -> tuple[Evaluation, jax.Array]:
+            _, tries = carry
+            share = learning_rate * 0.5**tries
+            moved = jax.tree.map(lambda values, along: values - share * along, here.variables, direction)
+            return evaluate(optax.tree.clip(moved, *bounds), number), tries + 1
+
+        there, tries = jax.lax.while_loop(go_on, try_half, (here, jnp.int32(0)))
+        # No decrease however short the step: the variables stay, and the next step begins anew. Optax takes a count of
+        # 0 for the first step, which goes along the gradient and not far; otherwise it would try the whole gradient for
+        # ever.
+        stay = there.finite & ~decreased(there)
+        there = jax.lax.cond(stay, lambda: here, lambda: there)
+        keep = descends & ~stay
+        memory = memory._replace(
+            count=jnp.where(stay, 0, memory.count),
+            weights_memory=jnp.where(keep, jnp.maximum(memory.weights_memory, 0), 0),
+        )
+        return _accept(state, there, memory, tries)
+
+    return Solver(init, step, _map_lbfgs_memory)
+
+
+def map_variables(solver: Solver, state: State, function: Callable[[jax.Array], Any]) -> State:
+    """Returns a state with a function applied to every array that is laid out as the variables are.
+
+    These are the variables, their gradient, and what the solver remembers of them: moments of Adam, and the differences
+    of L-BFGS, which have a leading axis more. So a state is placed on devices, cropped or turned. The loss and its
+    terms stay as they are: after a change of values `solver.init` evaluates anew.
+    """
+    evaluation = state.evaluation.replace(
+        variables=jax.tree.map(function, state.evaluation.variables),
+        gradient=jax.tree.map(function, state.evaluation.gradient),
+    )
+    return state.replace(evaluation=evaluation, memory=solver.map_memory(function, state.memory))
+
+
+def _map_lbfgs_memory(function: Callable[[jax.Array], Any], memory: Any) -> Any:
+    fields = ("params", "updates", "diff_params_memory", "diff_updates_memory")
+    return memory._replace(**{name: jax.tree.map(function, getattr(memory, name)) for name in fields})
+
+
+def _first(evaluate: Evaluate, variables: Variables, memory: Callable[[Variables], Any], bounds: Bounds) -> State:
+    start = jnp.zeros((), jnp.int32)
+    evaluation = evaluate(optax.tree.clip(variables, *bounds), start)
+    return State(evaluation, start, memory(evaluation.variables))
+
+
+def _accept(state: State, there: Evaluation, memory: Any, evaluations: jax.Array) -> tuple[State, Info]:
+    """Returns the state that a step has come to, or the one before where that is no number, and what was found."""
+    info = Info(there.loss, there.terms, there.finite, evaluations)
+    after = State(there, state.step + 1, memory)
     return jax.lax.cond(info.finite, lambda: after, lambda: state), info
 
 
-def chunk(
-    evaluate: Evaluate,
-    state: State,
-    length: jax.Array,
-    *,
-    optimizer: Optimizer,
-    longest: int,
-    limits: Limits = PIXELS,
-) -> tuple[State, Info]:
-    """Runs `length` steps, at most `longest`; one compiled program for every length.
+MakeSolver = Callable[..., Solver]
+"""A learning rate, traced or not, and `bounds` to a solver; as `adam`."""
 
-    Returns:
-        The state, and the info of each step stacked `[longest]`, the first `length` of which mean something.
-    """
-
-    def body(state: State, index: jax.Array) -> tuple[State, Info]:
-        idle = Info(state.point.loss, state.point.terms, state.point.finite, jnp.int32(0))
-        return jax.lax.cond(
-            index < length,
-            lambda: step(evaluate, state, optimizer=optimizer, limits=limits),
-            lambda: (state, idle),
-        )
-
-    return jax.lax.scan(body, state, jnp.arange(longest))
-
-
-_Try = Callable[[jax.Array], Point]
-"""Variables to the point that they, clipped, are."""
-
-
-def _adam(evaluate: _Try, state: State) -> tuple[Point, Any, jax.Array]:
-    """Kingma & Ba, arXiv:1412.6980, with Optax's β₁ = 0.9, β₂ = 0.999."""
-    direction, memory = _ADAM.update(state.point.gradient, state.optimizer)
-    return evaluate(state.point.variables - state.learning_rate * direction), memory, jnp.int32(1)
-
-
-def _gradient(evaluate: _Try, state: State) -> tuple[Point, Any, jax.Array]:
-    """Mordvintsev, Olah & Tyka, "Inceptionism", 2015: the gradient divided by its mean absolute value."""
-    gradient = state.point.gradient
-    mean = jnp.mean(jnp.abs(gradient))
-    direction = gradient / jnp.where(mean > 0, mean, 1)
-    return evaluate(state.point.variables - state.learning_rate * direction), state.optimizer, jnp.int32(1)
-
-
-def _lbfgs(evaluate: _Try, state: State) -> tuple[Point, Any, jax.Array]:
-    """Liu & Nocedal 1989, projected: halves the step until the loss has decreased enough."""
-    here = state.point
-    direction, memory = _LBFGS.update(here.gradient, state.optimizer, here.variables)
-    # Nothing in backtracking keeps the curvature positive, as a Wolfe line search would. Where a pair without it makes
-    # the direction ascend, the gradient is taken instead, and the memory is emptied: twice as far as the step before,
-    # for where the loss curves down a run would else go on for ever in steps as short as its first.
-    descends = jnp.vdot(direction, here.gradient) > 0
-    reach = jnp.linalg.norm(here.variables - state.optimizer.params)
-    length = jnp.linalg.norm(here.gradient)
-    direction = jnp.where(descends, direction, here.gradient * (2 * reach / jnp.where(length > 0, length, 1)))
-
-    def decreased(there: Point) -> jax.Array:
-        promise = jnp.vdot(here.gradient, here.variables - there.variables)
-        return there.finite & (there.loss <= here.loss - SUFFICIENT_DECREASE * jnp.maximum(promise, 0))
-
-    def go_on(carry: tuple[Point, jax.Array]) -> jax.Array:
-        there, tries = carry
-        return (tries == 0) | (~decreased(there) & (tries <= MOST_HALVINGS))
-
-    def try_half(carry: tuple[Point, jax.Array]) -> tuple[Point, jax.Array]:
-        _, tries = carry
-        share = state.learning_rate * 0.5**tries
-        return evaluate(here.variables - share * direction), tries + 1
-
-    there, tries = jax.lax.while_loop(go_on, try_half, (here, jnp.int32(0)))
-    # No decrease however short the step: the picture stays, and the next step begins anew. Optax takes a count of 0 for
-    # the first step, which goes along the gradient and not far; otherwise it would try the whole gradient for ever.
-    stay = there.finite & ~decreased(there)
-    there = jax.lax.cond(stay, lambda: here, lambda: there)
-    keep = descends & ~stay
-    memory = memory._replace(
-        count=jnp.where(stay, 0, memory.count),
-        weights_memory=jnp.where(keep, jnp.maximum(memory.weights_memory, 0), 0),
-    )
-    return there, memory, tries
-
-
-_MEMORIES = {"adam": _ADAM, "lbfgs": _LBFGS, "gradient": optax.identity()}
-_STEPS = {"adam": _adam, "lbfgs": _lbfgs, "gradient": _gradient}
-
-
-def _evaluate(evaluate: Evaluate, variables: jax.Array, step: jax.Array, limits: Limits) -> Point:
-    variables = jnp.clip(variables, *limits)
-    (loss, terms), gradient = jax.value_and_grad(evaluate, has_aux=True)(variables, step)
-    return Point(variables, loss, terms, gradient)
+SOLVERS: dict[Optimizer, MakeSolver] = {"adam": adam, "lbfgs": lbfgs, "gradient": gradient}

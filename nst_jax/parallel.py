@@ -6,15 +6,16 @@ programs follow them, and the numbers are those of one device.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nst_jax import optimize
+from nst_jax import optimize, sweep
 from nst_jax.errors import UserError
+from nst_jax.transfer import Transfer
 
 CELLS, ROWS = "cells", "rows"
 
@@ -37,18 +38,6 @@ def make_mesh(*, rows: int = 1, devices: Sequence[jax.Device] | None = None) -> 
     return Mesh(np.array(devices).reshape(-1, rows), (CELLS, ROWS))
 
 
-def padded_to_devices(tree: Tree, mesh: Mesh) -> Tree:
-    """Returns arrays of N cells with the last cell repeated, until every device has as many as the others.
-
-    Args:
-        tree: arrays with a leading axis of N cells.
-        mesh: over whose `cells` they will be spread.
-    """
-    count = len(jax.tree.leaves(tree)[0])
-    missing = -count % mesh.shape[CELLS]
-    return jax.tree.map(lambda leaf: jnp.concatenate([leaf, *[leaf[-1:]] * missing]), tree)
-
-
 def place_cells(tree: Tree, mesh: Mesh) -> Tree:
     """Returns arrays of N cells, N a multiple of the mesh's `cells`, spread over the devices."""
     return jax.device_put(tree, over_cells(mesh))
@@ -69,24 +58,32 @@ def everywhere(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def place_rows(state: optimize.State, mesh: Mesh) -> optimize.State:
+def place_batch(batch: sweep.Batch, mesh: Mesh) -> sweep.Batch:
+    """Returns a batch with its cells spread over the devices, and what they share on each of them."""
+    each, everyone = over_cells(mesh), everywhere(mesh)
+    cells = sweep.map_cells(
+        lambda part: jax.device_put(part, each), batch.cells, shared=lambda part: jax.device_put(part, everyone)
+    )
+    return batch.replace(cells=cells)
+
+
+def place_rows(transfer: Transfer, state: optimize.State, mesh: Mesh) -> optimize.State:
     """Returns the state of a single transfer with its picture, gradient and memory divided by rows.
 
     Raises:
         UserError: the canvas has rows that cannot be divided among the devices, or something else is optimised.
     """
-    if state.point.variables.ndim != 3:
+    if jnp.ndim(state.variables) != 3:
         raise UserError("rows: expected pixels or a spectrum to divide, found the weights of a network")
-    height = state.point.variables.shape[0]
+    height = state.variables.shape[0]
     if height % mesh.shape[ROWS]:
         raise UserError(
             f"rows: expected a canvas whose height is a multiple of {mesh.shape[ROWS]}, found {height}; "
             "choose another size or margin"
         )
 
-    def place(leaf: Any) -> Any:
-        is_picture = leaf.shape[-3:] == state.point.variables.shape
-        axes = [None] * (leaf.ndim - 3) + [ROWS] if is_picture else []
-        return jax.device_put(leaf, NamedSharding(mesh, PartitionSpec(*axes)))
+    def place(leaf: jax.Array) -> jax.Array:
+        return jax.device_put(leaf, NamedSharding(mesh, PartitionSpec(*[None] * (leaf.ndim - 3), ROWS)))
 
-    return jax.tree.map(place, state)
+    whole = jax.device_put(state, everywhere(mesh))
+    return optimize.map_variables(transfer.solver, whole, place)

@@ -67,13 +67,13 @@ class Parameterizer:
         noise: a key, the picture's height and width to a random picture `[H, W, 3]`, as good to start from as any.
         encode: a picture `[H, W, 3]`, RGB in [0, 1], to variables that render to it, as nearly as they can.
         render: the variables and the picture's height and width to the picture `[H, W, 3]`, RGB in [0, 1].
-        limits: within which the variables stay.
+        bounds: within which the variables stay.
     """
 
     noise: Callable[[jax.Array, Shape], jax.Array]
     encode: Callable[[jax.Array], jax.Array]
     render: Callable[[jax.Array, Shape], jax.Array]
-    limits: tuple[float, float] = _EVERYWHERE
+    bounds: tuple[float, float] = _EVERYWHERE
 
 
 def _logistic_spectrum(variables: jax.Array, shape: Shape) -> jax.Array:
@@ -187,7 +187,7 @@ def _random_painting(key: jax.Array, shape: Shape) -> jax.Array:
 
 
 PARAMETERIZATIONS: dict[Parameterization, Parameterizer] = {
-    "pixels": Parameterizer(_pixel_noise, lambda image: image, lambda variables, _: variables, limits=(0.0, 1.0)),
+    "pixels": Parameterizer(_pixel_noise, lambda image: image, lambda variables, _: variables, bounds=(0.0, 1.0)),
     "fourier": Parameterizer(_coefficient_noise, _spectrum, _logistic_spectrum),
     "coordinates": Parameterizer(_random_painting, _fit, _paint),
 }

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
-from nst_jax import conv
+from nst_jax import conv, optimize
 from nst_jax.errors import UserError
 from nst_jax.losses import relative_squared_error
 from nst_jax.statistics import gram
@@ -131,6 +132,48 @@ def loss(params: Params, texture: Texture, signal: jax.Array) -> tuple[jax.Array
     found = _grams(params, (signal - texture.mean) / texture.deviation, periodic=True)
     terms = {name: relative_squared_error(found[name], target) for name, target in texture.grams.items()}
     return sum(terms.values()) / len(terms), terms
+
+
+class TextureSynthesis(struct.PyTreeNode):
+    """The problem of changing a signal `[..., C]` with values in [0, 1] until it has a texture.
+
+    Attributes:
+        params: of `init`.
+        texture: to resemble.
+        shape: of the signal.
+    """
+
+    params: Params
+    texture: Texture
+    shape: tuple[int, ...] = struct.field(pytree_node=False)
+
+    axes = None
+    """Several that are stacked share all of it."""
+
+    def init(self, signal: jax.Array) -> optimize.State:
+        """Returns the state before the first step."""
+        return _SOLVER.init(self.evaluate, signal)
+
+    def step(self, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
+        """Returns the state after one step, and what the step found."""
+        return _SOLVER.step(self.evaluate, state)
+
+    def result(self, state: optimize.State) -> jax.Array:
+        """Returns the signal."""
+        return state.variables
+
+    def evaluate(self, signal: jax.Array, _: jax.Array) -> optimize.Evaluation:
+        """Returns the `loss` of a signal and its gradient."""
+        (value, terms), gradient = jax.value_and_grad(loss, argnums=2, has_aux=True)(self.params, self.texture, signal)
+        return optimize.Evaluation(signal, value, terms, gradient)
+
+    @property
+    def start_shape(self) -> jax.ShapeDtypeStruct:
+        """The shape of the signal."""
+        return jax.ShapeDtypeStruct(self.shape, jnp.float32)
+
+
+_SOLVER = optimize.lbfgs(1.0, bounds=(0.0, 1.0))
 
 
 def _grams(params: Params, signal: jax.Array, *, periodic: bool = False) -> dict[str, jax.Array]:

@@ -44,7 +44,7 @@ Init = Literal["content", "noise", "blend"]
 ContentLoss = Literal[
     "half_squared_error", "mean_squared_error", "quarter_mean_squared_error", "relative_squared_error"
 ]
-StyleLoss = Literal["gram_error", "scaled_gram_error", "relative_squared_error"]
+StyleLoss = Literal["gram_error", "scaled_gram_error", "relative_squared_error", "mean_covariance_error"]
 VariationLoss = Literal["squared_variation", "neural_style_variation", "circular_squared_variation"]
 
 Blending = Literal["targets", "losses"]

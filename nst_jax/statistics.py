@@ -1,11 +1,29 @@
-"""Statistics of a feature map: what is left of a picture's style when the positions are forgotten.
+"""Statistics of a feature map: what a term of the loss compares with its target.
 
 A map has any number of spatial axes before its channels: `[T, C]` of a signal, `[H, W, C]` of an image, `[D, H, W, C]`
 of a volume. None of them is a batch: many maps are `jax.vmap`.
+
+Those that describe style are means over positions. So the statistic of a whole is the mean of those of its parts,
+weighted by their numbers of positions, and statistics of several style images can be averaged; whatever is not linear
+in them, as a covariance, is left to the error.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+
+class Moments(NamedTuple):
+    """Mean and raw second moment of the channels over positions: `[C]` and `[C, C]`."""
+
+    mean: jax.Array
+    second: jax.Array
+
+
+def activations(features: jax.Array) -> jax.Array:
+    """Returns the features `[..., C]` themselves, position by position, float32 at least."""
+    return features.astype(jnp.promote_types(features.dtype, jnp.float32))
 
 
 def gram(features: jax.Array) -> jax.Array:
@@ -22,6 +40,16 @@ def gram(features: jax.Array) -> jax.Array:
     """
     rows = features.reshape(-1, features.shape[-1])
     return _self_product(rows) / len(rows)
+
+
+def moments(features: jax.Array) -> Moments:
+    """Returns mean and raw second moment of the channels of features `[..., C]`, float32 at least.
+
+    The second moment is the Gram matrix. Unlike covariances, both combine linearly: over parts of a picture, and over
+    several style images.
+    """
+    rows = activations(features.reshape(-1, features.shape[-1]))
+    return Moments(rows.mean(axis=0), gram(features))
 
 
 @jax.custom_vjp

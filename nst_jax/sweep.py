@@ -1,146 +1,124 @@
-"""Many transfers as one program: a leading axis of cells, under the very steps of a single transfer.
+"""Many transfers as one program: `jax.vmap` over stacked transfers.
 
-What differs from cell to cell is a traced array: weights, also those of layers and paintings, the photograph, the
-initial picture, the learning rate. What they share is there once: the parameters, and the targets of every photograph
-and painting, from which each cell takes its own. Cells may thus use other layers, paintings and photographs and still
-be one compiled program.
+What differs from cell to cell is an array of the transfer: weights, also those of layers and style images, targets,
+keys, learning rates. What they share is there once: the parameters of the backbone. A layer or a style image that a cell does
+not use weighs nothing, so cells may use others and still be one compiled program.
 """
 
 import dataclasses
-import functools
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from nst_jax import optimize, transfer
-from nst_jax.backbones.spec import Backbone, channels
-from nst_jax.backbones.weights import Pretrained
-from nst_jax.canvas import crop, extend
-from nst_jax.compilation import Jit
+from nst_jax import optimize
 from nst_jax.errors import UserError
-from nst_jax.history import History, history_of
-from nst_jax.method import Method, Transfer
-from nst_jax.objective import Targets, Weights
+from nst_jax.objective import STYLE
 from nst_jax.settings import Settings
+from nst_jax.targets import Layers, network_layers, union
+from nst_jax.targets import stack as stack_trees
+from nst_jax.transfer import Transfer
 
 TRACED = {
     *("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "style_layer_weights"),
     *("blend_weights", "learning_rate", "steps", "init", "init_noise"),
     *("dream_layers", "dream_channels", "dream_channel_weights", "dream_weight", "dream_anywhere"),
 }
-"""Settings that cells of one program may differ in; all others are part of the program."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """A transfer among many.
+class Batch(struct.PyTreeNode):
+    """Cells that run at once: a problem as each of them is, with a leading axis of N.
 
     Attributes:
-        settings: its own.
-        content: index of its photograph.
-        paintings: indices of its paintings.
-        seed: of the noise, where its initial picture has any, and of random movements.
+        cells: one problem, such as a transfer, whose arrays have a leading axis of N where its `axes` say so.
+        count: N.
     """
 
-    settings: Settings
-    content: int = 0
-    paintings: tuple[int, ...] = (0,)
-    seed: int = 0
+    cells: Any
+    count: int = struct.field(pytree_node=False)
 
+    def init(self, start: jax.Array) -> optimize.State:
+        """Returns the states before the first step, each cell from its part of `start` `[N, ...]`."""
+        return self._each(lambda cell, own: cell.init(own), start)
 
-@dataclasses.dataclass(frozen=True)
-class Program:
-    """What is compiled; cells with an equal one, and pictures of the same size, can be in one batch.
+    def step(self, states: optimize.State) -> tuple[optimize.State, optimize.Info]:
+        """Returns the states after one step, and what it found."""
+        return self._each(lambda cell, state: cell.step(state), states)
 
-    Attributes:
-        method: the static part of every single transfer.
-        content_layers: all layers at which some cell compares content.
-        style_layers: likewise for style.
-        dream_layers: likewise for what is to become active.
-    """
-
-    method: Method
-    content_layers: tuple[str, ...]
-    style_layers: tuple[str, ...]
-    dream_layers: tuple[str, ...]
+    def result(self, states: optimize.State) -> jax.Array:
+        """Returns what the states stand for, of transfers the pictures `[N, H, W, 3]`."""
+        return self._each(lambda cell, state: cell.result(state), states)
 
     @property
-    def layers(self) -> tuple[str, ...]:
-        """All layers that are looked at."""
-        return self.content_layers + self.style_layers + self.dream_layers
+    def start_shape(self) -> jax.ShapeDtypeStruct:
+        """The shape of what `init` takes."""
+        single = self.cells.start_shape
+        return jax.ShapeDtypeStruct((self.count, *single.shape), single.dtype)
+
+    def _each(self, function: Callable[[Any, Any], Any], values: Any) -> Any:
+        """Returns what a function makes of each cell and its part of the values, as `jax.vmap` does.
+
+        Of one cell it is the function alone: vmap computes both sides of every branch and chooses, which means copies
+        of the solver's memory, a fifth of a step on SqueezeNet.
+        """
+        axes = self.cells.axes
+        if self.count > 1:
+            return jax.vmap(function, in_axes=(axes, 0))(self.cells, values)
+        cell = map_cells(lambda part: jax.tree.map(lambda leaf: leaf[0], part), self.cells)
+        found = function(cell, jax.tree.map(lambda leaf: leaf[0], values))
+        return jax.tree.map(lambda leaf: leaf[None], found)
 
 
-@struct.dataclass
-class Cells:
-    """What differs from cell to cell; every array has a leading axis of N cells.
+def map_cells(function: Callable[[Any], Any], cells: Any, *, shared: Callable[[Any], Any] = lambda part: part) -> Any:
+    """Returns a problem with a function applied to what each cell has of its own, and `shared` to what all share."""
+    return jax.tree.map(
+        lambda axis, part: shared(part) if axis is None else function(part),
+        cells.axes,
+        cells,
+        is_leaf=lambda axis: axis is None,
+    )
 
-    Attributes:
-        weights: of the terms, layers and paintings.
-        content: `[N]`, the index of the photograph.
-        activation: layer → the weights of its channels, `[N, C]`.
-        seed: `[N]`, of the transformations.
+
+def stack(transfers: Sequence[Transfer], *, style_images: int = 0) -> Batch:
+    """Returns transfers as one batch.
+
+    A cell that does not use a layer or a style image has the target of another there, or of another style image of its
+    own, with weight 0: no target of zeros, of which a relative error may become very large.
+
+    Args:
+        transfers: one or more, of one program.
+        style_images: for how many of them there should be room, if that are more than any cell has.
+
+    Raises:
+        UserError: there are none, or they need several programs.
     """
-
-    weights: Weights
-    content: jax.Array
-    activation: dict[str, jax.Array]
-    seed: jax.Array
-
-
-@struct.dataclass
-class Sweep:
-    """What all cells share, ready to run.
-
-    Attributes:
-        params: of `prepare_params`.
-        content: layer → features of every photograph `[P, H, W, C]`.
-        style: layer → Gram matrices of every painting `[S, C, C]`.
-        program: the static part.
-        canvas: height and width of what is painted.
-    """
-
-    params: Any
-    content: dict[str, jax.Array]
-    style: dict[str, jax.Array]
-    program: Program = struct.field(pytree_node=False)
-    canvas: tuple[int, int] = struct.field(pytree_node=False)
-
-    def transfer(self, cell: Cells) -> Transfer:
-        """Returns the transfer of one cell, whose arrays have no leading axis."""
-        content = {layer: maps[cell.content] for layer, maps in self.content.items()}
-        targets = Targets(content, self.style, cell.activation)
-        return Transfer(self.params, targets, cell.weights, cell.seed, self.program.method, self.canvas)
+    if not transfers:
+        raise UserError("transfers: expected one or more, found none")
+    first = transfers[0]
+    for other in transfers[1:]:
+        _check_same_program(first, other)
+    layers = union(_layers(transfer) for transfer in transfers)
+    room = max(style_images, *(len(transfer.weights.style_images) for transfer in transfers))
+    others = {
+        term: {
+            layer: next(t.targets[term][layer] for t in transfers if layer in t.targets.get(term, ())) for layer in of
+        }
+        for term, of in layers.items()
+    }
+    wide = [_widened(transfer, layers, others, room) for transfer in transfers]
+    params = first.params
+    if _layers(first) != layers:
+        params = first.config.objective.prepare({"params": params["params"]}, network_layers(layers))
+    parts = [map_cells(lambda part: part, transfer, shared=lambda _: None) for transfer in wide]
+    return Batch(stack_trees(parts).replace(params=params), len(transfers))
 
 
-class News(NamedTuple):
-    """What some steps of all cells found.
-
-    Attributes:
-        history: as of a single transfer, its arrays `[S, N]` for S steps but for `step`, which is `[S]`.
-        finite: `[S, N]`, whether loss and gradient of the cell were numbers; a cell where they were not stays where it
-            was before, and none of its later steps means anything.
-    """
-
-    history: History
-    finite: np.ndarray
-
-    def of(self, cell: int) -> History:
-        """Returns the history of a cell; `diverged` tells what is wrong where it is not finite."""
-        step, *others = self.history
-        return History(step, *jax.tree.map(lambda values: values[:, cell], others))
-
-
-def news_of(states: optimize.State) -> News:
-    """Returns the news that consist of where the cells stand: as a history, the picture before the first step."""
-    point = states.point
-    loss, terms, finite = jax.device_get((point.loss, point.terms, jax.vmap(lambda point: point.finite)(point)))
-    history = History(np.asarray(states.step.max()), loss, terms, np.ones(len(loss), np.int32))
-    return News(jax.tree.map(lambda values: values[None], history), finite[None])
+def compiled_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:
+    """Returns those settings, by name, that are part of the program: transfers in which they differ need several."""
+    return tuple((name, value) for name, value in dataclasses.asdict(settings).items() if name not in TRACED)
 
 
 def state_of(states: optimize.State, cell: int) -> optimize.State:
@@ -148,226 +126,48 @@ def state_of(states: optimize.State, cell: int) -> optimize.State:
     return jax.tree.map(lambda leaf: np.asarray(leaf[cell]), states)
 
 
-def program_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:
-    """Returns those settings, by name, that are part of the program: cells in which they differ need several."""
-    return tuple((name, value) for name, value in dataclasses.asdict(settings).items() if name not in TRACED)
+def _layers(transfer: Transfer) -> Layers:
+    return {term: tuple(of) for term, of in transfer.weights.layers.items()}
 
 
-def make_program(backbone: Backbone, cells: Sequence[Cell]) -> Program:
-    """Returns the program that runs all the cells.
+def _widened(transfer: Transfer, layers: Layers, others: dict[str, dict[str, Any]], room: int) -> Transfer:
+    """Returns a transfer with all these layers, those that it has not with others' targets, and more style images."""
+    own, weights = transfer.targets, transfer.weights
 
-    Raises:
-        UserError: there are none, or they need several.
-    """
-    if not cells:
-        raise UserError("cells: expected one or more, found none")
-    settings = cells[0].settings
-    for entries in zip(*(program_settings(cell.settings) for cell in cells), strict=True):
-        if len(set(entries)) > 1:
-            found = ", ".join(sorted({str(value) for _, value in entries}))
-            raise UserError(f"{entries[0][0]}: expected the same in all cells of one program, found {found}")
-    return Program(
-        method=transfer.make_method(backbone, settings),
-        content_layers=_union(cell.settings.content_layers for cell in cells),
-        style_layers=_union(cell.settings.style_layers for cell in cells),
-        dream_layers=_union(cell.settings.dream_layers for cell in cells),
-    )
+    def more_images(leaf: jax.Array) -> jax.Array:
+        return jnp.concatenate([leaf, *[leaf[-1:]] * (room - len(leaf))])
 
-
-def content_targets(params: Any, program: Program, content: np.ndarray) -> dict[str, jax.Array]:
-    """Returns layer → features `[H', W', C]` of a photograph `[H, W, 3]`; raises as `transfer.content_targets`."""
-    method = program.method
-    return transfer.content_targets(params, method.objective, program.content_layers, content, margin=method.margin)
-
-
-def style_targets(params: Any, program: Program, painting: np.ndarray) -> dict[str, jax.Array]:
-    """Returns layer → Gram matrix `[C, C]` of a painting `[H, W, 3]`; raises as `transfer.style_targets`."""
-    return transfer.style_targets(params, program.method.objective, program.style_layers, painting)
-
-
-def prepare_params(params: Any, program: Program) -> Any:
-    """Returns the parameters as `gather` wants them, with what makes many evaluations fast; see `Objective.prepare`."""
-    return program.method.objective.prepare(params, program.layers)
-
-
-def gather(
-    params: Any,
-    program: Program,
-    cells: Sequence[Cell],
-    contents: Sequence[dict[str, jax.Array]],
-    paintings: Sequence[dict[str, jax.Array]],
-    *,
-    shape: tuple[int, ...],
-) -> tuple[Sweep, Cells]:
-    """Puts together what the cells share, and what they do not.
-
-    Args:
-        params: of `prepare_params`.
-        program: that runs the cells.
-        cells: one or more.
-        contents: the targets of the photographs that the cells have the indices of.
-        paintings: likewise of the paintings.
-        shape: of the photographs, `[H, W, 3]`.
-
-    Raises:
-        UserError: photographs of several sizes, or weights that do not fit the layers or paintings.
-    """
-    if any(len({maps[layer].shape for maps in contents}) > 1 for layer in program.content_layers):
-        raise UserError("photographs: expected one size in a sweep, found several; resize them, or sweep size by size")
-    weights = [_weights(program, cell, len(paintings)) for cell in cells]
-    canvas = transfer.canvas_shape(cells[0].settings, shape)
-    shared = Sweep(params, transfer.stack(contents), transfer.stack(paintings), program, canvas)
-    traced = Cells(
-        weights=transfer.stack(weights),
-        content=jnp.asarray([cell.content for cell in cells], jnp.int32),
-        activation=transfer.stack([_activation(program, cell, canvas) for cell in cells]),
-        seed=jnp.asarray([cell.seed for cell in cells], jnp.uint32),
-    )
-    return shared, traced
-
-
-def prepare(
-    pretrained: Pretrained, cells: Sequence[Cell], contents: Sequence[np.ndarray], paintings: Sequence[np.ndarray]
-) -> tuple[Sweep, Cells]:
-    """Computes what the pictures should resemble, once for each photograph and painting.
-
-    Args:
-        pretrained: the backbone.
-        cells: one or more.
-        contents: the photographs, `[H, W, 3]` each, RGB in [0, 1], all of one size.
-        paintings: of any sizes.
-
-    Raises:
-        UserError: there are no cells, they need different programs, or the pictures or settings are unusable.
-    """
-    program = make_program(pretrained.backbone, cells)
-    params = jax.device_put(pretrained.params)
-    features = [content_targets(params, program, content) for content in contents]
-    for cell in cells:
-        transfer.check_canvas(pretrained.backbone, cell.settings, *contents[cell.content].shape[:2])
-    grams = [style_targets(params, program, painting) for painting in paintings]
-    shape = contents[0].shape
-    return gather(prepare_params(params, program), program, cells, features, grams, shape=shape)
-
-
-def initial_images(cells: Sequence[Cell], contents: Sequence[np.ndarray]) -> jax.Array:
-    """Returns the pictures to start from, `[N, H, W, 3]`: those of single transfers with the same settings."""
-    return jnp.stack(
-        [transfer.initial_image(cell.settings, jnp.asarray(contents[cell.content]), seed=cell.seed) for cell in cells]
-    )
-
-
-def start(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: Sequence[float]) -> optimize.State:
-    """Returns the states before the first step of painting over `images` `[N, H, W, 3]`, with a leading axis of N.
-
-    A cell whose initial loss is no number shows in `state.point.finite`.
-    """
-    canvases = extend(images, sweep.program.method.margin)
-    return _BEGIN(sweep, cells, canvases, jnp.asarray(learning_rates, jnp.float32))
-
-
-def state_shapes(sweep: Sweep, cells: Cells, images: jax.Array | jax.ShapeDtypeStruct) -> optimize.State:
-    """Returns the shapes of what `start` would return for `images` `[N, H, W, 3]`; computes nothing."""
-    rates = jax.ShapeDtypeStruct(images.shape[:1], jnp.float32)
-    canvases = jax.eval_shape(functools.partial(extend, margin=sweep.program.method.margin), images)
-    return _BEGIN.shapes(sweep, cells, canvases, rates)
-
-
-def compile_steps(sweep: Sweep, cells: Cells, states: optimize.State) -> jax.stages.Compiled:
-    """Returns the program that `run` runs for arrays like these, to ask for its memory, or to run it with `advance`."""
-    return _ADVANCE.lower(sweep, cells, states, jnp.int32(1)).compile()
-
-
-def run(
-    sweep: Sweep,
-    cells: Cells,
-    states: optimize.State,
-    *,
-    steps: int,
-    pause_every: int = 0,
-    advance: Callable[..., tuple[optimize.State, optimize.Info]] | None = None,
-) -> Iterator[tuple[optimize.State, News]]:
-    """Runs all cells until `steps` steps are done; otherwise as `transfer.run`, but that no cell can end the others.
-
-    Args:
-        sweep: what all cells share.
-        cells: what they do not.
-        states: to go on from, all after the same number of steps; given up to the device.
-        steps: at which to end, counted from the first of all.
-        pause_every: yields at every multiple of it; 0 for only as time has passed.
-        advance: what `compile_steps` returned, else it is compiled at the first call.
-
-    Yields:
-        The states, and what was found since the last yield.
-    """
-    chunk = functools.partial(advance or _ADVANCE, sweep, cells)
-    done = int(states.step.max())
-    for reached, before, info in transfer.drive(chunk, states, done=done, steps=steps, pause_every=pause_every):
-        yield reached, News(history_of(before, info), info.finite)
-
-
-def pictures(sweep: Sweep, states: optimize.State) -> np.ndarray:
-    """Returns the pictures `[N, H, W, 3]` that a run has come to, without the margin."""
-    canvases = jax.vmap(lambda variables: sweep.program.method.parameterizer.render(variables, sweep.canvas))
-    return crop(canvases(states.point.variables), sweep.program.method.margin)
-
-
-def _begin(sweep: Sweep, cells: Cells, images: jax.Array, learning_rates: jax.Array) -> optimize.State:
-    def single(cell: Cells, image: jax.Array, learning_rate: jax.Array) -> optimize.State:
-        return sweep.transfer(cell).begin(image, learning_rate)
-
-    return _each_cell(single, (cells, images, learning_rates), out_axes=0)
-
-
-def _advance(
-    sweep: Sweep, cells: Cells, states: optimize.State, length: jax.Array
-) -> tuple[optimize.State, optimize.Info]:
-    def single(cell: Cells, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
-        return sweep.transfer(cell).advance(state, length)
-
-    # Steps first, as of a single transfer, cells second.
-    return _each_cell(single, (cells, states), out_axes=(0, 1))
-
-
-_BEGIN = Jit(_begin)
-_ADVANCE = Jit(_advance, donate_argnames="states")
-
-
-def _each_cell(single: Callable[..., Any], arguments: tuple[Any, ...], *, out_axes: Any) -> Any:
-    """Returns what `single` makes of each cell, as `jax.vmap` does.
-
-    Of one cell it is `single` alone: vmap computes both sides of every branch and chooses, which means copies of the
-    optimiser's memory, a fifth of a step on SqueezeNet.
-    """
-    if len(jax.tree.leaves(arguments)[0]) > 1:
-        return jax.vmap(single, out_axes=out_axes)(*arguments)
-    results = single(*jax.tree.map(lambda leaf: leaf[0], arguments))
-    return jax.tree.map(
-        lambda axis, result: jax.tree.map(lambda leaf: jnp.expand_dims(leaf, axis), result), out_axes, results
-    )
-
-
-def _weights(program: Program, cell: Cell, paintings: int) -> Weights:
-    """Returns the weights of a cell, 0 for the layers and for those of the `paintings` that only others have."""
-    weights = transfer.loss_weights(cell.settings, paintings=len(cell.paintings))
+    targets = {
+        term: {layer: own.get(term, {}).get(layer, others[term][layer]) for layer in of} for term, of in layers.items()
+    }
+    targets[STYLE] = jax.tree.map(more_images, targets[STYLE])
     nothing = jnp.float32(0)
-    shares = np.zeros(paintings, np.float32)
-    np.add.at(shares, list(cell.paintings), weights.paintings)
-    return weights.replace(
-        content_layers={layer: weights.content_layers.get(layer, nothing) for layer in program.content_layers},
-        style_layers={layer: weights.style_layers.get(layer, nothing) for layer in program.style_layers},
-        paintings=jnp.asarray(shares),
-        activation_layers={layer: weights.activation_layers.get(layer, nothing) for layer in program.dream_layers},
+    return transfer.replace(
+        targets=targets,
+        weights=weights.replace(
+            terms={term: weights.terms.get(term, nothing) for term in layers},
+            layers={
+                term: {layer: weights.layers.get(term, {}).get(layer, nothing) for layer in of}
+                for term, of in layers.items()
+            },
+            style_images=jnp.pad(weights.style_images, (0, room - len(weights.style_images))),
+        ),
     )
 
 
-def _activation(program: Program, cell: Cell, canvas: tuple[int, int]) -> dict[str, jax.Array]:
-    """Returns the weights of the channels of a cell, 0 in the layers that only others have."""
-    backbone = program.method.objective.backbone
-    transfer.check_dream(backbone, cell.settings, canvas)
-    found, counts = transfer.activation_targets(backbone, cell.settings), channels(backbone)
-    return {layer: found.get(layer, jnp.zeros(counts[layer])) for layer in program.dream_layers}
+def _check_same_program(first: Transfer, other: Transfer) -> None:
+    """Checks that one program runs both.
 
-
-def _union(layers: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(itertools.chain.from_iterable(layers)))
+    Raises:
+        UserError: their canvases or something that is compiled differ.
+    """
+    pairs = {"canvas": (first.canvas, other.canvas)}
+    for part, of in ((first.config, other.config), (first.config.objective, other.config.objective)):
+        pairs |= {
+            field.name: (getattr(part, field.name), getattr(of, field.name))
+            for field in dataclasses.fields(part)
+            if field.name != "objective"
+        }
+    for name, (one, another) in pairs.items():
+        if one != another:
+            raise UserError(f"{name}: expected the same in all transfers of a batch, found {one} and {another}")

@@ -6,6 +6,7 @@ no more than settings. A picture is a tile (ours) if the network sees it go on a
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -35,8 +36,8 @@ def texture_settings(backbone: str, *, tileable: bool = False) -> Settings:
 
 
 def synthesize(
-    style: transfer.Paintings,
-    pretrained: weight_files.Pretrained | None = None,
+    style: transfer.Image | Sequence[transfer.Image],
+    network: weight_files.Pretrained | None = None,
     *,
     height: int,
     width: int,
@@ -47,7 +48,7 @@ def synthesize(
 
     Args:
         style: a picture of it, `[H', W', 3]`, RGB in [0, 1], or several of any sizes, which are blended.
-        pretrained: the backbone, else the best one that is installed.
+        network: the backbone, else the best one that is installed.
         height: H in pixels.
         width: W in pixels.
         settings: how, else the `texture_settings` of the backbone, whose picture is no tile.
@@ -59,9 +60,9 @@ def synthesize(
     Raises:
         UserError: as of `transfer.stylize`.
     """
-    pretrained = pretrained or weight_files.load()
-    settings = settings or texture_settings(pretrained.backbone.name)
-    return transfer.stylize(blank(height, width), style, pretrained, settings=settings, seed=seed)
+    network = network or weight_files.load()
+    settings = settings or texture_settings(network.backbone.name)
+    return transfer.stylize(blank(height, width), style, network, settings=settings, seed=seed)
 
 
 def blank(height: int, width: int) -> np.ndarray:

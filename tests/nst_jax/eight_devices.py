@@ -7,11 +7,12 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+from runs import finish
 
-from nst_jax import batches, parallel, sweep, transfer
+from nst_jax import batches, parallel, run, sweep, transfer
 from nst_jax.backbones import weights
+from nst_jax.batches import Recipe
 from nst_jax.settings import PRESETS
-from nst_jax.sweep import Cell
 
 SIZE = (40, 48, 3)
 STEPS = 4
@@ -32,58 +33,55 @@ def settings(optimizer):
     )
 
 
-def noise_cells(optimizer, count):
+def noise_recipes(optimizer, count):
     return [
-        Cell(dataclasses.replace(settings(optimizer), style_weight=10.0 * (1 + index), init="noise"), seed=index)
+        Recipe(
+            dataclasses.replace(settings(optimizer), style_weight=10.0 * (1 + index), init="noise"),
+            content=0,
+            styles=(1,),
+            seed=index,
+        )
         for index in range(count)
     ]
 
 
+def image(recipe):
+    return transfer.initial_image(recipe.settings, picture(0), seed=recipe.seed)
+
+
 def run_cells(network, optimizer, count, mesh):
-    cells = noise_cells(optimizer, count)
-    contents, paintings = [picture(0)], [picture(1)]
-    shared, traced = sweep.prepare(network, cells, contents, paintings)
-    images = sweep.initial_images(cells, contents)
-    rates = jnp.float32([cell.settings.learning_rate for cell in cells])
+    """Stacked transfers, the last one repeated until every device has as many."""
+    recipes = noise_recipes(optimizer, count)
+    jobs = [transfer.prepare(network, recipe.settings, picture(0), picture(1)) for recipe in recipes]
+    images = [image(recipe) for recipe in recipes]
+    missing = -count % len(jax.devices()) if mesh else 0
+    batch, images = sweep.stack(jobs + jobs[-1:] * missing), jnp.stack(images + images[-1:] * missing)
     if mesh:
-        traced, images, rates = (
-            parallel.place_cells(parallel.padded_to_devices(tree, mesh), mesh) for tree in (traced, images, rates)
-        )
-        shared = parallel.replicate(shared, mesh)
-    states = sweep.start(shared, traced, images, rates)
-    used = len(states.point.variables.sharding.device_set)
-    for reached, _ in sweep.run(shared, traced, states, steps=STEPS):
-        states = reached
-    assert len(states.point.variables.sharding.device_set) == used
-    return sweep.pictures(shared, states)[:count], used
+        batch, images = parallel.place_batch(batch, mesh), parallel.place_cells(images, mesh)
+    last, _ = finish(batch, images, steps=STEPS)
+    return np.asarray(last.result)[:count], len(last.state.variables.sharding.device_set)
 
 
 def run_batch(network, optimizer, count, mesh):
-    cells = noise_cells(optimizer, count)
-    group = batches.Group(network, cells, lambda _: picture(0), lambda _: picture(1), mesh=mesh)
+    recipes = noise_recipes(optimizer, count)
+    group = batches.Group(network, recipes, picture, mesh=mesh)
     assert group.fitting(count) == mesh.size
     size = 2 * mesh.size  # some cells on each device, and not as many as there is room for
-    batch = group.begin(range(count), sweep.initial_images(cells, [picture(0)]), size)
-    used = len(batch.states.point.variables.sharding.device_set)
-    for reached, _ in group.run(batch, steps=STEPS // 2):
-        states = reached
-    batch = group.go_on(range(count), [sweep.state_of(states, place) for place in range(count)], size)
-    for reached, _ in group.run(batch, steps=STEPS):
-        states = reached
-    assert len(states.point.variables.sharding.device_set) == used
-    return sweep.pictures(batch.shared, states)[:count], used
+    *_, half = group.run(range(count), size, steps=STEPS // 2, images=[image(recipe) for recipe in recipes])
+    states = [sweep.state_of(half.state, place) for place in range(count)]
+    *_, last = group.run(range(count), size, steps=STEPS, states=states)
+    return np.asarray(last.result)[:count], len(last.state.variables.sharding.device_set)
 
 
 def run_rows(network, optimizer, mesh):
     job = transfer.prepare(network, settings(optimizer), picture(0), picture(1))
-    state = transfer.start(job, picture(2), settings(optimizer).learning_rate)
+    state = run.init(job, picture(2))
     if mesh:
-        job, state = parallel.replicate(job, mesh), parallel.place_rows(state, mesh)
-    used = len(state.point.variables.sharding.device_set)
-    for reached, _ in transfer.run(job, state, steps=STEPS):
-        state = reached
-    assert len(state.point.variables.sharding.device_set) == used
-    return transfer.picture(job, state), used
+        job, state = parallel.replicate(job, mesh), parallel.place_rows(job, state, mesh)
+    used = len(state.variables.sharding.device_set)
+    last, _ = finish(job, picture(2), steps=STEPS, state=state)
+    assert len(last.state.variables.sharding.device_set) == used
+    return np.asarray(last.result), used
 
 
 def distance(one, many):

@@ -5,10 +5,12 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from runs import finish
 
-from nst_jax import dream, transfer
+from nst_jax import dream, image_io, transfer
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
+from nst_jax.objective import ACTIVATION
 from nst_jax.settings import PRESETS
 
 LAYER = "fire3/concat"
@@ -30,8 +32,15 @@ def picture(seed, shape):
 
 
 def test_octaves_grow_to_the_size_of_the_picture():
-    assert dream.octave_shapes((100, 200, 3), count=3, scale=2) == [(25, 50), (50, 100), (100, 200)]
-    assert dream.octave_shapes((99, 7), count=1, scale=1.4) == [(99, 7)]
+    assert dream.octave_shapes((100, 200, 3), count=3, scale=2, least=1) == [(25, 50), (50, 100), (100, 200)]
+    assert dream.octave_shapes((99, 7), count=1, scale=1.4, least=1) == [(99, 7)]
+
+
+def test_octaves_by_default_fit_the_picture(network):
+    assert dream.octave_shapes((100, 200, 3), count=None, scale=2, least=32) == [(50, 100), (100, 200)]
+    assert dream.octave_shapes((20, 20, 3), count=None, scale=2, least=32) == [(20, 20)]
+    octaves = dream.dream(network, settings(steps=0), picture(0, (40, 40)))
+    assert [octave.picture.shape for octave in octaves] == [(40, 40, 3)]
 
 
 def test_a_dream_makes_its_layer_more_active_and_keeps_the_picture(network):
@@ -42,24 +51,26 @@ def test_a_dream_makes_its_layer_more_active_and_keeps_the_picture(network):
     dreamt = octaves[-1].picture
     assert 0 <= dreamt.min() <= dreamt.max() <= 1
     assert 0.005 < np.abs(dreamt - photograph).mean() < 0.2
-    objective = transfer.make_method(network.backbone, how).objective
-    before, after = (
-        np.mean(np.square(objective.content_targets(network.params, image, (LAYER,))[LAYER]))
-        for image in (photograph, dreamt)
-    )
+    before, after = (np.mean(np.square(activations(network, how, image))) for image in (photograph, dreamt))
     assert after > 1.5 * before
+
+
+def activations(network, how, image):
+    objective = transfer.make_config(network.backbone, how).objective
+    return objective.statistics(network.params, image, ACTIVATION, (LAYER,))[LAYER]
+
+
+def ascend(job, how, photograph):
+    last, history = finish(job, photograph, steps=how.steps)
+    return np.asarray(last.result), history
 
 
 def test_a_step_is_that_of_the_notebook(network):
     """x += rate · g / mean |g|, with g the derivative of ½ Σ F²: the activations as the gradient at their own layer."""
     photograph = picture(1, (40, 40))
     how = settings(steps=1, jitter=0, dream_gain="mean_square")
-    job = dream.prepare(network, how, photograph.shape)
-    dreamt, _ = dream.ascend(job, how, photograph)
-    objective = job.method.objective
-    features, pull = jax.vjp(
-        lambda image: objective.content_targets(network.params, image, (LAYER,))[LAYER], photograph
-    )
+    dreamt, _ = ascend(dream.prepare(network, how, photograph.shape), how, photograph)
+    features, pull = jax.vjp(lambda image: activations(network, how, image), photograph)
     (gradient,) = pull(features)
     expected = np.clip(photograph + 1.5 / 255 * gradient / np.abs(gradient).mean(), 0, 1)
     np.testing.assert_allclose(dreamt, expected, atol=2e-4)
@@ -68,18 +79,29 @@ def test_a_step_is_that_of_the_notebook(network):
 def test_a_guided_dream_comes_nearer_to_its_guide(network):
     photograph, guide = picture(2, (40, 48)), picture(3, (48, 40))
     how = settings(dream_gain="matched_response")
-    job = dream.prepare(network, how, photograph.shape, guide=guide)
-    _, history = dream.ascend(job, how, photograph)
+    _, history = ascend(dream.prepare(network, how, photograph.shape, guide=guide), how, photograph)
     response = history.terms["activation"]
     assert response[-1] > 1.1 * response[0]
-    with pytest.raises(UserError, match="expected matched_response with a guide, and only then"):
+    with pytest.raises(UserError, match="expected matched_response with a guide"):
         dream.prepare(network, how, photograph.shape)
+
+
+def test_octaves_are_stages_that_carry_their_detail(network):
+    """A dream of two octaves is two dreams of one, the second over the first one's detail."""
+    photograph, how = picture(4, (48, 64)), settings(steps=2)
+    small, large = dream.dream(network, how, photograph, octaves=2, scale=1.5, seed=3)
+    base = image_io.resize(photograph, (32, 43))
+    first, _ = ascend(dream.prepare(network, how, base.shape, seed=3), how, base)
+    np.testing.assert_array_equal(small.picture, first)
+    begin = np.clip(photograph + image_io.resize(first - base, (48, 64)), 0, 1)
+    second, _ = ascend(dream.prepare(network, how, begin.shape, seed=4), how, begin)
+    np.testing.assert_array_equal(large.picture, second)
 
 
 def test_channels_and_jitter_count(network):
     photograph = picture(4, (40, 40))
     pictures = [
-        dream.ascend(dream.prepare(network, how, photograph.shape, seed=seed), how, photograph)[0]
+        ascend(dream.prepare(network, how, photograph.shape, seed=seed), how, photograph)[0]
         for how, seed in [(settings(), 0), (settings(), 1), (settings(dream_channels=(5,)), 0), (settings(), 0)]
     ]
     np.testing.assert_array_equal(pictures[0], pictures[3])
@@ -131,8 +153,7 @@ def test_dreams_inside_style_transfer(network):
     for weight in (0.0, 2.0):
         changed = dataclasses.replace(how, dream_weight=weight)
         job = transfer.prepare(network, changed, content, style)
-        state = transfer.start(job, content, how.learning_rate)
-        *_, (state, history) = transfer.run(job, state, steps=how.steps)
+        _, history = finish(job, content, steps=how.steps)
         found[weight] = history.terms
         total = sum(
             factor * history.terms[name][-1]
@@ -146,4 +167,4 @@ def test_dreams_inside_style_transfer(network):
     job = transfer.prepare(
         network, dataclasses.replace(how, dream_layers=("conv1",), dream_anywhere=True), content, style
     )
-    assert set(job.targets.activation) == {"conv1"}
+    assert set(job.targets[ACTIVATION]) == {"conv1"}

@@ -21,6 +21,10 @@ GATYS_G, GATYS_A = X.T @ X, A.T @ A
 M, N = HEIGHT * WIDTH, CHANNELS
 
 
+def compare(term, features, target):
+    return term.error(term.statistic(features), term.statistic(target))
+
+
 def test_gram_is_the_mean_outer_product():
     expected = sum(np.outer(F[y, x], F[y, x]) for y in range(HEIGHT) for x in range(WIDTH)) / M
     np.testing.assert_allclose(jax.jit(gram)(jnp.float32(F)), expected, rtol=1e-5)
@@ -36,9 +40,8 @@ def test_gram_is_the_mean_outer_product():
     ],
 )
 def test_content(name, expected):
-    np.testing.assert_allclose(
-        jax.jit(losses.CONTENT_LOSSES[name])(jnp.float32(F), jnp.float32(P)), expected, rtol=1e-5
-    )
+    found = jax.jit(compare, static_argnames="term")(losses.CONTENT_LOSSES[name], jnp.float32(F), jnp.float32(P))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -49,16 +52,34 @@ def test_content(name, expected):
         # neural_style.lua: G:div(input:nElement()), then nn.MSECriterion.
         ("scaled_gram_error", ((GATYS_G / (N * M) - GATYS_A / (N * M)) ** 2).mean()),
         ("relative_squared_error", ((GATYS_G - GATYS_A) ** 2).sum() / (GATYS_A**2).sum()),
+        (
+            "mean_covariance_error",
+            ((X.mean(0) - A.mean(0)) ** 2).sum() / (A.mean(0) ** 2).sum()
+            + ((np.cov(X.T, ddof=0) - np.cov(A.T, ddof=0)) ** 2).sum() / (np.cov(A.T, ddof=0) ** 2).sum(),
+        ),
     ],
 )
 def test_style(name, expected):
-    found = jax.jit(losses.STYLE_LOSSES[name])(gram(jnp.float32(F)), gram(jnp.float32(P)))
+    found = jax.jit(compare, static_argnames="term")(losses.STYLE_LOSSES[name], jnp.float32(F), jnp.float32(P))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_style_knows_no_size():
-    twice = np.concatenate([F, F], axis=0)
-    np.testing.assert_allclose(gram(jnp.float32(twice)), gram(jnp.float32(F)), rtol=1e-5)
+@pytest.mark.parametrize("statistic", {term.statistic for term in losses.STYLE_LOSSES.values()})
+def test_statistics_of_style_are_means_over_positions(statistic):
+    """Of a whole: the mean of those of its parts, by their numbers of positions; in whatever order these come."""
+    whole, upper, lower = (statistic(jnp.float32(part)) for part in (F, F[:2], F[2:]))
+    combined = jax.tree.map(lambda a, b: (2 * a + 3 * b) / 5, upper, lower)
+    shuffled = statistic(jnp.float32(RANDOM.permutation(X)))
+    for found in (combined, shuffled, statistic(jnp.float32(np.concatenate([F, F], axis=0)))):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, whole)
+
+
+@pytest.mark.parametrize("name", losses.STYLE_LOSSES)
+def test_style_at_its_target_is_free_and_stays(name):
+    term = losses.STYLE_LOSSES[name]
+    value, gradient = jax.value_and_grad(lambda f: compare(term, f, jnp.float32(P)))(jnp.float32(P))
+    assert value == 0
+    assert not gradient.any()
 
 
 def test_squared_variation():
@@ -90,12 +111,10 @@ def test_gradients_agree_with_finite_differences():
     with jax.enable_x64(True):
         features, target, image = jnp.asarray(F), jnp.asarray(P), jnp.asarray(IMAGE)
         assert features.dtype == jnp.float64
-        for loss in losses.CONTENT_LOSSES.values():
-            check_grads(lambda f, loss=loss: loss(f, target), (features,), order=1, modes=["rev"], eps=1e-6)
-        for loss in losses.STYLE_LOSSES.values():
-            check_grads(lambda f, loss=loss: loss(gram(f), gram(target)), (features,), order=1, modes=["rev"], eps=1e-6)
-        for loss in losses.VARIATION_LOSSES.values():
-            check_grads(loss, (image,), order=1, modes=["rev"], eps=1e-6)
+        for term in (*losses.CONTENT_LOSSES.values(), *losses.STYLE_LOSSES.values()):
+            check_grads(lambda f, term=term: compare(term, f, target), (features,), order=1, modes=["rev"], eps=1e-6)
+        for term in losses.VARIATION_LOSSES.values():
+            check_grads(lambda x, term=term: compare(term, x, x), (image,), order=1, modes=["rev"], eps=1e-6)
 
 
 def test_a_black_target_is_no_division_by_zero():

@@ -1,6 +1,7 @@
 """The optimisers on problems whose answers are known."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,10 @@ import numpy as np
 import optax
 import pytest
 import scipy.optimize
+from flax import struct
 
 from nst_jax import optimize
+from nst_jax.run import chunk
 
 SHAPE = (4, 5, 3)
 
@@ -21,13 +24,33 @@ def bowl(image, target):
     return value, {"bowl": value}
 
 
-@functools.partial(jax.jit, static_argnames=("optimizer", "longest", "function"))
-def run(target, image, rate, length, *, optimizer, longest, function=bowl):
-    def evaluate(image, step):
-        return function(image, target)
+class Problem(struct.PyTreeNode):
+    """A function of an image and a target, to be minimised over images in [0, 1]."""
 
-    state = optimize.init(evaluate, image, rate, optimizer=optimizer)
-    return optimize.chunk(evaluate, state, length, optimizer=optimizer, longest=longest)
+    target: jax.Array
+    rate: jax.Array
+    optimizer: str = struct.field(pytree_node=False)
+    function: Callable = struct.field(pytree_node=False, default=bowl)
+
+    @property
+    def solver(self):
+        return optimize.SOLVERS[self.optimizer](self.rate, bounds=(0.0, 1.0))
+
+    def evaluate(self, image, step):
+        (loss, terms), gradient = jax.value_and_grad(self.function, has_aux=True)(image, self.target)
+        return optimize.Evaluation(image, loss, terms, gradient)
+
+    def init(self, image):
+        return self.solver.init(self.evaluate, image)
+
+    def step(self, state):
+        return self.solver.step(self.evaluate, state)
+
+
+@functools.partial(jax.jit, static_argnames=("optimizer", "longest", "function"))
+def run(target, image, rate, *, optimizer, longest, function=bowl):
+    problem = Problem(target, rate, optimizer, function)
+    return jax.lax.scan(lambda state, _: problem.step(state), problem.init(image), length=longest)
 
 
 @pytest.fixture
@@ -37,10 +60,10 @@ def target():
 
 @pytest.mark.parametrize(("optimizer", "rate", "steps"), [("adam", 0.05, 400), ("lbfgs", 1.0, 60)])
 def test_reaches_the_minimum(optimizer, rate, steps, target):
-    state, info = run(target, jnp.full(SHAPE, 0.5), rate, steps, optimizer=optimizer, longest=steps)
-    np.testing.assert_allclose(state.point.variables, target, atol=1e-3)
+    state, info = run(target, jnp.full(SHAPE, 0.5), rate, optimizer=optimizer, longest=steps)
+    np.testing.assert_allclose(state.variables, target, atol=1e-3)
     assert int(state.step) == steps
-    assert info.loss[-1] == state.point.loss == info.terms["bowl"][-1]
+    assert info.loss[-1] == state.evaluation.loss == info.terms["bowl"][-1]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
@@ -48,10 +71,10 @@ def test_stays_in_range_and_finds_the_minimum_there(optimizer):
     # Beyond the range in places: the best picture is the clipped target, since the bowl is separable.
     target = jax.random.uniform(jax.random.key(1), SHAPE, minval=-0.5, maxval=1.5)
     rate = {"adam": 0.05, "lbfgs": 1.0}[optimizer]
-    state, _ = run(target, jnp.full(SHAPE, 0.5), rate, 400, optimizer=optimizer, longest=400)
-    assert state.point.variables.min() >= 0
-    assert state.point.variables.max() <= 1
-    np.testing.assert_allclose(state.point.variables, jnp.clip(target, 0, 1), atol=2e-3)
+    state, _ = run(target, jnp.full(SHAPE, 0.5), rate, optimizer=optimizer, longest=400)
+    assert state.variables.min() >= 0
+    assert state.variables.max() <= 1
+    np.testing.assert_allclose(state.variables, jnp.clip(target, 0, 1), atol=2e-3)
 
 
 def test_adam_is_that_of_optax(target):
@@ -62,8 +85,8 @@ def test_adam_is_that_of_optax(target):
         gradient = jax.grad(lambda x: bowl(x, target)[0])(image)
         updates, memory = solver.update(gradient, memory)
         image = jnp.clip(optax.apply_updates(image, updates), 0, 1)
-    state, _ = run(target, jnp.full(SHAPE, 0.5), 0.01, steps, optimizer="adam", longest=steps)
-    np.testing.assert_allclose(state.point.variables, image, atol=1e-6)
+    state, _ = run(target, jnp.full(SHAPE, 0.5), 0.01, optimizer="adam", longest=steps)
+    np.testing.assert_allclose(state.variables, image, atol=1e-6)
 
 
 def rosenbrock(image, target):
@@ -84,10 +107,10 @@ def test_lbfgs_keeps_pace_with_scipy(target):
         bounds=[(0, 1)] * start.size,
         options={"maxfun": 150, "maxiter": 150},
     )
-    state, info = run(target, start, 1.0, 150, optimizer="lbfgs", longest=150, function=rosenbrock)
+    state, info = run(target, start, 1.0, optimizer="lbfgs", longest=150, function=rosenbrock)
     first = rosenbrock(start, target)[0]
     # Both get far down; ours is allowed half of SciPy's progress in orders of magnitude.
-    assert np.log10(first / state.point.loss) > 0.5 * np.log10(first / max(reference.fun, 1e-6))
+    assert np.log10(first / state.evaluation.loss) > 0.5 * np.log10(first / max(reference.fun, 1e-6))
     assert (jnp.diff(info.loss) <= 0).all()
 
 
@@ -114,9 +137,9 @@ def test_lbfgs_begins_anew_where_no_step_descends(scale):
         return value, {"quadratic": value}
 
     state, info = run(
-        jnp.float32(centre), jnp.full(SHAPE, 0.5), 1.0, 300, optimizer="lbfgs", longest=300, function=quadratic
+        jnp.float32(centre), jnp.full(SHAPE, 0.5), 1.0, optimizer="lbfgs", longest=300, function=quadratic
     )
-    assert state.point.loss / scale < 1.001 * best
+    assert state.evaluation.loss / scale < 1.001 * best
     assert info.finite.all()
 
 
@@ -130,38 +153,66 @@ def test_lbfgs_does_not_creep_where_the_loss_curves_down():
     shape = (256, 256, 3)  # so many pixels that a first step of length 1 is a short one
     target = jax.random.uniform(jax.random.key(3), shape, minval=0.3, maxval=0.7)
     image = target + 0.25 * jnp.sign(jax.random.normal(jax.random.key(4), shape))
-    state, info = run(target, image, 1.0, 40, optimizer="lbfgs", longest=40, function=hollow)
+    state, info = run(target, image, 1.0, optimizer="lbfgs", longest=40, function=hollow)
     assert info.loss[0] > 0.9 * target.size  # up there
-    assert state.point.loss < 0.01 * target.size
+    assert state.evaluation.loss < 0.01 * target.size
 
 
 def test_lbfgs_takes_about_one_evaluation_a_step(target):
-    _, info = run(target, jnp.full(SHAPE, 0.5), 1.0, 40, optimizer="lbfgs", longest=40)
+    _, info = run(target, jnp.full(SHAPE, 0.5), 1.0, optimizer="lbfgs", longest=40)
     assert info.evaluations.mean() <= 1.35
 
 
 def test_lbfgs_at_the_minimum_stays(target):
-    state, info = run(target, target, 1.0, 5, optimizer="lbfgs", longest=5)
-    np.testing.assert_array_equal(state.point.variables, target)
+    state, info = run(target, target, 1.0, optimizer="lbfgs", longest=5)
+    np.testing.assert_array_equal(state.variables, target)
     assert info.finite.all()
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_chunks_make_no_difference(optimizer, target):
-    image, rate = jnp.full(SHAPE, 0.3), jnp.float32(0.02)
-    whole, whole_info = run(target, image, rate, 12, optimizer=optimizer, longest=16)
-
-    def evaluate(image, step):
-        return bowl(image, target)
-
-    advance = jax.jit(lambda state, n: optimize.chunk(evaluate, state, n, optimizer=optimizer, longest=16))
-    state = jax.jit(lambda: optimize.init(evaluate, image, rate, optimizer=optimizer))()
-    losses = []
+    problem, image = Problem(target, jnp.float32(0.02), optimizer), jnp.full(SHAPE, 0.3)
+    advance = jax.jit(chunk)
+    start = jax.jit(lambda problem, image: problem.init(image))(problem, image)
+    whole, whole_info = advance(problem, start, jnp.int32(12))
+    state, losses = start, []
     for length in (1, 5, 0, 6):
-        state, info = advance(state, jnp.int32(length))
+        state, info = advance(problem, state, jnp.int32(length))
         losses += list(info.loss[:length])
     jax.tree.map(np.testing.assert_array_equal, state, whole)
     np.testing.assert_array_equal(losses, whole_info.loss[:12])
+
+
+@pytest.mark.parametrize("optimizer", optimize.SOLVERS)
+def test_variables_may_be_any_pytree(optimizer, target):
+    """Halves of an image in a dictionary come to what the image comes to."""
+    image = jnp.full(SHAPE, 0.5)
+
+    def halves(image):
+        return {"upper": image[:2], "lower": (image[2:],)}
+
+    def of_halves(parts, target):
+        return bowl(jnp.concatenate([parts["upper"], *parts["lower"]]), target)
+
+    rate = {"adam": 0.05, "lbfgs": 1.0, "gradient": 0.01}[optimizer]
+    whole, _ = run(target, image, rate, optimizer=optimizer, longest=20)
+    parts, _ = run(target, halves(image), rate, optimizer=optimizer, longest=20, function=of_halves)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), parts.variables, halves(whole.variables))
+
+
+@pytest.mark.parametrize("optimizer", optimize.SOLVERS)
+def test_variables_are_mapped_wherever_they_are(optimizer, target):
+    """An image turned by a map of the state goes on as the turned image would."""
+    problem = Problem(target, jnp.float32(0.5), optimizer)
+    turned = Problem(target[::-1], jnp.float32(0.5), optimizer, lambda image, target: bowl(image[::-1], target[::-1]))
+    step = jax.jit(lambda problem, state: problem.step(state)[0])
+    state = jax.jit(lambda problem, image: problem.init(image))(problem, jnp.full(SHAPE, 0.5))
+    for _ in range(3):
+        state = step(problem, state)
+    mapped = optimize.map_variables(problem.solver, state, lambda values: jnp.flip(values, -3))
+    for _ in range(3):
+        state, mapped = step(problem, state), step(turned, mapped)
+    np.testing.assert_allclose(mapped.variables, state.variables[::-1], atol=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
@@ -169,10 +220,10 @@ def test_lanes_of_a_batch_equal_single_runs(optimizer):
     targets = jax.random.uniform(jax.random.key(2), (3, *SHAPE))
     rates = jnp.array([0.5, 0.7, 1.0]) * {"adam": 0.05, "lbfgs": 1.0}[optimizer]
     image = jnp.full(SHAPE, 0.5)
-    batch, _ = jax.vmap(lambda t, r: run(t, image, r, 15, optimizer=optimizer, longest=15))(targets, rates)
+    batch, _ = jax.vmap(lambda t, r: run(t, image, r, optimizer=optimizer, longest=15))(targets, rates)
     for lane in range(3):
-        single, _ = run(targets[lane], image, rates[lane], 15, optimizer=optimizer, longest=15)
-        np.testing.assert_allclose(batch.point.variables[lane], single.point.variables, atol=1e-5)
+        single, _ = run(targets[lane], image, rates[lane], optimizer=optimizer, longest=15)
+        np.testing.assert_allclose(batch.variables[lane], single.variables, atol=1e-5)
 
 
 def cliff(image, target):
@@ -182,17 +233,17 @@ def cliff(image, target):
 
 
 def test_adam_keeps_the_last_good_picture(target):
-    state, info = run(target, jnp.full(SHAPE, 0.6), 0.04, 8, optimizer="adam", longest=8, function=cliff)
+    state, info = run(target, jnp.full(SHAPE, 0.6), 0.04, optimizer="adam", longest=8, function=cliff)
     assert info.finite.tolist() == [True, True] + [False] * 6
     assert int(state.step) == 2
-    assert jnp.isfinite(state.point.variables).all()
-    assert state.point.variables.min() > 0.5
+    assert jnp.isfinite(state.variables).all()
+    assert state.variables.min() > 0.5
     assert jnp.isnan(info.terms["cliff"][2])
     assert jnp.isfinite(info.terms["slope"][2])
 
 
 def test_lbfgs_steps_back_from_a_cliff(target):
-    state, info = run(target, jnp.full(SHAPE, 0.9), 1.0, 4, optimizer="lbfgs", longest=4, function=cliff)
+    state, info = run(target, jnp.full(SHAPE, 0.9), 1.0, optimizer="lbfgs", longest=4, function=cliff)
     assert info.finite.all()
-    assert state.point.loss < 0.9 * np.prod(SHAPE)
-    assert state.point.variables.min() >= 0.5
+    assert state.evaluation.loss < 0.9 * np.prod(SHAPE)
+    assert state.variables.min() >= 0.5

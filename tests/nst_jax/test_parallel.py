@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 
 from nst_jax import parallel
@@ -43,10 +42,3 @@ def test_meshes():
     with pytest.raises(UserError, match="rows: expected a divisor of 6 devices, found 4"):
         parallel.make_mesh(rows=4, devices=devices)
     assert dict(parallel.make_mesh().shape) == {"cells": len(jax.devices()), "rows": 1}
-
-
-def test_cells_are_padded_by_the_last():
-    mesh = jax.sharding.AbstractMesh((4, 1), (parallel.CELLS, parallel.ROWS))
-    padded = parallel.padded_to_devices({"a": np.arange(6.0), "b": np.arange(12.0).reshape(6, 2)}, mesh)
-    assert padded["a"].tolist() == [0, 1, 2, 3, 4, 5, 5, 5]
-    assert padded["b"].shape == (8, 2)

@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 from scipy import signal as processing
 
-from nst_jax import losses, optimize, random_features
+from nst_jax import losses, random_features
 from nst_jax.conv import convolve
 from nst_jax.errors import UserError
 from nst_jax.statistics import gram
@@ -43,13 +43,10 @@ def synthesise(original, *, size, scales, filters, steps):
     @jax.jit
     def go(params, original, noise):
         texture = random_features.describe(params, original)
-
-        def evaluate(signal, _):
-            return random_features.loss(params, texture, signal)
-
-        start = optimize.init(evaluate, noise, jnp.float32(1), optimizer="lbfgs")
-        end, _ = optimize.chunk(evaluate, start, jnp.int32(steps), optimizer="lbfgs", longest=steps)
-        return start.point, end.point
+        problem = random_features.TextureSynthesis(params, texture, original.shape)
+        start = problem.init(noise)
+        end, _ = jax.lax.scan(lambda state, _: problem.step(state), start, length=steps)
+        return start.evaluation, end.evaluation
 
     start, end = go(params, jnp.float32(original), jax.random.uniform(for_noise, original.shape))
     return np.asarray(end.variables), float(start.loss), float(end.loss)
@@ -81,7 +78,7 @@ def test_content_and_style(rank):
         "relative_squared_error": ((features - target) ** 2).sum() / (target**2).sum(),
     }
     for name, value in expected.items():
-        found = losses.CONTENT_LOSSES[name](jnp.float32(features), jnp.float32(target))
+        found = losses.CONTENT_LOSSES[name].error(jnp.float32(features), jnp.float32(target))
         np.testing.assert_allclose(found, value, rtol=1e-5)
     found, wanted = (outer(values) / np.prod(SHAPES[rank]) for values in (features, target))
     expected = {
@@ -90,7 +87,8 @@ def test_content_and_style(rank):
         "relative_squared_error": ((found - wanted) ** 2).sum() / (wanted**2).sum(),
     }
     for name, value in expected.items():
-        loss = losses.STYLE_LOSSES[name](gram(jnp.float32(features)), gram(jnp.float32(target)))
+        term = losses.STYLE_LOSSES[name]
+        loss = term.error(term.statistic(jnp.float32(features)), term.statistic(jnp.float32(target)))
         np.testing.assert_allclose(loss, value, rtol=1e-4)
 
 

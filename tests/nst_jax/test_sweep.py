@@ -3,16 +3,14 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from runs import finish
 
 from nst_jax import sweep, transfer
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
-from nst_jax.history import join
 from nst_jax.settings import PRESETS
-from nst_jax.sweep import Cell
 
 SIZE = (40, 48, 3)
 STEPS = 5
@@ -28,7 +26,7 @@ def picture(seed, shape=SIZE):
 
 
 CONTENTS = [picture(0), picture(1)]
-PAINTINGS = [picture(2, (36, 44, 3)), picture(3, (50, 33, 3))]
+STYLES = [picture(2, (36, 44, 3)), picture(3, (50, 33, 3))]
 
 
 def base(optimizer):
@@ -42,123 +40,131 @@ def base(optimizer):
     )
 
 
-def grid(optimizer):
-    """Cells that differ in everything that cells may differ in."""
+def prepare(network, settings, *, content=0, styles=(0,), seed=0):
+    """Returns a transfer and the picture that it begins with."""
+    job = transfer.prepare(network, settings, CONTENTS[content], [STYLES[index] for index in styles], seed=seed)
+    return job, transfer.initial_image(settings, CONTENTS[content], seed=seed)
+
+
+def grid(network, optimizer):
+    """Transfers that differ in everything that cells of a batch may differ in, with their initial pictures."""
     plain = base(optimizer)
     changes = [
         {},
         {"style_weight": 20.0, "tv_weight": 0.0},
-        {"content_weight": 3.0, "blend_weights": (0.3, 0.7), "paintings": (0, 1)},
+        {"content_weight": 3.0, "blend_weights": (0.3, 0.7), "styles": (0, 1)},
         {"style_layers": ("conv1",), "content_layers": ("fire2/concat", "fire3/concat")},
         {"style_layers": ("conv1", "fire2/concat", "fire3/concat"), "style_layer_weights": (0.5, 0.2, 0.3)},
         {"init": "noise", "learning_rate": plain.learning_rate / 2},
-        {"init": "blend", "init_noise": 0.5, "paintings": (1,)},
+        {"init": "blend", "init_noise": 0.5, "styles": (1,)},
+        {"dream_layers": ("fire4/concat",), "dream_weight": 0.5},
     ]
     cells = []
     for index, change in enumerate(changes):
-        paintings = change.pop("paintings", (0,))
-        cells.append(Cell(dataclasses.replace(plain, **change), content=index % 2, paintings=paintings, seed=index))
+        styles = change.pop("styles", (0,))
+        settings = dataclasses.replace(plain, **change)
+        cells.append(prepare(network, settings, content=index % 2, styles=styles, seed=index))
     return cells
 
 
-def run_all(network, cells, steps=STEPS, **options):
-    prepared, traced = sweep.prepare(network, cells, CONTENTS, PAINTINGS)
-    rates = [cell.settings.learning_rate for cell in cells]
-    states = sweep.start(prepared, traced, sweep.initial_images(cells, CONTENTS), rates)
-    news = []
-    for reached, found in sweep.run(prepared, traced, states, steps=steps, **options):
-        states = reached
-        news.append(found)
-    return prepared, states, news
-
-
-def run_single(network, cell, steps=STEPS):
-    content = CONTENTS[cell.content]
-    job = transfer.prepare(network, cell.settings, content, [PAINTINGS[index] for index in cell.paintings])
-    image = transfer.initial_image(cell.settings, jnp.asarray(content), seed=cell.seed)
-    state = transfer.start(job, image, cell.settings.learning_rate)
-    histories = []
-    for reached, news in transfer.run(job, state, steps=steps):
-        state = reached
-        histories.append(news)
-    return transfer.picture(job, state), join(histories)
+def run_all(cells, *, steps=STEPS, **options):
+    jobs, images = zip(*cells, strict=True)
+    return finish(sweep.stack(jobs), np.stack(images), steps=steps, **options)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_cell_is_the_single_transfer_with_its_settings(optimizer, network):
-    cells = grid(optimizer)
-    prepared, states, news = run_all(network, cells)
-    history = join([found.history for found in news])
-    pictures = sweep.pictures(prepared, states)
-    assert history.step.tolist() == list(range(1, STEPS + 1))
-    assert all(found.finite.all() for found in news)
-    for index, cell in enumerate(cells):
-        expected, losses = run_single(network, cell)
+    cells = grid(network, optimizer)
+    last, history = run_all(cells)
+    assert history.step.tolist() == list(range(STEPS + 1))
+    assert last.finite.all()
+    for index, (job, image) in enumerate(cells):
+        single, losses = finish(job, image, steps=STEPS)
         # The same sums in another order: float32 has 1e-7, and L-BFGS divides by differences of gradients.
         np.testing.assert_allclose(history.loss[:, index], losses.loss, rtol=2e-4, err_msg=str(index))
-        np.testing.assert_allclose(pictures[index], expected, atol=2e-3, err_msg=str(index))
+        np.testing.assert_allclose(last.result[index], single.result, atol=2e-3, err_msg=str(index))
         for name, values in losses.terms.items():
             found = history.terms[name][:, index]
             np.testing.assert_allclose(found, values, rtol=1e-3, atol=1e-6, err_msg=f"{index} {name}")
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_batch_of_one_is_the_transfer_itself_to_the_bit(optimizer, network):
+    job, image = grid(network, optimizer)[2]
+    batch, history = finish(sweep.stack([job]), image[None], steps=STEPS)
+    single, losses = finish(job, image, steps=STEPS)
+    np.testing.assert_array_equal(history.loss[:, 0], losses.loss)
+    jax.tree.map(np.testing.assert_array_equal, sweep.state_of(batch.state, 0), jax.device_get(single.state))
+
+
 def test_one_program_serves_every_grid(network, count_compilations):
-    cells = grid("adam")
-    run_all(network, cells, steps=3)
+    cells = grid(network, "adam")
+    run_all(cells, steps=3)
     others = [
-        dataclasses.replace(
-            cell,
-            settings=dataclasses.replace(cell.settings, style_weight=7.0 + index),
-            content=1 - cell.content,
-            seed=9 + index,
-        )
-        for index, cell in enumerate(cells)
+        (job.replace(weights=jax.tree.map(lambda weight, factor=7.0 + index: weight * factor, job.weights)), 1 - image)
+        for index, (job, image) in enumerate(cells)
     ]
     with count_compilations() as compiled:
-        run_all(network, others, steps=3)
-    assert compiled == []
+        run_all(others, steps=3)
+    assert [name for name in compiled if "chunk" in name or "_init" in name] == []
 
 
 def test_when_it_pauses_changes_nothing(network):
-    cells = grid("lbfgs")[:3]
-    _, states, _ = run_all(network, cells, steps=6)
-    _, paused, news = run_all(network, cells, steps=6, pause_every=2)
-    assert len(news) >= 3
-    jax.tree.map(np.testing.assert_array_equal, states, paused)
+    cells = grid(network, "lbfgs")[:3]
+    whole, history = run_all(cells, steps=6)
+    paused, again = run_all(cells, steps=6, pause_every=2)
+    jax.tree.map(np.testing.assert_array_equal, whole.state, paused.state)
+    jax.tree.map(np.testing.assert_array_equal, history, again)
 
 
 def test_a_cell_that_diverges_leaves_the_others_alone(network):
-    good = grid("adam")[0]
-    bad = Cell(dataclasses.replace(good.settings, style_weight=3.4e38, tv_weight=3.4e38))  # infinite together
-    _, states, news = run_all(network, [good, bad, good])
-    finite = np.concatenate([found.finite for found in news])
-    assert finite[:, [0, 2]].all()
-    assert not finite[:, 1].any()
-    assert states.step.tolist() == [STEPS, 0, STEPS]
-    np.testing.assert_array_equal(states.point.variables[0], states.point.variables[2])
+    good = prepare(network, base("adam"))
+    bad = prepare(
+        network, dataclasses.replace(base("adam"), style_weight=3.4e38, tv_weight=3.4e38)
+    )  # infinite together
+    last, history = run_all([good, bad, good])
+    assert last.finite[:, [0, 2]].all()
+    assert not last.finite[:, 1].any()
+    assert last.state.step.tolist() == [STEPS, 0, STEPS]
+    # Equal cells of one batch need not have equal bits: their sums may be taken in different orders.
+    single, losses = finish(*good, steps=STEPS)
+    for place in (0, 2):
+        np.testing.assert_allclose(history.loss[:, place], losses.loss, rtol=1e-5)
+        np.testing.assert_allclose(last.state.variables[place], single.state.variables, atol=1e-3)
+
+
+def test_unused_layers_have_targets_that_no_relative_error_is_huge_for(network):
+    jobs = [job for job, _ in grid(network, "adam")]
+    cells = sweep.stack(jobs).cells
+    for term, of in cells.targets.items():
+        for layer, target in of.items():
+            unused = np.asarray(cells.weights.layers[term][layer]) == 0
+            assert all(np.square(leaf[unused]).sum() > 0 for leaf in jax.tree.leaves(target) if unused.any())
+    assert cells.weights.style_images.shape == (8, 2)
+    assert cells.params is not jobs[0].params  # prepared anew, for more layers
+
+
+def test_transfers_that_share_their_parameters_go_on_sharing_them(network):
+    jobs = [prepare(network, dataclasses.replace(base("adam"), style_weight=weight))[0] for weight in (1.0, 2.0)]
+    assert sweep.stack(jobs).cells.params is jobs[0].params
 
 
 @pytest.mark.parametrize(
-    ("cells", "message"),
+    ("changes", "message"),
     [
-        ([], "cells: expected one or more, found none"),
-        (
-            [Cell(base("adam")), Cell(dataclasses.replace(base("adam"), pooling="max"))],
-            "pooling: expected the same in all cells of one program, found average, max",
-        ),
-        (
-            [Cell(base("adam"), paintings=(0, 1)), Cell(dataclasses.replace(base("adam"), blend_weights=(1.0, 2.0)))],
-            "blend_weights: expected one for each of 1",
-        ),
-        ([Cell(dataclasses.replace(base("adam"), style_layers=("conv9",)))], "unknown style layer .*'conv9'"),
+        ({"pooling": "max"}, "pooling: expected the same in all transfers of a batch, found average and max"),
+        ({"optimizer": "lbfgs"}, "solver: expected the same"),
+        ({"margin": 3}, "canvas: expected the same in all transfers of a batch, found .44, 52. and .46, 54."),
+        ({"style_loss": "gram_error"}, "formulas: expected the same"),
     ],
     ids=str,
 )
-def test_unusable_grids(network, cells, message):
+def test_transfers_of_several_programs_are_refused(changes, message, network):
+    jobs = [prepare(network, dataclasses.replace(base("adam"), **change))[0] for change in ({}, changes)]
     with pytest.raises(UserError, match=message):
-        sweep.prepare(network, cells, CONTENTS, PAINTINGS)
+        sweep.stack(jobs)
 
 
-def test_photographs_of_several_sizes(network):
-    with pytest.raises(UserError, match="photographs: expected one size in a sweep, found several"):
-        sweep.prepare(network, grid("adam"), [picture(0), picture(1, (48, 48, 3))], PAINTINGS)
+def test_no_transfers_are_no_batch():
+    with pytest.raises(UserError, match="transfers: expected one or more, found none"):
+        sweep.stack([])

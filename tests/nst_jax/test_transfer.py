@@ -5,18 +5,23 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from runs import finish
 
 from converters.convert import convert
-from nst_jax import image_io, transfer
+from nst_jax import image_io, optimize, transfer
 from nst_jax.backbones import weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
+from nst_jax.checks import check_style
 from nst_jax.errors import UserError
-from nst_jax.history import DivergedError, first_history, join
+from nst_jax.history import DivergedError
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
+from nst_jax.run import compile_chunk, run, stage, state_shapes
 from nst_jax.settings import PRESETS, default_preset
+from nst_jax.targets import layers_of, make_weights
 
 SIZE = (48, 64, 3)
 
@@ -43,24 +48,15 @@ def picture(seed, shape=SIZE):
     return np.random.default_rng(seed).uniform(size=shape).astype(np.float32)
 
 
-def finish(job, image, settings):
-    state = transfer.start(job, image, settings.learning_rate)
-    histories = [first_history(state)]
-    for reached, news in transfer.run(job, state, steps=settings.steps):
-        state = reached
-        histories.append(news)
-    return state, join(histories)
-
-
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_transfer_lowers_the_loss(optimizer, network, settings):
     settings = dataclasses.replace(settings, optimizer=optimizer, learning_rate={"adam": 0.02, "lbfgs": 1.0}[optimizer])
     content = picture(0)
     job = transfer.prepare(network, settings, content, picture(1, (40, 40, 3)))
-    state, history = finish(job, content, settings)
+    last, history = finish(job, content, steps=settings.steps)
     assert history.step.tolist() == list(range(9))
     assert history.loss[-1] < 0.7 * history.loss[0]
-    assert history.loss[-1] == state.point.loss
+    assert history.loss[-1] == last.state.evaluation.loss
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(network, settings):
@@ -68,7 +64,8 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(network, settings):
         settings, content_weight=2.0, style_weight=3.0, tv_weight=0.5, style_layer_weights=(0.3, 0.7)
     )
     job = transfer.prepare(network, settings, picture(0), picture(1))
-    loss, terms = jax.jit(lambda job, image: job.evaluate(image, 0))(job, picture(2))
+    found = jax.jit(lambda job, image: job.evaluate(image, 0))(job, picture(2))
+    loss, terms = found.loss, found.terms
     assert terms[CONTENT] == terms["content/fire3/concat"]
     np.testing.assert_allclose(terms[STYLE], 0.3 * terms["style/conv1"] + 0.7 * terms["style/fire2/concat"], rtol=1e-6)
     np.testing.assert_allclose(loss, 2 * terms[CONTENT] + 3 * terms[STYLE] + 0.5 * terms[VARIATION], rtol=1e-6)
@@ -81,7 +78,7 @@ def test_several_paintings(blending, style_loss, network, settings):
     paintings = [picture(1), picture(2, (40, 40, 3)), picture(3, (64, 33, 3))]
     shares = (0.2, 0.5, 0.3)
     several = dataclasses.replace(settings, blending=blending, blend_weights=shares, style_loss=style_loss)
-    evaluate = jax.jit(lambda job, image: job.evaluate(image, 0)[1])
+    evaluate = jax.jit(lambda job, image: job.evaluate(image, 0).terms)
     found = evaluate(transfer.prepare(network, several, picture(0), paintings), picture(4))
     single = dataclasses.replace(settings, style_loss=style_loss)
     jobs = [transfer.prepare(network, single, picture(0), painting) for painting in paintings]
@@ -92,7 +89,7 @@ def test_several_paintings(blending, style_loss, network, settings):
         else:
             features = Features(network.backbone, settings.pooling, settings.padding).apply(network.params, picture(4))
             flat = np.float64(features[layer]).reshape(-1, features[layer].shape[-1])
-            target = sum(b * np.float64(job.targets.style[layer][0]) for b, job in zip(shares, jobs, strict=True))
+            target = sum(b * np.float64(job.targets[STYLE][layer][0]) for b, job in zip(shares, jobs, strict=True))
             error = np.square(flat.T @ flat / len(flat) - target)
             expected = error.mean() / 4 if style_loss == "gram_error" else error.sum() / np.square(target).sum()
         np.testing.assert_allclose(found[f"style/{layer}"], expected, rtol=1e-4)
@@ -100,20 +97,20 @@ def test_several_paintings(blending, style_loss, network, settings):
 
 def test_blend_weights_are_equal_shares_by_default(network, settings):
     job = transfer.prepare(network, settings, picture(0), [picture(1), picture(2)])
-    assert job.weights.paintings.tolist() == [0.5, 0.5]
-    for shares, paintings, found in (((1.0,), 2, 1), ((0.5, 0.5), 1, 2), ((), 0, 0)):
+    assert job.weights.style_images.tolist() == [0.5, 0.5]
+    for shares, images, found in (((1.0,), 2, 1), ((0.5, 0.5), 1, 2), ((), 0, 0)):
         unequal = dataclasses.replace(settings, blend_weights=shares)
-        message = f"blend_weights: expected one for each of {paintings} paintings, found {found}"
+        message = f"blend_weights: expected one for each of {images} paintings, found {found}"
         with pytest.raises(UserError, match=message):
-            transfer.loss_weights(unequal, paintings=paintings)
+            check_style(network.backbone, unequal, [SIZE] * images)
 
 
 def test_content_as_content_and_style_as_style_are_free(network, settings):
     content, style = picture(0), picture(1)
     for image, term in ((content, CONTENT), (style, STYLE)):
         job = transfer.prepare(network, settings, content, style)
-        _, terms = jax.jit(lambda job, image: job.evaluate(image, 0))(job, image)
-        assert terms[term] < 1e-9
+        found = jax.jit(lambda job, image: job.evaluate(image, 0))(job, image)
+        assert found.terms[term] < 1e-9
 
 
 def test_new_numbers_compile_nothing(network, settings, count_compilations):
@@ -121,7 +118,7 @@ def test_new_numbers_compile_nothing(network, settings, count_compilations):
         content = picture(seed)
         job = transfer.prepare(network, settings, content, picture(seed + 1))
         image = transfer.initial_image(settings, jnp.asarray(content), seed=seed)
-        return finish(job, image, settings)
+        return finish(job, image, steps=settings.steps)
 
     settings = dataclasses.replace(settings, init="blend", init_noise=0.5)
     once(0, settings)
@@ -148,25 +145,27 @@ def test_where_a_run_pauses_does_not_matter(optimizer, network, settings):
     settings = dataclasses.replace(settings, optimizer=optimizer, learning_rate=0.05)
     content = picture(0)
     job = transfer.prepare(network, settings, content, picture(1))
-    whole, history = finish(job, content, settings)
-    state = transfer.start(job, content, settings.learning_rate)
-    steps = []
-    for reached, news in transfer.run(job, state, steps=8, pause_every=3):
-        state = reached
-        steps.append(int(news.step[-1]))
-    assert {3, 6, 8} <= set(steps)
-    jax.tree.map(np.testing.assert_array_equal, state, whole)
-    assert history.step[-1] == 8
+    whole, history = finish(job, content, steps=8)
+    paused, again = finish(job, content, steps=8, pause_every=3)
+    assert history.step.tolist() == again.step.tolist() == list(range(9))
+    jax.tree.map(np.testing.assert_array_equal, paused.state, whole.state)
+    jax.tree.map(np.testing.assert_array_equal, again, history)
+
+
+def test_a_run_pauses_where_it_is_asked_to(network, settings):
+    job = transfer.prepare(network, settings, picture(0), picture(1))
+    ends = [int(progress.history.step[-1]) for progress in run([stage(job, picture(0), steps=8)], pause_every=3)]
+    assert {0, 3, 6, 8} <= set(ends)
 
 
 def test_going_on_is_the_same_as_not_stopping(network, settings):
     content = picture(0)
     job = transfer.prepare(network, settings, content, picture(1))
-    whole, _ = finish(job, content, settings)
-    *_, (state, _) = transfer.run(job, transfer.start(job, content, settings.learning_rate), steps=5)
-    *_, (state, news) = transfer.run(job, state, steps=8)
-    jax.tree.map(np.testing.assert_array_equal, state, whole)
-    assert news.step[-1] == 8
+    whole, _ = finish(job, content, steps=8)
+    half, _ = finish(job, content, steps=5)
+    last, news = finish(job, content, steps=8, state=half.state)
+    jax.tree.map(np.testing.assert_array_equal, last.state, whole.state)
+    assert news.step.tolist() == [6, 7, 8]
 
 
 def test_seeds(network):
@@ -196,14 +195,13 @@ def test_a_loss_that_is_no_number_names_step_and_term(network, settings, monkeyp
     monkeypatch.setattr(Objective, "loss", broken_below)
     # A batch of its own shape: the compiled programs of other tests know the loss as it was.
     content = 0.35 + 0.3 * picture(0, (36, 44, 3))
-    job = transfer.prepare(network, settings, content, picture(1))
-    state = transfer.start(job, content, 0.04)
+    job = transfer.prepare(network, dataclasses.replace(settings, learning_rate=0.04), content, picture(1))
     with pytest.raises(DivergedError, match=r"step 3: expected numbers, the style/conv1 is inf") as caught:
-        list(transfer.run(job, state, steps=8))
+        finish(job, content, steps=8)
     good = caught.value.state
     assert int(good.step) == 2
-    assert jnp.isfinite(good.point.variables).all()
-    assert good.point.variables.min() >= 0.25
+    assert jnp.isfinite(good.variables).all()
+    assert good.variables.min() >= 0.25
     assert "\n" not in str(caught.value)
 
 
@@ -211,7 +209,7 @@ def test_a_first_picture_without_a_loss_is_refused(network, settings):
     settings = dataclasses.replace(settings, style_weight=3e38, style_loss="gram_error")
     job = transfer.prepare(network, settings, picture(0), picture(1))
     with pytest.raises(DivergedError, match="step 0: expected numbers, the loss is inf"):
-        transfer.start(job, picture(0), 0.1)
+        finish(job, picture(0), steps=1)
 
 
 @pytest.mark.parametrize(
@@ -246,12 +244,12 @@ def test_the_margin_is_painted_and_cut_off(network, settings):
     settings = dataclasses.replace(settings, margin=6)
     content = picture(0)
     job = transfer.prepare(network, settings, content, picture(1))
-    state = transfer.start(job, content, settings.learning_rate)
+    first, _ = finish(job, content, steps=0)
     canvas = np.pad(content, [(6, 6), (6, 6), (0, 0)], mode="reflect")
-    np.testing.assert_array_equal(state.point.variables, canvas)
-    np.testing.assert_array_equal(transfer.picture(job, state), content)
-    state, _ = finish(job, content, settings)
-    assert (np.asarray(state.point.variables) != canvas).mean() > 0.9
+    np.testing.assert_array_equal(first.state.variables, canvas)
+    np.testing.assert_array_equal(first.result, content)
+    last, _ = finish(job, content, steps=settings.steps)
+    assert (np.asarray(last.state.variables) != canvas).mean() > 0.9
     with pytest.raises(UserError, match="margin: expected less than the short side of 48 px, found 48"):
         transfer.prepare(network, dataclasses.replace(settings, margin=48), content, picture(1))
 
@@ -263,7 +261,44 @@ def test_arrays_in_an_array_out(network, settings):
     assert made.dtype == np.float32
     assert made.shape == content.shape
     job = transfer.prepare(network, settings, content, picture(1))
-    np.testing.assert_array_equal(made, transfer.picture(job, finish(job, content, settings)[0]))
+    np.testing.assert_array_equal(made, finish(job, content, steps=settings.steps)[0].result)
+
+
+def test_arrays_of_jax_and_lists_of_either_are_images(network, settings):
+    content, style = picture(0), picture(1)
+    settings = dataclasses.replace(settings, steps=1)
+    expected = transfer.stylize(content, style, network, settings=settings)
+    for given in (jnp.asarray(style), [style], (jnp.asarray(style),), style[None]):
+        found = transfer.stylize(jnp.asarray(content), given, network, settings=settings)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_transfers_are_stepped_by_hand(network, settings):
+    """The README's recipe: self-contained, so that no bounds, learning rate or solver can be forgotten."""
+    spectrum = dataclasses.replace(settings, parameterization="fourier", steps=4)
+    job = transfer.prepare(network, spectrum, picture(0), picture(1))
+    state = jax.jit(lambda job, image: job.init(image))(job, picture(0))
+    step = jax.jit(lambda job, state: job.step(state))
+    losses = [float(state.evaluation.loss)]
+    for _ in range(4):
+        state, info = step(job, state)
+        losses.append(float(info.loss))
+    assert np.abs(state.variables).max() > 1  # a spectrum is not bound to [0, 1], as pixels are
+    _, history = finish(job, picture(0), steps=4)
+    np.testing.assert_allclose(losses, history.loss, rtol=1e-5)
+    assert losses[-1] < losses[0]
+
+
+def test_a_transformation_of_optax_is_a_solver(network, settings):
+    def sgd(learning_rate, *, bounds):
+        schedule = optax.exponential_decay(learning_rate, transition_steps=1, decay_rate=0.5)
+        return optimize.from_optax(optax.sgd(schedule, momentum=0.9), bounds=bounds)
+
+    job = transfer.prepare(network, dataclasses.replace(settings, learning_rate=0.3), picture(0), picture(1))
+    job = job.replace(config=dataclasses.replace(job.config, solver=sgd))
+    last, history = finish(job, picture(0), steps=5)
+    assert history.loss[-1] < history.loss[0]
+    assert 0 <= last.result.min() <= last.result.max() <= 1
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -272,7 +307,7 @@ def test_every_preset_suits_a_backbone(name, settings):
     preset = PRESETS[name]
     assert set(preset.content_layers + preset.style_layers) <= set(layers(BACKBONES[backbone]))
     assert PRESETS[default_preset(backbone)].style_layers[0] in layers(BACKBONES[backbone])
-    transfer.loss_weights(preset, paintings=1)
+    make_weights(preset, layers_of(preset), style_images=1)
 
 
 def numpy_losses(preset, features, content, style, image):
@@ -313,8 +348,8 @@ def test_presets_are_their_sources(name):
     content, style, features = (jax.jit(model.apply)(params, image) for image in images)
     network = weights.Pretrained(backbone, params, "")
     job = transfer.prepare(network, settings, images[0], images[1])
-    found, _ = jax.jit(lambda job, image: job.evaluate(image, 0))(job, images[2])
-    np.testing.assert_allclose(found, numpy_losses(name, features, content, style, images[2]), rtol=1e-4)
+    found = jax.jit(lambda job, image: job.evaluate(image, 0))(job, images[2])
+    np.testing.assert_allclose(found.loss, numpy_losses(name, features, content, style, images[2]), rtol=1e-4)
 
 
 def test_real_vgg19_on_real_pictures(shared, tmp_path):
@@ -325,7 +360,7 @@ def test_real_vgg19_on_real_pictures(shared, tmp_path):
     settings = dataclasses.replace(PRESETS["gatys"], steps=30)
     job = transfer.prepare(pretrained, settings, content, style)
     image = transfer.initial_image(settings, jnp.asarray(content), seed=0)
-    _, history = finish(job, image, settings)
+    _, history = finish(job, image, steps=settings.steps)
     assert history.loss[-1] < history.loss[0] / 10
 
 
@@ -336,10 +371,8 @@ def test_remat_needs_less_memory_and_gives_the_same_picture():
     pictures, bytes_needed = [], []
     for remat in (False, True):
         job = transfer.prepare(network, dataclasses.replace(settings, remat=remat), *images)
-        state = transfer.start(job, images[0], settings.learning_rate)
-        bytes_needed.append(transfer.compile_steps(job, state).memory_analysis().temp_size_in_bytes)
-        *_, (state, _) = transfer.run(job, state, steps=2)
-        pictures.append(transfer.picture(job, state))
+        bytes_needed.append(compile_chunk(job, state_shapes(job)).memory_analysis().temp_size_in_bytes)
+        pictures.append(finish(job, images[0], steps=2)[0].result)
     # Adam divides by the gradient's size at each pixel: where that is next to nothing, rounding decides its sign.
     assert np.mean(np.abs(pictures[0] - pictures[1]) > 1e-3) < 1e-3
     assert bytes_needed[1] < 0.85 * bytes_needed[0], bytes_needed

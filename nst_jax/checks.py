@@ -1,0 +1,118 @@
+"""Whether settings, images and a backbone go together: looked at once, before anything is computed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nst_jax.activations import channel_weights
+from nst_jax.backbones.spec import Backbone, channels, layer_shapes, least_side, strides, tensor
+from nst_jax.canvas import canvas_shape, check_margin
+from nst_jax.circular import CIRCULAR, check_sides
+from nst_jax.errors import UserError, choose
+from nst_jax.settings import Settings
+
+
+def check_image(image: Any, *, what: str) -> None:
+    """Checks that an array is an image `[H, W, 3]`, RGB in [0, 1].
+
+    Raises:
+        UserError: it is not.
+    """
+    if image.ndim != 3 or image.shape[-1] != 3 or not np.issubdtype(image.dtype, np.floating):
+        raise UserError(
+            f"{what}: expected floating-point RGB [H, W, 3] in [0, 1], found {image.dtype} {list(image.shape)}"
+        )
+    low, high = float(image.min()), float(image.max())
+    if not (low >= 0 and high <= 1):  # NaN is not either
+        raise UserError(f"{what}: expected values in [0, 1], found {low:g} to {high:g}")
+
+
+def check_layers(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, ...], *, what: str) -> None:
+    """Checks that a backbone has the layers, each once, and something is left there of a picture of this shape.
+
+    Raises:
+        UserError: not so.
+    """
+    height, width, _ = shape
+    shapes = layer_shapes(backbone, height, width)
+    for layer in layers:
+        choose(layer, shapes, what=f"{what} of {backbone.name}")
+        if min(shapes[layer]) < 1:
+            raise UserError(
+                f"{what} {layer}: nothing is left of a picture of {width}×{height} pixels there; "
+                f"use at least {least_side(backbone, layer)}×{least_side(backbone, layer)}, or a lower layer"
+            )
+    if len(set(layers)) < len(layers):
+        raise UserError(f"{what}s: expected each once, found {', '.join(layers)}")
+
+
+def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Checks that style images of these shapes `(H, W, 3)` can be used, as many as there are.
+
+    Raises:
+        UserError: a layer is unknown or vanishes, or there are more or fewer layer weights than style layers, or blend
+            weights than style images.
+    """
+    for shape in shapes:
+        check_layers(backbone, settings.style_layers, shape, what="style layer")
+    layers, given = settings.style_layers, settings.style_layer_weights
+    if given and len(given) not in (1, len(layers)):
+        raise UserError(
+            f"style_layer_weights: expected 1 or {len(layers)} numbers, one for each of {', '.join(layers)}, "
+            f"found {len(given)}"
+        )
+    count = len(settings.blend_weights) or len(shapes)
+    if count != len(shapes) or (layers and not shapes):
+        raise UserError(f"blend_weights: expected one for each of {len(shapes)} paintings, found {count}")
+
+
+def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int, *, guided: bool = False) -> None:
+    """Checks that a picture of so many pixels can be painted with these settings; `guided` as of `check_dream`.
+
+    Raises:
+        UserError: the margin is too wide, a layer is unknown or vanishes, dream layers or channels cannot be used, or
+            padding is circular and the stride of a layer does not divide the sides.
+    """
+    check_margin(settings.margin, height, width)
+    canvas = canvas_shape(height, width, settings.margin)
+    check_layers(backbone, settings.content_layers, (*canvas, 3), what="content layer")
+    check_layers(backbone, settings.style_layers, (*canvas, 3), what="style layer")
+    check_dream(backbone, settings, canvas, guided=guided)
+    layers = settings.content_layers + settings.style_layers + settings.dream_layers
+    if settings.padding == CIRCULAR and layers:
+        stride = strides(backbone)
+        deepest = max(layers, key=lambda layer: stride[layer])
+        check_sides(height, width, stride=stride[deepest], layer=deepest)
+
+
+def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int], *, guided: bool = False) -> None:
+    """Checks that dream layers and channels are there, and are none whose activations are told otherwise already.
+
+    Args:
+        backbone: the network.
+        settings: of the transfer.
+        canvas: its height and width.
+        guided: whether there is a guide, whose features are made large.
+
+    Raises:
+        UserError: not so.
+    """
+    check_layers(backbone, settings.dream_layers, (*canvas, 3), what="dream layer")
+    used = {tensor(backbone, layer): layer for layer in settings.content_layers + settings.style_layers}
+    shared = [layer for layer in settings.dream_layers if tensor(backbone, layer) in used]
+    if shared and not settings.dream_anywhere:
+        free = [row.name for row in backbone.rows if row.name not in used]
+        raise UserError(
+            f"dream_layers: expected layers that neither content nor style uses, found {', '.join(shared)}; choose "
+            f"of {', '.join(free)}, or say dream_anywhere"
+        )
+    if settings.dream_layers and (settings.dream_gain == "matched_response") != guided:
+        raise UserError("dream_gain: expected matched_response with a guide, which dreams may have, and only then")
+    if guided and (settings.dream_channels or settings.dream_channel_weights):
+        raise UserError("dream_channels: expected none with a guide, whose features say what becomes large; found some")
+    if settings.dream_gain == "log_mean_square" and any(weight < 0 for weight in settings.dream_channel_weights):
+        raise UserError("dream_channel_weights: expected none below 0 with log_mean_square; choose mean_response")
+    counts = channels(backbone)
+    for layer in settings.dream_layers:
+        channel_weights(layer, counts[layer], settings.dream_channels, settings.dream_channel_weights)
