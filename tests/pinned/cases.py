@@ -92,19 +92,12 @@ def run_sweep(folder: Path, *, workdir: str = "run") -> Numbers:
     return cells(folder / workdir)
 
 
-def run_dream(folder: Path, **changes: Any) -> Numbers:
-    """Dreams two octaves, and one frame of the zoom into them."""
-    given = {
-        "content": str(folder / "photo.png"),
-        **_NETWORK,
-        "layers": ("fire2/concat", "fire4/concat"),
-        "size": 64,
-        "octaves": 2,
-        "steps": 3,
-        "frames": 1,
-    }
+def run_dream(folder: Path, *, octaves: int = 2, frames: int = 1, **changes: Any) -> Numbers:
+    """Dreams octave by octave, and the first frames of the zoom into them."""
+    given = {"content": str(folder / "photo.png"), **_NETWORK, "layers": ("fire2/concat", "fire4/concat"), "size": 64}
+    given |= {"octaves": octaves, "steps": 3, "frames": frames}
     dream.run(dream.Config(**given, **changes, workdir=str(folder / "run")))
-    names = ("octave1", "octave2", "frame00001")
+    names = [f"octave{index + 1}" for index in range(octaves)] + [f"frame{index:05d}" for index in range(1, frames + 1)]
     return {f"{key}/{name}": of for name in names for key, of in picture(folder / "run" / f"{name}.png").items()}
 
 
@@ -169,9 +162,9 @@ def run_blend(folder: Path) -> Numbers:
 
 
 def run_visualize(folder: Path) -> Numbers:
-    """Paints what excites a class, a channel and a direction."""
-    units = {"classes": ("banana",), "channels": ("fire4/concat:7", "fire4/concat:12-0.5*40")}
-    visualize.run(visualize.Config(**units, **_NETWORK, size=64, steps=STEPS, workdir=str(folder / "run")))
+    """Paints what excites two classes."""
+    given = {"classes": ("banana", "ant"), **_NETWORK}
+    visualize.run(visualize.Config(**given, size=64, steps=STEPS, workdir=str(folder / "run")))
     return cells(folder / "run")
 
 
@@ -208,7 +201,7 @@ def _two_paintings(folder: Path, **changes: Any) -> Numbers:
 
 
 def _guided_dream(folder: Path) -> Numbers:
-    return run_dream(folder, guide=str(folder / "painting.png"))
+    return run_dream(folder, octaves=1, frames=0, guide=str(folder / "painting.png"))
 
 
 CASES: dict[str, Case] = {

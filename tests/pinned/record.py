@@ -85,33 +85,68 @@ def deviations(found: Numbers, expected: Numbers) -> dict[str, np.ndarray]:
     return away
 
 
-def worst(away: Mapping[str, np.ndarray], kind: str) -> tuple[float, str]:
-    """Returns the largest deviation of a kind, and whose it is."""
-    return max(
-        ((float(of.max()), f"{name}[{int(of.argmax())}]") for name, of in away.items() if name.startswith(kind)),
-        default=(0.0, ""),
-    )
+def _summary(away: Mapping[str, np.ndarray]) -> str:
+    """Returns the largest deviation of any loss at each step, and of any pixel."""
+    of_losses = [values for name, values in away.items() if name.startswith(cases.LOSS)]
+    longest = max(map(len, of_losses), default=0)
+    by_step = [max(values[step] for values in of_losses if len(values) > step) for step in range(longest)]
+    pixels = max((values.max() for name, values in away.items() if name.startswith(cases.PIXELS)), default=0.0)
+    return f"losses by step {' '.join(f'{amount:.0e}' for amount in by_step)}, pixels {pixels:g}"
 
 
-HERE = {cases.LOSS: 1e-5, cases.PIXELS: 0.05}
-"""Allowed on a machine of the record's kind, where the same program gives the same bits."""
-ELSEWHERE = {cases.LOSS: 1e-3, cases.PIXELS: 0.05}
-"""Allowed on another kind of machine."""
+# Allowed on a machine of a recorded kind, where this code gave the same bits each time; the rest is for code that adds
+# in another order. Losses by ratio, pixels in levels.
+_HERE = 1e-5
+_HERE_LEVELS, _HERE_PIXEL = 0.05, 1
+# Allowed on another kind of machine. Measured between AVX-512 and AVX2 (--xla_cpu_max_isa=AVX2): before and after the
+# first step losses differ by rounding, 7e-6 at most and 4e-7 in most cases. Then it grows from step to step: L-BFGS
+# divides by differences of gradients, Adam and DeepDream by the size of a gradient, and where that is next to nothing
+# rounding decides. The worst of ten steps: 1.3e-3 in the sweep, 3.3e-4 in textures and reconstructions, 1.5e-4 with
+# dream layers, 4e-5 in all other cases of SqueezeNet. VGG-19 under L-BFGS: 9e-4 for neural_style, 4e-3 for vgg, 4e-2 for
+# gatys, whose first steps from noise are long (2e-5 after two steps, 2e-3 after three); 2e-5 for ng, which is Adam's. No
+# number of evaluations differed. Allowed is about five times the worst. The flag changes what XLA compiles, not Eigen's
+# products of matrices.
+_ELSEWHERE_FIRST = 4e-5
+_ELSEWHERE = {"sweep": 7e-3, "vgg19/neural_style": 5e-3, "vgg19/vgg": 2e-2, "vgg19/gatys": 0.2}
+_ELSEWHERE_REST = 2e-3
+# Measured: means and deviations 0.2, in vgg19/gatys; single pixels 2, there and in the sweep.
+_ELSEWHERE_LEVELS, _ELSEWHERE_PIXEL = 1.0, 10
+
+
+def allowed(case: str, name: str, count: int, *, here: bool) -> np.ndarray:
+    """Returns how far each of `count` numbers may be from the recorded one."""
+    if name.startswith(cases.PIXELS):
+        single = "some" in name.split("/")
+        most = (
+            (_HERE_PIXEL if single else _HERE_LEVELS) if here else (_ELSEWHERE_PIXEL if single else _ELSEWHERE_LEVELS)
+        )
+        return np.full(count, most)
+    if here:
+        return np.full(count, _HERE)
+    by_step = np.full(count, _ELSEWHERE.get(case, _ELSEWHERE_REST))
+    if count > 2:  # a column of losses, from step 0 on
+        by_step[:2] = _ELSEWHERE_FIRST
+    return by_step
 
 
 def check(case: str, found: Numbers) -> None:
     """Checks that a case computes what the record says; that of another kind of machine where there is none of this.
 
     Raises:
-        AssertionError: it does not; the message names the worst number of all.
+        AssertionError: it does not; the message names the earliest number that is wrong.
     """
     own = path_of(fingerprint())
     expected = read(own if own.exists() else _nearest())[case]
-    away = deviations(found, expected)
-    allowed = HERE if own.exists() else ELSEWHERE
-    for kind, most in allowed.items():
-        amount, where = worst(away, kind)
-        assert amount <= most, f"{case}: {where} is {amount:.2g} away from the record, allowed are {most:g}"
+    wrong = []
+    for name, away in deviations(found, expected).items():
+        most = allowed(case, name, len(away), here=own.exists())
+        wrong += [(index, name, away[index], most[index]) for index in np.flatnonzero(~(away <= most))]
+    if wrong:
+        index, name, amount, most = min(wrong)  # the earliest step
+        raise AssertionError(
+            f"{case}: expected the numbers of the record, found {len(wrong)} others, the first of them "
+            f"{name}[{index}], {amount:.2g} away where {most:g} is allowed"
+        )
 
 
 def _nearest() -> Path:
@@ -154,9 +189,8 @@ def main() -> None:
         began = time.process_time()
         for name, found in run_all(Path(folder), flags.only):
             line = f"{name:28} {time.process_time() - began:5.1f} s of CPU time"
-            for kind in (cases.LOSS, cases.PIXELS) if name in known else ():
-                amount, where = worst(deviations(found, known[name]), kind)
-                line += f"  {kind} {amount:.1e} {where}"
+            if flags.compare and name in known:
+                line += f"  {_summary(deviations(found, known[name]))}"
             print(line, flush=True)
             if not flags.compare:
                 _add(path, name, found)
