@@ -173,7 +173,6 @@ _STYLIZE: dict[str, dict[str, Any]] = {
     "preset_squeezenet": {"preset": "squeezenet", **_LAYERS_OF_PRESET},
     "adam_pixels": {"optimizer": "adam", "parameterization": "pixels"},
     "adam_fourier": {"optimizer": "adam", "parameterization": "fourier"},
-    # From noise: to begin with the photograph, the perceptron would have to be taught it, as in `fit`.
     "adam_coordinates": {"optimizer": "adam", "parameterization": "coordinates", "init": "noise"},
     "dream_layers": {"dream_layers": ("fire4/expand3x3",), "dream_weight": 5.0},
     "dream_channels": {

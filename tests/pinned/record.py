@@ -102,8 +102,8 @@ _HERE_LEVELS, _HERE_PIXEL = 0.05, 1
 # first step losses differ by rounding, 7e-6 at most and 4e-7 in most cases. Then it grows from step to step: L-BFGS
 # divides by differences of gradients, Adam and DeepDream by the size of a gradient, and where that is next to nothing
 # rounding decides. The worst of ten steps: 1.3e-3 in the sweep, 3.3e-4 in textures and reconstructions, 1.5e-4 with
-# dream layers, 4e-5 in all other cases of SqueezeNet. VGG-19 under L-BFGS: 9e-4 for neural_style, 4e-3 for vgg, 4e-2 for
-# gatys, whose first steps from noise are long (2e-5 after two steps, 2e-3 after three); 2e-5 for ng, which is Adam's. No
+# dream layers, 4e-5 in all other cases of SqueezeNet. VGG-19 under L-BFGS: 9e-4 for neural_style, 4e-3 for vgg, 4e-2
+# for gatys, whose first steps from noise are long (2e-5 after two steps, 2e-3 after three); 2e-5 for ng, under Adam. No
 # number of evaluations differed. Allowed is about five times the worst. The flag changes what XLA compiles, not Eigen's
 # products of matrices.
 _ELSEWHERE_FIRST = 4e-5
