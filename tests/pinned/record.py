@@ -1,7 +1,10 @@
 """The record of what the scripts compute, and how near to it another run has to be.
 
-python tests/pinned/record.py            writes the record of this kind of machine, in records/
-python tests/pinned/record.py --compare  writes nothing and prints how far this code is from it, case by case
+    python tests/pinned/record.py
+    python tests/pinned/record.py --compare --only='^stylize/'
+
+The first writes the record of this kind of machine, in records/; the second writes nothing and prints how far this code
+is from it, step by step. Cases of VGG-19 take part where ../shared has its weights.
 """
 
 import argparse
