@@ -1,8 +1,8 @@
 """Many transfers as one program: `jax.vmap` over stacked transfers.
 
 What differs from cell to cell is an array of the transfer: weights, also those of layers and style images, targets,
-keys, learning rates. What they share is there once: the parameters of the backbone. A layer or a style image that a cell does
-not use weighs nothing, so cells may use others and still be one compiled program.
+keys, learning rates. What they share is there once: the parameters of the backbone. A layer or a style image that a
+cell does not use weighs nothing, so cells may use others and still be one compiled program.
 """
 
 import dataclasses

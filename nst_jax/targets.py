@@ -76,7 +76,7 @@ def make_targets(
 
 
 def activation_target(backbone: Backbone, settings: Settings, layer: str) -> jax.Array:
-    """Returns the weights `[C]` of the channels that should become active; 0 at a layer that the settings do not name."""
+    """Returns the weights `[C]` of the channels that should become active; 0 at a layer that is none of theirs."""
     count = channels(backbone)[layer]
     if layer not in settings.dream_layers:
         return jnp.zeros(count)
