@@ -124,7 +124,7 @@ def mean_activations(
 def _means(
     params: Mapping[str, Mapping[str, jax.Array]], image: jax.Array, *, backbone: Backbone, pooling: Pooling
 ) -> dict[str, jax.Array]:
-    features = Features(backbone, pooling=pooling).apply(params, image)
+    features = typing.cast("dict[str, jax.Array]", Features(backbone, pooling=pooling).apply(params, image))
     return {row.name: jnp.mean(features[row.name], axis=(0, 1)) for row in backbone.rows if isinstance(row, Conv)}
 
 
@@ -150,9 +150,11 @@ def rescaled(pretrained: weights.Pretrained, means: Mapping[str, np.ndarray]) ->
                 result[f"{row.name}/bias"] = (parameters[f"{row.name}/bias"] / scale).astype(np.float32)
                 scales[row.name] = scale
             case Concat():
-                scales[row.name] = np.concatenate([scales[name] for name in row.inputs])
+                scales[row.name] = np.concatenate([scales[name] for name in row.parts])
             case Pool() | GlobalAverage():
                 scales[row.name] = scales[row.input]
+            case _:
+                typing.assert_never(row)
     return result
 
 
