@@ -33,7 +33,7 @@ from nst_jax import image_io
 from nst_jax.backbones import weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import INPUT, Backbone, Concat, Conv, GlobalAverage, Pool
+from nst_jax.backbones.spec import INPUT, Backbone, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.files import check_target, file_error, make_folder, sha256
 from nst_jax.settings import Pooling
@@ -153,6 +153,11 @@ def rescaled(pretrained: weights.Pretrained, means: Mapping[str, np.ndarray]) ->
                 scales[row.name] = np.concatenate([scales[name] for name in row.parts])
             case Pool() | GlobalAverage():
                 scales[row.name] = scales[row.input]
+            case LocalResponseNorm():
+                raise UserError(
+                    f"{row.name}: expected layers whose channels can be rescaled one by one, found a normalisation "
+                    f"across channels: choose a backbone without, not {pretrained.backbone.name}"
+                )
             case _:
                 typing.assert_never(row)
     return result

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 import jax
 import numpy as np
 
-from nst_jax.backbones.spec import INPUT, Concat, Conv, GlobalAverage, Pool, Row, ancestors
+from nst_jax.backbones.spec import INPUT, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row, ancestors
 from nst_jax.errors import UserError, choose
 from nst_jax.method import Transfer
 
@@ -163,6 +163,8 @@ class Torch:
             case Pool():
                 pool = functional.max_pool2d if self._objective.pooling == "max" else functional.avg_pool2d
                 outputs = (pool(maps[row.input], row.size, row.stride, ceil_mode=row.ceil),)
+            case LocalResponseNorm():
+                outputs = (functional.local_response_norm(maps[row.input], row.size, row.alpha, row.beta, row.k),)
             case Concat():
                 outputs = (self._torch.cat([maps[name] for name in row.parts], dim=1),)
             case GlobalAverage():

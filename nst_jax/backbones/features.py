@@ -14,6 +14,7 @@ from nst_jax.backbones.spec import (
     Concat,
     Conv,
     GlobalAverage,
+    LocalResponseNorm,
     Pool,
     Preprocess,
     Row,
@@ -22,6 +23,7 @@ from nst_jax.backbones.spec import (
     convolutions,
     layers,
 )
+from nst_jax.ops import normalisation
 from nst_jax.settings import Padding, Pooling, Precision
 
 PREPARED = "prepared"
@@ -105,6 +107,12 @@ class Features(nn.Module):
                     outputs = (linear, conv.rectify(linear)) if row.relu else (linear,)
                 case Pool():
                     outputs = (self._pool(row, maps[row.input]),)
+                case LocalResponseNorm():
+                    outputs = (
+                        normalisation.local_response_norm(
+                            maps[row.input], size=row.size, alpha=row.alpha, beta=row.beta, k=row.k
+                        ),
+                    )
                 case Concat():
                     outputs = (jnp.concatenate([maps[name] for name in row.parts], axis=-1),)
                 case GlobalAverage():

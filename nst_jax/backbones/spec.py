@@ -164,6 +164,21 @@ class Pool(_OneInput):
 
 
 @dataclasses.dataclass(frozen=True)
+class LocalResponseNorm(_OneInput):
+    """Local response normalisation across channels (AlexNet, GoogLeNet); see `ops.normalisation`, Caffe's defaults."""
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    @property
+    def window(self) -> Window:
+        """A single position."""
+        return Window()
+
+
+@dataclasses.dataclass(frozen=True)
 class Concat(RowBase):
     """Concatenation of layers, `parts`, over channels."""
 
@@ -194,7 +209,7 @@ class GlobalAverage(_OneInput):
         return
 
 
-Row = Conv | Pool | Concat | GlobalAverage
+Row = Conv | Pool | LocalResponseNorm | Concat | GlobalAverage
 """Every type of row: what interprets them matches these, to the last (`typing.assert_never`)."""
 
 

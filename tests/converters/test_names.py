@@ -6,7 +6,7 @@ import pytest
 
 from converters import names
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import Concat, with_head
+from nst_jax.backbones.spec import LocalResponseNorm, with_head
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -46,6 +46,6 @@ def test_a_family_that_torchvision_has_not():
 
 def test_a_row_that_torchvision_counts_nobody_knows_how():
     vgg = BACKBONES["vgg19"]
-    strange = dataclasses.replace(vgg, rows=(*vgg.rows, Concat("concat", ("pool5",))))
-    with pytest.raises(TypeError, match="concat: expected a convolution or a pooling, found Concat"):
+    strange = dataclasses.replace(vgg, rows=(*vgg.rows, LocalResponseNorm("norm", "pool5")))
+    with pytest.raises(TypeError, match="norm: expected a convolution or a pooling, found LocalResponseNorm"):
         names.aliases(strange)

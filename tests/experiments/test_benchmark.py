@@ -172,12 +172,13 @@ def test_the_rival_computes_every_type_of_row():
     from nst_jax import transfer
     from nst_jax.backbones.features import Features
     from nst_jax.backbones.registry import BACKBONES
-    from nst_jax.backbones.spec import Concat, Conv, GlobalAverage, Pool, Row
+    from nst_jax.backbones.spec import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
     from nst_jax.backbones.weights import Pretrained
 
     rows = (
         Conv("conv", "data", 8, kernel=3, padding=1, relu="relu"),
-        Pool("pool", "conv", size=2, stride=2, ceil=False),
+        LocalResponseNorm("norm", "conv", size=3, alpha=1e-3),
+        Pool("pool", "norm", size=2, stride=2, ceil=False),
         Conv("narrow", "pool", 4, kernel=1),
         Concat("concat", ("pool", "narrow")),
         GlobalAverage("mean", "concat"),
@@ -188,7 +189,7 @@ def test_the_rival_computes_every_type_of_row():
     params = jax.device_get(Features(backbone).init(jax.random.key(0), photograph))
     settings = dataclasses.replace(
         _workload.step_settings("vgg19", "float32"),
-        content_layers=("conv", "mean"),
+        content_layers=("norm", "mean"),
         style_layers=("conv/linear", "concat"),
     )
     job = transfer.prepare(Pretrained(backbone, params, ""), settings, photograph, painting)

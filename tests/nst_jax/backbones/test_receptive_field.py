@@ -18,6 +18,7 @@ from nst_jax.backbones.spec import (
     Concat,
     Conv,
     GlobalAverage,
+    LocalResponseNorm,
     Pool,
     Preprocess,
     Provenance,
@@ -45,7 +46,8 @@ def branches(size, ceil) -> Backbone:
     """Paddings, strides, kernels and branches as no published network mixes them."""
     return backbone_of(
         Conv("conv1", "data", 2, kernel=5, stride=2, padding=1, relu="relu1"),
-        Pool("pool1", "conv1", size=size, stride=2, ceil=ceil),
+        LocalResponseNorm("norm1", "conv1"),
+        Pool("pool1", "norm1", size=size, stride=2, ceil=ceil),
         Conv("narrow", "pool1", 2, kernel=1),
         Conv("wide", "pool1", 2, kernel=5, padding=2),
         Conv("uneven", "pool1", 2, kernel=2, padding=1),

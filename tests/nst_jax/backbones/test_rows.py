@@ -15,6 +15,7 @@ from nst_jax.backbones.spec import (
     Concat,
     Conv,
     GlobalAverage,
+    LocalResponseNorm,
     Pool,
     Preprocess,
     Provenance,
@@ -34,6 +35,7 @@ EXAMPLES = {
         Pool("row", "one", size=3, stride=2, ceil=True),
         Pool("row", "one", size=3, stride=1, ceil=False),
     ),
+    LocalResponseNorm: (LocalResponseNorm("row", "one"), LocalResponseNorm("row", "one", size=3, k=2.0)),
     Concat: (Concat("row", ("one",)), Concat("row", ("one", "two", "one"))),
     GlobalAverage: (GlobalAverage("row", "one"),),
 }
