@@ -25,13 +25,13 @@ Found = TypeVar("Found")
 
 
 class Window(NamedTuple):
-    """Which positions of a map each position of the next one sees, along rows and columns alike.
+    """The square window of input positions that one output position sees.
 
     Attributes:
-        size: of the window.
-        stride: from a window to the next one.
-        padding: positions before the first of the map at which the first window starts, and likewise at its end.
-        ceil: whether the last window is kept even where it sticks out of the map, as Caffe's poolings do.
+        size: side of the window, in positions of the input.
+        stride: distance between neighbouring windows, in positions of the input.
+        padding: positions added on each side of the input.
+        ceil: whether to keep a last window that sticks out of the padded input, as Caffe's pooling does.
     """
 
     size: int = 1
@@ -54,12 +54,13 @@ class Window(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RowBase(abc.ABC):
-    """What every row of a table knows of itself. What one computes, `features.py` knows.
+    """The geometry that every row of a table carries; the arithmetic of a row is in `features.py`.
 
-    A new type has to say what is abstract here, or none can be made; and to be one of `Row`, or interpreters refuse it.
+    A new type must define everything abstract here, or it cannot be constructed, and must be listed in `Row`, or
+    interpreters reject it.
 
     Attributes:
-        name: of what it computes.
+        name: of the layer that it computes.
     """
 
     name: str
@@ -67,33 +68,33 @@ class RowBase(abc.ABC):
     @property
     @abc.abstractmethod
     def inputs(self) -> tuple[str, ...]:
-        """The names of what it reads."""
+        """The names of the layers that it reads."""
 
     @property
     @abc.abstractmethod
     def window(self) -> Window | None:
-        """What of its inputs each position sees; None for all of them, whatever the size."""
+        """The window of its inputs that each output position sees; None if it sees all positions."""
 
     @abc.abstractmethod
     def channels(self, *inputs: int) -> int:
-        """Returns how many channels it has if its inputs have so many."""
+        """Returns the number of output channels for these numbers of input channels."""
 
     @property
     def outputs(self) -> tuple[tuple[str, ...], ...]:
-        """The names that each of the maps goes by that it computes, in this order; all maps have one shape."""
+        """The names of each output, in the order of computation; all outputs have the same shape."""
         return ((self.name,),)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names of its outputs."""
+        """The names of all its outputs."""
         return tuple(itertools.chain(*self.outputs))
 
     def parameters(self, *inputs: int) -> dict[str, tuple[int, ...]]:  # noqa: ARG002 - most rows have none
-        """Returns the shape of each parameter by what it is called, if its inputs have so many channels."""
+        """Returns parameter name → shape for these numbers of input channels."""
         return {}
 
     def shape(self, *inputs: Shape) -> Shape:
-        """Returns the shape of its outputs for inputs of these shapes, which differ in their channels only."""
+        """Returns the shape of its outputs for these input shapes, which differ at most in their channels."""
         height, width, _ = inputs[0]
         window = self.window
         high, wide = (1, 1) if window is None else (window.count(height), window.count(width))
@@ -102,7 +103,7 @@ class RowBase(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class _OneInput(RowBase):
-    """A row that reads one layer and, if it says nothing else, keeps its channels.
+    """A row with a single input, whose number of channels it keeps unless it says otherwise.
 
     Attributes:
         input: the name of the layer.
@@ -140,7 +141,7 @@ class Conv(_OneInput):
 
     @property
     def outputs(self) -> tuple[tuple[str, ...], ...]:
-        """The linear response, and the rectified one, if it is, under both of its names."""
+        """The linear response and, if there is a ReLU, the rectified response under both of its names."""
         return ((f"{self.name}/linear",), (self.name, self.relu)) if self.relu else ((self.name,),)
 
     def parameters(self, *inputs: int) -> dict[str, tuple[int, ...]]:
@@ -210,7 +211,7 @@ class GlobalAverage(_OneInput):
 
 
 Row = Conv | Pool | LocalResponseNorm | Concat | GlobalAverage
-"""Every type of row: what interprets them matches these, to the last (`typing.assert_never`)."""
+"""All types of row. Interpreters match every one of them and end in `typing.assert_never`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,19 +250,17 @@ class Provenance:
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """What suits a kind of network: everything that is chosen for it where nobody says otherwise.
-
-    Presets are names in `settings.PRESETS`.
+    """The defaults that suit one kind of network. Presets are names in `settings.PRESETS`.
 
     Attributes:
         preset: for style transfer.
-        figure_preset: for the figures of Gatys, Ecker & Bethge: the settings that come nearest to those of the paper.
-        figure_ratios: the ratios α/β of content to style that are the columns of their figure 3.
-        depth_layers: five layers from fine to coarse, as those figures go through them.
-        texture_preset: for textures, without its content.
-        texture_layers: whose Gram matrices a texture is made from.
-        dream_layers: that are dreamt of.
-        logits: the layer, in the head, of the linear evidence for each class of ImageNet.
+        figure_preset: for the figures of Gatys, Ecker & Bethge: the settings closest to those of the paper.
+        figure_ratios: content to style weight, α/β, for the columns of figure 3 of that paper.
+        depth_layers: five layers from fine to coarse, for the rows of that figure.
+        texture_preset: for texture synthesis, which leaves out its content term.
+        texture_layers: style layers for texture synthesis, instead of those of `texture_preset`.
+        dream_layers: layers that DeepDream amplifies.
+        logits: the layer of the head with one linear response per ImageNet class.
     """
 
     preset: str
@@ -283,7 +282,7 @@ class Backbone:
         rows: the layers that see textures and things, for pictures of nearly any size.
         preprocess: how it wants its pixels.
         provenance: where its weights come from.
-        family: what suits networks of its kind.
+        family: the defaults that suit networks of its kind.
         head: the layers behind them, which tell classes. Style transfer does without, and so do most weight files:
             nobody computes them or has their weights in memory who did not ask for `with_head`.
     """
@@ -313,12 +312,15 @@ def tensor(backbone: Backbone, layer: str) -> str:
 
 
 def forward(backbone: Backbone, first: Found, step: Callable[..., Found]) -> dict[str, Found]:
-    """Returns what follows for every layer from what is known of the picture.
+    """Propagates a value from the input through all rows.
 
     Args:
         backbone: the network.
-        first: what is known of the picture.
-        step: takes a row and what was found for each of its inputs; returns the same for its outputs.
+        first: the value of the preprocessed picture.
+        step: `(row, *values of its inputs) → value of its outputs`.
+
+    Returns:
+        Layer → value, in the order of computation.
     """
     found = {INPUT: first}
     for row in backbone.rows:

@@ -1,4 +1,4 @@
-"""Local response normalisation: each value divided by what the channels around it do at its position.
+"""Local response normalisation: divides each activation by the activity of the channels around it.
 
 Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012, section
 3.3. On a CPU XLA's own derivative of shifted sums takes ten times as long as the one that is written out here.
@@ -20,7 +20,7 @@ class _Response(NamedTuple):
     k: float
 
     def total(self, values: jax.Array) -> jax.Array:
-        """Returns the sums over windows of channels `[..., C]`, outside of which there is nothing."""
+        """Returns the sum over the window around each channel, `[..., C]`."""
         lead = (1,) * (values.ndim - 1)
         around = (self.size // 2,) * 2
         return jax.lax.reduce_window(
@@ -46,13 +46,13 @@ def local_response_norm(maps: jax.Array, *, size: int, alpha: float, beta: float
         size: of the window of channels, odd; channels that do not exist count as 0.
         alpha: weight of the sum, 0 or more.
         beta: the power.
-        k: what is divided by, raised to beta, where nothing responds; above 0.
+        k: the base where all activations are 0; above 0.
 
     Returns:
         `[..., C]`, of the same type.
 
     Raises:
-        ValueError: the window has no middle.
+        ValueError: the size is even.
     """
     if size % 2 == 0:
         raise ValueError(f"size: expected an odd number of channels, with one in the middle, found {size}")
