@@ -17,7 +17,6 @@ from nst_jax.backbones.spec import (
     CONVENTIONS,
     INPUT,
     Backbone,
-    Concat,
     Conv,
     Row,
     convolutions,
@@ -244,8 +243,7 @@ def _check_order(sources: dict[str, str], provenance: Provenance, backbone: Back
     positions = {layer: layers.index(layer) for layer in layers}
     behind: dict[str, int] = {INPUT: -1}  # for each layer the place of the last convolution that it depends on
     for row in backbone.rows:
-        inputs = row.inputs if isinstance(row, Concat) else (row.input,)
-        last = max(behind[name] for name in inputs)
+        last = max(behind[name] for name in row.inputs)
         behind[row.name] = last
         if not isinstance(row, Conv):
             continue

@@ -1,9 +1,11 @@
 """What weight files call the layers of a backbone: the names of the papers, and those of other programs."""
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from nst_jax.backbones.spec import Backbone, Conv, Pool, Row, with_head
+from nst_jax.backbones import squeezenet, vgg
+from nst_jax.backbones.spec import Backbone, Conv, Family, Pool, Row, with_head
 
 _KERAS_CLASSIFIER = {"fc6": "fc1", "fc7": "fc2", "fc8": "predictions"}
 
@@ -21,14 +23,13 @@ def aliases(backbone: Backbone) -> dict[str, str]:
 
     Caffe, MatConvNet and the interchange file use the names of the papers.
     """
-    rows = with_head(backbone).rows
-    ours = [row.name for row in rows if isinstance(row, Conv)]
-    return {name: name for name in ours} | {_keras(name): name for name in ours} | dict(_torchvision(rows))
+    ours = [row.name for row in with_head(backbone).rows if isinstance(row, Conv)]
+    return {name: name for name in ours} | {_keras(name): name for name in ours} | dict(_torchvision(backbone))
 
 
 def torchvision_names(backbone: Backbone) -> set[str]:
     """Returns what torchvision calls the layers of the backbone and of its head, as far as nobody else does."""
-    return {theirs for theirs, ours in _torchvision(with_head(backbone).rows)}
+    return {theirs for theirs, ours in _torchvision(backbone)}
 
 
 def _keras(name: str) -> str:
@@ -37,29 +38,56 @@ def _keras(name: str) -> str:
     return _KERAS_CLASSIFIER.get(name, name).replace("/", "_")
 
 
-def _torchvision(rows: tuple[Row, ...]) -> Iterator[tuple[str, str]]:
-    """Yields what torchvision calls the convolutions of a table.
+def _torchvision(backbone: Backbone) -> Iterator[tuple[str, str]]:
+    """Yields what torchvision calls the convolutions of a backbone and of its head; nothing if it has no such family.
 
-    There they are items of a sequence, in which a ReLU is an item of its own, and so is a whole fire module; the
-    classifier is another sequence.
+    There they are items of a sequence; the classifier is another sequence.
     """
+    if backbone.family not in _TORCHVISION:
+        return
+    rows = with_head(backbone).rows
+    features = tuple(itertools.takewhile(lambda row: row.name not in _TORCHVISION_CLASSIFIER, rows))
+    for item, name in _TORCHVISION[backbone.family](features):
+        yield f"features.{item}", name
+        yield item, name  # of the sequence `features` saved alone
+    for row in rows[len(features) :]:
+        yield from ((theirs, row.name) for theirs in _TORCHVISION_CLASSIFIER.get(row.name, ()))
+
+
+def _vgg(rows: tuple[Row, ...]) -> Iterator[tuple[str, str]]:
+    """Yields the item of each convolution; a ReLU is an item of its own."""
+    item = 0
+    for row in rows:
+        if isinstance(row, Conv):
+            yield str(item), row.name
+        item += _items(row)
+
+
+def _squeezenet(rows: tuple[Row, ...]) -> Iterator[tuple[str, str]]:
+    """Yields the item of each convolution; a fire module is one item, whose parts have names."""
     item, fire = 0, ""
     for row in rows:
-        match row:
-            case Conv(name=name) if name in _TORCHVISION_CLASSIFIER:
-                yield from ((theirs, name) for theirs in _TORCHVISION_CLASSIFIER[name])
-            case Conv(name=name) if "/" in name:
-                module, _, part = name.partition("/")
-                item, fire = (item if module == fire else item + 1), module
-                yield from _in_sequence(f"{item - 1}.{part.replace('squeeze1x1', 'squeeze')}", name)
-            case Conv(name=name):
-                yield from _in_sequence(str(item), name)
-                item += 2
-            case Pool():
-                item += 1
+        module, _, part = row.name.partition("/")
+        if not part:
+            if isinstance(row, Conv):
+                yield str(item), row.name
+            item += _items(row)
+        elif isinstance(row, Conv):
+            item, fire = (item if module == fire else item + 1), module
+            yield f"{item - 1}.{part.replace('squeeze1x1', 'squeeze')}", row.name
 
 
-def _in_sequence(item: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yields the name of an item in the whole network, and in its sequence `features` saved alone."""
-    yield f"features.{item}", name
-    yield item, name
+def _items(row: Row) -> int:
+    """Returns how many items of torchvision's sequence a row is."""
+    if isinstance(row, Conv):
+        return 2
+    if isinstance(row, Pool):
+        return 1
+    raise TypeError(f"{row.name}: expected a convolution or a pooling, found {row}")
+
+
+_TORCHVISION: dict[Family, Callable[[tuple[Row, ...]], Iterator[tuple[str, str]]]] = {
+    vgg.FAMILY: _vgg,
+    squeezenet.FAMILY: _squeezenet,
+}
+"""How the convolutions before the classifier are counted there."""

@@ -33,7 +33,7 @@ from nst_jax import image_io
 from nst_jax.backbones import weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import INPUT, Backbone, Concat, Conv, GlobalAverage, Pool
+from nst_jax.backbones.spec import INPUT, Backbone, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.files import check_target, file_error, make_folder, sha256
 from nst_jax.settings import Pooling
@@ -124,7 +124,7 @@ def mean_activations(
 def _means(
     params: Mapping[str, Mapping[str, jax.Array]], image: jax.Array, *, backbone: Backbone, pooling: Pooling
 ) -> dict[str, jax.Array]:
-    features = Features(backbone, pooling=pooling).apply(params, image)
+    features = typing.cast("dict[str, jax.Array]", Features(backbone, pooling=pooling).apply(params, image))
     return {row.name: jnp.mean(features[row.name], axis=(0, 1)) for row in backbone.rows if isinstance(row, Conv)}
 
 
@@ -150,9 +150,16 @@ def rescaled(pretrained: weights.Pretrained, means: Mapping[str, np.ndarray]) ->
                 result[f"{row.name}/bias"] = (parameters[f"{row.name}/bias"] / scale).astype(np.float32)
                 scales[row.name] = scale
             case Concat():
-                scales[row.name] = np.concatenate([scales[name] for name in row.inputs])
+                scales[row.name] = np.concatenate([scales[name] for name in row.parts])
             case Pool() | GlobalAverage():
                 scales[row.name] = scales[row.input]
+            case LocalResponseNorm():
+                raise UserError(
+                    f"{row.name}: expected layers whose channels can be rescaled one by one, found a normalisation "
+                    f"across channels: choose a backbone without, not {pretrained.backbone.name}"
+                )
+            case _:
+                typing.assert_never(row)
     return result
 
 

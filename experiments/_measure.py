@@ -20,7 +20,7 @@ from nst_jax import optimize, transfer
 from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.canvas import check_margin
-from nst_jax.settings import LEARNING_RATES, PRESETS, Optimizer, Precision, default_preset
+from nst_jax.settings import LEARNING_RATES, PRESETS, Optimizer, Precision
 
 _PRODUCT_SIDE = 2048
 _PRODUCTS = 4
@@ -59,7 +59,7 @@ def check(network: Pretrained, size: int) -> None:
         UserError: a layer vanishes, or the margin of the preset is too wide.
     """
     name = network.backbone.name
-    preset = PRESETS[default_preset(name)]
+    preset = PRESETS[network.backbone.family.preset]
     check_margin(preset.margin, size, size)
     for settings in (_workload.step_settings(name, "float32"), preset):
         for layers, what in ((settings.content_layers, "content layer"), (settings.style_layers, "style layer")):
@@ -210,7 +210,7 @@ def race(network: Pretrained, size: int, precision: Precision, *, steps: int) ->
         `target`; and by optimiser the steps and the seconds after which it is reached (None if it is not), the
         `evaluations` a step, and the curve: `losses` after each step and the `elapsed` seconds, without compiling.
     """
-    settings = dataclasses.replace(PRESETS[default_preset(network.backbone.name)], init="content", precision=precision)
+    settings = dataclasses.replace(PRESETS[network.backbone.family.preset], init="content", precision=precision)
     photograph, painting = _workload.pictures(size)
     job = transfer.prepare(network, settings, photograph, painting)
     found = {"lbfgs": _curve(job, photograph, "lbfgs", steps=steps, target=-math.inf)}

@@ -6,13 +6,13 @@ An interpreter of a backbone's table, its objective, Adam; channels last, and as
 import importlib.metadata
 import importlib.util
 import os
-from typing import Any
+from typing import Any, assert_never
 
 import jax
 import numpy as np
 from nst_jax.method import Transfer
 
-from nst_jax.backbones.spec import INPUT, Concat, Conv, Pool, Row, ancestors, inputs, layer_names
+from nst_jax.backbones.spec import INPUT, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row, ancestors
 from nst_jax.errors import UserError, choose
 
 NONE, AUTO = "none", "auto"
@@ -95,13 +95,13 @@ class Torch:
         self._weights = jax.tree.map(float, job.weights.replace(paintings=0))
         self._rows = ancestors(job.method.objective.backbone, {*self._content, *self._style})
         self._read_later = [
-            {name for later in self._rows[index + 1 :] for name in inputs(later)} for index in range(len(self._rows))
+            {name for later in self._rows[index + 1 :] for name in later.inputs} for index in range(len(self._rows))
         ]
         self._kernels = {
             row.name: self._kernel(job.params["params"], row.name) for row in self._rows if isinstance(row, Conv)
         }
         how = job.method.objective.backbone.preprocess
-        self._mean, self._std = (self._tensor(np.float32(values)) for values in (how.mean, how.std))
+        self._mean, self._std = (self._tensor(np.asarray(values, np.float32)) for values in (how.mean, how.std))
         self._image = self._tensor(image).requires_grad_()
         self._optimizer = torch.optim.Adam([self._image], lr=learning_rate)
         self._measure = torch.compile(self._total) if compiled else self._total
@@ -153,18 +153,25 @@ class Torch:
 
     def _outputs(self, row: Row, maps: dict[str, Any]) -> dict[str, Any]:
         functional = self._torch.nn.functional
+        outputs: tuple[Any, ...]
         match row:
             case Conv():
                 linear = functional.conv2d(
                     maps[row.input], *self._kernels[row.name], stride=row.stride, padding=row.padding
                 )
-                outputs = (linear, *[functional.relu(linear)] * 2) if row.relu else (linear,)
+                outputs = (linear, functional.relu(linear)) if row.relu else (linear,)
             case Pool():
                 pool = functional.max_pool2d if self._objective.pooling == "max" else functional.avg_pool2d
                 outputs = (pool(maps[row.input], row.size, row.stride, ceil_mode=row.ceil),)
+            case LocalResponseNorm():
+                outputs = (functional.local_response_norm(maps[row.input], row.size, row.alpha, row.beta, row.k),)
             case Concat():
-                outputs = (self._torch.cat([maps[name] for name in row.inputs], dim=1),)
-        return dict(zip(layer_names(row), outputs, strict=True))
+                outputs = (self._torch.cat([maps[name] for name in row.parts], dim=1),)
+            case GlobalAverage():
+                outputs = (maps[row.input].mean(dim=(2, 3), keepdim=True),)
+            case _:
+                assert_never(row)
+        return {name: output for names, output in zip(row.outputs, outputs, strict=True) for name in names}
 
     def _variation(self) -> Any:
         """Returns `losses.squared_variation`."""

@@ -6,11 +6,9 @@ from typing import NamedTuple
 
 from nst_jax.activations import channel_weights
 from nst_jax.backbones import imagenet
+from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, channels
 from nst_jax.errors import UserError, choose, one_line
-
-LOGITS = "conv10/linear"
-"""Of the SqueezeNets: the evidence for each class at each position, before the ReLU that would cut its gradient off."""
 
 _TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d*)?)\*)?(\d+)")
 
@@ -43,10 +41,12 @@ def class_units(backbone: Backbone, names: Sequence[str]) -> list[Unit]:
     Raises:
         UserError: the network tells no classes, or there is no such class.
     """
-    if LOGITS not in channels(backbone):
-        raise UserError(f"--classes: expected a network that tells classes, found {backbone.name}; use a squeezenet")
+    logits = backbone.family.logits
+    if logits not in channels(backbone):
+        able = ", ".join(name for name, known in BACKBONES.items() if known.head)
+        raise UserError(f"--classes: expected a network that tells classes, found {backbone.name}; use one of: {able}")
     indices = [imagenet.class_index(name) for name in names]
-    return [Unit(imagenet.class_name(index), LOGITS, (index,), is_class=True) for index in indices]
+    return [Unit(imagenet.class_name(index), logits, (index,), is_class=True) for index in indices]
 
 
 def channel_units(backbone: Backbone, texts: Sequence[str]) -> list[Unit]:

@@ -10,20 +10,17 @@ from nst_jax.method import Transfer
 
 from experiments import _samples
 from nst_jax import image_io, transfer
+from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, Conv, ancestors, convolutions, layer_shapes
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.objective import CONTENT, STYLE, Targets
-from nst_jax.settings import LEARNING_RATES, PRESETS, Precision, Settings, default_preset
+from nst_jax.settings import LEARNING_RATES, PRESETS, Precision, Settings
 
 
 def step_settings(backbone: str, precision: Precision, *, remat: bool = False) -> Settings:
-    """Returns the settings of a step of Adam: layers and formulas of a preset, borders as every framework has them.
-
-    The preset of the VGG networks is `gatys`.
-    """
-    preset = default_preset(backbone)
+    """Returns the settings of a step of Adam: layers and formulas of the paper, borders as every framework has them."""
     return dataclasses.replace(
-        PRESETS["gatys" if preset == "vgg" else preset],
+        PRESETS[BACKBONES[backbone].family.figure_preset],
         pooling="average",
         padding="zeros",
         margin=0,

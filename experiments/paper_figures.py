@@ -15,14 +15,12 @@ import dataclasses
 
 from experiments._flags import flag, run_script
 from experiments._grid import Axis, Grid, product, workdir
-from experiments._growing import growing_layers, paper_preset
 from experiments._outcome import Outcome, finish_script
 from experiments._run_flags import RunFlags
 from experiments._transfer_flags import CONTENT, STYLE, TransferFlags, inputs
 from nst_jax.backbones import weights
-from nst_jax.settings import default_preset
+from nst_jax.backbones.registry import BACKBONES
 
-_RATIOS = {"vgg": (1e-5, 1e-4, 1e-3, 1e-2), "squeezenet": (1e-3, 1e-2, 1e-1, 1.0)}  # the first as in the paper
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -55,13 +53,14 @@ def run(config: Config) -> Outcome:
 def make_grid(config: Config) -> Grid:
     """Returns the twenty cells of the figure."""
     backbone = weights.resolve(config.backbone)
-    layers = growing_layers(backbone)
+    family = BACKBONES[backbone].family
+    layers = family.depth_layers
     rows = Axis(
         "style layers up to",
         tuple(f"{letter}  {layer}" for letter, layer in zip("ABCDE", layers, strict=True)),
         tuple({"style_layers": layers[:count], "style_layer_weights": (1 / count,)} for count in range(1, 6)),
     )
-    ratios = config.ratios or _RATIOS[default_preset(backbone)]
+    ratios = config.ratios or family.figure_ratios
     columns = Axis(
         "α/β",
         tuple(map(_label, ratios)),
@@ -72,7 +71,7 @@ def make_grid(config: Config) -> Grid:
         content=config.content,
         style=config.style,
         backbone=backbone,
-        preset=paper_preset(backbone),
+        preset=family.figure_preset,
         size=config.size,
         steps=config.steps,
         seed=config.seed,

@@ -15,11 +15,11 @@ import dataclasses
 
 from experiments._flags import flag, run_script
 from experiments._grid import Axis, Grid, product, workdir
-from experiments._growing import growing_layers, paper_preset
 from experiments._outcome import Outcome, finish_script
 from experiments._run_flags import RunFlags
 from experiments._transfer_flags import CONTENT, STYLE, TransferFlags, inputs
 from nst_jax.backbones import weights
+from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 from nst_jax.settings import Parameterization
 
@@ -63,14 +63,15 @@ def make_grid(config: Config) -> Grid:
         UserError: there are no layers.
     """
     backbone = weights.resolve(config.backbone)
-    layers = growing_layers(backbone) if config.layers is None else config.layers
+    family = BACKBONES[backbone].family
+    layers = family.depth_layers if config.layers is None else config.layers
     if not layers:
         raise UserError("--layers: expected one or more, found none; leave the flag out for its default")
     base = TransferFlags(
         content=config.content,
         style=config.style,
         backbone=backbone,
-        preset=paper_preset(backbone),
+        preset=family.figure_preset,
         content_loss="relative_squared_error",
         style_loss="relative_squared_error",
         size=config.size,

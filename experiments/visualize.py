@@ -42,7 +42,7 @@ class Config(RunFlags):
     classes: tuple[str, ...] | None = flag(None, "of ImageNet, by name or number; by default eight, if no --channels")
     channels: tuple[str, ...] | None = flag(None, "as layer, layer:channel, or layer:direction")
     where: Literal["everywhere", "centre"] = flag("everywhere", "in the picture a unit is to be excited")
-    backbone: str = flag(EMBEDDED, "network; auto: vgg19 if installed, which tells no classes")
+    backbone: str = flag(EMBEDDED, "network; auto: vgg19 if installed, else the embedded one")
     size: int = flag(224, "side of the pictures in pixels", least=image_io.MIN_SIDE)
     steps: int = flag(256, "of Adam", least=0)
     learning_rate: float = flag(0.05, "of Adam, in units of what is optimised")

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -14,16 +14,16 @@ from nst_jax.backbones.spec import (
     Concat,
     Conv,
     GlobalAverage,
+    LocalResponseNorm,
     Pool,
     Preprocess,
     Row,
     ancestors,
     blocks,
     convolutions,
-    layer_names,
     layers,
-    pool_overhang,
 )
+from nst_jax.ops import normalisation
 from nst_jax.settings import Padding, Pooling, Precision
 
 PREPARED = "prepared"
@@ -76,7 +76,7 @@ class Features(nn.Module):
         values = preprocess(images, self.backbone.preprocess).reshape(-1, *images.shape[-3:])
         if self.precision == "bfloat16":
             kernels, values = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), (kernels, values))
-        found = {}
+        found: dict[str, Any] = {}
         for rows in blocks(self.backbone):
             run = functools.partial(self._run, rows, lead, read)
             values, of_block = (jax.checkpoint(run) if self.remat else run)(kernels, values)
@@ -84,10 +84,9 @@ class Features(nn.Module):
         return {layer: found[layer] for layer in read}
 
     def _kernel(self, row: Conv, channels: int) -> tuple[jax.Array, jax.Array, Any]:
-        kernel = self.param(
-            f"{row.name}/kernel", nn.initializers.he_normal(), (row.kernel, row.kernel, channels, row.features)
-        )
-        bias = self.param(f"{row.name}/bias", nn.initializers.zeros, (row.features,))
+        shapes = row.parameters(channels)
+        kernel = self.param(f"{row.name}/kernel", nn.initializers.he_normal(), shapes["kernel"])
+        bias = self.param(f"{row.name}/bias", nn.initializers.zeros, shapes["bias"])
         return kernel, bias, self.get_variable(PREPARED, row.name)
 
     def _run(
@@ -99,22 +98,32 @@ class Features(nn.Module):
         values: jax.Array,
     ) -> tuple[jax.Array, dict[str, Any]]:
         """Returns the last map of a block that starts from `values` `[N, H, W, C]`, and what is read of its layers."""
-        maps: Maps = {rows[0].input: values}
+        maps: Maps = {rows[0].inputs[0]: values}
+        outputs: tuple[jax.Array, ...]
         for row in rows:
             match row:
                 case Conv():
                     linear = self._convolve(row, kernels[row.name], maps[row.input])
-                    outputs = (linear, *[conv.rectify(linear)] * 2) if row.relu else (linear,)
+                    outputs = (linear, conv.rectify(linear)) if row.relu else (linear,)
                 case Pool():
                     outputs = (self._pool(row, maps[row.input]),)
+                case LocalResponseNorm():
+                    outputs = (
+                        normalisation.local_response_norm(
+                            maps[row.input], size=row.size, alpha=row.alpha, beta=row.beta, k=row.k
+                        ),
+                    )
                 case Concat():
-                    outputs = (jnp.concatenate([maps[name] for name in row.inputs], axis=-1),)
+                    outputs = (jnp.concatenate([maps[name] for name in row.parts], axis=-1),)
                 case GlobalAverage():
                     outputs = (maps[row.input].mean(axis=(1, 2), keepdims=True),)
-            maps |= dict(zip(layer_names(row), outputs, strict=True))
-        names = [name for row in rows for name in layer_names(row) if name in read]
+                case _:
+                    assert_never(row)
+            for names, output in zip(row.outputs, outputs, strict=True):
+                maps |= dict.fromkeys(names, output)
+        read_here = [name for row in rows for name in row.names if name in read]
         return maps[rows[-1].name], {
-            name: read[name](maps[name].reshape(*lead, *maps[name].shape[1:])) for name in names
+            name: read[name](maps[name].reshape(*lead, *maps[name].shape[1:])) for name in read_here
         }
 
     def _convolve(self, row: Conv, kernel: tuple[jax.Array, jax.Array, Any], images: jax.Array) -> jax.Array:
@@ -134,7 +143,8 @@ class Features(nn.Module):
         if self.padding == circular.CIRCULAR:
             images, overhang = circular.wrap(images, size=row.size, stride=row.stride, before=0), (0, 0)
         else:
-            overhang = tuple(pool_overhang(row, length) for length in images.shape[1:3])
+            height, width = images.shape[1:3]
+            overhang = row.window.overhang(height), row.window.overhang(width)
         return pooling.pool(images, size=row.size, stride=row.stride, overhang=overhang, kind=self.pooling)
 
 

@@ -7,7 +7,7 @@ doi:10.23915/distill.00021. What they find backwards from a layer is found here 
 import math
 from typing import NamedTuple
 
-from nst_jax.backbones.spec import INPUT, Backbone, Concat, Conv, GlobalAverage, Pool, inputs, layer_names
+from nst_jax.backbones.spec import Backbone, Row, forward
 
 
 class Box(NamedTuple):
@@ -20,8 +20,12 @@ class Box(NamedTuple):
 
     def within(self, height: int, width: int) -> tuple[slice, slice]:
         """Returns the rows and columns that a picture of `height` × `width` pixels really has."""
-        rows, columns = (self.top, self.bottom, height), (self.left, self.right, width)
-        return tuple(slice(*(int(min(max(end, 0), length)) for end in ends)) for *ends, length in (rows, columns))
+        return _inside(self.top, self.bottom, height), _inside(self.left, self.right, width)
+
+
+def _inside(first: float, end: float, length: int) -> slice:
+    """Returns the part of a range that lies within `length` positions."""
+    return slice(*(int(min(max(place, 0), length)) for place in (first, end)))
 
 
 class Field(NamedTuple):
@@ -57,24 +61,17 @@ EVERYTHING = Field(-math.inf, math.inf, 0)
 
 def receptive_fields(backbone: Backbone) -> dict[str, Field]:
     """Returns the receptive fields of every layer."""
-    fields = {INPUT: Field(0, 1, 1)}
-    for row in backbone.rows:
-        match row:
-            case Conv():
-                field = _windowed(fields[row.input], row.kernel, row.stride, row.padding)
-            case Pool():
-                field = _windowed(fields[row.input], row.size, row.stride, padding=0)
-            case Concat():
-                offsets, ends, strides = zip(*(fields[name] for name in inputs(row)), strict=True)
-                field = Field(min(offsets), max(ends), max(strides))
-            case GlobalAverage():
-                field = EVERYTHING
-        fields |= dict.fromkeys(layer_names(row), field)
-    del fields[INPUT]
-    return fields
+    return forward(backbone, Field(0, 1, 1), _field)
 
 
-def _windowed(field: Field, size: int, stride: int, padding: int) -> Field:
-    """Returns the field of units that see a window of units with this field."""
-    first = field.offset - padding * field.stride
-    return Field(first, field.end + (size - 1 - padding) * field.stride, field.stride * stride)
+def _field(row: Row, *inputs: Field) -> Field:
+    """Returns the field of a row's units, which see a window of units with these fields."""
+    window = row.window
+    if window is None:
+        return EVERYTHING
+    stride = max(field.stride for field in inputs)
+    return Field(
+        min(field.offset for field in inputs) - window.padding * stride,
+        max(field.end for field in inputs) + (window.size - 1 - window.padding) * stride,
+        stride * window.stride,
+    )

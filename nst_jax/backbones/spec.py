@@ -6,60 +6,212 @@ what others call relu4_2. Here both names mean that same tensor, and the linear 
 `conv4_2/linear`.
 """
 
+import abc
 import dataclasses
 import itertools
 import math
-from collections.abc import Collection, Iterator
-from typing import Literal
+from collections.abc import Callable, Collection, Iterator
+from typing import Literal, NamedTuple, TypeVar
 
 INPUT = "data"
 """Name of the preprocessed picture, from which every table starts (the name of Caffe's input blob)."""
 
+_COLOURS = 3
 
-_LARGE_ENOUGH = 1024  # px, for something to be left of a picture in every layer
+Shape = tuple[int, int, int]
+"""Height, width, channels."""
+
+Found = TypeVar("Found")
+
+
+class Window(NamedTuple):
+    """The square window of input positions that one output position sees.
+
+    Attributes:
+        size: side of the window, in positions of the input.
+        stride: distance between neighbouring windows, in positions of the input.
+        padding: positions added on each side of the input.
+        ceil: whether to keep a last window that sticks out of the padded input, as Caffe's pooling does.
+    """
+
+    size: int = 1
+    stride: int = 1
+    padding: int = 0
+    ceil: bool = False
+
+    def count(self, length: int) -> int:
+        """Returns how many windows fit into `length` positions; 0 or less if none does."""
+        fits = (length + 2 * self.padding - self.size) / self.stride
+        return (math.ceil(fits) if self.ceil else math.floor(fits)) + 1
+
+    def overhang(self, length: int) -> int:
+        """Returns by how many positions the last window sticks out of `length` positions and their padding.
+
+        Caffe drops a last window that would start outside; without padding none ever does while stride ≤ size.
+        """
+        return max((self.count(length) - 1) * self.stride + self.size - length - 2 * self.padding, 0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Conv:
-    """A convolution with bias, and the ReLU behind it: `relu` is its name, None for a linear layer."""
+class RowBase(abc.ABC):
+    """The geometry that every row of a table carries; the arithmetic of a row is in `features.py`.
+
+    A new type must define everything abstract here, or it cannot be constructed, and must be listed in `Row`, or
+    interpreters reject it.
+
+    Attributes:
+        name: of the layer that it computes.
+    """
 
     name: str
+
+    @property
+    @abc.abstractmethod
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the layers that it reads."""
+
+    @property
+    @abc.abstractmethod
+    def window(self) -> Window | None:
+        """The window of its inputs that each output position sees; None if it sees all positions."""
+
+    @abc.abstractmethod
+    def channels(self, *inputs: int) -> int:
+        """Returns the number of output channels for these numbers of input channels."""
+
+    @property
+    def outputs(self) -> tuple[tuple[str, ...], ...]:
+        """The names of each output, in the order of computation; all outputs have the same shape."""
+        return ((self.name,),)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all its outputs."""
+        return tuple(itertools.chain(*self.outputs))
+
+    def parameters(self, *inputs: int) -> dict[str, tuple[int, ...]]:  # noqa: ARG002 - most rows have none
+        """Returns parameter name → shape for these numbers of input channels."""
+        return {}
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Returns the shape of its outputs for these input shapes, which differ at most in their channels."""
+        height, width, _ = inputs[0]
+        window = self.window
+        high, wide = (1, 1) if window is None else (window.count(height), window.count(width))
+        return high, wide, self.channels(*(channels for *_, channels in inputs))
+
+
+@dataclasses.dataclass(frozen=True)
+class _OneInput(RowBase):
+    """A row with a single input, whose number of channels it keeps unless it says otherwise.
+
+    Attributes:
+        input: the name of the layer.
+    """
+
     input: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.input,)
+
+    def channels(self, *inputs: int) -> int:
+        (channels,) = inputs
+        return channels
+
+
+@dataclasses.dataclass(frozen=True)
+class Conv(_OneInput):
+    """A convolution with bias, and the ReLU behind it: `relu` is its name, None for a linear layer."""
+
     features: int
     kernel: int
     stride: int = 1
     padding: int = 0
     relu: str | None = None
 
+    @property
+    def window(self) -> Window:
+        """The kernel's."""
+        return Window(self.kernel, self.stride, self.padding)
+
+    def channels(self, *inputs: int) -> int:  # noqa: ARG002 - whatever it reads
+        """Returns the number of features."""
+        return self.features
+
+    @property
+    def outputs(self) -> tuple[tuple[str, ...], ...]:
+        """The linear response and, if there is a ReLU, the rectified response under both of its names."""
+        return ((f"{self.name}/linear",), (self.name, self.relu)) if self.relu else ((self.name,),)
+
+    def parameters(self, *inputs: int) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of `kernel`, `[height, width, in, out]`, and `bias`, `[out]`."""
+        (channels,) = inputs
+        return {"kernel": (self.kernel, self.kernel, channels, self.features), "bias": (self.features,)}
+
 
 @dataclasses.dataclass(frozen=True)
-class Pool:
+class Pool(_OneInput):
     """A pooling without padding; `ceil` keeps the last window even where it sticks out of the map, as Caffe does."""
 
-    name: str
-    input: str
     size: int
     stride: int
     ceil: bool
 
-
-@dataclasses.dataclass(frozen=True)
-class Concat:
-    """Concatenation over channels."""
-
-    name: str
-    inputs: tuple[str, ...]
+    @property
+    def window(self) -> Window:
+        """What is pooled."""
+        return Window(self.size, self.stride, ceil=self.ceil)
 
 
 @dataclasses.dataclass(frozen=True)
-class GlobalAverage:
+class LocalResponseNorm(_OneInput):
+    """Local response normalisation across channels (AlexNet, GoogLeNet); see `ops.normalisation`, Caffe's defaults."""
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    @property
+    def window(self) -> Window:
+        """A single position."""
+        return Window()
+
+
+@dataclasses.dataclass(frozen=True)
+class Concat(RowBase):
+    """Concatenation of layers, `parts`, over channels."""
+
+    parts: tuple[str, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The parts."""
+        return self.parts
+
+    @property
+    def window(self) -> Window:
+        """A single position."""
+        return Window()
+
+    def channels(self, *inputs: int) -> int:
+        """Returns the sum."""
+        return sum(inputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class GlobalAverage(_OneInput):
     """The mean over all positions: `[H, W, C]` to `[1, 1, C]`."""
 
-    name: str
-    input: str
+    @property
+    def window(self) -> None:
+        """Everything."""
+        return
 
 
-Row = Conv | Pool | Concat | GlobalAverage
+Row = Conv | Pool | LocalResponseNorm | Concat | GlobalAverage
+"""All types of row. Interpreters match every one of them and end in `typing.assert_never`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +249,31 @@ class Provenance:
 
 
 @dataclasses.dataclass(frozen=True)
+class Family:
+    """The defaults that suit one kind of network. Presets are names in `settings.PRESETS`.
+
+    Attributes:
+        preset: for style transfer.
+        figure_preset: for the figures of Gatys, Ecker & Bethge: the settings closest to those of the paper.
+        figure_ratios: content to style weight, α/β, for the columns of figure 3 of that paper.
+        depth_layers: five layers from fine to coarse, for the rows of that figure.
+        texture_preset: for texture synthesis, which leaves out its content term.
+        texture_layers: style layers for texture synthesis, instead of those of `texture_preset`.
+        dream_layers: layers that DeepDream amplifies.
+        logits: the layer of the head with one linear response per ImageNet class.
+    """
+
+    preset: str
+    figure_preset: str
+    figure_ratios: tuple[float, ...]
+    depth_layers: tuple[str, ...]
+    texture_preset: str
+    texture_layers: tuple[str, ...]
+    dream_layers: tuple[str, ...]
+    logits: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Backbone:
     """A pretrained network. Hashable, so that it can be a static argument of jit.
 
@@ -105,6 +282,7 @@ class Backbone:
         rows: the layers that see textures and things, for pictures of nearly any size.
         preprocess: how it wants its pixels.
         provenance: where its weights come from.
+        family: the defaults that suit networks of its kind.
         head: the layers behind them, which tell classes. Style transfer does without, and so do most weight files:
             nobody computes them or has their weights in memory who did not ask for `with_head`.
     """
@@ -113,6 +291,7 @@ class Backbone:
     rows: tuple[Row, ...]
     preprocess: Preprocess
     provenance: Provenance
+    family: Family
     head: tuple[Row, ...] = ()
 
 
@@ -121,100 +300,86 @@ def with_head(backbone: Backbone) -> Backbone:
     return dataclasses.replace(backbone, rows=backbone.rows + backbone.head, head=())
 
 
+def layers(backbone: Backbone) -> tuple[str, ...]:
+    """Returns the names of all layers, in the order in which they are computed."""
+    return tuple(name for row in backbone.rows for name in row.names)
+
+
 def tensor(backbone: Backbone, layer: str) -> str:
     """Returns the first name of a layer's values: `conv4_2` for `relu4_2` as well."""
-    return next((row.name for row in backbone.rows if layer == getattr(row, "relu", None)), layer)
+    outputs = (names for row in backbone.rows for names in row.outputs)
+    return next((names[0] for names in outputs if layer in names), layer)
+
+
+def forward(backbone: Backbone, first: Found, step: Callable[..., Found]) -> dict[str, Found]:
+    """Propagates a value from the input through all rows.
+
+    Args:
+        backbone: the network.
+        first: the value of the preprocessed picture.
+        step: `(row, *values of its inputs) → value of its outputs`.
+
+    Returns:
+        Layer → value, in the order of computation.
+    """
+    found = {INPUT: first}
+    for row in backbone.rows:
+        found |= dict.fromkeys(row.names, step(row, *(found[name] for name in row.inputs)))
+    del found[INPUT]
+    return found
 
 
 def channels(backbone: Backbone) -> dict[str, int]:
     """Returns the number of channels of every layer."""
-    shapes = layer_shapes(backbone, _LARGE_ENOUGH, _LARGE_ENOUGH)
-    return {layer: count for layer, (_, _, count) in shapes.items()}
+    return forward(backbone, _COLOURS, lambda row, *inputs: row.channels(*inputs))
 
 
 def convolutions(backbone: Backbone) -> Iterator[tuple[Conv, int]]:
     """Yields each convolution and the number of channels that it reads."""
-    channels = {INPUT: 3}
-    for row in backbone.rows:
-        match row:
-            case Conv():
-                yield row, channels[row.input]
-                channels[row.name] = row.features
-            case Concat():
-                channels[row.name] = sum(channels[name] for name in row.inputs)
-            case Pool() | GlobalAverage():
-                channels[row.name] = channels[row.input]
+    counts = {INPUT: _COLOURS} | channels(backbone)
+    return ((row, counts[row.input]) for row in backbone.rows if isinstance(row, Conv))
 
 
 def parameter_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
     """Returns the shape of every parameter: `name/kernel` as `[height, width, in, out]` and `name/bias` as `[out]`."""
-    shapes = {}
-    for row, channels in convolutions(backbone):
-        shapes[f"{row.name}/kernel"] = (row.kernel, row.kernel, channels, row.features)
-        shapes[f"{row.name}/bias"] = (row.features,)
-    return shapes
-
-
-def layer_names(row: Row) -> tuple[str, ...]:
-    """Returns every name that the outputs of a row go by."""
-    if isinstance(row, Conv) and row.relu:
-        return (f"{row.name}/linear", row.name, row.relu)
-    return (row.name,)
-
-
-def layers(backbone: Backbone) -> tuple[str, ...]:
-    """Returns the names of all layers, in the order in which they are computed."""
-    return tuple(name for row in backbone.rows for name in layer_names(row))
-
-
-def inputs(row: Row) -> tuple[str, ...]:
-    """Returns the names of what a row reads."""
-    return row.inputs if isinstance(row, Concat) else (row.input,)
+    counts = {INPUT: _COLOURS} | channels(backbone)
+    return {
+        f"{row.name}/{role}": shape
+        for row in backbone.rows
+        for role, shape in row.parameters(*(counts[name] for name in row.inputs)).items()
+    }
 
 
 def ancestors(backbone: Backbone, read: Collection[str]) -> tuple[Row, ...]:
     """Returns the rows that have to be computed for these layers, in order."""
-    needed, rows = set(read), []
+    needed: set[str] = set(read)
+    rows: list[Row] = []
     for row in reversed(backbone.rows):
-        if needed.intersection(layer_names(row)):
-            needed.update(inputs(row))
+        if needed.intersection(row.names):
+            needed.update(row.inputs)
             rows.append(row)
     return tuple(reversed(rows))
 
 
 def blocks(backbone: Backbone) -> tuple[tuple[Row, ...], ...]:
     """Returns the rows in parts, each of which reads nothing of those before but their last map: cut behind pools."""
-    last_use = {name: index for index, row in enumerate(backbone.rows) for name in inputs(row)}
-    parts, part, made = [], [], []
+    last_use = {name: index for index, row in enumerate(backbone.rows) for name in row.inputs}
+    parts: list[tuple[Row, ...]] = []
+    part: list[Row] = []
+    made: list[str] = []
     for index, row in enumerate(backbone.rows):
         part.append(row)
         if isinstance(row, Pool) and all(last_use.get(name, 0) <= index for name in made):
             parts.append(tuple(part))
             part, made = [], []
         else:
-            made.extend(layer_names(row))
+            made.extend(row.names)
     return (*parts, tuple(part)) if part else tuple(parts)
 
 
-def layer_shapes(backbone: Backbone, height: int, width: int) -> dict[str, tuple[int, int, int]]:
+def layer_shapes(backbone: Backbone, height: int, width: int) -> dict[str, Shape]:
     """Returns the shape `(height, width, channels)` of every layer for a picture of `height` × `width` pixels."""
-    shapes = {INPUT: (height, width, 3)}
-    for row in backbone.rows:
-        match row:
-            case Conv():
-                h, w, _ = shapes[row.input]
-                shape = (*(_windows(n + 2 * row.padding, row.kernel, row.stride) for n in (h, w)), row.features)
-            case Pool():
-                h, w, channels = shapes[row.input]
-                shape = (*(_windows(n, row.size, row.stride, ceil=row.ceil) for n in (h, w)), channels)
-            case Concat():
-                h, w, _ = shapes[row.inputs[0]]
-                shape = (h, w, sum(shapes[name][2] for name in row.inputs))
-            case GlobalAverage():
-                shape = (1, 1, shapes[row.input][2])
-        shapes |= dict.fromkeys(layer_names(row), shape)
-    del shapes[INPUT]
-    return shapes
+    return forward(backbone, (height, width, _COLOURS), lambda row, *inputs: row.shape(*inputs))
 
 
 def least_side(backbone: Backbone, layer: str) -> int:
@@ -222,29 +387,14 @@ def least_side(backbone: Backbone, layer: str) -> int:
     rows = ancestors(backbone, (layer,))
     part = dataclasses.replace(backbone, rows=rows)
     return next(
-        side for side in itertools.count(1) if all(min(layer_shapes(part, side, side)[row.name]) >= 1 for row in rows)
+        side for side in itertools.count(1) if all(min(shape) >= 1 for shape in layer_shapes(part, side, side).values())
     )
 
 
 def strides(backbone: Backbone) -> dict[str, int]:
     """Returns how many pixels lie between two positions of each layer."""
-    found = {INPUT: 1}
-    for row in backbone.rows:
-        step = row.stride if isinstance(row, Conv | Pool) else 1
-        found |= dict.fromkeys(layer_names(row), step * max(found[name] for name in inputs(row)))
-    del found[INPUT]
-    return found
 
+    def step(row: Row, *inputs: int) -> int:
+        return max(inputs) * (1 if row.window is None else row.window.stride)
 
-def pool_overhang(row: Pool, length: int) -> int:
-    """Returns by how many positions the last window of a pooling sticks out of `length` positions.
-
-    Caffe drops a last window that would start outside; without padding, as here, none ever does while stride ≤ size.
-    """
-    return max((_windows(length, row.size, row.stride, ceil=row.ceil) - 1) * row.stride + row.size - length, 0)
-
-
-def _windows(length: int, size: int, stride: int, *, ceil: bool = False) -> int:
-    """Returns how many windows fit into `length` positions."""
-    fits = (length - size) / stride
-    return (math.ceil(fits) if ceil else math.floor(fits)) + 1
+    return forward(backbone, 1, step)

@@ -1,6 +1,17 @@
 """SqueezeNet 1.1 (Iandola et al., arXiv:1602.07360; the v1.1 table of the authors' deploy.prototxt)."""
 
-from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Concat, Conv, GlobalAverage, Pool, Provenance, Row
+from nst_jax.backbones.spec import (
+    CONVENTIONS,
+    INPUT,
+    Backbone,
+    Concat,
+    Conv,
+    Family,
+    GlobalAverage,
+    Pool,
+    Provenance,
+    Row,
+)
 
 
 def _fire(index: int, source: str, squeeze: int, expand: int) -> tuple[Row, ...]:
@@ -42,6 +53,19 @@ _HEAD = (
     Conv("conv10", "fire9/concat", 1000, kernel=1, relu="relu_conv10"),
     GlobalAverage("pool10", "conv10"),
 )
+
+FAMILY = Family(
+    preset="squeezenet",
+    figure_preset="squeezenet",
+    figure_ratios=(1e-3, 1e-2, 1e-1, 1.0),
+    # One for each size of its feature maps, and two of the last.
+    depth_layers=("conv1", "fire2/concat", "fire4/concat", "fire6/concat", "fire8/concat"),
+    texture_preset="squeezenet",
+    texture_layers=("conv1", *(f"fire{index}/concat" for index in range(2, 9))),
+    dream_layers=("fire6/concat", "fire8/concat"),  # chosen by looking
+    logits="conv10/linear",  # before the ReLU, which would cut the gradient off
+)
+
 _SQUEEZENET = "Iandola et al., SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size, 2016"
 
 SQUEEZENET1_1 = Backbone(
@@ -54,6 +78,7 @@ SQUEEZENET1_1 = Backbone(
         "MIT (package ndf 0.1.4); SqueezeNet itself: BSD-2-Clause",
         _SQUEEZENET,
     ),
+    family=FAMILY,
     head=_HEAD,
 )
 SQUEEZENET1_1_TORCHVISION = Backbone(
@@ -63,5 +88,6 @@ SQUEEZENET1_1_TORCHVISION = Backbone(
     provenance=Provenance(
         "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth", "BSD-3-Clause", _SQUEEZENET
     ),
+    family=FAMILY,
     head=_HEAD,
 )

@@ -1,6 +1,6 @@
 """VGG-16 and VGG-19 (Simonyan & Zisserman, "Very Deep Convolutional Networks", arXiv:1409.1556, table 1, D and E)."""
 
-from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Pool, Provenance, Row
+from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Family, Pool, Provenance, Row
 
 _FEATURES = (64, 128, 256, 512, 512)
 
@@ -34,16 +34,29 @@ _HEAD = (
     Conv("fc8", "fc7", 1000, kernel=1),
 )
 
+FAMILY = Family(
+    preset="vgg",
+    figure_preset="gatys",
+    figure_ratios=(1e-5, 1e-4, 1e-3, 1e-2),  # as in the paper
+    depth_layers=("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),  # A to E in arXiv:1508.06576
+    # Gatys, Ecker & Bethge, NIPS 2015, section 3; there with the weights of vgg19_normalized.
+    texture_preset="gatys",
+    texture_layers=("conv1_1", "pool1", "pool2", "pool3", "pool4"),
+    dream_layers=("conv4_3", "conv5_1"),  # chosen by looking
+    logits="fc8",
+)
+
 _VGG = "Simonyan & Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015"
 _OXFORD = Provenance("https://www.robots.ox.ac.uk/~vgg/research/very_deep/", "CC BY 4.0", _VGG)
 
-VGG16 = Backbone("vgg16", _VGG16, CONVENTIONS["caffe"], _OXFORD, _HEAD)
-VGG19 = Backbone("vgg19", _VGG19, CONVENTIONS["caffe"], _OXFORD, _HEAD)
+VGG16 = Backbone("vgg16", _VGG16, CONVENTIONS["caffe"], _OXFORD, FAMILY, _HEAD)
+VGG19 = Backbone("vgg19", _VGG19, CONVENTIONS["caffe"], _OXFORD, FAMILY, _HEAD)
 VGG16_TORCHVISION = Backbone(
     name="vgg16_torchvision",
     rows=_VGG16,
     preprocess=CONVENTIONS["torchvision"],
     provenance=Provenance("https://download.pytorch.org/models/vgg16-397923af.pth", "BSD-3-Clause", _VGG),
+    family=FAMILY,
     head=_HEAD,
 )
 VGG19_TORCHVISION = Backbone(
@@ -51,6 +64,7 @@ VGG19_TORCHVISION = Backbone(
     rows=_VGG19,
     preprocess=CONVENTIONS["torchvision"],
     provenance=Provenance("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "BSD-3-Clause", _VGG),
+    family=FAMILY,
     head=_HEAD,
 )
 VGG19_NORMALIZED = Backbone(
@@ -62,4 +76,5 @@ VGG19_NORMALIZED = Backbone(
         "CC BY 4.0",
         f"{_VGG}; Gatys, Ecker & Bethge, Texture Synthesis Using Convolutional Neural Networks, NIPS 2015, section 2",
     ),
+    family=FAMILY,
 )

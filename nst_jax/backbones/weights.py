@@ -14,7 +14,7 @@ import platformdirs
 import safetensors
 
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import Backbone, layer_names, parameter_shapes, with_head
+from nst_jax.backbones.spec import Backbone, parameter_shapes, with_head
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.files import atomic_write, file_error, sha256
 from nst_jax.tensor_files import header, little_endian
@@ -67,7 +67,7 @@ def load_classifier(name: str = AUTO) -> Pretrained:
 
 def load_for(name: str, layers: Iterable[str]) -> Pretrained:
     """Loads a backbone, with its head if one of the layers is in it; raises as `load` and `load_classifier`."""
-    head = {layer for row in BACKBONES[resolve(name)].head for layer in layer_names(row)}
+    head = {layer for row in BACKBONES[resolve(name)].head for layer in row.names}
     return load_classifier(name) if head.intersection(layers) else load(name)
 
 
@@ -107,6 +107,7 @@ def origin(name: str) -> str:
     if path == _data_folder() / file_name(name):
         best = _AUTO_ORDER[0]
         return f"embedded (better pictures with {best}: python -m converters.fetch {best})"
+    assert path is not None, f"{name} can be loaded"
     return f"installed in {path.parent}"
 
 
@@ -151,7 +152,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, met
     shapes = parameter_shapes(backbone)
     _check_names(path, shapes.keys(), tensors.keys(), backbone)
     record = {"format_version": FORMAT_VERSION, "backbone": backbone.name, **metadata}
-    digests = {}
+    digests: dict[str, bytes] = {}
     with atomic_write(path) as file:
         for name in sorted(shapes):
             values = np.ascontiguousarray(tensors[name])
@@ -163,7 +164,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, met
             _check_finite(path, name, values)
             assert values.dtype == dtype, f"{name} is {values.dtype}, others are {dtype}"
             file.write(little_endian(values))
-            digests[name] = hashlib.sha256(values).digest()
+            digests[name] = hashlib.sha256(values.data).digest()
         file.flush()
         _check_written(file.name, digests)  # before the new file takes the place of the old one
 

@@ -12,6 +12,7 @@ from converters import convert
 from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Provenance, parameter_shapes
+from nst_jax.backbones.vgg import FAMILY
 from nst_jax.errors import UserError
 
 Arrays = dict[str, np.ndarray]
@@ -25,6 +26,7 @@ def tiny() -> Iterator[Backbone]:
         rows=(Conv("conv1", INPUT, 2, kernel=3), Conv("conv2", "conv1", 5, kernel=1)),
         preprocess=CONVENTIONS["caffe"],
         provenance=Provenance(url="none", licence="none", citation="none"),
+        family=FAMILY,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, backbone.name, backbone)

@@ -16,6 +16,7 @@ from nst_jax.backbones import weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Pool, Provenance, parameter_shapes, with_head
+from nst_jax.backbones.vgg import FAMILY
 from nst_jax.errors import UserError
 
 
@@ -183,6 +184,7 @@ def headed():
         ),
         preprocess=CONVENTIONS["caffe"],
         provenance=Provenance("none", "none", "none"),
+        family=FAMILY,
         head=(
             Conv("fc6", "pool1", 6, kernel=7, relu="relu6"),
             Conv("fc7", "fc6", 6, kernel=1, relu="relu7"),

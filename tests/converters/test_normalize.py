@@ -16,7 +16,7 @@ from nst_jax import image_io
 from nst_jax.backbones import weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import Conv
+from nst_jax.backbones.spec import INPUT, Conv, LocalResponseNorm, RowBase, Window
 from nst_jax.errors import UserError
 from nst_jax.files import sha256
 
@@ -114,6 +114,21 @@ def test_vgg19_from_the_command_line(shared, pictures, home):
     )
     for layer, means in before.items():
         assert_unit(after[layer], means)
+
+
+def test_rows_through_which_no_scale_goes():
+    @dataclasses.dataclass(frozen=True)
+    class Unknown(RowBase):
+        inputs = (INPUT,)
+        window = Window()
+
+        def channels(self, *inputs):
+            return sum(inputs)
+
+    for row, error in ((LocalResponseNorm("norm", INPUT), UserError), (Unknown("unknown"), AssertionError)):
+        backbone = dataclasses.replace(BACKBONES["vgg19"], rows=(row,))
+        with pytest.raises(error, match=r"norm: expected layers whose channels can be resc|unreachable.*Unknown"):
+            normalize.rescaled(weights.Pretrained(backbone, {"params": {}}, ""), {})
 
 
 def test_what_cannot_be_used(squeezenet, pictures, tmp_path):

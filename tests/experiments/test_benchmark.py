@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import typing
 
 import numpy as np
 import pytest
@@ -161,6 +162,45 @@ def test_the_rival_does_the_same(style_loss, content_loss):
     assert np.linalg.norm(rival.gradient - gradient) < 1e-4 * np.linalg.norm(gradient)
     _, info = transfer.compile_steps(job, state)(job, state, jnp.int32(3))
     assert rival.run(3) == pytest.approx(float(info.loss[2]), rel=1e-3)
+
+
+def test_the_rival_computes_every_type_of_row():
+    pytest.importorskip("torch", reason="compares with PyTorch, which is no dependency")
+    import jax
+
+    from experiments import _rivals, _workload
+    from nst_jax import transfer
+    from nst_jax.backbones.features import Features
+    from nst_jax.backbones.registry import BACKBONES
+    from nst_jax.backbones.spec import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
+    from nst_jax.backbones.weights import Pretrained
+
+    rows = (
+        Conv("conv", "data", 8, kernel=3, padding=1, relu="relu"),
+        LocalResponseNorm("norm", "conv", size=3, alpha=1e-3),
+        Pool("pool", "norm", size=2, stride=2, ceil=False),
+        Conv("narrow", "pool", 4, kernel=1),
+        Concat("concat", ("pool", "narrow")),
+        GlobalAverage("mean", "concat"),
+    )
+    assert {type(row) for row in rows} == set(typing.get_args(Row))
+    backbone = dataclasses.replace(BACKBONES["vgg19"], rows=rows, head=())
+    photograph, painting = _workload.pictures(16)
+    params = jax.device_get(Features(backbone).init(jax.random.key(0), photograph))
+    settings = dataclasses.replace(
+        _workload.step_settings("vgg19", "float32"),
+        content_layers=("norm", "mean"),
+        style_layers=("conv/linear", "concat"),
+    )
+    job = transfer.prepare(Pretrained(backbone, params, ""), settings, photograph, painting)
+    image = np.random.default_rng(0).uniform(size=painting.shape).astype(np.float32)
+    state = transfer.start(job, image, settings.learning_rate)
+    rival = _rivals.Torch(job, image, learning_rate=settings.learning_rate)
+    assert rival.loss == pytest.approx(float(state.point.loss), rel=1e-4)
+    gradient = np.asarray(state.point.gradient)
+    assert np.linalg.norm(rival.gradient - gradient) < 1e-4 * np.linalg.norm(gradient)
+    with pytest.raises(AssertionError, match="unreachable"):
+        rival._outputs(object(), {})
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """`experiments.visualize` as a person runs it, and units as a person names them."""
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from experiments import _units, visualize
+from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import with_head
+from nst_jax.backbones.spec import Conv, parameter_shapes, with_head
 from nst_jax.errors import UserError
 
 SQUEEZENET = with_head(BACKBONES["squeezenet1_1"])
@@ -46,9 +49,14 @@ def test_units_that_there_are_not(text, message):
         _units.channel_units(SQUEEZENET, [text])
 
 
+def test_classes_of_other_networks():
+    assert _units.class_units(with_head(BACKBONES["vgg19"]), ["ant"]) == [_units.Unit("ant", "fc8", (310,), (), True)]
+
+
 def test_classes_need_a_classifier():
-    with pytest.raises(UserError, match="expected a network that tells classes, found vgg19"):
-        _units.class_units(BACKBONES["vgg19"], ["banana"])
+    message = "expected a network that tells classes, found vgg19_normalized; use one of: vgg16, vgg19, vgg16_t"
+    with pytest.raises(UserError, match=message):
+        _units.class_units(with_head(BACKBONES["vgg19_normalized"]), ["banana"])
     with pytest.raises(UserError, match=r"unknown class 'bananna'.*banana"):
         _units.class_units(SQUEEZENET, ["bananna"])
 
@@ -70,6 +78,28 @@ def test_one_command_paints_all_units_and_finds_their_patches(tmp_path, count_co
     assert "style" not in manifest["cells"][0]["settings"]
     assert (tmp_path / "out" / "sheet.png").exists()
     assert (tmp_path / "out" / "patches_fire3-concat.png").exists()
+
+
+def test_a_vgg_with_its_head_paints_classes(tmp_path, monkeypatch):
+    # VGG-16 with 4 features in each layer but the last: its own head alone is half a gigabyte.
+    def thin(row):
+        return dataclasses.replace(row, features=4) if isinstance(row, Conv) and row.name != "fc8" else row
+
+    vgg = BACKBONES["vgg16"]
+    network = dataclasses.replace(vgg, rows=tuple(map(thin, vgg.rows)), head=tuple(map(thin, vgg.head)))
+    random = np.random.default_rng(0)
+    shapes = parameter_shapes(with_head(network))
+    monkeypatch.setitem(BACKBONES, "vgg16", network)
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path))
+    params = {
+        name: random.normal(0.1, np.sqrt(2 / np.prod(shape[:-1])), shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    weights.write(tmp_path / "vgg16.safetensors", params, with_head(network), {})
+    flags = {"backbone": "vgg16", "size": 224, "channels": None, "steps": 1}
+    assert visualize.run(config(tmp_path / "out", **flags)).finished == 1
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert [cell["settings"]["dream_layers"] for cell in manifest["cells"]] == [["fc8"]]
 
 
 @pytest.mark.parametrize("parameterization", ["pixels", "coordinates"])

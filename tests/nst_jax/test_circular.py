@@ -9,6 +9,7 @@ from nst_jax import circular
 from nst_jax.backbones import spec, weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.spec import Backbone, Conv, Pool, Preprocess, Provenance
+from nst_jax.backbones.vgg import FAMILY
 
 PLAIN = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="RGB")
 
@@ -49,7 +50,7 @@ def test_padded_and_large_windows_see_the_plane():
         Pool("pool", "second", size=2, stride=2, ceil=False),
         Conv("third", "pool", 4, kernel=1, stride=2, relu="relu_third"),
     )
-    backbone = Backbone("test", rows, PLAIN, Provenance("", "", ""))
+    backbone = Backbone("test", rows, PLAIN, Provenance("", "", ""), FAMILY)
     tile = np.random.default_rng(1).uniform(size=(16, 24, 3)).astype(np.float32)
     params = Features(backbone).init(jax.random.key(0), tile)
     layers = ("first", "second", "pool", "third")

@@ -21,6 +21,7 @@ from nst_jax.backbones.spec import (
     Provenance,
     parameter_shapes,
 )
+from nst_jax.backbones.vgg import FAMILY
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.errors import UserError
 from nst_jax.top_patches import Unit, check_units, top_patches
@@ -31,7 +32,7 @@ MEAN = np.float32([0.4, 0.5, 0.6])
 
 
 def pretrained_of(*rows, seed=0) -> Pretrained:
-    backbone = Backbone("test", rows, PREPROCESS, Provenance("", "", ""))
+    backbone = Backbone("test", rows, PREPROCESS, Provenance("", "", ""), FAMILY)
     random, params = np.random.default_rng(seed), {}
     for name, shape in parameter_shapes(backbone).items():
         scale = np.sqrt(2 / np.prod(shape[:-1])) if len(shape) == 4 else 0.1  # He et al. 2015

@@ -13,12 +13,13 @@ from nst_jax.backbones import weights
 from nst_jax.backbones.features import PREPARED, Features, prepare, preprocess
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, Conv, Pool, Preprocess, Provenance
+from nst_jax.backbones.vgg import FAMILY
 
 PLAIN = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="RGB")
 
 
 def backbone_of(*rows) -> Backbone:
-    return Backbone("test", rows, PLAIN, Provenance("", "", ""))
+    return Backbone("test", rows, PLAIN, Provenance("", "", ""), FAMILY)
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import typing
 
 import jax
 import jax.numpy as jnp
@@ -17,19 +18,22 @@ from nst_jax.backbones.spec import (
     Concat,
     Conv,
     GlobalAverage,
+    LocalResponseNorm,
     Pool,
     Preprocess,
     Provenance,
+    Row,
     layer_shapes,
     layers,
     with_head,
 )
+from nst_jax.backbones.vgg import FAMILY
 
 PLAIN = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="RGB")
 
 
 def backbone_of(*rows) -> Backbone:
-    return Backbone("test", rows, PLAIN, Provenance("", "", ""))
+    return Backbone("test", rows, PLAIN, Provenance("", "", ""), FAMILY)
 
 
 def thin(backbone) -> Backbone:
@@ -42,7 +46,8 @@ def branches(size, ceil) -> Backbone:
     """Paddings, strides, kernels and branches as no published network mixes them."""
     return backbone_of(
         Conv("conv1", "data", 2, kernel=5, stride=2, padding=1, relu="relu1"),
-        Pool("pool1", "conv1", size=size, stride=2, ceil=ceil),
+        LocalResponseNorm("norm1", "conv1"),
+        Pool("pool1", "norm1", size=size, stride=2, ceil=ceil),
         Conv("narrow", "pool1", 2, kernel=1),
         Conv("wide", "pool1", 2, kernel=5, padding=2),
         Conv("uneven", "pool1", 2, kernel=2, padding=1),
@@ -100,6 +105,7 @@ def test_a_unit_depends_on_its_field_and_on_nothing_else(backbone, shape, layer)
 @pytest.mark.parametrize(("size", "ceil", "shape"), [(3, False, (61, 67)), (3, True, (62, 64)), (2, True, (61, 64))])
 def test_every_kind_of_row(size, ceil, shape):
     network = branches(size, ceil)
+    assert {type(row) for row in network.rows} == set(typing.get_args(Row))
     for layer in layers(network):
         *inner, last = sorted(positions(network, shape, layer))
         for position in inner:

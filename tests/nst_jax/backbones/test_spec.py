@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from nst_jax.backbones import spec
+from nst_jax.backbones import imagenet, spec
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
+from nst_jax.settings import PRESETS
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -68,6 +69,18 @@ def test_backbones_are_static_arguments(name):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
+def test_what_suits_a_family_is_there(name):
+    family = BACKBONES[name].family
+    assert {family.preset, family.figure_preset, family.texture_preset} <= PRESETS.keys()
+    assert set(family.depth_layers + family.texture_layers + family.dream_layers) <= set(spec.layers(BACKBONES[name]))
+    assert len(family.depth_layers) == 5
+    strides = [spec.strides(BACKBONES[name])[layer] for layer in family.depth_layers]
+    assert strides == sorted(strides)
+    if BACKBONES[name].head:
+        assert spec.channels(spec.with_head(BACKBONES[name]))[family.logits] == len(imagenet.classes())
+
+
+@pytest.mark.parametrize("name", BACKBONES)
 def test_blocks_read_nothing_of_those_before_but_their_last_map(name):
     backbone = spec.with_head(BACKBONES[name])
     parts = spec.blocks(backbone)
@@ -78,8 +91,8 @@ def test_blocks_read_nothing_of_those_before_but_their_last_map(name):
     for part in parts:
         known = {before}
         for row in part:
-            assert known.issuperset(spec.inputs(row))
-            known.update(spec.layer_names(row))
+            assert known.issuperset(row.inputs)
+            known.update(row.names)
         before = part[-1].name
 
 

@@ -1,0 +1,1 @@
+"""What layers compute: functions of arrays that know no network."""

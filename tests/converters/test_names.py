@@ -1,0 +1,51 @@
+"""The names of layers in files: of families that torchvision has, and of others."""
+
+import dataclasses
+
+import pytest
+
+from converters import names
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import LocalResponseNorm, with_head
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_names_are_the_same_with_and_without_the_head(name):
+    backbone = BACKBONES[name]
+    assert names.aliases(backbone) == names.aliases(with_head(backbone))
+    assert names.torchvision_names(backbone) == names.torchvision_names(with_head(backbone))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # The printed models of torchvision.
+        ("vgg19", {"features.0": "conv1_1", "features.28": "conv5_1", "classifier.6": "fc8"}),
+        (
+            "squeezenet1_1",
+            {
+                "features.0": "conv1",
+                "features.3.squeeze": "fire2/squeeze1x1",
+                "features.12.expand3x3": "fire9/expand3x3",
+                "classifier.1": "conv10",
+            },
+        ),
+    ],
+)
+def test_names_of_torchvision(name, expected):
+    assert expected.items() <= names.aliases(BACKBONES[name]).items()
+    assert expected.keys() <= names.torchvision_names(BACKBONES[name])
+
+
+def test_a_family_that_torchvision_has_not():
+    vgg = BACKBONES["vgg19"]
+    other = dataclasses.replace(vgg, family=dataclasses.replace(vgg.family, preset="other"))
+    assert names.torchvision_names(other) == set()
+    assert names.aliases(other)["block1_conv1"] == "conv1_1"
+
+
+def test_a_row_that_torchvision_counts_nobody_knows_how():
+    vgg = BACKBONES["vgg19"]
+    strange = dataclasses.replace(vgg, rows=(*vgg.rows, LocalResponseNorm("norm", "pool5")))
+    with pytest.raises(TypeError, match="norm: expected a convolution or a pooling, found LocalResponseNorm"):
+        names.aliases(strange)
