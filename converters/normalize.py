@@ -24,18 +24,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from converters import command
-from nst_jax import image_io
 from nst_jax.backbones import weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import INPUT, Backbone, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.files import check_target, file_error, make_folder, sha256
+from nst_jax.picture_folder import list_pictures, read_squares
 from nst_jax.settings import Pooling
 
 SUFFIX = "_normalized"
@@ -65,9 +64,9 @@ def normalize(
 
     Args:
         backbone: its name, one of `NORMALIZABLE`.
-        images: a folder with pictures, which are known by their suffixes; other files are left alone.
+        images: a folder with pictures, as `picture_folder.list_pictures` finds them; other files are left alone.
         output: the file to write; by default the installed weights of the normalised backbone.
-        size: the pictures are scaled and cropped to so many pixels in square.
+        size: side in pixels of the middle square of each picture, see `picture_folder.read_squares`.
         pooling: with which the activations are measured.
 
     Raises:
@@ -76,7 +75,7 @@ def normalize(
     choose(backbone, NORMALIZABLE, what="backbone that can be normalised")
     target = BACKBONES[f"{backbone}{SUFFIX}"]
     pretrained = weights.load(backbone)
-    paths = _pictures(images)
+    paths = list_pictures(images)
     if output is None:
         output = weights.folder() / weights.file_name(target.name)
         make_folder(output.parent)
@@ -84,7 +83,8 @@ def normalize(
     source = weights.find(backbone)
     if output.exists() and source and output.samefile(source):
         raise file_error(output, "expected a file of its own, found the weights that are rescaled; choose another")
-    measured = mean_activations(pretrained, (_square(path, size) for path in _shown(paths)), pooling=pooling)
+    squares = (pixels for _, pixels in read_squares(_shown(paths), size))
+    measured = mean_activations(pretrained, squares, pooling=pooling)
     for layer, means in measured.items():
         if not np.isfinite(means).all():
             raise UserError(f"{backbone}: expected finite activations, found others in {layer}; install other weights")
@@ -163,28 +163,8 @@ def rescaled(pretrained: weights.Pretrained, means: Mapping[str, np.ndarray]) ->
     return result
 
 
-def _pictures(folder: Path) -> list[Path]:
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in image_io.READABLE}
-    try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file())
-    except OSError as error:
-        raise file_error(folder, f"expected a folder with pictures, found: {error.strerror}") from error
-    if not paths:
-        raise file_error(folder, "expected a folder with pictures, found none; choose another with --images")
-    return paths
-
-
 def _shown(paths: list[Path]) -> Iterable[Path]:
     return track(paths, "measuring", console=Console(stderr=True), transient=True)
-
-
-def _square(path: Path, size: int) -> np.ndarray:
-    """Returns the middle of a picture, scaled so that its short side has `size` pixels: RGB `[size, size, 3]`."""
-    pixels = image_io.read(path).pixels
-    height, width = pixels.shape[:2]
-    short = min(height, width)
-    top, left = (height - short) // 2, (width - short) // 2
-    return image_io.resize(pixels[top : top + short, left : left + short], (size, size))
 
 
 def _define_flags() -> None:

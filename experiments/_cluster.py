@@ -116,7 +116,6 @@ def taking_part(workdir: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             (workdir / _SIGNS / str(jax.process_index())).unlink(missing_ok=True)
             (workdir / _SIGNS).rmdir()  # by the last one
-            (workdir / _SIGNS).rmdir()  # by the last one
 
 
 def wait(workdir: Path, finished: Callable[[], bool], stopped: Callable[[], bool]) -> None:

@@ -21,10 +21,16 @@ class QuiltingFlags(TransferFlags):
 
     mode: Literal["transfer", "texture"] = flag("transfer", "a photograph in the manner of a painting, or more of that")
     patch: int | None = flag(
-        None, "side of the blocks in pixels; by default 1/32 of --style_size, in --mode=texture 1/8", least=1
+        None,
+        "side of the blocks in pixels; by default 1/32 of --style_size, in --mode=texture 1/8, if they fit",
+        least=1,
     )
     overlap: int | None = flag(None, "of a block with the next in pixels; by default a third of its side", least=1)
-    iterations: int = flag(3, "passes over the picture, with ever smaller blocks", least=1)
+    iterations: int | None = flag(
+        None,
+        f"passes over the picture, with ever smaller blocks; by default {quilting.PASSES}, or as many as these allow",
+        least=1,
+    )
     alpha: tuple[float, ...] = flag(
         quilting.ALPHA, "share of fitting its neighbours in how well a block fits, in the first and the last pass"
     )
@@ -42,12 +48,23 @@ class QuiltingFlags(TransferFlags):
             raise UserError(f"--alpha: expected two numbers, first and last pass, found {len(self.alpha)}")
 
 
-def blocks(flags: QuiltingFlags) -> dict[str, Any]:
-    """Returns what `quilting.schedule` is to be told."""
-    side = flags.patch or max(quilting.SMALLEST, round(style_size(flags) / _BLOCKS_ALONG[flags.mode]))
+def blocks(flags: QuiltingFlags, *shapes: tuple[int, ...]) -> dict[str, Any]:
+    """Returns what `quilting.schedule` is to be told; what no flag gives fits the pictures.
+
+    Args:
+        flags: what a person wants.
+        shapes: (height, width, ...) of the painting and of the quilt, no side below `image_io.MIN_SIDE`.
+
+    Raises:
+        UserError: a number that a flag gives is out of its range.
+    """
+    shortest = min(side for shape in shapes for side in shape[:2])
+    share = round(style_size(flags) / _BLOCKS_ALONG[flags.mode])
+    side = flags.patch or min(shortest, max(quilting.SMALLEST, share))
     if flags.mode == "texture":
         return {"patch": side, "overlap": flags.overlap, "alpha": (1.0, 1.0), "iterations": 1}
-    return {"patch": side, "overlap": flags.overlap, "alpha": flags.alpha, "iterations": flags.iterations}
+    told = {"patch": side, "overlap": flags.overlap, "alpha": flags.alpha}
+    return {**told, "iterations": len(quilting.schedule(**told, iterations=flags.iterations))}
 
 
 def choice(flags: QuiltingFlags) -> dict[str, float]:
@@ -56,8 +73,8 @@ def choice(flags: QuiltingFlags) -> dict[str, float]:
     return {"tolerance": flags.tolerance, "uniformity": _UNIFORMITY[flags.mode] if given is None else given}
 
 
-def describe(flags: QuiltingFlags, paths: Mapping[str, Path]) -> dict[str, Any]:
-    """Returns everything that a quilt depends on; the files are those that it is made of."""
+def describe(flags: QuiltingFlags, paths: Mapping[str, Path], blocks: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns everything that a quilt depends on; the files are those that it is made of, blocks as of `blocks`."""
     files = {name: path for name, path in paths.items() if name != INIT}
     only = {"blur": flags.blur} if flags.mode == "transfer" else {"enlarge": flags.enlarge}
     return {
@@ -67,7 +84,7 @@ def describe(flags: QuiltingFlags, paths: Mapping[str, Path]) -> dict[str, Any]:
         "size": flags.size,
         "style_size": style_size(flags),
         "seed": flags.seed,
-        **blocks(flags),
+        **blocks,
         **choice(flags),
         **only,
     }

@@ -60,15 +60,16 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
         raise UserError(f"--output: expected another file than {output.name}, which this script writes as well")
     for path in (neural, sheet):
         _transfer_flags.check_own(path, paths)
-    passes = quilting.schedule(**_quilting_flags.blocks(flags))
+    # Read before the network is, so that nobody waits to be told of blocks that do not fit.
+    photograph, painting = image_io.read(paths[CONTENT], size=flags.size).pixels, _painting(flags, paths)
+    blocks = _quilting_flags.blocks(flags, painting.shape, photograph.shape)
     job = prepare(flags)
-    photograph, painting = job.content.pixels, _painting(flags, paths)
     times = [time.monotonic()]
-    with _blocks_bar(passes, photograph.shape[:2]) as laid:
+    with _blocks_bar(quilting.schedule(**blocks), photograph.shape[:2]) as laid:
         quilt = quilting.transfer(
             painting,
             photograph,
-            **_quilting_flags.blocks(flags),
+            **blocks,
             blur=flags.blur,
             **_quilting_flags.choice(flags),
             rng=np.random.default_rng(flags.seed),
@@ -76,7 +77,7 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
         )
     times.append(time.monotonic())
     settings = {
-        "quilting": _quilting_flags.describe(flags, paths),
+        "quilting": _quilting_flags.describe(flags, paths, blocks),
         "neural": {**_transfer_flags.describe(job.paths, job.identity), "preset": flags.preset, "steps": job.steps},
     }
     make_folder(workdir)
@@ -104,9 +105,15 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
     Raises:
         UserError: the input cannot be used, and then nothing is written; or the disk is full.
     """
-    passes = quilting.schedule(**_quilting_flags.blocks(flags))
     painting = _painting(flags, paths)
     height, width = (max(1, round(flags.enlarge * side)) for side in painting.shape[:2])
+    if min(height, width) < image_io.MIN_SIDE:
+        raise UserError(
+            f"--enlarge: expected a short side of {image_io.MIN_SIDE} px or more, found {width} × {height} px; choose "
+            "a larger one, or --style_size"
+        )
+    blocks = _quilting_flags.blocks(flags, painting.shape, (height, width))
+    passes = quilting.schedule(**blocks)
     began = time.monotonic()
     with _blocks_bar(passes, (height, width)) as laid:
         texture = quilting.synthesize(
@@ -119,7 +126,7 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
             laid=laid,
         )
     seconds = {"quilting": time.monotonic() - began}
-    settings = {"quilting": _quilting_flags.describe(flags, paths)}
+    settings = {"quilting": _quilting_flags.describe(flags, paths, blocks)}
     make_folder(workdir)
     image_io.write(output, image_io.Picture(texture), settings=settings["quilting"])
     pictures = {"painting": (paths[STYLE], painting), "more of it": (output, texture)}

@@ -31,6 +31,8 @@ SHRINKAGE = 2 / 3
 """Side of the blocks of a pass in those of the pass before: the paper reduces them by a third."""
 SMALLEST = 3
 """Side of a block that has an inside between two overlaps."""
+PASSES = 3
+"""Of a transfer where nobody says how many, and the blocks have room for them."""
 
 SYNTHESIS_UNIFORMITY, TRANSFER_UNIFORMITY = 0.3, 0.02
 """How much it counts against a place in the texture to have been used as often as if all were used equally, as a share
@@ -114,7 +116,7 @@ def transfer(
     patch: int,
     overlap: int | None = None,
     alpha: tuple[float, float] = ALPHA,
-    iterations: int = 3,
+    iterations: int | None = None,
     blur: float = 0.0,
     tolerance: float = TOLERANCE,
     uniformity: float = TRANSFER_UNIFORMITY,
@@ -132,7 +134,7 @@ def transfer(
         patch: side of the blocks of the first pass in pixels.
         overlap: of those blocks, in pixels; by default a third of their side.
         alpha: α of the first and of the last pass, each in [0, 1]; a single pass has the first.
-        iterations: the number of passes.
+        iterations: the number of passes; by default 3, or as many as blocks of that side have room for.
         blur: standard deviation, in pixels, by which the brightness of both pictures is smoothed.
         tolerance: by how much the error of a block may be above the least one, as a share of that.
         uniformity: see `TRANSFER_UNIFORMITY`; 0 as in the paper.
@@ -155,7 +157,9 @@ def transfer(
     return picture
 
 
-def schedule(*, patch: int, overlap: int | None, alpha: tuple[float, float], iterations: int) -> tuple[Pass, ...]:
+def schedule(
+    *, patch: int, overlap: int | None, alpha: tuple[float, float], iterations: int | None
+) -> tuple[Pass, ...]:
     """Returns the passes of a transfer, see there.
 
     Raises:
@@ -169,7 +173,13 @@ def schedule(*, patch: int, overlap: int | None, alpha: tuple[float, float], ite
     sides = [patch]
     while (smaller := round(SHRINKAGE * sides[-1])) >= SMALLEST and smaller < sides[-1]:
         sides.append(smaller)
-    _check("iterations", iterations, 1, len(sides))
+    if iterations is None:
+        iterations = min(PASSES, len(sides))
+    if not 1 <= iterations <= len(sides):
+        raise UserError(
+            f"iterations: expected 1 to {len(sides)}, found {iterations}; "
+            f"more than {len(sides)} need blocks (patch) of more than {patch} pixels"
+        )
     shares = np.linspace(*alpha, iterations).tolist()
     return tuple(
         Pass(side, min(side - 1, max(1, round(overlap * side / patch))), share)

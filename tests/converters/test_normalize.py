@@ -19,6 +19,7 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import INPUT, Conv, LocalResponseNorm, RowBase, Window
 from nst_jax.errors import UserError
 from nst_jax.files import sha256
+from nst_jax.picture_folder import list_pictures, read_squares
 
 ROOT = Path(__file__).parents[2]
 SIZE = 64
@@ -38,6 +39,7 @@ def pictures(tmp_path_factory):
         image_io.write(folder / f"{index}.png", image_io.Picture(np.float32(pixels / 255)))
     (folder / "README.md").write_text("no picture")
     (folder / ".DS_Store").write_bytes(b"no picture")
+    (folder / "._0.png").write_bytes(b"no picture")  # as macOS leaves beside each file on other people's disks
     return folder
 
 
@@ -63,7 +65,7 @@ def assert_unit(found, means):
 
 
 def squares(folder):
-    return np.stack([normalize._square(path, SIZE) for path in sorted(folder.glob("*.png"))])
+    return np.stack([pixels for _, pixels in read_squares(list_pictures(folder), SIZE)])
 
 
 @pytest.mark.parametrize("pooling", ["max", "average"])
@@ -94,13 +96,34 @@ def test_the_pictures_are_in_the_metadata(squeezenet, pictures, tmp_path):
     normalize.normalize("squeezenet1_1", pictures, output, size=SIZE)
     with safetensors.safe_open(output, "numpy") as file:
         (record,) = map(json.loads, file.metadata().values())
-    assert record["pictures"] == sorted(sha256(path) for path in pictures.glob("*.png"))
+    assert record["pictures"] == sorted(sha256(pictures / f"{index}.png") for index in range(3))
     assert (record["pictures_size"], record["pictures_pooling"]) == (SIZE, "max")
     assert (record["backbone"], record["source_backbone"]) == (squeezenet.name, "squeezenet1_1")
     assert record["source_sha256"] == weights.load("squeezenet1_1").sha256
     first = output.read_bytes()
     normalize.normalize("squeezenet1_1", pictures, output, size=SIZE)
     assert output.read_bytes() == first
+
+
+def test_what_is_transparent_is_measured_on_white_and_no_value_is_beyond_it(squeezenet, tmp_path, monkeypatch):
+    """Stripes overshoot when they are scaled down; what is under full transparency is nobody's picture."""
+    (tmp_path / "pictures").mkdir()
+    stripes = np.float32(np.indices((100, 100)).sum(axis=0) // 7 % 2)[..., None].repeat(3, axis=-1)
+    clear = image_io.Picture(np.zeros((SIZE, SIZE, 3), np.float32), np.zeros((SIZE, SIZE), np.float32))
+    image_io.write(tmp_path / "pictures" / "clear.png", clear)
+    image_io.write(tmp_path / "pictures" / "stripes.png", image_io.Picture(stripes))
+    seen = []
+    measure = normalize._means
+
+    def see(params, image, **how):
+        seen.append(image)
+        return measure(params, image, **how)
+
+    monkeypatch.setattr(normalize, "_means", see)
+    normalize.normalize("squeezenet1_1", tmp_path / "pictures", tmp_path / "out.safetensors", size=SIZE)
+    np.testing.assert_array_equal(seen[0], 1)
+    assert seen[1].min() == 0
+    assert seen[1].max() == 1
 
 
 def test_vgg19_from_the_command_line(shared, pictures, home):
@@ -136,8 +159,8 @@ def test_what_cannot_be_used(squeezenet, pictures, tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.jpg").write_bytes(b"no picture")
     for folder, message in {
-        "empty": "expected a folder with pictures, found none",
-        "missing": "expected a folder with pictures, found: No such file",
+        "empty": "expected pictures in the folder, found none",
+        "missing": "expected a folder of pictures, found: No such file",
         "broken": "a.jpg: expected a whole picture",
     }.items():
         with pytest.raises(UserError, match=message):

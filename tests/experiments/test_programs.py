@@ -39,6 +39,30 @@ def main(config):
 run_script(Config, main)
 """
 
+# Prints what JAX warns of: an entry that is damaged, then no folder to write to.
+WARNED = """
+import json, pathlib, shutil, sys, warnings
+import jax
+
+folder = pathlib.Path(sys.argv[1], "programs")
+jax.config.update("jax_compilation_cache_dir", str(folder))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+product = jax.jit(lambda x: x @ x)
+shape = jax.ShapeDtypeStruct((3, 3), "float32")
+product.lower(shape).compile()
+entries = list(folder.rglob("*-cache"))
+with warnings.catch_warnings(record=True, action="always") as caught:
+    for path in entries:
+        path.write_bytes(path.read_bytes()[:-100])
+    jax.clear_caches()
+    product.lower(shape).compile()
+    shutil.rmtree(folder)
+    folder.write_text("no folder")
+    jax.clear_caches()
+    product.lower(shape).compile()
+print(json.dumps([jax.__version__, [str(warning.message) for warning in caught], [path.name for path in entries]]))
+"""
+
 
 @pytest.fixture
 def home(tmp_path):
@@ -102,6 +126,22 @@ def test_where_no_folder_can_be_a_run_goes_on(run, home):
     assert wanted > found == 0
     assert said.startswith("note: the cache of compiled programs cannot be used (")
     assert said.count("\n") == 1
+
+
+def test_what_jax_says_of_its_cache_is_understood(tmp_path):
+    """A canary: `_programs._TROUBLE` takes JAX's warnings apart, whose words no version promises."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    done = subprocess.run(
+        [sys.executable, "-c", WARNED, str(tmp_path)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    version, said, names = json.loads(done.stdout)
+    look = f"JAX {version} speaks otherwise of its cache: see _TROUBLE and _show in experiments/_programs.py; {said}"
+    understood = [_programs._TROUBLE.fullmatch(text) for text in said]
+    assert len(said) == 2, look
+    assert all(understood), look
+    assert [text.split()[1] for text in said] == ["reading", "writing"], look
+    assert any(name.startswith(f"{understood[0][1]}-") for name in names), f"{look}; entries: {names}"
 
 
 def test_the_environment_has_the_last_word(run, home, tmp_path):

@@ -99,8 +99,30 @@ def test_the_seed_decides(pictures, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, (3, 1)),  # 1/32 of 48 is less than the smallest block
+        ({"style_size": 160}, (5, 2)),
+        ({"style_size": 1300}, (36, 3)),  # 1/32 is 41: more than the photograph is high
+        ({"mode": "texture"}, (6, 1)),
+        ({"style_size": 400, "mode": "texture", "enlarge": 0.12}, (34, 1)),  # 1/8 is 50: more than the quilt is wide
+    ],
+    ids=str,
+)
+def test_what_no_flag_gives_fits_the_pictures(changes, expected, pictures, tmp_path):
+    quilting.run(config(pictures, tmp_path, patch=None, iterations=None, **changes))
+    settings = json.loads((tmp_path / "quilting.json").read_text())["settings"]["quilting"]
+    assert (settings["patch"], settings["iterations"]) == expected
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"patch": None, "iterations": 3}, "iterations: expected 1 to 1, found 3; more than 1 need blocks"),
+        (
+            {"mode": "texture", "enlarge": 0.5},
+            "--enlarge: expected a short side of 32 px or more, found 17 × 24 px; choose",
+        ),
         ({"patch": 40}, "patch: expected 3 to 34, found 40"),
         ({"overlap": 8}, "overlap: expected 1 to 7, found 8"),
         ({"iterations": 9}, "iterations: expected 1 to 3, found 9"),

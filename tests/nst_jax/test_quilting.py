@@ -163,6 +163,18 @@ def test_the_schedule_is_that_of_the_paper(iterations):
     assert [single.overlap for single in passes] == [12, 8, 5, 4, 2][:iterations]
 
 
+@pytest.mark.parametrize(("patch", "sides"), [(3, [3]), (4, [4, 3]), (5, [5, 3]), (6, [6, 4, 3]), (36, [36, 24, 16])])
+def test_by_default_there_are_three_passes_or_as_many_as_blocks_have_room_for(patch, sides):
+    passes = schedule(patch=patch, overlap=None, alpha=quilting.ALPHA, iterations=None)
+    assert [single.patch for single in passes] == sides
+    assert passes[0].alpha == quilting.ALPHA[0]
+    texture, content = noise(40, 40, 3), noise(42, 38, 3, seed=1)
+    by_default, told = (
+        transfer(texture, content, patch=patch, rng=rng(), **how) for how in ({}, {"iterations": len(sides)})
+    )
+    np.testing.assert_array_equal(by_default, told)
+
+
 def test_every_block_is_told():
     texture, content, told = noise(30, 30, 3), noise(41, 50, 3, seed=1), []
     transfer(texture, content, patch=12, overlap=2, iterations=2, rng=rng(), laid=told.append)
@@ -189,7 +201,10 @@ def test_the_distribution_becomes_that_of_the_reference():
         ({"overlap": 12}, "overlap: expected 1 to 11, found 12"),
         ({"overlap": 0}, "overlap: expected 1 to 11, found 0"),
         ({"iterations": 0}, "iterations: expected 1 to 4, found 0"),
-        ({"iterations": 5}, "iterations: expected 1 to 4, found 5"),
+        (
+            {"iterations": 5},
+            "iterations: expected 1 to 4, found 5; more than 4 need blocks .patch. of more than 12 pixels",
+        ),
         ({"alpha": (0.1, 1.5)}, "alpha: expected 0 to 1, found 1.5"),
         ({"tolerance": -0.1}, "tolerance: expected 0 or more, found -0.1"),
         ({"tolerance": math.nan}, "tolerance: expected 0 or more, found nan"),
