@@ -1,6 +1,6 @@
 """The layers of a network from fine to coarse, as the figures of Gatys, Ecker & Bethge go through them."""
 
-from nst_jax.settings import default_preset
+from nst_jax.presets import default_preset
 
 _LAYERS = {
     # A to E in arXiv:1508.06576.

@@ -20,7 +20,8 @@ from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.canvas import check_margin
 from nst_jax.method import Transfer
-from nst_jax.settings import LEARNING_RATES, PRESETS, Optimizer, Precision, default_preset
+from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
+from nst_jax.settings import Optimizer, Precision
 
 _PRODUCT_SIDE = 2048
 _PRODUCTS = 4

@@ -13,7 +13,8 @@ from nst_jax.backbones.spec import Backbone, Conv, ancestors, convolutions, laye
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.method import Transfer
 from nst_jax.objective import CONTENT, STYLE, Targets
-from nst_jax.settings import LEARNING_RATES, PRESETS, Precision, Settings, default_preset
+from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
+from nst_jax.settings import Precision, Settings
 
 
 def step_settings(backbone: str, precision: Precision, *, remat: bool = False) -> Settings:

@@ -23,7 +23,7 @@ import numpy as np
 
 from nst_jax import batches, parallel, sweep, transfer
 from nst_jax.backbones import weights
-from nst_jax.settings import LEARNING_RATES, PRESETS, default_preset
+from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
 from nst_jax.sweep import Cell
 
 Run = Callable[[], tuple[list[float], float]]

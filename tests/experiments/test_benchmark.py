@@ -11,7 +11,7 @@ from PIL import Image
 
 from experiments import benchmark
 from nst_jax.errors import UserError
-from nst_jax.settings import PRESETS
+from nst_jax.presets import PRESETS
 
 
 @pytest.fixture(autouse=True)

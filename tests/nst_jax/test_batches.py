@@ -12,7 +12,7 @@ import pytest
 from nst_jax import batches, parallel, sweep, transfer
 from nst_jax.backbones import weights
 from nst_jax.history import join
-from nst_jax.settings import PRESETS
+from nst_jax.presets import PRESETS
 from nst_jax.sweep import Cell
 
 SIZE = (40, 48, 3)

@@ -9,7 +9,7 @@ import pytest
 from nst_jax import dream, transfer
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
-from nst_jax.settings import PRESETS
+from nst_jax.presets import PRESETS
 
 LAYER = "fire3/concat"
 

@@ -11,7 +11,7 @@ from nst_jax import sweep, transfer
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
 from nst_jax.history import join
-from nst_jax.settings import PRESETS
+from nst_jax.presets import PRESETS
 from nst_jax.sweep import Cell
 
 SIZE = (40, 48, 3)

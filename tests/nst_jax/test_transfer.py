@@ -16,7 +16,7 @@ from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError
 from nst_jax.history import DivergedError, first_history, join
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
-from nst_jax.settings import PRESETS, default_preset
+from nst_jax.presets import PRESETS, default_preset
 
 SIZE = (48, 64, 3)
 
