@@ -1,6 +1,7 @@
 """The options of a transfer: each is one row, from which range checks, flags, help and sweeps are derived."""
 
 import dataclasses
+import importlib
 import inspect
 import math
 from typing import Any, Literal
@@ -194,3 +195,10 @@ Settings.__doc__ = "\n".join([inspect.getdoc(Settings) or "", "", "Attributes:",
 
 TRACED: frozenset[str] = frozenset(row.name for row in dataclasses.fields(Settings) if row.metadata["traced"])
 """Options whose value may differ between transfers that run as one compiled program."""
+
+
+def __getattr__(name: str) -> Any:
+    """Returns what is in `presets`, for those who look for it here; imported late, as `presets` imports this."""
+    if name not in ("LEARNING_RATES", "PRESETS", "default_preset"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("nst_jax.presets"), name)
