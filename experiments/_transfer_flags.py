@@ -24,8 +24,11 @@ from nst_jax.settings import Init, Settings
 CONTENT, STYLE, INIT = "content", "style", "init"
 
 
-def _option_fields() -> Iterator[tuple[str, Any, Any]]:
-    """Yields the flags before those of `TransferFlags`, whose types and choices only tables know."""
+def _fields() -> Iterator[tuple[str, Any, Any]]:
+    """Yields the flags of a transfer, in the order of the axes of a sweep; what is an option comes from its row."""
+    style_size = flag(
+        None, "Long side of the style image in pixels, which sets the scale of its strokes; by default --size.", least=1
+    )
     yield "content", str | None, flag(None, "Content image; by default a sample.")
     yield "style", str | None, flag(None, "Style image, or several separated by commas; by default a sample.")
     names: Any = ("auto", *PRESETS)
@@ -36,14 +39,16 @@ def _option_fields() -> Iterator[tuple[str, Any, Any]]:
             yield row.name, bool, option_flag(row.name, row.default)
         else:
             yield row.name, hints[row.name] | None, option_flag(row.name)
+        if row.name == "style_weight":  # the name of a sweep's folder depends on the order, too
+            yield "style_size", int | None, style_size
 
 
 # Any, as no type checker knows the fields of a class that is made at run time.
 _OptionFlags: Any = dataclasses.make_dataclass(
     "_OptionFlags",
-    _option_fields(),
+    _fields(),
     bases=(Common,),
-    namespace={"__doc__": "A flag for every option of a transfer."},
+    namespace={"__doc__": "The pictures, and a flag for every option of a transfer."},
     frozen=True,
     kw_only=True,
 )
@@ -54,9 +59,6 @@ class TransferFlags(_OptionFlags, Common):
     """The flags of a transfer; those that are None are taken from the preset."""
 
     init: str | None = option_flag("init", note="Anything but content, noise or blend is a file to start from.")
-    style_size: int | None = flag(
-        None, "Long side of the style image in pixels, which sets the scale of its strokes; by default --size.", least=1
-    )
 
 
 def inputs(flags: TransferFlags) -> dict[str, Path]:
