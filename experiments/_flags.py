@@ -23,7 +23,7 @@ from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
 from nst_jax.ranges import Range
 from nst_jax.settings import Settings
 
-Config = TypeVar("Config")
+Config = TypeVar("Config", bound="Checked")
 
 INTERRUPTED = 130
 """Exit status of a script that was asked to stop: that of shells, 128 + SIGINT."""
@@ -76,16 +76,17 @@ class Common(Checked):
     seed: int = flag(0, "Seed of all random numbers.", least=0, most=MOST_SEED)
 
 
-def define(config: type) -> None:
+def define(config: type[Checked]) -> None:
     """Defines a flag for every field of the dataclass."""
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
         kind, text = without_none(hints[field.name]), field.metadata["help"]
+        default: Any = field.default
         if kind is bool:
-            flags.DEFINE_bool(field.name, field.default, text, module_name=sys.argv[0])
+            flags.DEFINE_bool(field.name, default, text, module_name=sys.argv[0])
         else:
             parser, serializer = _Parser(kind), _Serializer()
-            flags.DEFINE(parser, field.name, field.default, text, serializer=serializer, module_name=sys.argv[0])
+            flags.DEFINE(parser, field.name, default, text, serializer=serializer, module_name=sys.argv[0])
 
 
 def build(config: type[Config]) -> Config:

@@ -24,13 +24,16 @@ from nst_jax.settings import Init, Settings
 CONTENT, STYLE, INIT = "content", "style", "init"
 
 
-def _fields() -> Iterator[tuple[str, Any, Any]]:
-    """Yields the flags of a transfer, in the order of the axes of a sweep; what is an option comes from its row."""
-    style_size = flag(
-        None, "Long side of the style image in pixels, which sets the scale of its strokes; by default --size.", least=1
-    )
-    yield "content", str | None, flag(None, "Content image; by default a sample.")
-    yield "style", str | None, flag(None, "Style image, or several separated by commas; by default a sample.")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PictureFlags(Common):
+    """The flags that name pictures."""
+
+    content: str | None = flag(None, "Content image; by default a sample.")
+    style: str | None = flag(None, "Style image, or several separated by commas; by default a sample.")
+
+
+def _option_fields() -> Iterator[tuple[str, Any, Any]]:
+    """Yields a flag for the preset and for every option, in the order of the axes of a sweep."""
     names: Any = ("auto", *PRESETS)
     yield "preset", Literal[names], flag("auto", "Named settings; auto means those that suit the backbone.")
     hints = typing.get_type_hints(Settings)
@@ -39,25 +42,28 @@ def _fields() -> Iterator[tuple[str, Any, Any]]:
             yield row.name, bool, option_flag(row.name, row.default)
         else:
             yield row.name, hints[row.name] | None, option_flag(row.name)
-        if row.name == "style_weight":  # the name of a sweep's folder depends on the order, too
-            yield "style_size", int | None, style_size
+        if row.name == "style_weight":  # a place for what TransferFlags adds; the names of sweeps' folders depend on it
+            yield "style_size", int | None, None
 
 
 # Any, as no type checker knows the fields of a class that is made at run time.
-_OptionFlags: Any = dataclasses.make_dataclass(
-    "_OptionFlags",
-    _fields(),
-    bases=(Common,),
-    namespace={"__doc__": "The pictures, and a flag for every option of a transfer."},
+OptionFlags: Any = dataclasses.make_dataclass(
+    "OptionFlags",
+    _option_fields(),
+    bases=(PictureFlags,),
+    namespace={"__doc__": "A flag for every option of a transfer."},
     frozen=True,
     kw_only=True,
 )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TransferFlags(_OptionFlags, Common):
+class TransferFlags(OptionFlags, PictureFlags):
     """The flags of a transfer; those that are None are taken from the preset."""
 
+    style_size: int | None = flag(
+        None, "Long side of the style image in pixels, which sets the scale of its strokes; by default --size.", least=1
+    )
     init: str | None = option_flag("init", note="Anything but content, noise or blend is a file to start from.")
 
 
