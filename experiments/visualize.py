@@ -48,7 +48,7 @@ class Config(RunFlags):
     )
     backbone: str = option_flag("backbone", EMBEDDED, note="Networks without their classifier have no classes.")
     size: int = flag(224, "Side of the square pictures in pixels.", least=image_io.MIN_SIDE)
-    steps: int = option_flag("steps", 256)
+    steps: int = option_flag("steps", 256, note="The optimiser is Adam.")
     learning_rate: float = option_flag("learning_rate", 0.05)
     parameterization: Parameterization = option_flag("parameterization", "fourier")
     tv_weight: float = option_flag("tv_weight", 0.0)
