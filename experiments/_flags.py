@@ -1,8 +1,9 @@
 """Flags from a frozen dataclass, and the way every script starts and ends.
 
-A field is one flag: its name, its type, its default; the help is in its metadata (`flag`). Types: str, int, float,
-bool, `Literal` (a choice), `tuple[X, ...]` (comma-separated), `tuple[tuple[X, ...], ...]` (such lists with semicolons
-between them), `X | Y` (whichever it can be), each also `| None`.
+A field is one flag: its name, its type, its default. Help and range are in its metadata, from `flag`, or from the
+option of a transfer that the flag sets (`option_flag`). Types: str, int, float, bool, `Literal` (a choice),
+`tuple[X, ...]` (comma-separated), `tuple[tuple[X, ...], ...]` (such lists with semicolons between them), `X | Y`
+(whichever it can be), each also `| None`.
 """
 
 import contextlib
@@ -19,18 +20,36 @@ from absl import app, flags, logging
 
 from experiments._programs import keep_programs
 from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
+from nst_jax.ranges import Range
+from nst_jax.settings import Settings
 
-Config = TypeVar("Config")
+Config = TypeVar("Config", bound="Checked")
 
 INTERRUPTED = 130
 """Exit status of a script that was asked to stop: that of shells, 128 + SIGINT."""
+
+MOST_SEED = 2**32 - 1
 
 _EXPECTED = {int: "a whole number", float: "a number"}
 
 
 def flag(default: Any, help: str, *, least: float = -math.inf, most: float = math.inf) -> Any:  # noqa: A002
     """Returns a dataclass field with a default, a help text and, for a number, the range that it may have."""
-    return dataclasses.field(default=default, metadata={"help": help, "range": (least, most)})
+    return dataclasses.field(default=default, metadata={"help": help, "range": Range(least, most)})
+
+
+def option_flag(option: str, default: Any = None, *, note: str = "") -> Any:
+    """Returns a dataclass field for a flag that sets an option of a transfer.
+
+    Args:
+        option: a field of `Settings` or `Common`, from which help and range come. The field that is made may have
+            another name, but has its type, or that or None.
+        default: that of the flag.
+        note: a sentence to follow the help, on what is special about the flag.
+    """
+    row = Settings.__dataclass_fields__.get(option) or Common.__dataclass_fields__[option]
+    text = f"{row.metadata['help']} {note}".rstrip()
+    return dataclasses.field(default=default, metadata={"help": text, "range": row.metadata["range"], "option": option})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,34 +59,34 @@ class Checked:
     def __post_init__(self) -> None:
         """Raises UserError for a number out of its range."""
         for field in dataclasses.fields(self):
-            (least, most), given = field.metadata["range"], getattr(self, field.name)
-            for value in given if isinstance(given, tuple) else (given,):
-                if isinstance(value, int | float) and not least <= value <= most:
-                    raise UserError(f"--{field.name}: expected {_range(least, most)}, found {value}")
+            field.metadata["range"].check(f"--{field.name}", getattr(self, field.name))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Common(Checked):
     """What every transfer script understands, with the same meaning everywhere."""
 
-    workdir: str | None = flag(None, "folder for everything that the run writes")
-    output: str | None = flag(None, "the picture that comes out; by default in --workdir")
-    backbone: str = flag("auto", "network that looks at the pictures; auto: vgg19 if installed, else the embedded one")
-    size: int = flag(512, "long side of the picture in pixels", least=1)
-    steps: int | None = flag(None, "steps of the optimiser", least=0)
-    seed: int = flag(0, "of everything random", least=0, most=2**32 - 1)
+    workdir: str | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
+    output: str | None = flag(None, "File of the resulting picture; by default in --workdir.")
+    backbone: str = flag(
+        "auto", "Network that computes the features; auto means vgg19 if installed, else the embedded SqueezeNet."
+    )
+    size: int = flag(512, "Long side of the picture in pixels.", least=1)
+    steps: int | None = option_flag("steps")
+    seed: int = flag(0, "Seed of all random numbers.", least=0, most=MOST_SEED)
 
 
-def define(config: type) -> None:
+def define(config: type[Checked]) -> None:
     """Defines a flag for every field of the dataclass."""
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
         kind, text = without_none(hints[field.name]), field.metadata["help"]
+        default: Any = field.default
         if kind is bool:
-            flags.DEFINE_bool(field.name, field.default, text, module_name=sys.argv[0])
+            flags.DEFINE_bool(field.name, default, text, module_name=sys.argv[0])
         else:
             parser, serializer = _Parser(kind), _Serializer()
-            flags.DEFINE(parser, field.name, field.default, text, serializer=serializer, module_name=sys.argv[0])
+            flags.DEFINE(parser, field.name, default, text, serializer=serializer, module_name=sys.argv[0])
 
 
 def build(config: type[Config]) -> Config:
@@ -123,12 +142,6 @@ def run_script(config: type[Config], run: Callable[[Config], Any]) -> None:
 
     define(config)
     app.run(main, flags_parser=_parse)
-
-
-def _range(least: float, most: float) -> str:
-    if least == -math.inf:
-        return "a number"  # which NaN is not
-    return f"{least} or more" if most == math.inf else f"{least} to {most}"
 
 
 class _Parser(flags.ArgumentParser):

@@ -79,23 +79,24 @@ class Grid:
     cols: tuple[str, ...]
 
 
-def _swept_fields() -> list[tuple[str, Any, dataclasses.Field]]:
+def _swept_fields() -> list[tuple[str, Any, Any]]:
     """Returns the fields of a transfer's flags, each as a list of what it is there."""
     hints = typing.get_type_hints(TransferFlags)
     fields = []
     for field in dataclasses.fields(TransferFlags):
         if field.name not in _NOT_SWEPT:
-            kind = tuple[without_none(hints[field.name]), ...] | None
-            metadata = field.metadata | {"help": f"{field.metadata['help']}; a list is swept"}
-            fields.append((field.name, kind, dataclasses.field(default=None, metadata=metadata)))
+            kind: Any = without_none(hints[field.name])
+            metadata = field.metadata | {"help": f"{field.metadata['help']} A list is swept."}
+            fields.append((field.name, tuple[kind, ...] | None, dataclasses.field(default=None, metadata=metadata)))
     return fields
 
 
-SweptFlags = dataclasses.make_dataclass(
+# Any, as no type checker knows the fields of a class that is made at run time.
+SweptFlags: Any = dataclasses.make_dataclass(
     "SweptFlags",
     _swept_fields(),
     bases=(Checked,),
-    namespace={"__doc__": "The flags of a transfer, each a list."},
+    namespace={"__doc__": "A flag for a list of values of each flag of a transfer."},
     frozen=True,
     kw_only=True,
 )
@@ -105,11 +106,13 @@ SweptFlags = dataclasses.make_dataclass(
 class GridFlags(SweptFlags):
     """The flags of a grid."""
 
-    contents: tuple[str, ...] | None = flag(None, "photographs, or folders of them; by default a sample")
-    styles: tuple[str, ...] | None = flag(None, "paintings, or folders of them; by default a sample")
-    style: str | None = flag(None, "paintings, with commas between them, that are blended in every cell")
-    rows: tuple[str, ...] | None = flag(None, "flags whose values go down the sheet")
-    cols: tuple[str, ...] | None = flag(None, "flags whose values go across the sheet; by default the longest list")
+    contents: tuple[str, ...] | None = flag(None, "Content images, or folders of them; by default a sample.")
+    styles: tuple[str, ...] | None = flag(None, "Style images, or folders of them; by default a sample.")
+    style: str | None = flag(None, "Style images, separated by commas, that are blended in every cell.")
+    rows: tuple[str, ...] | None = flag(None, "Flags whose values go down the sheet.")
+    cols: tuple[str, ...] | None = flag(
+        None, "Flags whose values go across the sheet; by default the one with the longest list."
+    )
 
 
 def make_grid(flags: GridFlags) -> Grid:
@@ -140,7 +143,7 @@ def product(base: TransferFlags, axes: Sequence[Axis]) -> tuple[GridCell, ...]:
     count = math.prod(len(axis.labels) for axis in axes)
     cells = []
     for index, place in enumerate(itertools.product(*(range(len(axis.labels)) for axis in axes))):
-        changes = {}
+        changes: dict[str, Any] = {}
         for axis, value in zip(axes, place, strict=True):
             changes |= axis.changes[value]
         labels = [_file_label(axis, value) for axis, value in zip(axes, place, strict=True)]

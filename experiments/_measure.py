@@ -13,14 +13,17 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from nst_jax.method import Transfer
 
 from experiments import _rivals, _workload
 from nst_jax import optimize, transfer
 from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.canvas import check_margin
-from nst_jax.settings import LEARNING_RATES, PRESETS, Optimizer, Precision
+from nst_jax.checks import check_layers
+from nst_jax.presets import LEARNING_RATES, PRESETS
+from nst_jax.run import compile_chunk, init
+from nst_jax.settings import Optimizer, Precision
+from nst_jax.transfer import Transfer
 
 _PRODUCT_SIDE = 2048
 _PRODUCTS = 4
@@ -63,7 +66,7 @@ def check(network: Pretrained, size: int) -> None:
     check_margin(preset.margin, size, size)
     for settings in (_workload.step_settings(name, "float32"), preset):
         for layers, what in ((settings.content_layers, "content layer"), (settings.style_layers, "style layer")):
-            transfer.check_layers(network.backbone, layers, (size, size, 3), what=what)
+            check_layers(network.backbone, layers, (size, size, 3), what=what)
 
 
 def product_peak(precision: Precision) -> float:
@@ -226,13 +229,13 @@ def race(network: Pretrained, size: int, precision: Precision, *, steps: int) ->
 class _Ours:
     """A transfer as it runs in earnest, compiled ahead."""
 
-    def __init__(self, job: Transfer, image: np.ndarray, learning_rate: float) -> None:
+    def __init__(self, job: Transfer, image: np.ndarray) -> None:
         self._job = job
-        self._begin = lambda: transfer.start(job, image, learning_rate)
+        self._begin = lambda: init(job, jnp.asarray(image))
         self.begin()
-        self.gradient = np.array(self._state.point.gradient)
+        self.gradient = np.array(self._state.evaluation.gradient)
         began = time.perf_counter()
-        self._program = transfer.compile_steps(job, self._state)
+        self._program = compile_chunk(job, self._state)
         self.compile_seconds = time.perf_counter() - began
 
     def begin(self) -> None:
@@ -270,10 +273,10 @@ def _contenders(network: Pretrained, size: int, precision: Precision, rival: str
     photograph, painting = _workload.pictures(size)
     job = transfer.prepare(network, settings, photograph, painting)
     image = np.asarray(transfer.initial_image(settings, jnp.asarray(photograph), seed=0)).clip(0, 1)
-    sides = {"ours": _Ours(job, image, settings.learning_rate)}
+    sides = {"ours": _Ours(job, image)}
     if job.params.get(PREPARED):
         direct = job.replace(params={"params": job.params["params"]})
-        sides["direct"] = _Ours(direct, image, settings.learning_rate)
+        sides["direct"] = _Ours(direct, image)
     sides["evaluation"] = _Evaluation(job, image)
     if rival:
         sides["rival"] = _rivals.RIVALS[rival](job, image, learning_rate=settings.learning_rate)
@@ -282,15 +285,18 @@ def _contenders(network: Pretrained, size: int, precision: Precision, rival: str
 
 def _curve(job: Transfer, image: np.ndarray, optimizer: Optimizer, *, steps: int, target: float) -> Report:
     """Returns the curve of a run that ends at a loss or after some steps; see `race`."""
-    job = job.replace(method=dataclasses.replace(job.method, optimizer=optimizer))
-    run = _Ours(job, image, LEARNING_RATES[optimizer])
-    run.advance(1)
-    run.begin()
+    job = job.replace(
+        config=dataclasses.replace(job.config, solver=optimize.SOLVERS[optimizer]),
+        learning_rate=jnp.float32(LEARNING_RATES[optimizer]),
+    )
+    ours = _Ours(job, image)
+    ours.advance(1)
+    ours.begin()
     losses, elapsed, evaluations, total = [], [], [], 0.0
     while len(losses) < steps and not (losses and losses[-1] <= target):
         count = min(_STEPS_AT_ONCE, steps - len(losses))
         began = time.perf_counter()
-        info = run.advance(count)
+        info = ours.advance(count)
         seconds = time.perf_counter() - began
         done = info.evaluations[:count]
         elapsed += (total + seconds * np.cumsum(done) / done.sum()).tolist()

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments import _rivals, _workload
-from nst_jax import transfer
+from nst_jax import run
 from nst_jax.backbones import weights
 from nst_jax.settings import Precision
 
@@ -53,8 +53,8 @@ def _measure(side: str, backbone: str, size: int, precision: Precision) -> dict[
         _rivals.RIVALS[side](job, photograph, learning_rate=settings.learning_rate).run(1)
         device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     else:
-        state = transfer.start(job, photograph, settings.learning_rate)
-        jax.block_until_ready(transfer.compile_steps(job, state)(job, state, jnp.int32(1)))
+        state = run.init(job, jnp.asarray(photograph))
+        jax.block_until_ready(run.compile_chunk(job, state)(job, state, jnp.int32(1)))
         device = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     process = _resident()
     return {"process": process, "before": before, "step": process - before, "device": device}

@@ -19,27 +19,46 @@ _BLOCKS_ALONG = {"transfer": 32, "texture": 8}  # the long side of the painting,
 class QuiltingFlags(TransferFlags):
     """How a quilt is made, and the neural picture that it is compared with."""
 
-    mode: Literal["transfer", "texture"] = flag("transfer", "a photograph in the manner of a painting, or more of that")
+    mode: Literal["transfer", "texture"] = flag(
+        "transfer",
+        "What is made: the content image from blocks of the style image, or a larger style image.",
+    )
     patch: int | None = flag(
         None,
-        "side of the blocks in pixels; by default 1/32 of --style_size, in --mode=texture 1/8, if they fit",
+        "Side of the blocks in pixels; by default 1/32 of --style_size, with --mode=texture 1/8, if they fit.",
         least=1,
     )
-    overlap: int | None = flag(None, "of a block with the next in pixels; by default a third of its side", least=1)
+    overlap: int | None = flag(
+        None, "Overlap of neighbouring blocks in pixels; by default a third of their side.", least=1
+    )
     iterations: int | None = flag(
         None,
-        f"passes over the picture, with ever smaller blocks; by default {quilting.PASSES}, or as many as these allow",
+        "Number of passes over the picture, with ever smaller blocks; by default "
+        f"{quilting.PASSES}, or as many as their sides allow.",
         least=1,
     )
     alpha: tuple[float, ...] = flag(
-        quilting.ALPHA, "share of fitting its neighbours in how well a block fits, in the first and the last pass"
+        quilting.ALPHA,
+        "Weight of fitting the neighbouring blocks against fitting the content image, in the first and the last pass.",
     )
-    blur: float = flag(0.0, "by how many pixels the brightness that blocks are to have is smoothed", least=0)
-    tolerance: float = flag(quilting.TOLERANCE, "by how much a block may fit worse than the best, as a share", least=0)
+    blur: float = flag(
+        0.0, "Standard deviation in pixels of the blur of the brightness that blocks should match.", least=0
+    )
+    tolerance: float = flag(
+        quilting.TOLERANCE, "Share by which a chosen block's error may exceed that of the best block.", least=0
+    )
     uniformity: float | None = flag(
-        None, "how evenly all of the painting is used; 0: not, as in the paper of 2001; by default as --mode", least=0
+        None,
+        "Penalty for using parts of the style image again; 0 means none, as in the paper of 2001; by default as suits "
+        "--mode.",
+        least=0,
     )
-    enlarge: float = flag(2.0, "sides of the --mode=texture in those of the painting", least=0.01, most=100)
+    enlarge: float = flag(
+        2.0,
+        "Factor of the picture's sides to those of the style image with --mode=texture.",
+        least=0.01,
+        most=100,
+    )
 
     def __post_init__(self) -> None:
         """Raises UserError for numbers that cannot be used."""

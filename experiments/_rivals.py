@@ -10,10 +10,11 @@ from typing import Any, assert_never
 
 import jax
 import numpy as np
-from nst_jax.method import Transfer
 
 from nst_jax.backbones.spec import INPUT, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row, ancestors
 from nst_jax.errors import UserError, choose
+from nst_jax.objective import CONTENT, STYLE, VARIATION
+from nst_jax.transfer import Transfer
 
 NONE, AUTO = "none", "auto"
 _NEXT_TO_NOTHING = 1e-6  # as in losses.relative_squared_error
@@ -78,29 +79,29 @@ class Torch:
 
         torch.set_num_threads(cpus())
         on_gpu = jax.default_backend() == "gpu"
-        fast = job.method.objective.precision == "tf32"
+        fast = job.config.objective.precision == "tf32"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
         torch.backends.cudnn.benchmark = True
         self._torch = torch
         self._device = torch.device("cuda" if on_gpu else "cpu")
-        self._dtype = torch.bfloat16 if job.method.objective.precision == "bfloat16" else torch.float32
-        self._objective = job.method.objective
+        self._dtype = torch.bfloat16 if job.config.objective.precision == "bfloat16" else torch.float32
+        self._objective = job.config.objective
         self._check()
-        self._content = {layer: self._tensor(target) for layer, target in job.targets.content.items()}
-        shares = np.asarray(job.weights.paintings)
+        self._content = {layer: self._tensor(target) for layer, target in job.targets[CONTENT].items()}
+        shares = np.asarray(job.weights.style_images)
         self._style = {
             layer: self._tensor(np.einsum("s,scd->cd", shares, np.asarray(grams)))
-            for layer, grams in job.targets.style.items()
+            for layer, grams in job.targets[STYLE].items()
         }
-        self._weights = jax.tree.map(float, job.weights.replace(paintings=0))
-        self._rows = ancestors(job.method.objective.backbone, {*self._content, *self._style})
+        self._weights = jax.tree.map(float, job.weights.replace(style_images=0))
+        self._rows = ancestors(job.config.objective.backbone, {*self._content, *self._style})
         self._read_later = [
             {name for later in self._rows[index + 1 :] for name in later.inputs} for index in range(len(self._rows))
         ]
         self._kernels = {
             row.name: self._kernel(job.params["params"], row.name) for row in self._rows if isinstance(row, Conv)
         }
-        how = job.method.objective.backbone.preprocess
+        how = job.config.objective.backbone.preprocess
         self._mean, self._std = (self._tensor(np.asarray(values, np.float32)) for values in (how.mean, how.std))
         self._image = self._tensor(image).requires_grad_()
         self._optimizer = torch.optim.Adam([self._image], lr=learning_rate)
@@ -132,7 +133,7 @@ class Torch:
         pixels = self._image if how.order == "RGB" else self._image.flip(-1)
         values = ((pixels * how.scale - self._mean) / self._std).permute(2, 0, 1)[None].to(self._dtype)
         maps = {INPUT: values.contiguous(memory_format=self._torch.channels_last)}
-        content, style = _FORMULAS[self._objective.content_loss], _FORMULAS[self._objective.style_loss]
+        content, style = (_FORMULAS[self._formula(term)] for term in (CONTENT, STYLE))
         total = 0.0
         for row, read_later in zip(self._rows, self._read_later, strict=True):
             for name, found in self._outputs(row, maps).items():
@@ -141,14 +142,16 @@ class Torch:
                     continue
                 features = found[0].permute(1, 2, 0).float()
                 if name in self._content:
-                    total += weights.content * weights.content_layers[name] * content(features, self._content[name])
+                    weight = weights.terms[CONTENT] * weights.layers[CONTENT][name]
+                    total += weight * content(features, self._content[name])
                 if name in self._style:
                     rows = features.reshape(-1, features.shape[-1])
                     gram = rows.T @ rows / len(rows)
-                    total += weights.style * weights.style_layers[name] * style(gram, self._style[name])
+                    weight = weights.terms[STYLE] * weights.layers[STYLE][name]
+                    total += weight * style(gram, self._style[name])
             maps = {name: found for name, found in maps.items() if name in read_later}
-        if weights.variation:
-            total += weights.variation * self._variation()
+        if weights.terms[VARIATION]:
+            total += weights.terms[VARIATION] * self._variation()
         return total
 
     def _outputs(self, row: Row, maps: dict[str, Any]) -> dict[str, Any]:
@@ -186,13 +189,16 @@ class Torch:
     def _tensor(self, values: Any) -> Any:
         return self._torch.from_numpy(np.array(values)).to(self._device)
 
+    def _formula(self, term: str) -> str:
+        return dict(self._objective.formulas)[term].error.__name__
+
     def _check(self) -> None:
-        objective = self._objective
-        choose(objective.content_loss, _FORMULAS, what="content loss of the rival")
-        choose(objective.style_loss, _FORMULAS, what="style loss of the rival")
+        objective, formulas = self._objective, dict(self._objective.formulas)
+        choose(self._formula(CONTENT), _FORMULAS, what="content loss of the rival")
+        choose(self._formula(STYLE), _FORMULAS, what="style loss of the rival")
         choose(objective.padding, ["zeros"], what="padding of the rival")
         choose(objective.blending, ["targets"], what="blending of the rival")
-        choose(objective.variation_loss, ["squared_variation"], what="variation loss of the rival")
+        choose(formulas[VARIATION].statistic.__name__, ["squared_variation"], what="variation loss of the rival")
 
 
 RIVALS = {

@@ -11,26 +11,38 @@ from experiments._transfer_flags import TransferFlags
 class SingleFlags(TransferFlags):
     """How a single transfer is run."""
 
-    bits: Literal[8, 16] = flag(8, "per channel of the picture that comes out; 16 in PNG and TIFF only")
-    save_every: int = flag(100, "steps between two checkpoints and pictures on the way; 0: none", least=0)
-    resume: bool = flag(False, "go on from the last checkpoint in --workdir")
+    bits: Literal[8, 16] = flag(8, "Bits per channel of the resulting picture; 16 in PNG and TIFF only.")
+    save_every: int = flag(
+        100, "Number of steps between checkpoints and pictures on the way; 0 means none of either.", least=0
+    )
+    resume: bool = flag(False, "Continue from the last checkpoint in --workdir.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClusterFlags(Checked):
     """How the processes find each other; on a cluster that JAX knows (Slurm, Cloud TPU, ...) by themselves."""
 
-    distributed: bool = flag(False, "several processes share the cells; all need the same flags and see --workdir")
-    coordinator_address: str | None = flag(None, "host:port of the first process, where the cluster does not tell")
-    num_processes: int | None = flag(None, "of all hosts, where the cluster does not tell", least=1)
-    process_id: int | None = flag(None, "of this process, from 0, where the cluster does not tell", least=0)
+    distributed: bool = flag(
+        False, "Share the cells between several processes, which all have the same flags and see --workdir."
+    )
+    coordinator_address: str | None = flag(
+        None, "Address of the first process as host:port, where the cluster does not tell it."
+    )
+    num_processes: int | None = flag(
+        None, "Number of processes on all hosts together, where the cluster does not tell it.", least=1
+    )
+    process_id: int | None = flag(
+        None, "Index of this process, counted from 0, where the cluster does not tell it.", least=0
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunFlags(ClusterFlags):
     """How a grid is run."""
 
-    workdir: str | None = flag(None, "folder for everything that the run writes; by default one in results/")
-    cells_per_batch: int | Literal["auto"] = flag("auto", "cells that run at once; auto: as many as fit", least=1)
-    save_every: int = flag(100, "steps between two checkpoints of a cell; 0: none", least=0)
-    keep_going: bool = flag(False, "leave out cells whose pictures cannot be read, instead of computing none")
+    workdir: str | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
+    cells_per_batch: int | Literal["auto"] = flag(
+        "auto", "Number of cells that run at once; auto means as many as fit into memory.", least=1
+    )
+    save_every: int = flag(100, "Number of steps between checkpoints of a cell; 0 means no checkpoints.", least=0)
+    keep_going: bool = flag(False, "Leave out cells whose images cannot be read, instead of refusing the whole grid.")

@@ -1,84 +1,70 @@
-"""The flags of a transfer, and what they name: the pictures to be read and the settings.
+"""The flags of a transfer, which are made from its options, and what they name: the pictures to be read, the settings.
 
 Nothing here needs JAX, which takes a second to import; `_job` reads it all.
 """
 
 import dataclasses
 import os
-from collections.abc import Mapping
+import typing
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from experiments import _samples
-from experiments._flags import Common, flag
+from experiments._flags import Common, flag, option_flag
 from nst_jax import image_io
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.errors import UserError
 from nst_jax.files import check_folder
-from nst_jax.settings import (
-    LEARNING_RATES,
-    MOST_JITTER,
-    PRESETS,
-    Blending,
-    ContentLoss,
-    Gain,
-    Init,
-    Optimizer,
-    Padding,
-    Parameterization,
-    Pooling,
-    Precision,
-    Settings,
-    StyleLoss,
-    VariationLoss,
-    default_preset,
-)
+from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
+from nst_jax.settings import Init, Settings
 
 CONTENT, STYLE, INIT = "content", "style", "init"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TransferFlags(Common):
+class PictureFlags(Common):
+    """The flags that name pictures."""
+
+    content: str | None = flag(None, "Content image; by default a sample.")
+    style: str | None = flag(None, "Style image, or several separated by commas; by default a sample.")
+
+
+def _option_fields() -> Iterator[tuple[str, Any, Any]]:
+    """Yields a flag for the preset and for every option, in the order of the axes of a sweep."""
+    names: Any = ("auto", *PRESETS)
+    yield "preset", Literal[names], flag("auto", "Named settings; auto means those that suit the backbone.")
+    hints = typing.get_type_hints(Settings)
+    for row in dataclasses.fields(Settings):
+        if hints[row.name] is bool:
+            yield row.name, bool, option_flag(row.name, row.default)
+        else:
+            yield row.name, hints[row.name] | None, option_flag(row.name)
+        if row.name == "style_weight":  # a place for what TransferFlags adds; the names of sweeps' folders depend on it
+            yield "style_size", int | None, None
+
+
+# Any, as no type checker knows the fields of a class that is made at run time.
+OptionFlags: Any = dataclasses.make_dataclass(
+    "OptionFlags",
+    _option_fields(),
+    bases=(PictureFlags,),
+    namespace={"__doc__": "A flag for every option of a transfer."},
+    frozen=True,
+    kw_only=True,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransferFlags(OptionFlags, PictureFlags):
     """The flags of a transfer; those that are None are taken from the preset."""
 
-    content: str | None = flag(None, "photograph; by default a sample")
-    style: str | None = flag(None, "painting, or several with commas between them; by default a sample")
-    preset: Literal["auto", *PRESETS] = flag("auto", "settings by name; auto: those that suit the backbone")
-    content_layers: tuple[str, ...] | None = flag(None, "layers whose features should stay those of the photograph")
-    style_layers: tuple[str, ...] | None = flag(None, "layers whose Gram matrices should become those of the painting")
-    style_layer_weights: tuple[float, ...] | None = flag(None, "one a style layer, or one for all")
-    content_loss: ContentLoss | None = flag(None, "formula of the content loss")
-    style_loss: StyleLoss | None = flag(None, "formula of the style loss")
-    variation_loss: VariationLoss | None = flag(None, "formula of the total variation")
-    content_weight: float | None = flag(None, "of the content loss")
-    style_weight: float | None = flag(None, "of the style loss")
     style_size: int | None = flag(
-        None, "long side of the painting: the scale of its strokes; by default --size", least=1
+        None, "Long side of the style image in pixels, which sets the scale of its strokes; by default --size.", least=1
     )
-    blending: Blending | None = flag(None, "of several paintings: their Gram matrices as targets, or their losses")
-    blend_weights: tuple[float, ...] | None = flag(None, "share of each painting; by default equal")
-    tv_weight: float | None = flag(None, "of the total variation: higher is smoother")
-    pooling: Pooling | None = flag(None, "of the network")
-    padding: Padding | None = flag(None, "of the network's convolutions")
-    precision: Precision | None = flag(None, "of the network: float32; tf32 or bfloat16 on accelerators")
-    remat: bool = flag(False, "compute activations anew instead of keeping them: less memory, more time")
-    margin: int | None = flag(None, "pixels around the picture that are painted too and cut off", least=0)
-    optimizer: Optimizer | None = flag(None, "that changes the picture")
-    learning_rate: float | None = flag(None, "step size, in units of what is optimised, of L-BFGS as a share")
-    init: str | None = flag(None, "picture to start from: content, noise, blend, or a file")
-    init_noise: float | None = flag(None, "share of noise in --init=blend")
-    parameterization: Parameterization | None = flag(None, "what is optimised: pixels, a spectrum, or a small network")
-    dream_layers: tuple[str, ...] | None = flag(None, "layers whose activations should become large")
-    dream_channels: tuple[int, ...] | None = flag(None, "of each of them; by default all")
-    dream_channel_weights: tuple[float, ...] | None = flag(None, "one a dream channel; by default ones")
-    dream_gain: Gain | None = flag(None, "formula of what should become large")
-    dream_weight: float | None = flag(None, "of that: higher dreams more")
-    dream_anywhere: bool = flag(False, "let dream layers be those of content or style too")
-    jitter: int | None = flag(None, "pixels by which what the network sees is rolled", least=0, most=MOST_JITTER)
-    random_scale: float | None = flag(None, "share by which that is scaled at random", least=0, most=0.9)
-    random_rotate: float | None = flag(None, "degrees by which that is turned at random", least=0, most=180)
+    init: str | None = option_flag("init", note="Anything but content, noise or blend is a file to start from.")
 
 
 def inputs(flags: TransferFlags) -> dict[str, Path]:

@@ -1,20 +1,23 @@
 """What the benchmark runs: a step that other frameworks can do as well, and how much work it is."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from nst_jax.method import Transfer
 
 from experiments import _samples
-from nst_jax import image_io, transfer
+from nst_jax import image_io
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, Conv, ancestors, convolutions, layer_shapes
 from nst_jax.backbones.weights import Pretrained
-from nst_jax.objective import CONTENT, STYLE, Targets
-from nst_jax.settings import LEARNING_RATES, PRESETS, Precision, Settings
+from nst_jax.objective import CONTENT, STYLE, VARIATION
+from nst_jax.presets import LEARNING_RATES, PRESETS
+from nst_jax.settings import Precision, Settings
+from nst_jax.targets import layers_of, make_targets
+from nst_jax.transfer import Transfer, assemble, make_config
 
 
 def step_settings(backbone: str, precision: Precision, *, remat: bool = False) -> Settings:
@@ -41,21 +44,16 @@ def pictures(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def blank(network: Pretrained, settings: Settings, size: int) -> Transfer:
     """Returns a transfer whose targets are ones: as good as any for how much memory it takes, and free to make."""
-    shapes = layer_shapes(network.backbone, size, size)
-    method = transfer.make_method(network.backbone, settings)
-    layers = settings.content_layers + settings.style_layers
-    targets = Targets(
-        content={layer: np.ones(shapes[layer], np.float32) for layer in settings.content_layers},
-        style={layer: np.ones((1, *shapes[layer][-1:] * 2), np.float32) for layer in settings.style_layers},
-    )
-    return Transfer(
-        params=method.objective.prepare(jax.device_put(network.params), layers),
-        targets=jax.device_put(targets),
-        weights=transfer.loss_weights(settings, paintings=1),
-        seed=jnp.uint32(0),
-        method=method,
-        canvas=(size, size),
-    )
+    config, layers = make_config(network.backbone, settings), layers_of(settings)
+    params = jax.device_put(network.params)
+    image = jax.ShapeDtypeStruct((size, size, 3), jnp.float32)
+
+    def ones(term: str) -> dict[str, Any]:
+        measure = functools.partial(config.objective.statistics, term=term, layers=layers[term])
+        return jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), jax.eval_shape(measure, params, image))
+
+    targets = make_targets(network.backbone, settings, layers, content=ones(CONTENT), styles=[ones(STYLE)])
+    return assemble(params, config, settings, layers, targets, image.shape, style_images=1, seed=0)
 
 
 def multiply_adds(backbone: Backbone, layers: tuple[str, ...], size: int) -> int:
@@ -82,10 +80,10 @@ def evaluate(job: Transfer, image: jax.Array, rate: jax.Array, length: jax.Array
     Returns:
         The image after so many steps along the gradient, and the last loss.
     """
+    targets = {term: of for term, of in job.targets.items() if term != VARIATION}
 
     def loss(image: jax.Array) -> jax.Array:
-        _, terms = job.evaluate(image, jnp.int32(0))
-        return job.weights.content * terms[CONTENT] + job.weights.style * terms[STYLE]
+        return job.config.objective.loss(job.params, image, targets, job.weights)[0]
 
     def body(_: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         image, _ = carry

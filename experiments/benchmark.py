@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments._flags import Checked, flag, run_script
+from experiments._flags import Checked, flag, option_flag, run_script
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
 from nst_jax.files import check_folder, make_folder
@@ -28,15 +28,19 @@ from nst_jax.settings import Precision
 class Config(Checked):
     """The flags."""
 
-    workdir: str = flag("results/benchmark", "folder for benchmark.json and benchmark.png")
-    backbones: tuple[str, ...] | None = flag(None, "networks; by default squeezenet1_1, and vgg19 if installed")
-    sizes: tuple[int, ...] = flag((256, 512), "sides of the pictures in pixels", least=1)
-    precision: Precision = flag("float32", "of the networks, on accelerators")
-    rounds: int = flag(5, "how often each time is measured; their median counts", least=1)
-    steps_per_round: int = flag(5, "steps of the optimiser that are measured at once", least=1, most=64)
-    rivals: Literal["auto", "none", "torch", "torch_compile"] = flag("auto", "whom to compare with; auto: as installed")
-    memory_size: int = flag(1024, "side of the picture whose memory is measured; 0: none", least=0)
-    loss_steps: int = flag(100, "steps of L-BFGS to the loss that Adam has to reach too; 0: none", least=0)
+    workdir: str = flag("results/benchmark", "Folder for benchmark.json and benchmark.png.")
+    backbones: tuple[str, ...] | None = flag(None, "Networks; by default squeezenet1_1, and vgg19 if installed.")
+    sizes: tuple[int, ...] = flag((256, 512), "Sides of the square pictures in pixels.", least=1)
+    precision: Precision = option_flag("precision", "float32")
+    rounds: int = flag(5, "Number of measurements of each time, of which the median counts.", least=1)
+    steps_per_round: int = flag(5, "Number of optimisation steps in each measurement.", least=1, most=64)
+    rivals: Literal["auto", "none", "torch", "torch_compile"] = flag(
+        "auto", "Framework to compare with; auto means what is installed."
+    )
+    memory_size: int = flag(1024, "Side in pixels of the picture whose memory is measured; 0 means none.", least=0)
+    loss_steps: int = flag(
+        100, "Number of steps of L-BFGS to the loss that Adam has to reach too; 0 means no such race.", least=0
+    )
 
 
 def run(config: Config) -> dict[str, Any]:

@@ -30,11 +30,15 @@ from nst_jax.files import check_target
 class Config(RunFlags, TransferFlags):
     """The flags."""
 
-    output: str | None = flag(None, "the animation that comes out, .webp or .gif; by default in --workdir")
-    style: str | None = flag(None, "two or three paintings, with commas between them; by default two samples")
-    blend_steps: int = flag(5, "pictures from one painting to the next, with both", least=2)
-    seconds_per_picture: float = flag(0.6, "of the animation", least=0.01, most=600)
-    cross_fade: float = flag(0.4, "seconds in which a picture becomes the next", least=0, most=600)
+    output: str | None = flag(None, "File of the animation, .webp or .gif; by default in --workdir.")
+    style: str | None = flag(None, "Two or three style images, separated by commas; by default two samples.")
+    blend_steps: int = flag(5, "Number of pictures from one style image to the next, both included.", least=2)
+    seconds_per_picture: float = flag(
+        0.6, "Duration of each picture of the animation in seconds.", least=0.01, most=600
+    )
+    cross_fade: float = flag(
+        0.4, "Duration in seconds of the cross-fade from a picture to the next.", least=0, most=600
+    )
 
 
 def run(config: Config) -> Outcome:

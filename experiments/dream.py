@@ -19,35 +19,43 @@ from typing import NamedTuple
 
 from experiments import _samples
 from experiments._animation import check_animation, write_animation
-from experiments._flags import INTERRUPTED, Common, flag, run_script
+from experiments._flags import INTERRUPTED, Common, flag, option_flag, run_script
 from experiments._transfer_flags import CONTENT, check_own, places
 from nst_jax import image_io
 from nst_jax.errors import UserError
 from nst_jax.files import check_target, make_folder, sha256
-from nst_jax.settings import LEARNING_RATES, MOST_JITTER, Parameterization
+from nst_jax.presets import LEARNING_RATES
+from nst_jax.settings import Parameterization
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(Common):
     """The flags."""
 
-    content: str | None = flag(None, "photograph; by default a sample")
-    layers: tuple[str, ...] | None = flag(None, "layers whose activations become large")
-    channels: tuple[int, ...] | None = flag(None, "of each of them; by default all")
-    guide: str | None = flag(None, "picture whose features are to become large, instead of all")
+    content: str | None = flag(None, "Content image; by default a sample.")
+    layers: tuple[str, ...] | None = option_flag("dream_layers", note="By default two that suit the backbone.")
+    channels: tuple[int, ...] | None = option_flag("dream_channels")
+    guide: str | None = flag(None, "Image whose features are maximised, instead of all activations.")
     octaves: int | None = flag(
-        None, "sizes of the picture, from small to large; by default 4, fewer of a small picture", least=1, most=20
+        None,
+        "Number of octaves, which are sizes of the picture from small to large; by default 4, or as many as fit.",
+        least=1,
+        most=20,
     )
-    octave_scale: float = flag(1.4, "from one size to the next", least=1.01, most=8)
-    steps: int | None = flag(None, "of gradient ascent in each octave; by default 20", least=0)
-    parameterization: Parameterization = flag("pixels", "what is optimised; anything but pixels by Adam")
-    learning_rate: float | None = flag(None, "mean change of a pixel in a step; by default 1.5 of 255")
-    jitter: int | None = flag(None, "pixels by which it is rolled at random; by default 32", least=0, most=MOST_JITTER)
-    frames: int = flag(0, "of a zoom into the dream; 0: none", least=0, most=99_999)
-    frame_steps: int = flag(3, "of gradient ascent in each frame", least=0)
-    zoom: float = flag(1.03, "from one frame to the next", least=1.001, most=2)
-    seconds_per_frame: float = flag(0.08, "of the animation", least=0.01, most=600)
-    animation: str | None = flag(None, "the zoom, .webp or .gif; by default in --workdir")
+    octave_scale: float = flag(1.4, "Ratio of the size of an octave to that of the one before.", least=1.01, most=8)
+    steps: int | None = option_flag("steps", note="They are those of each octave, by default 20.")
+    parameterization: Parameterization = option_flag(
+        "parameterization", "pixels", note="Adam optimises anything but pixels."
+    )
+    learning_rate: float | None = option_flag(
+        "learning_rate", note="For pixels it is their mean change, by default 1.5 / 255."
+    )
+    jitter: int | None = option_flag("jitter", note="By default 32.")
+    frames: int = flag(0, "Number of frames of a zoom into the dream; 0 means no zoom.", least=0, most=99_999)
+    frame_steps: int = flag(3, "Number of optimisation steps in each frame of the zoom.", least=0)
+    zoom: float = flag(1.03, "Magnification from one frame of the zoom to the next.", least=1.001, most=2)
+    seconds_per_frame: float = flag(0.08, "Duration of each frame of the animation in seconds.", least=0.01, most=600)
+    animation: str | None = flag(None, "File of the zoom, .webp or .gif; by default in --workdir.")
 
 
 class Result(NamedTuple):

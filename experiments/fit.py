@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments import _samples
-from experiments._flags import Checked, flag, run_script
+from experiments._flags import Checked, flag, option_flag, run_script
 from experiments._transfer_flags import CONTENT, places
 from nst_jax import image_io
 from nst_jax.files import make_folder, sha256
@@ -23,12 +23,14 @@ from nst_jax.files import make_folder, sha256
 class Config(Checked):
     """The flags."""
 
-    content: str | None = flag(None, "picture to be learnt; by default a sample")
-    workdir: str | None = flag(None, "folder for everything that the run writes")
-    output: str | None = flag(None, "the picture that comes out; by default in --workdir")
-    size: int = flag(192, "long side of what is learnt, in pixels", least=1)
-    output_size: int | None = flag(None, "long side of what is drawn; by default --size", least=1, most=13_000)
-    steps: int = flag(1000, "of L-BFGS", least=0)
+    content: str | None = flag(None, "Image to learn; by default a sample.")
+    workdir: str | None = option_flag("workdir")
+    output: str | None = option_flag("output")
+    size: int = flag(192, "Long side of the learnt image in pixels.", least=1)
+    output_size: int | None = flag(
+        None, "Long side of the resulting picture in pixels; by default --size.", least=1, most=13_000
+    )
+    steps: int = option_flag("steps", 1000, note="The optimiser is L-BFGS.")
 
 
 class Result(NamedTuple):

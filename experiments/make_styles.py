@@ -18,7 +18,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from experiments import _painting as paint
-from experiments._flags import Checked, flag, run_script
+from experiments._flags import Checked, flag, option_flag, run_script
 from nst_jax.files import atomic_write, make_folder
 
 JPEG_QUALITY = 90  # with colour at full resolution: chroma subsampling would smear the strokes
@@ -28,9 +28,9 @@ JPEG_QUALITY = 90  # with colour at full resolution: chroma subsampling would sm
 class Config(Checked):
     """The flags."""
 
-    workdir: str = flag("results/styles", "folder for the pictures")
-    size: int = flag(768, "side of the pictures in pixels", least=16)
-    seed: int = flag(0, "of everything random", least=0, most=2**32 - 1)
+    workdir: str = flag("results/styles", "Folder for the pictures.")
+    size: int = flag(768, "Side of the square pictures in pixels.", least=16)
+    seed: int = option_flag("seed", 0)
 
 
 def flow(rng: np.random.Generator, size: int) -> np.ndarray:

@@ -13,7 +13,7 @@ with 256 pixels and 150 steps half an hour, on 2 cores.
 
 import dataclasses
 
-from experiments._flags import flag, run_script
+from experiments._flags import flag, option_flag, run_script
 from experiments._grid import Axis, Grid, product, workdir
 from experiments._outcome import Outcome, finish_script
 from experiments._run_flags import RunFlags
@@ -28,13 +28,17 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 class Config(RunFlags):
     """The flags."""
 
-    content: str | None = flag(None, "photograph; by default a sample")
-    style: str | None = flag(None, "painting; by default a sample")
-    backbone: str = flag("auto", "network; auto: vgg19 if installed, else the embedded one")
-    size: int = flag(256, "long side of each picture in pixels", least=1)
-    steps: int | None = flag(None, "steps of the optimiser; by default 500 on VGG-19, 300 on SqueezeNet", least=0)
-    ratios: tuple[float, ...] | None = flag(None, "of content to style, α/β; by default four decades", least=1e-30)
-    seed: int = flag(0, "of the noise to start from", least=0, most=2**32 - 1)
+    content: str | None = flag(None, "Content image; by default a sample.")
+    style: str | None = flag(None, "Style image; by default a sample.")
+    backbone: str = option_flag("backbone", "auto")
+    size: int = option_flag("size", 256)
+    steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
+    ratios: tuple[float, ...] | None = flag(
+        None,
+        "Ratios α/β of content to style weight, one per column; by default four decades.",
+        least=1e-30,
+    )
+    seed: int = option_flag("seed", 0)
 
 
 def run(config: Config) -> Outcome:

@@ -13,7 +13,7 @@ over depth. They are one compiled program: ten of 192 pixels and 150 steps take 
 
 import dataclasses
 
-from experiments._flags import flag, run_script
+from experiments._flags import flag, option_flag, run_script
 from experiments._grid import Axis, Grid, product, workdir
 from experiments._outcome import Outcome, finish_script
 from experiments._run_flags import RunFlags
@@ -28,15 +28,17 @@ from nst_jax.settings import Parameterization
 class Config(RunFlags):
     """The flags."""
 
-    content: str | None = flag(None, "photograph; by default a sample")
-    style: str | None = flag(None, "painting; by default a sample")
-    layers: tuple[str, ...] | None = flag(None, "from fine to coarse; by default five, on VGG-19 those of the paper")
-    backbone: str = flag("auto", "network; auto: vgg19 if installed, else the embedded one")
-    size: int = flag(256, "long side of each picture in pixels", least=1)
-    parameterization: Parameterization | None = flag(None, "what is optimised: pixels, a spectrum, or a small network")
-    steps: int | None = flag(None, "steps of the optimiser; by default 500 on VGG-19, 300 on SqueezeNet", least=0)
-    tv_weight: float = flag(0.2, "of the photograph's total variation: higher is smoother", least=0)
-    seed: int = flag(0, "of the noise to start from", least=0, most=2**32 - 1)
+    content: str | None = flag(None, "Content image; by default a sample.")
+    style: str | None = flag(None, "Style image; by default a sample.")
+    layers: tuple[str, ...] | None = flag(
+        None, "Layers from fine to coarse, one per column; by default five, on VGG networks those of the paper."
+    )
+    backbone: str = option_flag("backbone", "auto")
+    size: int = option_flag("size", 256)
+    parameterization: Parameterization | None = option_flag("parameterization")
+    steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
+    tv_weight: float = option_flag("tv_weight", 0.2, note="Only content reconstructions have it.")
+    seed: int = option_flag("seed", 0)
 
 
 def run(config: Config) -> Outcome:

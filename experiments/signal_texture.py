@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments import _signals
-from experiments._flags import Checked, command_line, flag, run_script
+from experiments._flags import Checked, command_line, flag, option_flag, run_script
 from experiments._heartbeat import electrocardiogram
 from nst_jax.errors import UserError
 from nst_jax.files import check_folder, make_folder
@@ -33,21 +33,25 @@ _BEATS_PER_MINUTE = 72.0
 class Config(Checked):
     """The flags."""
 
-    input: str | None = flag(None, "sound (.wav) or text with one number a line; by default a made electrocardiogram")
+    input: str | None = flag(
+        None, "Signal to resemble, .wav or text with one number per line; by default a made electrocardiogram."
+    )
     rate: float | None = flag(
         None,
-        "samples a second: to which a sound is resampled, by default its own; which text has, by default 1",
+        "Samples per second: of text, by default 1; the rate to which sound is resampled, by default its own.",
         least=1e-3,
         most=_signals.FASTEST,
     )
-    samples: int = flag(16384, "longest signal; of a longer one the beginning is taken", least=2)
-    seeds: int = flag(3, "signals to synthesise", least=1)
-    seed: int = flag(0, "of everything random", least=0, most=2**32 - 1)
-    filters: int = flag(64, "at each scale", least=1)
-    filter_size: int = flag(24, "samples that a filter sees at the finest scale", least=1)
-    scales: int = flag(5, "each with filters twice as wide as the one before", least=1, most=30)
-    steps: int = flag(600, "of L-BFGS", least=0)
-    workdir: str = flag("results/signal_texture", "folder for everything that the run writes")
+    samples: int = flag(16384, "Maximal number of samples; the rest of a longer signal is left out.", least=2)
+    seeds: int = flag(3, "Number of signals to synthesise.", least=1)
+    seed: int = option_flag("seed", 0)
+    filters: int = flag(64, "Number of random filters at each scale.", least=1)
+    filter_size: int = flag(24, "Length of the filters at the finest scale in samples.", least=1)
+    scales: int = flag(
+        5, "Number of scales, each with filters twice as wide as those of the one before.", least=1, most=30
+    )
+    steps: int = option_flag("steps", 600, note="The optimiser is L-BFGS.")
+    workdir: str = flag("results/signal_texture", "Folder for everything that the run writes.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,9 @@ _PREVIEW_SIZE, _PREVIEW_STEPS = 160, 60
 class Config(RunFlags, GridFlags):
     """The flags."""
 
-    preview: bool = flag(False, f"first everything with {_PREVIEW_SIZE} pixels and {_PREVIEW_STEPS} steps, in preview/")
+    preview: bool = flag(
+        False, f"Run everything with {_PREVIEW_SIZE} pixels and {_PREVIEW_STEPS} steps first, in preview/ in --workdir."
+    )
 
 
 def run(config: Config) -> Outcome:

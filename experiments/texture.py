@@ -12,7 +12,7 @@ minute on the embedded SqueezeNet and five on VGG-19, on 2 cores. The same comma
 
 import dataclasses
 
-from experiments._flags import flag, run_script
+from experiments._flags import MOST_SEED, flag, option_flag, run_script
 from experiments._grid import Axis, Grid, product, workdir
 from experiments._outcome import Outcome, finish_script
 from experiments._run_flags import RunFlags
@@ -20,24 +20,25 @@ from experiments._transfer_flags import TransferFlags, inputs, styles
 from nst_jax import image_io
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
-from nst_jax.settings import PRESETS, Parameterization, default_preset
+from nst_jax.presets import PRESETS, default_preset
+from nst_jax.settings import Parameterization
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(RunFlags):
     """The flags."""
 
-    style: str | None = flag(None, "painting, or several with commas between them, to be blended; by default a sample")
-    size: int = flag(256, "long side of the painting, and both sides of the picture, in pixels", least=1)
-    width: int | None = flag(None, "of the picture in pixels; by default --size", least=image_io.MIN_SIDE)
-    height: int | None = flag(None, "of the picture in pixels; by default --size", least=image_io.MIN_SIDE)
-    tileable: bool = flag(False, "let the picture go on at its other side without a seam")
-    seeds: tuple[int, ...] = flag((0,), "of the noise to start from: a picture each", least=0, most=2**32 - 1)
-    backbone: str = flag("auto", "network; auto: vgg19 if installed, else the embedded one")
-    style_layers: tuple[str, ...] | None = flag(None, "layers whose Gram matrices count: the deeper, the larger shapes")
-    parameterization: Parameterization | None = flag(None, "what is optimised: pixels, a spectrum, or a small network")
-    tv_weight: float | None = flag(None, "of the total variation: higher is smoother", least=0)
-    steps: int | None = flag(None, "steps of the optimiser; by default 500 on VGG-19, 300 on SqueezeNet", least=0)
+    style: str | None = flag(None, "Style image, or several separated by commas to blend; by default a sample.")
+    size: int = flag(256, "Long side of the style image, and by default both sides of the picture, in pixels.", least=1)
+    width: int | None = flag(None, "Width of the picture in pixels; by default --size.", least=image_io.MIN_SIDE)
+    height: int | None = flag(None, "Height of the picture in pixels; by default --size.", least=image_io.MIN_SIDE)
+    tileable: bool = flag(False, "Make the picture a tile that repeats without a seam.")
+    seeds: tuple[int, ...] = flag((0,), "Seeds of the initial noise, one per picture.", least=0, most=MOST_SEED)
+    backbone: str = option_flag("backbone", "auto")
+    style_layers: tuple[str, ...] | None = option_flag("style_layers", note="Deeper layers give larger shapes.")
+    parameterization: Parameterization | None = option_flag("parameterization")
+    tv_weight: float | None = option_flag("tv_weight")
+    steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
 
 
 def run(config: Config) -> Outcome:

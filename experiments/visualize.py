@@ -17,7 +17,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from experiments._flags import flag, run_script
+from experiments._flags import MOST_SEED, flag, option_flag, run_script
 from experiments._grid import Axis, Grid, product, workdir
 from experiments._outcome import Outcome, finish_script
 from experiments._run_flags import RunFlags
@@ -27,7 +27,7 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import with_head
 from nst_jax.backbones.weights import EMBEDDED, resolve
 from nst_jax.errors import UserError
-from nst_jax.settings import MOST_JITTER, Gain, Parameterization
+from nst_jax.settings import Gain, Parameterization
 
 if TYPE_CHECKING:
     from experiments._units import Unit
@@ -39,21 +39,25 @@ _CLASSES = ("hartebeest", "measuring cup", "ant", "starfish", "anemone fish", "b
 class Config(RunFlags):
     """The flags."""
 
-    classes: tuple[str, ...] | None = flag(None, "of ImageNet, by name or number; by default eight, if no --channels")
-    channels: tuple[str, ...] | None = flag(None, "as layer, layer:channel, or layer:direction")
-    where: Literal["everywhere", "centre"] = flag("everywhere", "in the picture a unit is to be excited")
-    backbone: str = flag(EMBEDDED, "network; auto: vgg19 if installed, else the embedded one")
-    size: int = flag(224, "side of the pictures in pixels", least=image_io.MIN_SIDE)
-    steps: int = flag(256, "of Adam", least=0)
-    learning_rate: float = flag(0.05, "of Adam, in units of what is optimised")
-    parameterization: Parameterization = flag("fourier", "what is optimised: pixels, a spectrum, or a small network")
-    tv_weight: float = flag(0.0, "of the total variation: higher is smoother", least=0)
-    jitter: int = flag(24, "pixels by which the picture is rolled at random in each step", least=0, most=MOST_JITTER)
-    random_scale: float = flag(0.3, "share by which it is scaled at random", least=0, most=0.9)
-    random_rotate: float = flag(20.0, "degrees by which it is turned at random", least=0, most=180)
-    seeds: tuple[int, ...] = flag((0,), "of the noise to start from: a row of pictures each", least=0, most=2**32 - 1)
-    patches: str | None = flag(None, "folder of pictures whose patches are to be shown that excite each unit most")
-    patch_count: int = flag(9, "of them, at most", least=1, most=100)
+    classes: tuple[str, ...] | None = flag(
+        None, "ImageNet classes by name or number; by default eight where there are no --channels."
+    )
+    channels: tuple[str, ...] | None = flag(None, "Units as layer, layer:channel or layer:direction.")
+    where: Literal["everywhere", "centre"] = flag(
+        "everywhere", "Positions of the picture at which a unit is excited: all of them, or the one in the centre."
+    )
+    backbone: str = option_flag("backbone", EMBEDDED, note="Networks without their classifier have no classes.")
+    size: int = flag(224, "Side of the square pictures in pixels.", least=image_io.MIN_SIDE)
+    steps: int = option_flag("steps", 256, note="The optimiser is Adam.")
+    learning_rate: float = option_flag("learning_rate", 0.05)
+    parameterization: Parameterization = option_flag("parameterization", "fourier")
+    tv_weight: float = option_flag("tv_weight", 0.0)
+    jitter: int = option_flag("jitter", 24)
+    random_scale: float = option_flag("random_scale", 0.3)
+    random_rotate: float = option_flag("random_rotate", 20.0)
+    seeds: tuple[int, ...] = flag((0,), "Seeds of the initial noise, one per row of pictures.", least=0, most=MOST_SEED)
+    patches: str | None = flag(None, "Folder of pictures, of which the patches that excite each unit most are shown.")
+    patch_count: int = flag(9, "Maximal number of --patches per unit.", least=1, most=100)
 
 
 def run(config: Config) -> Outcome:

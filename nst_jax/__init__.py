@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "BACKBONES": ("nst_jax.backbones.registry", "BACKBONES"),
-    "PRESETS": ("nst_jax.settings", "PRESETS"),
+    "PRESETS": ("nst_jax.presets", "PRESETS"),
     "Settings": ("nst_jax.settings", "Settings"),
     "UserError": ("nst_jax.errors", "UserError"),
     "load": ("nst_jax.backbones.weights", "load"),

@@ -14,17 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from nst_jax import image_io, transfer
+from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, least_side
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.checks import check_canvas
 from nst_jax.history import History, join
+from nst_jax.presets import LEARNING_RATES, PRESETS
 from nst_jax.run import Stage, run
-from nst_jax.settings import LEARNING_RATES, PRESETS, Settings, default_preset
+from nst_jax.settings import Settings
 from nst_jax.transfer import Transfer
-
-LAYERS = {"vgg": ("conv4_3", "conv5_1"), "squeezenet": ("fire6/concat", "fire8/concat")}
-"""That are dreamt of if nothing is said, by preset; chosen by looking."""
-
 
 OCTAVES = 4
 """As in the notebook."""
@@ -49,15 +47,15 @@ def dream_settings(backbone: str, *, guided: bool = False) -> Settings:
 
     An octave has 20 steps, the notebook 10: with these networks its dreams stay faint.
     """
-    preset = default_preset(backbone)
+    family = BACKBONES[backbone].family
     return dataclasses.replace(
-        PRESETS[preset],
+        PRESETS[family.preset],
         content_layers=(),
         style_layers=(),
         tv_weight=0.0,
         pooling="max",
         margin=0,
-        dream_layers=LAYERS[preset],
+        dream_layers=family.dream_layers,
         dream_gain="matched_response" if guided else "log_mean_square",
         jitter=32,
         optimizer="gradient",

@@ -17,16 +17,10 @@ from flax import struct
 from nst_jax import optimize
 from nst_jax.errors import UserError
 from nst_jax.objective import STYLE
-from nst_jax.settings import Settings
+from nst_jax.settings import TRACED, Settings
 from nst_jax.targets import Layers, network_layers, union
 from nst_jax.targets import stack as stack_trees
 from nst_jax.transfer import Transfer
-
-TRACED = {
-    *("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "style_layer_weights"),
-    *("blend_weights", "learning_rate", "steps", "init", "init_noise"),
-    *("dream_layers", "dream_channels", "dream_channel_weights", "dream_weight", "dream_anywhere"),
-}
 
 
 class Batch(struct.PyTreeNode):

@@ -12,13 +12,9 @@ import numpy as np
 
 from nst_jax import transfer
 from nst_jax.backbones import weights as weight_files
-from nst_jax.settings import PRESETS, Settings, default_preset
-
-_BASE = {
-    # Section 3 of the paper; there with the weights of vgg19_normalized.
-    "vgg": dataclasses.replace(PRESETS["gatys"], style_layers=("conv1_1", "pool1", "pool2", "pool3", "pool4")),
-    "squeezenet": PRESETS["squeezenet"],
-}
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.presets import PRESETS
+from nst_jax.settings import Settings
 
 
 def texture_settings(backbone: str, *, tileable: bool = False) -> Settings:
@@ -29,10 +25,17 @@ def texture_settings(backbone: str, *, tileable: bool = False) -> Settings:
         tileable: whether the picture should go on at its other side without a seam. Then the stride of each layer has
             to divide its sides (16 for the layers here).
     """
-    how = dataclasses.replace(_BASE[default_preset(backbone)], content_layers=(), content_weight=0.0, init="noise")
+    family = BACKBONES[backbone].family
+    settings = dataclasses.replace(
+        PRESETS[family.texture_preset],
+        style_layers=family.texture_layers,
+        content_layers=(),
+        content_weight=0.0,
+        init="noise",
+    )
     if not tileable:
-        return how
-    return dataclasses.replace(how, padding="circular", margin=0, variation_loss="circular_squared_variation")
+        return settings
+    return dataclasses.replace(settings, padding="circular", margin=0, variation_loss="circular_squared_variation")
 
 
 def synthesize(

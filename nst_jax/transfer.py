@@ -20,8 +20,9 @@ from nst_jax.canvas import canvas_shape, crop, extend
 from nst_jax.checks import check_canvas, check_image, check_layers, check_style
 from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, VARIATION, Objective, Targets, Weights
 from nst_jax.parameterization import PARAMETERIZATIONS, Parameterizer
+from nst_jax.presets import PRESETS, default_preset
 from nst_jax.run import run, stage
-from nst_jax.settings import PRESETS, Parameterization, Settings, default_preset
+from nst_jax.settings import Parameterization, Settings
 from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measure, network_layers
 from nst_jax.transformation import Transformation, transform
 

@@ -18,74 +18,73 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import batches, parallel, sweep, transfer
+from nst_jax import batches, parallel, transfer
 from nst_jax.backbones import weights
-from nst_jax.settings import LEARNING_RATES, PRESETS, default_preset
-from nst_jax.sweep import Cell
+from nst_jax.batches import Recipe
+from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
+from nst_jax.run import run as run_stages
+from nst_jax.run import stage
 
 Run = Callable[[], tuple[list[float], float]]
 """Runs all cells; returns their last losses, and the seconds without those of compiling."""
 
 
-def workload(options: argparse.Namespace) -> tuple[weights.Pretrained, list[Cell], np.ndarray, np.ndarray]:
-    """Returns a backbone, cells that differ in weight and seed, a photograph and a painting, both of noise."""
+def workload(options: argparse.Namespace) -> tuple[weights.Pretrained, list[Recipe], np.ndarray, np.ndarray]:
+    """Returns a backbone, cells that differ in weight and seed, a content and a style image, both of noise."""
     network = weights.load(options.backbone)
-    how = dataclasses.replace(
+    settings = dataclasses.replace(
         PRESETS[default_preset(options.backbone)],
         optimizer=options.optimizer,
         learning_rate=LEARNING_RATES[options.optimizer],
         init="noise",
     )
-    cells = [
-        Cell(dataclasses.replace(how, style_weight=10.0 * 1.3**index), seed=index) for index in range(options.cells)
+    recipes = [
+        Recipe(dataclasses.replace(settings, style_weight=10.0 * 1.3**index), "content", ("style",), seed=index)
+        for index in range(options.cells)
     ]
     random = np.random.default_rng(0)
-    content, painting = random.uniform(size=(2, options.size, options.size, 3)).astype(np.float32)
-    return network, cells, content, painting
+    content, style = random.uniform(size=(2, options.size, options.size, 3)).astype(np.float32)
+    return network, recipes, content, style
 
 
 def single(options: argparse.Namespace) -> Run:
     """16 single transfers; all but the first find the program compiled."""
-    network, cells, content, painting = workload(options)
+    network, recipes, content, style = workload(options)
 
-    def run() -> tuple[list[float], float]:
+    def run_all() -> tuple[list[float], float]:
         losses, seconds = [], 0.0
-        for cell in cells:
-            job = transfer.prepare(network, cell.settings, content, painting)
-            image = transfer.initial_image(cell.settings, jnp.asarray(content), seed=cell.seed)
-            begin = transfer.start(job, image, cell.settings.learning_rate)
+        for recipe in recipes:
+            job = transfer.prepare(network, recipe.settings, content, style)
+            image = transfer.initial_image(recipe.settings, content, seed=recipe.seed)
             began = time.perf_counter()
-            for _, news in transfer.run(job, begin, steps=options.steps):
-                last = news.loss[-1]
+            *_, last = run_stages([stage(job, image, steps=options.steps)])
             seconds += time.perf_counter() - began
-            losses.append(float(last))
+            losses.append(float(last.history.loss[-1]))
         return losses, seconds
 
-    return run
+    return run_all
 
 
 def batched(options: argparse.Namespace, size: int) -> Run:
     """The cells in batches of a size."""
-    network, cells, content, painting = workload(options)
-    group = batches.Group(network, cells, lambda _: content, lambda _: painting, mesh=parallel.make_mesh())
+    network, recipes, content, style = workload(options)
+    images = {"content": content, "style": style}
+    group = batches.Group(network, recipes, images.__getitem__, mesh=parallel.make_mesh())
 
-    def run() -> tuple[list[float], float]:
+    def run_all() -> tuple[list[float], float]:
         losses, seconds = [], 0.0
-        for first in range(0, len(cells), size):
-            indices = range(first, min(first + size, len(cells)))
-            images = sweep.initial_images([cells[index] for index in indices], [content])
-            batch = group.begin(indices, np.asarray(images), size)
+        for first in range(0, len(recipes), size):
+            indices = range(first, min(first + size, len(recipes)))
+            begin = [transfer.initial_image(recipes[i].settings, content, seed=recipes[i].seed) for i in indices]
             began = time.perf_counter()
-            for _, news in group.run(batch, steps=options.steps):
-                last = news.history.loss[-1]
+            *_, last = group.run(indices, size, steps=options.steps, images=begin)
             seconds += time.perf_counter() - began
-            losses += last[: len(indices)].tolist()
+            losses += last.history.loss[-1][: len(indices)].tolist()
         return losses, seconds
 
-    return run
+    return run_all
 
 
 WAYS = {

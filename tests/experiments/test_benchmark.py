@@ -12,7 +12,7 @@ from PIL import Image
 
 from experiments import benchmark
 from nst_jax.errors import UserError
-from nst_jax.settings import PRESETS
+from nst_jax.presets import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -146,7 +146,7 @@ def test_the_rival_does_the_same(style_loss, content_loss):
     import jax.numpy as jnp
 
     from experiments import _rivals, _workload
-    from nst_jax import transfer
+    from nst_jax import run, transfer
     from nst_jax.backbones import weights
 
     settings = dataclasses.replace(
@@ -155,21 +155,22 @@ def test_the_rival_does_the_same(style_loss, content_loss):
     photograph, painting = _workload.pictures(48)
     job = transfer.prepare(weights.load("squeezenet1_1"), settings, photograph, painting)
     image = np.asarray(transfer.initial_image(settings, jnp.asarray(photograph), seed=0)).clip(0, 1)
-    state = transfer.start(job, image, settings.learning_rate)
+    state = run.init(job, jnp.asarray(image))
     rival = _rivals.Torch(job, image, learning_rate=settings.learning_rate)
-    assert rival.loss == pytest.approx(float(state.point.loss), rel=1e-4)
-    gradient = np.asarray(state.point.gradient)
+    assert rival.loss == pytest.approx(float(state.evaluation.loss), rel=1e-4)
+    gradient = np.asarray(state.evaluation.gradient)
     assert np.linalg.norm(rival.gradient - gradient) < 1e-4 * np.linalg.norm(gradient)
-    _, info = transfer.compile_steps(job, state)(job, state, jnp.int32(3))
+    _, info = run.compile_chunk(job, state)(job, state, jnp.int32(3))
     assert rival.run(3) == pytest.approx(float(info.loss[2]), rel=1e-3)
 
 
 def test_the_rival_computes_every_type_of_row():
     pytest.importorskip("torch", reason="compares with PyTorch, which is no dependency")
     import jax
+    import jax.numpy as jnp
 
     from experiments import _rivals, _workload
-    from nst_jax import transfer
+    from nst_jax import run, transfer
     from nst_jax.backbones.features import Features
     from nst_jax.backbones.registry import BACKBONES
     from nst_jax.backbones.spec import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
@@ -194,10 +195,10 @@ def test_the_rival_computes_every_type_of_row():
     )
     job = transfer.prepare(Pretrained(backbone, params, ""), settings, photograph, painting)
     image = np.random.default_rng(0).uniform(size=painting.shape).astype(np.float32)
-    state = transfer.start(job, image, settings.learning_rate)
+    state = run.init(job, jnp.asarray(image))
     rival = _rivals.Torch(job, image, learning_rate=settings.learning_rate)
-    assert rival.loss == pytest.approx(float(state.point.loss), rel=1e-4)
-    gradient = np.asarray(state.point.gradient)
+    assert rival.loss == pytest.approx(float(state.evaluation.loss), rel=1e-4)
+    gradient = np.asarray(state.evaluation.gradient)
     assert np.linalg.norm(rival.gradient - gradient) < 1e-4 * np.linalg.norm(gradient)
     with pytest.raises(AssertionError, match="unreachable"):
         rival._outputs(object(), {})

@@ -1,11 +1,20 @@
 """Flags made from a dataclass: types, defaults, and what a mistake is told."""
 
+import dataclasses
+import importlib
 import subprocess
 import sys
 import textwrap
+import typing
 from pathlib import Path
 
 import pytest
+
+from experiments._flags import Common, without_none
+from experiments._grid import GridFlags
+from experiments._transfer_flags import TransferFlags
+from nst_jax.errors import UserError
+from nst_jax.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,7 +97,7 @@ def test_help(run):
         "A script for the test.",
         "--colour: of the house",
         "(<red|green>)",
-        "--workdir: folder",
+        "--workdir: Folder",
         "--[no]fast",
     ):
         assert text in done.stdout
@@ -98,7 +107,55 @@ def test_help(run):
 def test_help_does_not_wait_for_what_takes_long_to_import(script):
     arguments = [sys.executable, "-X", "importtime", "-m", f"experiments.{script}", "--helpfull"]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "--workdir: folder" in done.stdout
+    assert "--workdir: Folder" in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "absl.flags" in imported
     assert not HEAVY & imported
+
+
+@pytest.fixture(params=SCRIPTS)
+def config(request):
+    return importlib.import_module(f"experiments.{request.param}").Config
+
+
+def test_every_option_of_a_transfer_is_a_flag_and_an_axis():
+    rows, flags, axes = (
+        {field.name: field for field in dataclasses.fields(of)} for of in (Settings, TransferFlags, GridFlags)
+    )
+    for name, row in rows.items():
+        assert flags[name].metadata["help"].startswith(row.metadata["help"])
+        assert axes[name].metadata["range"] == flags[name].metadata["range"] == row.metadata["range"]
+        assert flags[name].default is (False if row.default is False else None)
+        assert axes[name].default is None
+
+
+def test_a_flag_that_sets_an_option_has_its_type(config):
+    rows = typing.get_type_hints(Common) | typing.get_type_hints(Settings)
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        option = field.metadata.get("option")
+        if option and option != "init":  # whose flag may name a file, too
+            kind = without_none(rows[option])
+            expected = tuple[kind, ...] if issubclass(config, GridFlags) else kind
+            assert without_none(hints[field.name]) == expected, field.name
+
+
+def test_help_is_of_sentences_that_stand_alone(config):
+    # absl sorts flags by name, so that "of that" would follow on anything.
+    for field in dataclasses.fields(config):
+        text = field.metadata["help"]
+        assert text[0].isupper(), (field.name, text)
+        assert text.endswith("."), (field.name, text)
+        assert not text.startswith(("Of ", "That ", "By ", "From ")), (field.name, text)
+
+
+def test_the_range_of_an_option_is_that_of_its_flags():
+    for name, value, expected in (
+        ("learning_rate", 0.0, "more than 0"),
+        ("random_scale", 1.0, "0 or more and less than 1"),
+        ("style_weight", float("inf"), "a finite number"),
+    ):
+        with pytest.raises(UserError, match=f"^--{name}: expected {expected}, found {value}$"):
+            TransferFlags(**{name: value})
+        with pytest.raises(UserError, match=f"^--{name}: expected {expected}, found {value}$"):
+            GridFlags(**{name: (value,)})

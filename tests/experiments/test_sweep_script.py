@@ -231,7 +231,7 @@ def test_the_folder_of_another_sweep(whole, pictures, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"style_weight": (1.0, float("nan"))}, "--style_weight: expected a number, found nan"),
+        ({"style_weight": (1.0, float("nan"))}, "--style_weight: expected a finite number, found nan"),
         ({"style_layers": (("conv1",), ("conv9",))}, "unknown style layer of squeezenet1_1 'conv9'"),
         ({"style_layer_weights": ((1.0,), (1.0, 2.0, 3.0))}, "style_layer_weights: expected 1 or 2 numbers"),
         ({"backbone": ("squeezenet1_1", "vgg99")}, "unknown backbone 'vgg99'"),

@@ -12,7 +12,7 @@ from runs import finish
 from nst_jax import batches, parallel, run, sweep, transfer
 from nst_jax.backbones import weights
 from nst_jax.batches import Recipe
-from nst_jax.settings import PRESETS
+from nst_jax.presets import PRESETS
 
 SIZE = (40, 48, 3)
 STEPS = 4

@@ -15,7 +15,7 @@ from nst_jax.backbones import weights
 from nst_jax.batches import Recipe
 from nst_jax.errors import UserError
 from nst_jax.history import join
-from nst_jax.settings import PRESETS
+from nst_jax.presets import PRESETS
 
 SIZE = (40, 48, 3)
 STEPS = 4

@@ -11,7 +11,7 @@ from nst_jax import dream, image_io, transfer
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
 from nst_jax.objective import ACTIVATION
-from nst_jax.settings import PRESETS
+from nst_jax.presets import PRESETS
 
 LAYER = "fire3/concat"
 

@@ -10,7 +10,7 @@ from runs import finish
 from nst_jax import sweep, transfer
 from nst_jax.backbones import weights
 from nst_jax.errors import UserError
-from nst_jax.settings import PRESETS
+from nst_jax.presets import PRESETS
 
 SIZE = (40, 48, 3)
 STEPS = 5

@@ -13,7 +13,7 @@ from nst_jax.backbones.spec import layers, parameter_shapes
 from nst_jax.errors import UserError
 from nst_jax.history import first_history
 from nst_jax.objective import CONTENT, STYLE
-from nst_jax.settings import PRESETS
+from nst_jax.presets import PRESETS
 
 LAYERS = ("conv1", "fire2/concat", "fire4/concat")
 

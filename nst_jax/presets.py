@@ -1,0 +1,78 @@
+"""Named settings: those of the literature, and ours for each family of backbones.
+
+Each is what differs from the defaults of `Settings`.
+
+Three things differ from the programs of the literature under every preset: pixels stay in [0, 1] at each step, white
+noise is that of `parameterization.NOISE_DEVIATION`, and L-BFGS remembers 10 steps and searches along its direction (in
+neural-style: 100, and no search).
+"""
+
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.settings import Optimizer, Settings
+
+_GATYS_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+PRESETS: dict[str, Settings] = {
+    # Gatys, Ecker & Bethge, CVPR 2016: equations 1 to 7, α/β = 1e-3 as in figure 3 B. The paper names no number of
+    # steps, the authors' later code does. Their network is rescaled so that each filter's mean activation is 1, here
+    # the backbone vgg19_normalized; with the plain weights the same ratio gives the style more say.
+    "gatys": Settings(
+        content_layers=("conv4_2",),
+        style_layers=_GATYS_STYLE_LAYERS,
+        content_loss="half_squared_error",
+        style_loss="gram_error",
+        style_weight=1e3,
+        tv_weight=0.0,
+        margin=0,
+        steps=500,
+        init="noise",
+    ),
+    # Johnson's neural-style with the default options of neural_style.lua.
+    "neural_style": Settings(
+        style_layer_weights=(1.0,),
+        content_loss="mean_squared_error",
+        style_loss="scaled_gram_error",
+        variation_loss="neural_style_variation",
+        content_weight=5.0,
+        style_weight=100.0,
+        tv_weight=1e-3,
+        pooling="max",
+        margin=0,
+        steps=1000,
+        init="noise",
+    ),
+    # Ng's course: α = 10, β = 40, Adam with a rate of 2 in units of 0..255, from 60 % noise.
+    "ng": Settings(
+        content_layers=("conv4_2",),
+        style_layers=_GATYS_STYLE_LAYERS,
+        style_layer_weights=(0.2,),
+        content_loss="quarter_mean_squared_error",
+        style_loss="gram_error",
+        content_weight=10.0,
+        style_weight=40.0,
+        tv_weight=0.0,
+        margin=0,
+        optimizer="adam",
+        learning_rate=2 / 255,
+        steps=200,
+        init="blend",
+        init_noise=0.6,
+    ),
+    "vgg": Settings(),
+    "squeezenet": Settings(
+        content_layers=("fire3/concat", "fire5/concat"),
+        style_layers=("conv1", *(f"fire{index}/concat" for index in range(2, 9))),
+        style_weight=200.0,
+        tv_weight=10.0,
+        padding="reflect",
+        steps=300,
+    ),
+}
+
+LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.02, "lbfgs": 1.0, "gradient": 1.5 / 255}
+"""What suits an optimiser that is not the one of its preset."""
+
+
+def default_preset(backbone: str) -> str:
+    """Returns the name of the preset that suits a backbone."""
+    return BACKBONES[backbone].family.preset

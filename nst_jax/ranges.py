@@ -1,0 +1,57 @@
+"""The range that a number may have, and what is said of one outside it."""
+
+import dataclasses
+import math
+from typing import Any
+
+from nst_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Finite numbers between bounds.
+
+    Attributes:
+        least: the smallest number allowed.
+        most: the largest number allowed.
+        above: a number that all allowed ones exceed.
+        below: a number that all allowed ones fall short of.
+    """
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+
+    def __contains__(self, number: float) -> bool:
+        """Returns whether the number is allowed; NaN and infinities never are."""
+        return math.isfinite(number) and self.least <= number <= self.most and self.above < number < self.below
+
+    def __str__(self) -> str:
+        """Returns the range in words, such as `0 to 1` or `0 or more and less than 1`."""
+        if -math.inf < self.least and self.most < math.inf:
+            return f"{self.least} to {self.most}"
+        bounds = (
+            (self.least, f"{self.least} or more"),
+            (self.most, f"at most {self.most}"),
+            (self.above, f"more than {self.above}"),
+            (self.below, f"less than {self.below}"),
+        )
+        return " and ".join(text for bound, text in bounds if math.isfinite(bound)) or "a finite number"
+
+    def check(self, name: str, value: Any) -> None:
+        """Checks a value, and every item of a tuple; what is no number is let pass.
+
+        Args:
+            name: the word that an error begins with, such as a flag.
+            value: a number, a tuple of values, or anything else.
+
+        Raises:
+            UserError: a number is out of the range.
+        """
+        if isinstance(value, tuple):
+            for item in value:
+                self.check(name, item)
+        elif isinstance(value, int | float) and value not in self:
+            expected = self if math.isfinite(value) else "a finite number"
+            raise UserError(f"{name}: expected {expected}, found {value}")

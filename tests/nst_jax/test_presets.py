@@ -1,0 +1,109 @@
+"""Presets: the numbers of the literature, written down from the sources, so that no default of ours changes them."""
+
+import dataclasses
+
+import pytest
+
+from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
+from nst_jax.settings import Settings
+
+CONV = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+RELU = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+# Options that no paper and program below has, at the value at which they do nothing.
+WITHOUT = {
+    "blending": "targets",
+    "blend_weights": (),
+    "padding": "zeros",
+    "precision": "float32",
+    "remat": False,
+    "margin": 0,
+    "parameterization": "pixels",
+    "dream_layers": (),
+    "jitter": 0,
+    "random_scale": 0.0,
+    "random_rotate": 0.0,
+}
+
+LITERATURE = {
+    # Gatys, Ecker & Bethge, CVPR 2016: conv4_2, w_l = 1/5, α/β = 1e-3, average pooling, L-BFGS, noise; 500 steps as in
+    # the authors' PytorchNeuralStyleTransfer.
+    "gatys": {
+        "content_layers": ("conv4_2",),
+        "style_layers": CONV,
+        "style_layer_weights": (),
+        "pooling": "average",
+        "content_loss": "half_squared_error",
+        "style_loss": "gram_error",
+        "content_weight": 1.0,
+        "style_weight": 1000.0,
+        "tv_weight": 0.0,
+        "optimizer": "lbfgs",
+        "learning_rate": 1.0,
+        "steps": 500,
+        "init": "noise",
+    },
+    # neural_style.lua: -content_weight 5e0, -style_weight 1e2, -tv_weight 1e-3, -num_iterations 1000, -init random,
+    # -pooling max, -optimizer lbfgs; each layer counts fully.
+    "neural_style": {
+        "content_layers": ("relu4_2",),
+        "style_layers": RELU,
+        "style_layer_weights": (1.0,),
+        "pooling": "max",
+        "content_loss": "mean_squared_error",
+        "style_loss": "scaled_gram_error",
+        "variation_loss": "neural_style_variation",
+        "content_weight": 5.0,
+        "style_weight": 100.0,
+        "tv_weight": 0.001,
+        "optimizer": "lbfgs",
+        "learning_rate": 1.0,
+        "steps": 1000,
+        "init": "noise",
+    },
+    # Ng's course, "Art Generation with Neural Style Transfer": α = 10, β = 40, λ_l = 0.2, Adam(2.0) on 0..255, 200
+    # iterations, noise_ratio = 0.6, the VGG-19 of imagenet-vgg-verydeep-19.mat with average pooling.
+    "ng": {
+        "content_layers": ("conv4_2",),
+        "style_layers": CONV,
+        "style_layer_weights": (0.2,),
+        "pooling": "average",
+        "content_loss": "quarter_mean_squared_error",
+        "style_loss": "gram_error",
+        "content_weight": 10.0,
+        "style_weight": 40.0,
+        "tv_weight": 0.0,
+        "optimizer": "adam",
+        "learning_rate": 2 / 255,
+        "steps": 200,
+        "init": "blend",
+        "init_noise": 0.6,
+    },
+}
+
+
+@pytest.mark.parametrize("name", LITERATURE)
+def test_presets_of_the_literature(name):
+    expected = WITHOUT | LITERATURE[name]
+    found = {option: getattr(PRESETS[name], option) for option in expected}
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", LITERATURE)
+def test_what_is_not_written_down_here_has_no_effect(name):
+    preset = PRESETS[name]
+    rest = {field.name for field in dataclasses.fields(Settings)} - set(WITHOUT) - set(LITERATURE[name])
+    assert {option for option in rest if not option.startswith("dream_")} <= {
+        *(["variation_loss"] if preset.tv_weight == 0 else []),
+        *(["init_noise"] if preset.init != "blend" else []),
+    }
+
+
+def test_the_defaults_are_the_preset_of_vgg_networks():
+    assert PRESETS["vgg"] == Settings()
+    assert default_preset("vgg19_normalized") == "vgg"
+    assert default_preset("squeezenet1_1") == "squeezenet"
+
+
+def test_an_optimiser_of_a_preset_has_its_learning_rate():
+    assert LEARNING_RATES[Settings().optimizer] == Settings().learning_rate

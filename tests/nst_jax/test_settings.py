@@ -1,0 +1,94 @@
+"""Options: what a row says is what is checked, documented and traced."""
+
+import dataclasses
+import inspect
+import math
+
+import pytest
+
+from nst_jax import settings
+from nst_jax.errors import UserError
+from nst_jax.ranges import Range
+from nst_jax.settings import Settings
+
+
+def test_what_compiles_nothing():
+    assert {
+        *("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "style_layer_weights"),
+        *("blend_weights", "learning_rate", "steps", "init", "init_noise"),
+        *("dream_layers", "dream_channels", "dream_channel_weights", "dream_weight", "dream_anywhere"),
+    } == settings.TRACED
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate: expected more than 0, found 0.0"),
+        ({"init_noise": 1.5}, "init_noise: expected 0 to 1, found 1.5"),
+        ({"init_noise": -0.1}, "init_noise: expected 0 to 1, found -0.1"),
+        ({"steps": -1}, "steps: expected 0 or more, found -1"),
+        ({"margin": -1}, "margin: expected 0 or more, found -1"),
+        ({"tv_weight": -1.0}, "tv_weight: expected 0 or more, found -1.0"),
+        ({"jitter": 10_001}, "jitter: expected 0 to 10000, found 10001"),
+        ({"random_scale": 1.0}, "random_scale: expected 0 or more and less than 1, found 1.0"),
+        ({"random_rotate": 180.5}, "random_rotate: expected 0 to 180, found 180.5"),
+        ({"style_weight": math.nan}, "style_weight: expected a finite number, found nan"),
+        ({"random_rotate": math.inf}, "random_rotate: expected a finite number, found inf"),
+        ({"style_layer_weights": (1.0, math.nan)}, "style_layer_weights: expected a finite number, found nan"),
+        ({"blend_weights": (-math.inf,)}, "blend_weights: expected a finite number, found -inf"),
+    ],
+    ids=str,
+)
+def test_numbers_out_of_their_range(changes, message):
+    with pytest.raises(UserError) as caught:
+        Settings(**changes)
+    assert str(caught.value) == message
+
+
+def test_numbers_at_the_ends_of_their_range():
+    still = {"content_layers": (), "optimizer": "adam"}
+    for changes in ({"init_noise": 0.0}, {"init_noise": 1.0}, {"margin": 0}, {"steps": 0}, {"learning_rate": 1e-30}):
+        Settings(**changes)
+    for changes in ({"jitter": 10_000}, {"random_scale": 0.999}, {"random_rotate": 180.0}):
+        Settings(**still, **changes)
+    Settings(content_weight=-1.0, style_layer_weights=(-1.0,), dream_weight=-1.0)  # to be repelled is allowed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"jitter": 1, "content_layers": ()}, "jitter: expected an optimizer .*, found lbfgs; use adam"),
+        ({"random_scale": 0.1, "optimizer": "adam"}, "random_scale: expected no content_layers"),
+        ({"padding": "circular"}, "margin: expected 0 with circular padding, .*; found 16"),
+    ],
+    ids=str,
+)
+def test_options_that_exclude_each_other(changes, message):
+    with pytest.raises(UserError, match=message):
+        Settings(**changes)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text"),
+    [
+        ({}, "a finite number"),
+        ({"most": 3}, "at most 3"),
+        ({"below": 3}, "less than 3"),
+        ({"above": 0, "most": 1}, "at most 1 and more than 0"),
+    ],
+    ids=str,
+)
+def test_ranges_in_words(bounds, text):
+    assert str(Range(**bounds)) == text
+
+
+def test_a_range_looks_at_lists_in_lists_and_lets_words_pass():
+    Range(least=0).check("--x", ((0, 1), ("word", None), True))
+    with pytest.raises(UserError, match="--x: expected 0 or more, found -1"):
+        Range(least=0).check("--x", ((0, 1), (2, -1)))
+
+
+def test_help_lists_every_option():
+    text = inspect.getdoc(Settings)
+    for row in dataclasses.fields(Settings):
+        assert f"\n    {row.name}: {row.metadata['help']}" in text
