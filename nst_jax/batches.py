@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from nst_jax import optimize, parallel, sweep
 from nst_jax.backbones.weights import Pretrained
 from nst_jax.canvas import extend
-from nst_jax.checks import check_canvas, check_image
+from nst_jax.checks import check_canvas, check_image, check_known
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.objective import CONTENT, STYLE
 from nst_jax.run import Progress, Stage, compile_chunk, run, state_shapes
@@ -72,6 +72,8 @@ class Group:
             if len(set(entries)) > 1:
                 found = ", ".join(sorted({str(value) for _, value in entries}))
                 raise UserError(f"{entries[0][0]}: expected the same in all cells of one program, found {found}")
+        for recipe in recipes:
+            check_known(network.backbone, recipe.settings)
         self.recipes = recipes
         self._network = network
         self._read = read

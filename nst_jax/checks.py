@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nst_jax.activations import channel_weights
-from nst_jax.backbones.spec import Backbone, channels, layer_shapes, least_side, strides, tensor
+from nst_jax.backbones.spec import Backbone, channels, layer_shapes, layers, least_side, strides, tensor
 from nst_jax.canvas import canvas_shape, check_margin
 from nst_jax.circular import CIRCULAR, check_sides
 from nst_jax.errors import UserError, choose
@@ -28,7 +28,7 @@ def check_image(image: Any, *, what: str) -> None:
         raise UserError(f"{what}: expected values in [0, 1], found {low:g} to {high:g}")
 
 
-def check_layers(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, ...], *, what: str) -> None:
+def check_layers(backbone: Backbone, named: tuple[str, ...], shape: tuple[int, ...], *, what: str) -> None:
     """Checks that a backbone has the layers, each once, and something is left there of a picture of this shape.
 
     Raises:
@@ -36,15 +36,28 @@ def check_layers(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, 
     """
     height, width, _ = shape
     shapes = layer_shapes(backbone, height, width)
-    for layer in layers:
+    for layer in named:
         choose(layer, shapes, what=f"{what} of {backbone.name}")
         if min(shapes[layer]) < 1:
             raise UserError(
                 f"{what} {layer}: nothing is left of a picture of {width}×{height} pixels there; "
                 f"use at least {least_side(backbone, layer)}×{least_side(backbone, layer)}, or a lower layer"
             )
-    if len(set(layers)) < len(layers):
-        raise UserError(f"{what}s: expected each once, found {', '.join(layers)}")
+    if len(set(named)) < len(named):
+        raise UserError(f"{what}s: expected each once, found {', '.join(named)}")
+
+
+def check_known(backbone: Backbone, settings: Settings) -> None:
+    """Checks that a backbone has all the layers that the settings name.
+
+    Raises:
+        UserError: it has not; the message lists those that it has.
+    """
+    known = layers(backbone)
+    roles = {"content": settings.content_layers, "style": settings.style_layers, "dream": settings.dream_layers}
+    for role, named in roles.items():
+        for layer in named:
+            choose(layer, known, what=f"{role} layer of {backbone.name}")
 
 
 def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -56,14 +69,14 @@ def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[i
     """
     for shape in shapes:
         check_layers(backbone, settings.style_layers, shape, what="style layer")
-    layers, given = settings.style_layers, settings.style_layer_weights
-    if given and len(given) not in (1, len(layers)):
+    named, given = settings.style_layers, settings.style_layer_weights
+    if given and len(given) not in (1, len(named)):
         raise UserError(
-            f"style_layer_weights: expected 1 or {len(layers)} numbers, one for each of {', '.join(layers)}, "
+            f"style_layer_weights: expected 1 or {len(named)} numbers, one for each of {', '.join(named)}, "
             f"found {len(given)}"
         )
     count = len(settings.blend_weights) or len(shapes)
-    if count != len(shapes) or (layers and not shapes):
+    if count != len(shapes) or (named and not shapes):
         raise UserError(f"blend_weights: expected one for each of {len(shapes)} paintings, found {count}")
 
 
@@ -79,10 +92,10 @@ def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int
     check_layers(backbone, settings.content_layers, (*canvas, 3), what="content layer")
     check_layers(backbone, settings.style_layers, (*canvas, 3), what="style layer")
     check_dream(backbone, settings, canvas, guided=guided)
-    layers = settings.content_layers + settings.style_layers + settings.dream_layers
-    if settings.padding == CIRCULAR and layers:
+    named = settings.content_layers + settings.style_layers + settings.dream_layers
+    if settings.padding == CIRCULAR and named:
         stride = strides(backbone)
-        deepest = max(layers, key=lambda layer: stride[layer])
+        deepest = max(named, key=lambda layer: stride[layer])
         check_sides(height, width, stride=stride[deepest], layer=deepest)
 
 

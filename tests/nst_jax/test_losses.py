@@ -21,6 +21,11 @@ GATYS_G, GATYS_A = X.T @ X, A.T @ A
 M, N = HEIGHT * WIDTH, CHANNELS
 
 
+def relative(found, target):
+    """The relative squared error, with the millionth that keeps it finite for a black picture."""
+    return ((found - target) ** 2).sum() / ((target**2).sum() + 1e-6 * target.size)
+
+
 def compare(term, features, target):
     return term.error(term.statistic(features), term.statistic(target))
 
@@ -54,8 +59,7 @@ def test_content(name, expected):
         ("relative_squared_error", ((GATYS_G - GATYS_A) ** 2).sum() / (GATYS_A**2).sum()),
         (
             "mean_covariance_error",
-            ((X.mean(0) - A.mean(0)) ** 2).sum() / (A.mean(0) ** 2).sum()
-            + ((np.cov(X.T, ddof=0) - np.cov(A.T, ddof=0)) ** 2).sum() / (np.cov(A.T, ddof=0) ** 2).sum(),
+            relative(X.mean(0), A.mean(0)) + relative(np.cov(X.T, ddof=0), np.cov(A.T, ddof=0)),
         ),
     ],
 )
@@ -78,8 +82,8 @@ def test_statistics_of_style_are_means_over_positions(statistic):
 def test_style_at_its_target_is_free_and_stays(name):
     term = losses.STYLE_LOSSES[name]
     value, gradient = jax.value_and_grad(lambda f: compare(term, f, jnp.float32(P)))(jnp.float32(P))
-    assert value == 0
-    assert not gradient.any()
+    assert value < 1e-12  # the differentiated program may sum in another order than the one for the target
+    assert np.abs(gradient).max() < 1e-6
 
 
 def test_squared_variation():

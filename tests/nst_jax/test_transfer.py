@@ -365,14 +365,17 @@ def test_real_vgg19_on_real_pictures(shared, tmp_path):
 
 
 def test_remat_needs_less_memory_and_gives_the_same_picture():
+    """Followed along the gradient: Adam makes a whole step of a sign that rounding decides."""
     network = weights.load("squeezenet1_1")
-    settings = dataclasses.replace(PRESETS["squeezenet"], optimizer="adam", learning_rate=0.02, steps=2, margin=0)
+    settings = dataclasses.replace(PRESETS["squeezenet"], optimizer="gradient", learning_rate=0.02, margin=0)
     images = picture(0, (320, 320, 3)), picture(1, (64, 64, 3))
     pictures, bytes_needed = [], []
     for remat in (False, True):
         job = transfer.prepare(network, dataclasses.replace(settings, remat=remat), *images)
         bytes_needed.append(compile_chunk(job, state_shapes(job)).memory_analysis().temp_size_in_bytes)
         pictures.append(finish(job, images[0], steps=2)[0].result)
-    # Adam divides by the gradient's size at each pixel: where that is next to nothing, rounding decides its sign.
-    assert np.mean(np.abs(pictures[0] - pictures[1]) > 1e-3) < 1e-3
+    # Rounding alone brings 2.1e-6 to 2.5e-6 with AVX-512, AVX2, SSE4.2 and on a single core, and a few ReLUs near 0
+    # that change sides may bring some 1e-4; weights that are off by 1e-3 bring 0.17.
+    moved = np.linalg.norm(pictures[0] - images[0])
+    assert np.linalg.norm(pictures[1] - pictures[0]) < 1e-3 * moved
     assert bytes_needed[1] < 0.85 * bytes_needed[0], bytes_needed
