@@ -68,6 +68,7 @@ def prepare(
     style: Image | Sequence[Image],
     *,
     guide: Image | None = None,
+    solver: optimize.MakeSolver | None = None,
     seed: int = 0,
 ) -> "Transfer":
     """Measures what the picture should resemble, and puts together everything that a transfer needs.
@@ -79,6 +80,7 @@ def prepare(
         style: the style image, `[H', W', 3]`, or several of any sizes, whose styles are blended; none without style
             layers.
         guide: an image `[H', W', 3]` whose features the dream layers are to have, for `matched_response`.
+        solver: instead of that of the settings: a function of a learning rate and `bounds`, see `optimize.from_optax`.
         seed: of random movements.
 
     Raises:
@@ -86,7 +88,7 @@ def prepare(
     """
     backbone, styles = network.backbone, as_images(style)
     check_images(backbone, settings, content, styles, guide)
-    config, layers = make_config(backbone, settings), layers_of(settings)
+    config, layers = make_config(backbone, settings, solver=solver), layers_of(settings)
     params = jax.device_put(network.params)
 
     def statistics(image: Image, term: str) -> dict[str, Any]:
@@ -270,8 +272,8 @@ def check_images(
         check_layers(backbone, settings.dream_layers, guide.shape, what="dream layer of the guide")
 
 
-def make_config(backbone: Backbone, settings: Settings) -> TransferConfig:
-    """Returns what is compiled of the settings, on a backbone."""
+def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.MakeSolver | None = None) -> TransferConfig:
+    """Returns what is compiled of the settings, on a backbone, perhaps with another solver."""
     named = {
         CONTENT: settings.content_loss,
         STYLE: settings.style_loss,
@@ -289,7 +291,7 @@ def make_config(backbone: Backbone, settings: Settings) -> TransferConfig:
     )
     return TransferConfig(
         objective=objective,
-        solver=optimize.SOLVERS[settings.optimizer],
+        solver=solver or optimize.SOLVERS[settings.optimizer],
         margin=settings.margin,
         parameterization=settings.parameterization,
         transformation=Transformation(settings.jitter, settings.random_scale, settings.random_rotate),

@@ -50,7 +50,7 @@ def test_one_command_draws_it(tmp_path, count_compilations):
             paper_figures.Config(backbone="squeezenet1_1", size=48, steps=1, workdir=str(tmp_path))
         )
     assert outcome.finished == 20
-    assert sum("_advance" in name for name in compiled) == 1
+    assert sum("chunk" in name for name in compiled) == 1
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     first, last = manifest["cells"][0], manifest["cells"][-1]
     assert first["name"] == "000_style-layers-up-to=A-conv1_α-β=10-3"

@@ -76,7 +76,7 @@ def test_the_same_command_again_computes_nothing(whole, pictures, count_compilat
     assert again == whole
     assert "4 cells, 4 of them done already" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (whole.workdir / "cells").iterdir()} == before
-    assert not [name for name in compiled if "_advance" in name or "_begin" in name]
+    assert not [name for name in compiled if "chunk" in name or "_init" in name]
 
 
 def test_pictures_that_are_gone_or_changed_are_made_again(whole, pictures, capsys):
@@ -98,7 +98,7 @@ def test_each_program_is_compiled_once(pictures, tmp_path, count_compilations):
     assert outcome.finished == 32
     shapes = {(cell["height"], cell["width"]) for cell in manifest(tmp_path)["cells"]}
     assert shapes == {(39, 52), (36, 52), (51, 68), (48, 68)}
-    assert sum("_advance" in name for name in compiled) == 4
+    assert sum("chunk" in name for name in compiled) == 4
 
 
 def test_batches_and_their_halves(pictures, tmp_path, whole, monkeypatch, capsys):

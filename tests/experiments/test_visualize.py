@@ -72,7 +72,7 @@ def test_one_command_paints_all_units_and_finds_their_patches(tmp_path, count_co
     with count_compilations() as compiled:
         outcome = visualize.run(config(tmp_path / "out", patches=str(folder), seeds=(0, 1)))
     assert outcome.finished == 4
-    assert sum("_advance" in name for name in compiled) == 2  # of classes, and of channels
+    assert sum("chunk" in name for name in compiled) == 2  # of classes, and of channels
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert [cell["settings"]["dream_layers"] for cell in manifest["cells"][:2]] == [["conv10/linear"], ["fire3/concat"]]
     assert "style" not in manifest["cells"][0]["settings"]

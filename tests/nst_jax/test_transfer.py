@@ -294,8 +294,8 @@ def test_a_transformation_of_optax_is_a_solver(network, settings):
         schedule = optax.exponential_decay(learning_rate, transition_steps=1, decay_rate=0.5)
         return optimize.from_optax(optax.sgd(schedule, momentum=0.9), bounds=bounds)
 
-    job = transfer.prepare(network, dataclasses.replace(settings, learning_rate=0.3), picture(0), picture(1))
-    job = job.replace(config=dataclasses.replace(job.config, solver=sgd))
+    settings = dataclasses.replace(settings, learning_rate=0.3)
+    job = transfer.prepare(network, settings, picture(0), picture(1), solver=sgd)
     last, history = finish(job, picture(0), steps=5)
     assert history.loss[-1] < history.loss[0]
     assert 0 <= last.result.min() <= last.result.max() <= 1
