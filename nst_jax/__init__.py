@@ -22,6 +22,7 @@ _PUBLIC = {
     "Settings": ("nst_jax.settings", "Settings"),
     "UserError": ("nst_jax.errors", "UserError"),
     "load": ("nst_jax.backbones.weights", "load"),
+    "prepare": ("nst_jax.transfer", "prepare"),
     "read_image": ("nst_jax.image_io", "read"),
     "stylize": ("nst_jax.transfer", "stylize"),
     "write_image": ("nst_jax.image_io", "write"),
