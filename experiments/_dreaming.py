@@ -33,7 +33,7 @@ class Dreaming:
         settings: of each octave.
         content: the photograph.
         guide: `[H, W, 3]`, if there is one.
-        octaves: how many; None for as many as suit the picture.
+        octaves: how many.
         scale: from one octave to the next.
         seed: of the jitter.
         workdir: for everything that is written, a folder.
@@ -44,17 +44,11 @@ class Dreaming:
     settings: Settings
     content: Picture
     guide: np.ndarray | None
-    octaves: int | None
+    octaves: int
     scale: float
     seed: int
     workdir: Path
     record: Mapping[str, Any]
-
-    @property
-    def shapes(self) -> list[tuple[int, int]]:
-        """Heights and widths of the octaves."""
-        least = dream.least_octave(self.pretrained.backbone, self.settings)
-        return dream.octave_shapes(self.content.pixels.shape, count=self.octaves, scale=self.scale, least=least)
 
     def run_octaves(self) -> Iterator[tuple[dream.Octave, Path]]:
         """Dreams, and yields each octave with its file; the last one is the picture.
@@ -92,7 +86,7 @@ class Dreaming:
 
     def written(self) -> list[Path]:
         """Returns the files that a run may write or remove."""
-        octaves = [self.workdir / _OCTAVE.format(index + 1) for index in range(len(self.shapes))]
+        octaves = [self.workdir / _OCTAVE.format(index + 1) for index in range(self.octaves)]
         return [*octaves, self.workdir / _SHEET, *self._left_frames()]
 
     def remove_frames(self) -> None:

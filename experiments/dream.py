@@ -100,29 +100,30 @@ def run(config: Config) -> Result:
         dream.dream_settings(pretrained.backbone.name, guided=guide is not None),
         **{name: value for name, value in given.items() if value is not None},
     )
+    least = dream.least_octave(pretrained.backbone, settings)
+    shapes = dream.octave_shapes(content.pixels.shape, count=config.octaves, scale=config.octave_scale, least=least)
+    if len(shapes) > 1 and min(shapes[0]) < least:
+        raise UserError(
+            f"--octaves: expected at most {max(1, sum(min(shape) >= least for shape in shapes))} for this picture, so "
+            f"that the smallest has a short side of {least} px, found {config.octaves}; choose fewer or a larger --size"
+        )
     identity = {
         "content_sha256": sha256(photograph),
         "guide_sha256": sha256(guide) if guide else None,
         "backbone": pretrained.backbone.name,
         "weights_sha256": pretrained.sha256,
         "size": config.size,
-        **{name: getattr(config, name) for name in ("seed", "octaves", "octave_scale", "zoom", "frame_steps")},
+        **{name: getattr(config, name) for name in ("seed", "octave_scale", "zoom", "frame_steps")},
+        "octaves": len(shapes),
         **dataclasses.asdict(settings),
     }
     record = {"content": str(photograph), "guide": str(guide) if guide else None, **identity}
     dreaming = _dreaming.Dreaming(
-        pretrained, settings, content, guide_pixels, config.octaves, config.octave_scale, config.seed, workdir, record
+        pretrained, settings, content, guide_pixels, len(shapes), config.octave_scale, config.seed, workdir, record
     )
     for path in (output, *dreaming.written(), *([animation] if animation else [])):
         check_own(path, paths)
-    least = dream.least_octave(pretrained.backbone, settings)
-    if config.octaves and len(dreaming.shapes) > 1 and min(dreaming.shapes[0]) < least:
-        most = sum(min(shape) >= least for shape in dreaming.shapes)
-        raise UserError(
-            f"--octaves: expected at most {max(1, most)} for this picture, so that the smallest has a short side of "
-            f"{least} px, found {config.octaves}; choose fewer, or a larger --size"
-        )
-    for shape in dreaming.shapes:
+    for shape in shapes:
         check_canvas(pretrained.backbone, settings, *shape, guided=guide is not None)
     if guide_pixels is not None:
         check_layers(pretrained.backbone, settings.dream_layers, guide_pixels.shape, what="dream layer of the guide")
@@ -132,10 +133,9 @@ def run(config: Config) -> Result:
             (workdir / "run.json").unlink(missing_ok=True)
             dreaming.remove_frames()
             octaves = []
-            count = len(dreaming.shapes)
-            with progress_bar(steps=count, done=0) as bar:
+            with progress_bar(steps=len(shapes), done=0) as bar:
                 for octave, path in dreaming.run_octaves():
-                    bar.update(octave.index + 1, f"octave {octave.index + 1} of {count}")
+                    bar.update(octave.index + 1, f"octave {octave.index + 1} of {len(shapes)}")
                     octaves.append(path)
                     if interrupt.requested:
                         return Result(path, None, finished=False)

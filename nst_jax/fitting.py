@@ -32,13 +32,19 @@ class Fit(NamedTuple):
 
 
 class PictureFit(struct.PyTreeNode):
-    """The problem of painting a picture `[H, W, 3]`, RGB in [0, 1], by a perceptron."""
+    """The problem of painting a picture by a perceptron.
+
+    Attributes:
+        picture: `[H, W, 3]`, RGB in [0, 1].
+        key: of the weights to begin with.
+    """
 
     picture: jax.Array
+    key: jax.Array
 
     def init(self, picture: jax.Array) -> optimize.State:
         """Returns the state of a perceptron that Adam has taught a picture."""
-        return _SOLVER.init(self.evaluate, _PAINTER.encode(picture))
+        return _SOLVER.init(self.evaluate, _PAINTER.encode(picture, self.key))
 
     def step(self, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
         """Returns the state after one step, and what the step found."""
@@ -63,10 +69,11 @@ class PictureFit(struct.PyTreeNode):
         return jax.ShapeDtypeStruct(self.picture.shape, self.picture.dtype)
 
 
-def fit(picture: np.ndarray, *, steps: int) -> Iterator[Fit]:
+def fit(picture: np.ndarray, *, steps: int, seed: int = 0) -> Iterator[Fit]:
     """Learns a picture `[H, W, 3]`, RGB in [0, 1], and tells now and then how far it is."""
     target = jnp.asarray(picture)
-    for progress in run([stage(PictureFit(target), target, steps=steps)]):
+    problem = PictureFit(target, jax.random.key(seed))
+    for progress in run([stage(problem, target, steps=steps)]):
         error = float(np.sqrt(progress.history.loss[-1]))
         yield Fit(int(progress.history.step[-1]), np.asarray(progress.result), error)
 

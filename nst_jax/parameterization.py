@@ -65,13 +65,13 @@ class Parameterizer:
 
     Attributes:
         noise: a key, the picture's height and width to a random picture `[H, W, 3]`, as good to start from as any.
-        encode: a picture `[H, W, 3]`, RGB in [0, 1], to variables that render to it, as nearly as they can.
+        encode: a picture `[H, W, 3]`, RGB in [0, 1], and a key to variables that render to it, as nearly as they can.
         render: the variables and the picture's height and width to the picture `[H, W, 3]`, RGB in [0, 1].
         bounds: within which the variables stay.
     """
 
     noise: Callable[[jax.Array, Shape], jax.Array]
-    encode: Callable[[jax.Array], jax.Array]
+    encode: Callable[[jax.Array, jax.Array], jax.Array]
     render: Callable[[jax.Array, Shape], jax.Array]
     bounds: tuple[float, float] = _EVERYWHERE
 
@@ -85,7 +85,7 @@ def _logistic_spectrum(variables: jax.Array, shape: Shape) -> jax.Array:
     return jax.nn.sigmoid(jnp.matmul(waves, _COLOURS, precision=jax.lax.Precision.HIGHEST))
 
 
-def _spectrum(image: jax.Array) -> jax.Array:
+def _spectrum(image: jax.Array, _: jax.Array) -> jax.Array:
     logit = jax.scipy.special.logit(jnp.clip(image, _DARKEST, 1 - _DARKEST))
     waves = jnp.matmul(logit, np.linalg.inv(_COLOURS), precision=jax.lax.Precision.HIGHEST)
     return _hartley(waves) / _amplitudes(image.shape[:2])
@@ -151,7 +151,7 @@ def _layers(variables: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
 _WIDTHS = (2, *_HIDDEN, 3)
 
 
-def _fit(image: jax.Array) -> jax.Array:
+def _fit(image: jax.Array, key: jax.Array) -> jax.Array:
     """Returns the variables of a perceptron after it has learnt to paint a picture, by Adam on the squared error."""
     height, width, _ = image.shape
     stride = max(1, math.ceil(math.sqrt(height * width / _FIT_POINTS)))
@@ -164,7 +164,7 @@ def _fit(image: jax.Array) -> jax.Array:
         updates, memory = solver.update(gradient, memory)
         return optax.apply_updates(variables, updates), memory
 
-    start = _unlearnt(jax.random.key(0))
+    start = _unlearnt(key)
     variables, _ = jax.lax.fori_loop(0, _FIT_STEPS, step, (start, solver.init(start)))
     return variables
 
@@ -187,7 +187,7 @@ def _random_painting(key: jax.Array, shape: Shape) -> jax.Array:
 
 
 PARAMETERIZATIONS: dict[Parameterization, Parameterizer] = {
-    "pixels": Parameterizer(_pixel_noise, lambda image: image, lambda variables, _: variables, bounds=(0.0, 1.0)),
+    "pixels": Parameterizer(_pixel_noise, lambda image, _: image, lambda variables, _: variables, bounds=(0.0, 1.0)),
     "fourier": Parameterizer(_coefficient_noise, _spectrum, _logistic_spectrum),
     "coordinates": Parameterizer(_random_painting, _fit, _paint),
 }

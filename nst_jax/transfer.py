@@ -174,7 +174,7 @@ class Transfer(struct.PyTreeNode):
         targets: what the canvas is compared with.
         weights: of the terms.
         learning_rate: of the solver.
-        key: of the transformations.
+        key: of random movements, and of variables that do not follow from the image alone.
         config: the static part.
         canvas: its height and width.
     """
@@ -189,7 +189,7 @@ class Transfer(struct.PyTreeNode):
 
     def init(self, image: jax.Array) -> optimize.State:
         """Returns the state before the first step of painting over an image `[H, W, 3]`."""
-        variables = self.config.parameterizer.encode(extend(image, self.config.margin))
+        variables = self.config.parameterizer.encode(extend(image, self.config.margin), self.key)
         return self.solver.init(self.evaluate, variables)
 
     def step(self, state: optimize.State) -> tuple[optimize.State, optimize.Info]:

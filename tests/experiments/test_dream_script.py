@@ -41,6 +41,14 @@ def test_a_dream_leaves_picture_octaves_and_sheet(photograph, tmp_path):
     assert json.loads((tmp_path / "run.json").read_text())["identity"]["octaves"] == 2
 
 
+@pytest.mark.parametrize(("size", "octaves"), [(48, 1), (64, 2), (96, 3)])
+def test_octaves_by_default_fit_small_pictures(size, octaves, photograph, tmp_path):
+    result = dream.run(config(photograph, tmp_path, size=size, octaves=None, steps=0))
+    assert result.finished
+    assert len(list(tmp_path.glob("octave*.png"))) == octaves
+    assert json.loads((tmp_path / "run.json").read_text())["identity"]["octaves"] == octaves
+
+
 def test_a_zoom_goes_on_to_the_same_frames(photograph, tmp_path):
     whole = dream.run(config(photograph, tmp_path / "whole", frames=3, zoom=1.1, frame_steps=1))
     with Image.open(whole.animation) as film:
@@ -63,7 +71,7 @@ def test_a_zoom_goes_on_to_the_same_frames(photograph, tmp_path):
         ({"channels": (128,)}, "channel of fire2/concat: expected 0 to 127, found 128"),
         ({"animation": "zoom.avi", "frames": 1}, "expected one of the suffixes .gif, .webp"),
         ({"guide": "missing.png"}, "missing.png"),
-        ({"octaves": 20, "octave_scale": 2.0}, "nothing is left"),
+        ({"octaves": 20, "octave_scale": 2.0}, "--octaves: expected at most 1 for this picture, .* 32 px, found 20"),
     ],
 )
 def test_bad_input_writes_nothing(changes, message, photograph, tmp_path):
