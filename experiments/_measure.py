@@ -240,7 +240,7 @@ class _Ours:
 
     def begin(self) -> None:
         """Goes back to before the first step."""
-        self._state = self._begin()
+        self._state = jax.block_until_ready(self._begin())
 
     def run(self, steps: int) -> float:
         """Does some steps, at most `LONGEST_CHUNK`; returns the loss of the picture after them."""
