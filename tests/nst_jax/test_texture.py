@@ -5,13 +5,13 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from runs import finish
 
 from nst_jax import sweep, texture, transfer
 from nst_jax.backbones import weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers, parameter_shapes
 from nst_jax.errors import UserError
-from nst_jax.history import first_history
 from nst_jax.objective import CONTENT, STYLE
 from nst_jax.presets import PRESETS
 
@@ -66,7 +66,7 @@ def test_a_rolled_tile_is_the_same_tile(backbone, painting, network):
     y, x = np.mgrid[:48, :64] / 64  # rolled, it has an edge within
     tile = np.stack([y, x, (x + y) / 2], axis=-1).astype(np.float32)
     job = transfer.prepare(network, how, texture.blank(48, 64), painting)
-    loss = jax.jit(lambda job, picture: job.evaluate(picture, 0)[0])
+    loss = jax.jit(lambda job, picture: job.evaluate(picture, 0).loss)
     at_rest = loss(job, tile)
     for shift in ((16, 0), (0, 32), (32, 48)):
         np.testing.assert_allclose(loss(job, np.roll(tile, shift, (0, 1))), at_rest, rtol=1e-5)
@@ -88,14 +88,12 @@ def test_a_texture_is_all_style(network, painting):
     how = settings_of("squeezenet1_1", tileable=False, steps=3)
     blank = texture.blank(40, 56)
     job = transfer.prepare(network, how, blank, painting)
-    assert job.targets.content == {}
-    first = transfer.start(job, transfer.initial_image(how, blank, seed=4), how.learning_rate)
-    before = first_history(first)
-    *_, (state, history) = transfer.run(job, first, steps=3)
+    assert job.targets[CONTENT] == {}
+    last, history = finish(job, transfer.initial_image(how, blank, seed=4), steps=3)
     assert (history.terms[CONTENT] == 0).all()
-    assert history.terms[STYLE][-1] < 0.9 * before.terms[STYLE][0]
+    assert history.terms[STYLE][-1] < 0.9 * history.terms[STYLE][0]
     made = texture.synthesize(painting, network, height=40, width=56, settings=how, seed=4)
-    np.testing.assert_array_equal(made, transfer.picture(job, state))
+    np.testing.assert_array_equal(made, last.result)
 
 
 def test_textures_in_a_sweep_beside_transfers(network, painting):
@@ -103,12 +101,12 @@ def test_textures_in_a_sweep_beside_transfers(network, painting):
     only_style = settings_of("squeezenet1_1", tileable=False, optimizer="adam", margin=0)
     both = dataclasses.replace(only_style, content_layers=("fire3/concat",), content_weight=1.0)
     only_content = dataclasses.replace(both, style_layers=(), style_weight=0.0)
-    cells = [sweep.Cell(how, seed=seed) for seed, how in enumerate((only_style, both, only_content))]
-    images = sweep.initial_images(cells, [photograph])
-    states = sweep.start(*sweep.prepare(network, cells, [photograph], [painting]), images, [0.02] * 3)
-    for loss, cell, image in zip(states.point.loss, cells, images.clip(0, 1), strict=True):
-        job = transfer.prepare(network, cell.settings, photograph, painting)
-        np.testing.assert_allclose(loss, jax.jit(lambda job, image: job.evaluate(image, 0)[0])(job, image), rtol=1e-4)
+    settings = (only_style, both, only_content)
+    jobs = [transfer.prepare(network, single, photograph, painting) for single in settings]
+    images = [transfer.initial_image(single, photograph, seed=seed) for seed, single in enumerate(settings)]
+    _, history = finish(sweep.stack(jobs), np.stack(images), steps=0)
+    for loss, job, image in zip(history.loss[0], jobs, images, strict=True):
+        np.testing.assert_allclose(loss, finish(job, image, steps=0)[1].loss[0], rtol=1e-4)
 
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
