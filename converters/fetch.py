@@ -20,12 +20,13 @@ from absl import flags
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from converters import command, published, regions
-from converters.convert import convert, report
-from converters.download import Show, UnreachableError, Wanted, download
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.errors import UserError, choose
-from nst_jax.files import file_error, make_folder
+from nst_jax.io.files import file_error, make_folder
+
+from . import command, published, regions
+from .convert import convert, report
+from .download import Show, UnreachableError, Wanted, download
 
 try:
     import fcntl

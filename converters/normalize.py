@@ -27,15 +27,16 @@ from absl import flags
 from rich.console import Console
 from rich.progress import track
 
-from converters import command
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import INPUT, Backbone, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool
 from nst_jax.errors import UserError, choose, one_line
-from nst_jax.files import check_target, file_error, make_folder, sha256
-from nst_jax.picture_folder import list_pictures, read_squares
+from nst_jax.io.files import check_target, file_error, make_folder, sha256
+from nst_jax.io.image_folder import list_pictures, read_squares
 from nst_jax.settings import Pooling
+
+from . import command
 
 SUFFIX = "_normalized"
 NORMALIZABLE = tuple(name for name in BACKBONES if f"{name}{SUFFIX}" in BACKBONES)

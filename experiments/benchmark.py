@@ -17,11 +17,12 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments._flags import Checked, flag, option_flag, run_script
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.errors import UserError
-from nst_jax.files import check_folder, make_folder
+from nst_jax.io.files import check_folder, make_folder
 from nst_jax.settings import Precision
+
+from .cli.flags import Checked, flag, option_flag, run_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,11 @@ def run(config: Config) -> dict[str, Any]:
     names = backbones(config)
     # Several processes share the device here, and two frameworks one process.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    from experiments import _measure, _memory, _rivals, _scoreboard  # with JAX, for which --help should not wait
-    from experiments._records import versions, write_json
+    from .benchmarking import measure as _measure  # with JAX, for which --help should not wait
+    from .benchmarking import memory as _memory
+    from .benchmarking import pytorch as _rivals
+    from .benchmarking import report as _scoreboard
+    from .running.records import versions, write_json
 
     _measure.keep_no_programs()
     networks = [weights.load(name) for name in names]

@@ -15,15 +15,16 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from experiments import _samples
-from experiments._animation import check_animation, there_and_back, write_animation
-from experiments._flags import flag, run_script
-from experiments._grid import Axis, Grid, GridCell, product, unique_labels, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
-from experiments._transfer_flags import CONTENT, TransferFlags, check_own, inputs, styles
 from nst_jax.errors import UserError
-from nst_jax.files import check_target
+from nst_jax.io.files import check_target
+
+from .cli import samples as _samples
+from .cli.flags import flag, run_script
+from .cli.run_flags import RunFlags
+from .cli.transfer_flags import CONTENT, TransferFlags, check_own, inputs, styles
+from .showing.animation import check_animation, there_and_back, write_animation
+from .sweeping.grid import Axis, Grid, GridCell, product, unique_labels, workdir
+from .sweeping.outcome import Outcome, finish_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,9 @@ def run(config: Config) -> Outcome:
     if output.parent.absolute() != folder.absolute():
         check_target(output)
     check_own(output, inputs(grid.cells[0].flags))
-    from experiments import _cells, _cluster, _manifest  # with JAX, for which --help should not wait
+    from .sweeping import gallery as _manifest
+    from .sweeping import hosts as _cluster
+    from .sweeping import runner as _cells  # with JAX, for which --help should not wait
 
     _cluster.join(config)
     outcome = _cells.run_grid(grid, config, folder)

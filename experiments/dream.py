@@ -17,15 +17,16 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments import _samples
-from experiments._animation import check_animation, write_animation
-from experiments._flags import INTERRUPTED, Common, flag, option_flag, run_script
-from experiments._transfer_flags import CONTENT, check_own, places
-from nst_jax import image_io
 from nst_jax.errors import UserError
-from nst_jax.files import check_target, make_folder, sha256
+from nst_jax.io import images as image_io
+from nst_jax.io.files import check_target, make_folder, sha256
 from nst_jax.presets import LEARNING_RATES
 from nst_jax.settings import Parameterization
+
+from .cli import samples as _samples
+from .cli.flags import INTERRUPTED, Common, flag, option_flag, run_script
+from .cli.transfer_flags import CONTENT, check_own, places
+from .showing.animation import check_animation, write_animation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,12 +84,13 @@ def run(config: Config) -> Result:
             check_target(animation)
     content = image_io.read(photograph, size=config.size)
     guide_pixels = image_io.read(guide, size=config.size).pixels if guide else None
-    from experiments import _dreaming  # with JAX, for which --help should not wait
-    from experiments._progress import graceful_interrupt, progress_bar
-    from experiments._records import versions, write_json
-    from nst_jax import dream
-    from nst_jax.backbones import weights
+    from nst_jax.applications import dream
+    from nst_jax.backbones import pretrained as weights
     from nst_jax.checks import check_canvas, check_layers
+
+    from .dreams import dreaming as _dreaming  # with JAX, for which --help should not wait
+    from .running.progress import graceful_interrupt, progress_bar
+    from .running.records import versions, write_json
 
     pretrained = weights.load_for(config.backbone, config.layers or ())
     given = {"dream_layers": config.layers, "dream_channels": config.channels, "steps": config.steps}

@@ -12,11 +12,12 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments import _samples
-from experiments._flags import Checked, flag, option_flag, run_script
-from experiments._transfer_flags import CONTENT, places
-from nst_jax import image_io
-from nst_jax.files import make_folder, sha256
+from nst_jax.io import images as image_io
+from nst_jax.io.files import make_folder, sha256
+
+from .cli import samples as _samples
+from .cli.flags import Checked, flag, option_flag, run_script
+from .cli.transfer_flags import CONTENT, places
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,9 +52,10 @@ def run(config: Config) -> Result:
     content = image_io.read(path, size=config.size)
     import jax.numpy as jnp  # which --help should not wait for
 
-    from experiments._progress import graceful_interrupt, progress_bar
-    from experiments._records import versions, write_json
-    from nst_jax import fitting
+    from nst_jax.applications import coordinate_network as fitting
+
+    from .running.progress import graceful_interrupt, progress_bar
+    from .running.records import versions, write_json
 
     make_folder(workdir)
     with graceful_interrupt() as interrupt, progress_bar(steps=config.steps, done=0) as bar:

@@ -13,13 +13,14 @@ with 256 pixels and 150 steps half an hour, on 2 cores.
 
 import dataclasses
 
-from experiments._flags import flag, option_flag, run_script
-from experiments._grid import Axis, Grid, product, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
-from experiments._transfer_flags import CONTENT, STYLE, TransferFlags, inputs
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.registry import BACKBONES
+
+from .cli.flags import flag, option_flag, run_script
+from .cli.run_flags import RunFlags
+from .cli.transfer_flags import CONTENT, STYLE, TransferFlags, inputs
+from .sweeping.grid import Axis, Grid, product, workdir
+from .sweeping.outcome import Outcome, finish_script
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -48,7 +49,8 @@ def run(config: Config) -> Outcome:
         UserError: the input cannot be used, or something cannot be written.
     """
     grid = make_grid(config)
-    from experiments import _cells, _cluster  # with JAX, for which --help should not wait
+    from .sweeping import hosts as _cluster
+    from .sweeping import runner as _cells  # with JAX, for which --help should not wait
 
     _cluster.join(config)
     return _cells.run_grid(grid, config, workdir(config.workdir, "figure3", grid))

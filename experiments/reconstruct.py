@@ -13,15 +13,16 @@ over depth. They are one compiled program: ten of 192 pixels and 150 steps take 
 
 import dataclasses
 
-from experiments._flags import flag, option_flag, run_script
-from experiments._grid import Axis, Grid, product, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
-from experiments._transfer_flags import CONTENT, STYLE, TransferFlags, inputs
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 from nst_jax.settings import Parameterization
+
+from .cli.flags import flag, option_flag, run_script
+from .cli.run_flags import RunFlags
+from .cli.transfer_flags import CONTENT, STYLE, TransferFlags, inputs
+from .sweeping.grid import Axis, Grid, product, workdir
+from .sweeping.outcome import Outcome, finish_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,9 @@ def run(config: Config) -> Outcome:
     """
     grid = make_grid(config)
     folder = workdir(config.workdir, "reconstruct", grid)
-    from experiments import _cells, _cluster, _depth_errors  # with JAX, for which --help should not wait
+    from .figures import depth_errors as _depth_errors  # with JAX, for which --help should not wait
+    from .sweeping import hosts as _cluster
+    from .sweeping import runner as _cells
 
     _cluster.join(config)
     outcome = _cells.run_grid(grid, config, folder)

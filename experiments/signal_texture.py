@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import _signals
-from experiments._flags import Checked, command_line, flag, option_flag, run_script
-from experiments._heartbeat import electrocardiogram
 from nst_jax.errors import UserError
-from nst_jax.files import check_folder, make_folder
+from nst_jax.io.files import check_folder, make_folder
+
+from .cli.flags import Checked, command_line, flag, option_flag, run_script
+from .signals import files as _signals
+from .signals.electrocardiogram import electrocardiogram
 
 _RATE = 128.0
 _SECONDS = 16.0
@@ -82,8 +83,9 @@ def run(config: Config) -> Result:
     for path in written:
         if config.input and path.exists() and path.samefile(config.input):
             raise UserError(f"--workdir: expected a folder where {path.name} is not the input; choose another")
-    from experiments import _signal_plot, _synthesis  # with JAX, for which --help should not wait
-    from experiments._records import versions, write_json
+    from .running.records import versions, write_json
+    from .signals import plot as _signal_plot  # with JAX, for which --help should not wait
+    from .signals import synthesis as _synthesis
 
     low, high = original.values.min(), original.values.max()
     scaled = (original.values - low) / (high - low)

@@ -11,12 +11,12 @@ with the same picture as an unbroken run, bit for bit. Flags without a default t
 import sys
 from typing import TYPE_CHECKING
 
-from experiments._flags import INTERRUPTED, run_script
-from experiments._run_flags import SingleFlags
-from experiments._transfer_flags import inputs, places
+from .cli.flags import INTERRUPTED, run_script
+from .cli.run_flags import SingleFlags
+from .cli.transfer_flags import inputs, places
 
 if TYPE_CHECKING:
-    from experiments._single import Result
+    from .running.single import Result
 
 Config = SingleFlags
 
@@ -30,7 +30,7 @@ def run(config: Config) -> "Result":
     """
     paths = inputs(config)
     workdir, output = places(config, paths, script="stylize", picture="picture.png", bits=config.bits)
-    from experiments import _single  # with JAX, for which --help should not wait
+    from .running import single as _single  # with JAX, for which --help should not wait
 
     return _single.run(config, workdir, output)
 

@@ -12,10 +12,10 @@ take a minute on 2 cores. The same command again goes on where it was stopped or
 
 import dataclasses
 
-from experiments._flags import flag, run_script
-from experiments._grid import GridFlags, make_grid, preview, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
+from .cli.flags import flag, run_script
+from .cli.run_flags import RunFlags
+from .sweeping.grid import GridFlags, make_grid, preview, workdir
+from .sweeping.outcome import Outcome, finish_script
 
 _PREVIEW_SIZE, _PREVIEW_STEPS = 160, 60
 
@@ -37,7 +37,8 @@ def run(config: Config) -> Outcome:
     """
     grid = make_grid(config)
     folder = workdir(config.workdir, "sweep", grid)
-    from experiments import _cells, _cluster  # with JAX, for which --help should not wait
+    from .sweeping import hosts as _cluster
+    from .sweeping import runner as _cells  # with JAX, for which --help should not wait
 
     _cluster.join(config)
     if config.preview:

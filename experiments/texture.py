@@ -12,16 +12,17 @@ minute on the embedded SqueezeNet and five on VGG-19, on 2 cores. The same comma
 
 import dataclasses
 
-from experiments._flags import MOST_SEED, flag, option_flag, run_script
-from experiments._grid import Axis, Grid, product, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
-from experiments._transfer_flags import TransferFlags, inputs, styles
-from nst_jax import image_io
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.errors import UserError
+from nst_jax.io import images as image_io
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.settings import Parameterization
+
+from .cli.flags import MOST_SEED, flag, option_flag, run_script
+from .cli.run_flags import RunFlags
+from .cli.transfer_flags import TransferFlags, inputs, styles
+from .sweeping.grid import Axis, Grid, product, workdir
+from .sweeping.outcome import Outcome, finish_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,8 +50,12 @@ def run(config: Config) -> Outcome:
     """
     grid = make_grid(config)
     folder = workdir(config.workdir, "texture", grid)
-    from experiments import _blank, _cells, _cluster, _manifest  # with JAX, for which --help should not wait
-    from nst_jax import texture
+    from nst_jax.applications import texture
+
+    from .sweeping import blank_canvas as _blank  # with JAX, for which --help should not wait
+    from .sweeping import gallery as _manifest
+    from .sweeping import hosts as _cluster
+    from .sweeping import runner as _cells
 
     width, height = sides(config)
     _cluster.join(config)
@@ -74,7 +79,7 @@ def make_grid(config: Config) -> Grid:
     Raises:
         UserError: there are no seeds, or one is there twice.
     """
-    from nst_jax.texture import texture_settings  # with JAX
+    from nst_jax.applications.texture import texture_settings  # with JAX
 
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise UserError(f"--seeds: expected one or more, each once, found {','.join(map(str, config.seeds)) or 'none'}")

@@ -17,20 +17,21 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from experiments._flags import MOST_SEED, flag, option_flag, run_script
-from experiments._grid import Axis, Grid, product, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
-from experiments._transfer_flags import TransferFlags
-from nst_jax import image_io
+from nst_jax.backbones.pretrained import EMBEDDED, resolve
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import with_head
-from nst_jax.backbones.weights import EMBEDDED, resolve
 from nst_jax.errors import UserError
+from nst_jax.io import images as image_io
 from nst_jax.settings import Gain, Parameterization
 
+from .cli.flags import MOST_SEED, flag, option_flag, run_script
+from .cli.run_flags import RunFlags
+from .cli.transfer_flags import TransferFlags
+from .sweeping.grid import Axis, Grid, product, workdir
+from .sweeping.outcome import Outcome, finish_script
+
 if TYPE_CHECKING:
-    from experiments._units import Unit
+    from .units.units import Unit
 
 _CLASSES = ("hartebeest", "measuring cup", "ant", "starfish", "anemone fish", "banana", "parachute", "screw")
 
@@ -70,10 +71,13 @@ def run(config: Config) -> Outcome:
     grid = make_grid(config, units)
     folder = workdir(config.workdir, "visualize", grid)
     if config.patches:
-        from nst_jax.picture_folder import list_pictures
+        from nst_jax.io.image_folder import list_pictures
 
         pictures = list_pictures(Path(config.patches))
-    from experiments import _blank, _cells, _cluster, _unit_patches  # with JAX, for which --help should not wait
+    from .sweeping import blank_canvas as _blank
+    from .sweeping import hosts as _cluster
+    from .sweeping import runner as _cells
+    from .units import patches as _unit_patches  # with JAX, for which --help should not wait
 
     _cluster.join(config)
     outcome = _cells.run_grid(_blank.on_blank(grid, folder, height=config.size, width=config.size), config, folder)
@@ -89,7 +93,7 @@ def wanted(config: Config) -> list["Unit"]:
     Raises:
         UserError: there is no such class, layer or channel, or one is there twice.
     """
-    from experiments._units import channel_units, class_units
+    from .units.units import channel_units, class_units
 
     backbone = with_head(BACKBONES[resolve(config.backbone)])
     classes = config.classes if config.classes is not None or config.channels else _CLASSES

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nst_jax import circular, conv, pooling
 from nst_jax.backbones.spec import (
     Backbone,
     Concat,
@@ -23,7 +22,8 @@ from nst_jax.backbones.spec import (
     convolutions,
     layers,
 )
-from nst_jax.ops import normalisation
+from nst_jax.ops import circular_padding as circular
+from nst_jax.ops import conv, normalisation, pooling
 from nst_jax.settings import Padding, Pooling, Precision
 
 PREPARED = "prepared"

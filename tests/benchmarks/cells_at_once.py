@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from nst_jax import batches, parallel, transfer
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.batches import Recipe
 from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
 from nst_jax.run import run as run_stages

@@ -9,7 +9,7 @@ import weight_writers
 from hypothesis import strategies as st
 
 from converters import convert
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Provenance, parameter_shapes
 from nst_jax.backbones.vgg import FAMILY

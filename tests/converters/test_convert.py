@@ -14,7 +14,7 @@ import weight_writers
 from converters import convert, mapping
 from converters.formats.registry import FORMATS, detect
 from converters.source import Layout, Provenance, Tensor
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import convolutions, parameter_shapes, with_head
 from nst_jax.errors import UserError

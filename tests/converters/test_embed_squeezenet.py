@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from converters import embed_squeezenet
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import with_head
 from nst_jax.errors import UserError

@@ -12,7 +12,7 @@ import weight_writers as writers
 from converters import published
 from converters.convert import convert
 from converters.formats.registry import FORMATS
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Pool, Provenance, parameter_shapes, with_head

@@ -13,7 +13,7 @@ import pytest
 from file_server import BLOCK, reply, running_server, serve, wait_for
 
 from converters import fetch, published
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]

@@ -18,11 +18,11 @@ import weight_writers as writers
 from converters import convert, inspect, normalize
 from converters.containers.wire import _varint
 from converters.formats import torch_legacy, torch_zip
-from nst_jax import image_io
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import parameter_shapes
 from nst_jax.errors import UserError
+from nst_jax.io import images as image_io
 
 
 @pytest.fixture(autouse=True)

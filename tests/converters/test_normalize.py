@@ -12,14 +12,14 @@ import safetensors
 import skimage.data
 
 from converters import convert, normalize
-from nst_jax import image_io
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import INPUT, Conv, LocalResponseNorm, RowBase, Window
 from nst_jax.errors import UserError
-from nst_jax.files import sha256
-from nst_jax.picture_folder import list_pictures, read_squares
+from nst_jax.io import images as image_io
+from nst_jax.io.files import sha256
+from nst_jax.io.image_folder import list_pictures, read_squares
 
 ROOT = Path(__file__).parents[2]
 SIZE = 64

@@ -52,7 +52,7 @@ def config(workdir, **changes):
 
 
 def test_everything_is_measured_printed_and_saved(few_layers, tmp_path, capsys, monkeypatch):
-    from experiments import _measure
+    from experiments.benchmarking import measure as _measure
 
     monkeypatch.setattr(_measure, "_PRODUCT_SIDE", 256)
     benchmark.run(config(tmp_path))
@@ -93,7 +93,7 @@ def test_everything_is_measured_printed_and_saved(few_layers, tmp_path, capsys, 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="peaks of memory are told on Linux and macOS")
 def test_memory_is_that_of_a_process_of_its_own(monkeypatch):
-    from experiments import _memory
+    from experiments.benchmarking import memory as _memory
 
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")  # it compiles sooner
     ballast = np.ones(2**26)  # half a gigabyte, which is none of the other process's
@@ -104,7 +104,7 @@ def test_memory_is_that_of_a_process_of_its_own(monkeypatch):
 
 
 def test_the_slope_of_a_time_that_is_linear_in_the_pixels():
-    from experiments import _measure
+    from experiments.benchmarking import measure as _measure
 
     def step(size, seconds):
         return {"size": size, "seconds": {"ours": {"median": seconds}}}
@@ -116,7 +116,7 @@ def test_the_slope_of_a_time_that_is_linear_in_the_pixels():
 
 def test_multiplications_of_vgg19():
     """Counted by hand, for 224 px: Simonyan & Zisserman 2015, table 1, column E; known as 19.6 G with dense layers."""
-    from experiments import _workload
+    from experiments.benchmarking import workload as _workload
     from nst_jax.backbones.registry import BACKBONES
 
     layers = [  # side of the map, channels in and out, convolutions
@@ -145,9 +145,10 @@ def test_the_rival_does_the_same(style_loss, content_loss):
     pytest.importorskip("torch", reason="compares with PyTorch, which is no dependency")
     import jax.numpy as jnp
 
-    from experiments import _rivals, _workload
+    from experiments.benchmarking import pytorch as _rivals
+    from experiments.benchmarking import workload as _workload
     from nst_jax import run, transfer
-    from nst_jax.backbones import weights
+    from nst_jax.backbones import pretrained as weights
 
     settings = dataclasses.replace(
         _workload.step_settings("squeezenet1_1", "float32"), style_loss=style_loss, content_loss=content_loss
@@ -169,12 +170,13 @@ def test_the_rival_computes_every_type_of_row():
     import jax
     import jax.numpy as jnp
 
-    from experiments import _rivals, _workload
+    from experiments.benchmarking import pytorch as _rivals
+    from experiments.benchmarking import workload as _workload
     from nst_jax import run, transfer
     from nst_jax.backbones.features import Features
+    from nst_jax.backbones.pretrained import Pretrained
     from nst_jax.backbones.registry import BACKBONES
     from nst_jax.backbones.spec import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
-    from nst_jax.backbones.weights import Pretrained
 
     rows = (
         Conv("conv", "data", 8, kernel=3, padding=1, relu="relu"),
@@ -228,7 +230,7 @@ def test_a_folder_that_is_a_file():
 
 
 def test_a_rival_that_is_not_there(monkeypatch, tmp_path):
-    from experiments import _rivals
+    from experiments.benchmarking import pytorch as _rivals
 
     monkeypatch.setattr(_rivals.importlib.util, "find_spec", lambda _: None)
     assert _rivals.find("auto") == (None, "torch is not installed")

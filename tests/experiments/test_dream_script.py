@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from experiments import dream
-from nst_jax import image_io
 from nst_jax.errors import UserError
+from nst_jax.io import images as image_io
 
 
 @pytest.fixture(scope="module")

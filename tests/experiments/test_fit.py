@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments import fit
-from nst_jax import image_io
 from nst_jax.errors import UserError
+from nst_jax.io import images as image_io
 
 
 def test_one_command_learns_a_picture_and_draws_it_larger(tmp_path):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from experiments import reconstruct
-from nst_jax import image_io
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.features import Features
 from nst_jax.errors import UserError
+from nst_jax.io import images as image_io
 
 LAYERS = ("conv1", "fire3/concat")
 

@@ -9,8 +9,9 @@ from PIL import Image
 from scipy import signal as processing
 from scipy.io import wavfile
 
-from experiments import _signals, signal_texture
-from experiments._heartbeat import electrocardiogram
+from experiments import signal_texture
+from experiments.signals import files as _signals
+from experiments.signals.electrocardiogram import electrocardiogram
 from nst_jax.errors import UserError
 
 RANDOM = np.random.default_rng(0)

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import _samples, stylize
-from experiments._transfer_flags import resolve
-from nst_jax import image_io
+from experiments import stylize
+from experiments.cli import samples as _samples
+from experiments.cli.transfer_flags import resolve
 from nst_jax.errors import UserError
+from nst_jax.io import images as image_io
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--size=48", "--style_layers=conv1,fire2/concat", "--content_layers=fire2/concat", "--backbone=squeezenet1_1")

@@ -14,10 +14,11 @@ import pytest
 from sweeps import ROOT, command, config, manifest, records, rows, start, wait_for
 
 from experiments import sweep
-from experiments._checkpoints import Checkpoints
-from experiments._outcome import finish_script
-from nst_jax import batches, image_io
+from experiments.running.checkpoints import Checkpoints
+from experiments.sweeping.outcome import finish_script
+from nst_jax import batches
 from nst_jax.errors import UserError
+from nst_jax.io import images as image_io
 
 ASIDE = ("manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html")
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from experiments import texture
-from nst_jax import image_io
 from nst_jax.errors import UserError
+from nst_jax.io import images as image_io
 
 ROOT = Path(__file__).parents[2]
 

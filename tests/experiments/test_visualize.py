@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import _units, visualize
-from nst_jax.backbones import weights
+from experiments import visualize
+from experiments.units import units as _units
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Conv, parameter_shapes, with_head
 from nst_jax.errors import UserError

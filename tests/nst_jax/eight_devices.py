@@ -10,7 +10,7 @@ import numpy as np
 from runs import finish
 
 from nst_jax import batches, parallel, run, sweep, transfer
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.batches import Recipe
 from nst_jax.presets import PRESETS
 

@@ -8,7 +8,7 @@ import pytest
 from runs import finish
 
 from nst_jax import sweep, transfer
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.errors import UserError
 from nst_jax.presets import PRESETS
 

@@ -10,14 +10,15 @@ import pytest
 from runs import finish
 
 from converters.convert import convert
-from nst_jax import image_io, optimize, transfer
-from nst_jax.backbones import weights
+from nst_jax import optimize, transfer
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
 from nst_jax.checks import check_style
 from nst_jax.errors import UserError
 from nst_jax.history import DivergedError
+from nst_jax.io import images as image_io
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.run import compile_chunk, run, stage, state_shapes

@@ -20,7 +20,6 @@ import numpy as np
 from PIL import Image
 
 from experiments import (
-    _samples,
     blend,
     dream,
     fit,
@@ -33,6 +32,7 @@ from experiments import (
     texture,
     visualize,
 )
+from experiments.cli import samples as _samples
 
 Numbers = dict[str, list[float]]
 Case = Callable[[Path], Numbers]

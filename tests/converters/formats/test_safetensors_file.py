@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from converters import convert, inspect
 from converters.formats import safetensors_file
 from converters.formats.registry import detect
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import parameter_shapes
 from nst_jax.errors import UserError

@@ -9,7 +9,7 @@ import skimage.data
 import skimage.transform
 
 from converters.convert import convert
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.features import PREPARED, Features, prepare, preprocess
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, Conv, Pool, Preprocess, Provenance

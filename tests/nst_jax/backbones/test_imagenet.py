@@ -8,7 +8,7 @@ import pytest
 import skimage.data
 import skimage.transform
 
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained as weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.imagenet import class_index, class_name, classes
 from nst_jax.errors import UserError
