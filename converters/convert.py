@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from nst_jax.backbones import pretrained as weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, with_head
 from nst_jax.errors import UserError, choose, one_line
@@ -77,7 +77,7 @@ def convert(
         UserError: the source cannot be used or the output not be written; then no file is written.
     """
     choose(backbone, BACKBONES, what="backbone")
-    installed = weights.folder() / weights.file_name(backbone)
+    installed = pretrained.folder() / pretrained.file_name(backbone)
     target = installed if output is None else output
     if target.suffix != _SUFFIX:
         raise file_error(target, f"expected a name that ends in {_SUFFIX}, as what comes out is such a file")
@@ -106,7 +106,7 @@ def convert(
     }
     if target == installed:
         make_folder(target.parent)
-    weights.write(target, values, network, metadata)
+    pretrained.write(target, values, network, metadata)
     return Converted(values, matched, provenance, target)
 
 

@@ -20,7 +20,7 @@ from absl import flags
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from nst_jax.backbones import pretrained as weights
+from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError, choose
 from nst_jax.io.files import file_error, make_folder
 
@@ -76,7 +76,7 @@ def fetch(file: published.Published, url: str | None = None, *, classifier: bool
     Raises:
         UserError: it cannot be had, is not what it should be, or cannot be installed. What was installed stays.
     """
-    folder = weights.folder() / _FOLDER
+    folder = pretrained.folder() / _FOLDER
     make_folder(folder)
     path = folder / _file_name(file)
     convention = _convention(file)

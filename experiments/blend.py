@@ -18,7 +18,7 @@ from pathlib import Path
 from nst_jax.errors import UserError
 from nst_jax.io.files import check_target
 
-from .cli import samples as _samples
+from .cli import samples
 from .cli.flags import flag, run_script
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import CONTENT, TransferFlags, check_own, inputs, styles
@@ -55,16 +55,18 @@ def run(config: Config) -> Outcome:
     if output.parent.absolute() != folder.absolute():
         check_target(output)
     check_own(output, inputs(grid.cells[0].flags))
-    from .sweeping import gallery as _manifest
-    from .sweeping import hosts as _cluster
-    from .sweeping import runner as _cells  # with JAX, for which --help should not wait
+    from .sweeping import (
+        gallery,
+        hosts,
+        runner,  # with JAX, for which --help should not wait
+    )
 
-    _cluster.join(config)
-    outcome = _cells.run_grid(grid, config, folder)
-    if outcome.finished == len(grid.cells) and _cluster.is_first():
+    hosts.join(config)
+    outcome = runner.run_grid(grid, config, folder)
+    if outcome.finished == len(grid.cells) and hosts.is_first():
         write_animation(
             output,
-            [_manifest.cell_path(folder, cell.name, ".png") for cell in tour(grid)],
+            [gallery.cell_path(folder, cell.name, ".png") for cell in tour(grid)],
             seconds_per_picture=config.seconds_per_picture,
             cross_fade=config.cross_fade,
         )
@@ -80,7 +82,7 @@ def make_grid(config: Config) -> Grid:
     """
     if config.blend_weights is not None:
         raise UserError("--blend_weights: expected none, as they are what differs; choose --blend_steps")
-    style = config.style or ",".join(map(str, _samples.two_paintings()))
+    style = config.style or ",".join(map(str, samples.two_paintings()))
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(TransferFlags)}
     base = TransferFlags(**fields | {"style": style, "workdir": None, "output": None})
     paths = inputs(base)

@@ -13,7 +13,7 @@ with 256 pixels and 150 steps half an hour, on 2 cores.
 
 import dataclasses
 
-from nst_jax.backbones import pretrained as weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 
 from .cli.flags import flag, option_flag, run_script
@@ -49,16 +49,18 @@ def run(config: Config) -> Outcome:
         UserError: the input cannot be used, or something cannot be written.
     """
     grid = make_grid(config)
-    from .sweeping import hosts as _cluster
-    from .sweeping import runner as _cells  # with JAX, for which --help should not wait
+    from .sweeping import (
+        hosts,
+        runner,  # with JAX, for which --help should not wait
+    )
 
-    _cluster.join(config)
-    return _cells.run_grid(grid, config, workdir(config.workdir, "figure3", grid))
+    hosts.join(config)
+    return runner.run_grid(grid, config, workdir(config.workdir, "figure3", grid))
 
 
 def make_grid(config: Config) -> Grid:
     """Returns the twenty cells of the figure."""
-    backbone = weights.resolve(config.backbone)
+    backbone = pretrained.resolve(config.backbone)
     family = BACKBONES[backbone].family
     layers = family.depth_layers
     rows = Axis(

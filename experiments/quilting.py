@@ -40,9 +40,9 @@ def run(config: Config) -> "Result":
         paths = {STYLE: paths[STYLE]}
     picture = {"transfer": "quilting.png", "texture": "texture.png"}[config.mode]
     workdir, output = places(config, paths, script="quilting", picture=picture)
-    from .quilts import compare as _quilts  # with JAX, for which --help should not wait
+    from .quilts import compare  # with JAX, for which --help should not wait
 
-    make = {"transfer": _quilts.compare, "texture": _quilts.enlarge}[config.mode]
+    make = {"transfer": compare.compare, "texture": compare.enlarge}[config.mode]
     return make(config, paths, workdir, output)
 
 

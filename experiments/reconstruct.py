@@ -13,7 +13,7 @@ over depth. They are one compiled program: ten of 192 pixels and 150 steps take 
 
 import dataclasses
 
-from nst_jax.backbones import pretrained as weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 from nst_jax.settings import Parameterization
@@ -50,14 +50,13 @@ def run(config: Config) -> Outcome:
     """
     grid = make_grid(config)
     folder = workdir(config.workdir, "reconstruct", grid)
-    from .figures import depth_errors as _depth_errors  # with JAX, for which --help should not wait
-    from .sweeping import hosts as _cluster
-    from .sweeping import runner as _cells
+    from .figures import depth_errors  # with JAX, for which --help should not wait
+    from .sweeping import hosts, runner
 
-    _cluster.join(config)
-    outcome = _cells.run_grid(grid, config, folder)
-    if outcome.finished == len(grid.cells) and _cluster.is_first():
-        _depth_errors.write_errors(folder, inputs(grid.cells[0].flags)[CONTENT], size=config.size)
+    hosts.join(config)
+    outcome = runner.run_grid(grid, config, folder)
+    if outcome.finished == len(grid.cells) and hosts.is_first():
+        depth_errors.write_errors(folder, inputs(grid.cells[0].flags)[CONTENT], size=config.size)
     return outcome
 
 
@@ -67,7 +66,7 @@ def make_grid(config: Config) -> Grid:
     Raises:
         UserError: there are no layers.
     """
-    backbone = weights.resolve(config.backbone)
+    backbone = pretrained.resolve(config.backbone)
     family = BACKBONES[backbone].family
     layers = family.depth_layers if config.layers is None else config.layers
     if not layers:

@@ -22,7 +22,7 @@ from nst_jax.errors import UserError
 from nst_jax.io.files import check_folder, make_folder
 
 from .cli.flags import Checked, command_line, flag, option_flag, run_script
-from .signals import files as _signals
+from .signals import files
 from .signals.electrocardiogram import electrocardiogram
 
 _RATE = 128.0
@@ -41,7 +41,7 @@ class Config(Checked):
         None,
         "Samples per second: of text, by default 1; the rate to which sound is resampled, by default its own.",
         least=1e-3,
-        most=_signals.FASTEST,
+        most=files.FASTEST,
     )
     samples: int = flag(16384, "Maximal number of samples; the rest of a longer signal is left out.", least=2)
     seeds: int = flag(3, "Number of signals to synthesise.", least=1)
@@ -65,7 +65,7 @@ class Result:
         losses: of each synthesised one before and after, `[2, seeds]`.
     """
 
-    original: _signals.Signal
+    original: files.Signal
     synthesised: np.ndarray
     losses: np.ndarray
 
@@ -84,12 +84,14 @@ def run(config: Config) -> Result:
         if config.input and path.exists() and path.samefile(config.input):
             raise UserError(f"--workdir: expected a folder where {path.name} is not the input; choose another")
     from .running.records import versions, write_json
-    from .signals import plot as _signal_plot  # with JAX, for which --help should not wait
-    from .signals import synthesis as _synthesis
+    from .signals import (
+        plot,  # with JAX, for which --help should not wait
+        synthesis,
+    )
 
     low, high = original.values.min(), original.values.max()
     scaled = (original.values - low) / (high - low)
-    found = _synthesis.synthesise(
+    found = synthesis.synthesise(
         scaled,
         seed=config.seed,
         seeds=config.seeds,
@@ -101,11 +103,11 @@ def run(config: Config) -> Result:
     result = Result(original, low + (high - low) * found.signals, found.losses)
     make_folder(workdir)
     for path, values in zip(written, result.synthesised, strict=True):
-        _signals.write(path, dataclasses.replace(original, values=values))
+        files.write(path, dataclasses.replace(original, values=values))
     if config.input is None:
-        _signals.write(workdir / f"original{original.suffix}", original)
+        files.write(workdir / f"original{original.suffix}", original)
     names = {f"seed {index}": values for index, values in enumerate(result.synthesised)}
-    _signal_plot.write_plot(workdir / "signals.png", {"original": original.values, **names}, rate=original.rate)
+    plot.write_plot(workdir / "signals.png", {"original": original.values, **names}, rate=original.rate)
     record = {
         "command": command_line("experiments.signal_texture", config),
         "settings": dataclasses.asdict(config),
@@ -119,7 +121,7 @@ def run(config: Config) -> Result:
     return result
 
 
-def read_input(config: Config) -> _signals.Signal:
+def read_input(config: Config) -> files.Signal:
     """Returns the signal to resemble.
 
     Raises:
@@ -128,9 +130,9 @@ def read_input(config: Config) -> _signals.Signal:
     if config.input is None:
         random = np.random.default_rng(config.seed)
         heart = electrocardiogram(random, rate=_RATE, seconds=_SECONDS, beats_per_minute=_BEATS_PER_MINUTE)
-        signal = _signals.Signal(heart[: config.samples], _RATE, _signals.TEXT)
+        signal = files.Signal(heart[: config.samples], _RATE, files.TEXT)
     else:
-        signal = _signals.read(Path(config.input), rate=config.rate, longest=config.samples)
+        signal = files.read(Path(config.input), rate=config.rate, longest=config.samples)
     widest = config.filter_size * 2 ** (config.scales - 1)
     if len(signal.values) < widest:
         raise UserError(

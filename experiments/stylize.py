@@ -30,9 +30,9 @@ def run(config: Config) -> "Result":
     """
     paths = inputs(config)
     workdir, output = places(config, paths, script="stylize", picture="picture.png", bits=config.bits)
-    from .running import single as _single  # with JAX, for which --help should not wait
+    from .running import single  # with JAX, for which --help should not wait
 
-    return _single.run(config, workdir, output)
+    return single.run(config, workdir, output)
 
 
 def main(config: Config) -> None:

@@ -37,15 +37,17 @@ def run(config: Config) -> Outcome:
     """
     grid = make_grid(config)
     folder = workdir(config.workdir, "sweep", grid)
-    from .sweeping import hosts as _cluster
-    from .sweeping import runner as _cells  # with JAX, for which --help should not wait
+    from .sweeping import (
+        hosts,
+        runner,  # with JAX, for which --help should not wait
+    )
 
-    _cluster.join(config)
+    hosts.join(config)
     if config.preview:
-        outcome = _cells.run_grid(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, folder / "preview")
+        outcome = runner.run_grid(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, folder / "preview")
         if outcome.stopped:
             return outcome
-    return _cells.run_grid(grid, config, folder)
+    return runner.run_grid(grid, config, folder)
 
 
 def main(config: Config) -> None:

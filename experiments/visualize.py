@@ -21,7 +21,7 @@ from nst_jax.backbones.pretrained import EMBEDDED, resolve
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import with_head
 from nst_jax.errors import UserError
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.settings import Gain, Parameterization
 
 from .cli.flags import MOST_SEED, flag, option_flag, run_script
@@ -48,7 +48,7 @@ class Config(RunFlags):
         "everywhere", "Positions of the picture at which a unit is excited: all of them, or the one in the centre."
     )
     backbone: str = option_flag("backbone", EMBEDDED, note="Networks without their classifier have no classes.")
-    size: int = flag(224, "Side of the square pictures in pixels.", least=image_io.MIN_SIDE)
+    size: int = flag(224, "Side of the square pictures in pixels.", least=images.MIN_SIDE)
     steps: int = option_flag("steps", 256, note="The optimiser is Adam.")
     learning_rate: float = option_flag("learning_rate", 0.05)
     parameterization: Parameterization = option_flag("parameterization", "fourier")
@@ -74,15 +74,15 @@ def run(config: Config) -> Outcome:
         from nst_jax.io.image_folder import list_pictures
 
         pictures = list_pictures(Path(config.patches))
-    from .sweeping import blank_canvas as _blank
-    from .sweeping import hosts as _cluster
-    from .sweeping import runner as _cells
-    from .units import patches as _unit_patches  # with JAX, for which --help should not wait
+    from .sweeping import blank_canvas, hosts, runner
+    from .units import patches  # with JAX, for which --help should not wait
 
-    _cluster.join(config)
-    outcome = _cells.run_grid(_blank.on_blank(grid, folder, height=config.size, width=config.size), config, folder)
-    if config.patches and _cluster.is_first() and not outcome.stopped:
-        for sheet in _unit_patches.write(folder, grid, units, pictures, count=config.patch_count):
+    hosts.join(config)
+    outcome = runner.run_grid(
+        blank_canvas.on_blank(grid, folder, height=config.size, width=config.size), config, folder
+    )
+    if config.patches and hosts.is_first() and not outcome.stopped:
+        for sheet in patches.write(folder, grid, units, pictures, count=config.patch_count):
             print(f"patches: {sheet}")
     return outcome
 

@@ -14,7 +14,7 @@ import numpy as np
 from flax import struct
 
 from nst_jax import optimize
-from nst_jax.backbones import pretrained as weight_files
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_canvas, check_image, check_layers, check_style
 from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, VARIATION, Objective, Targets, Weights
@@ -33,7 +33,7 @@ Image = jax.Array | np.ndarray
 def stylize(
     content: Image,
     style: Image | Sequence[Image],
-    network: weight_files.Pretrained | None = None,
+    network: pretrained.Pretrained | None = None,
     *,
     settings: Settings | None = None,
     seed: int = 0,
@@ -53,7 +53,7 @@ def stylize(
     Raises:
         UserError: the settings do not suit the backbone or the images, or the run diverged.
     """
-    network = network or weight_files.load()
+    network = network or pretrained.load()
     settings = settings or PRESETS[default_preset(network.backbone.name)]
     transfer = prepare(network, settings, content, style, seed=seed)
     image = initial_image(settings, content, seed=seed)
@@ -62,7 +62,7 @@ def stylize(
 
 
 def prepare(
-    network: weight_files.Pretrained,
+    network: pretrained.Pretrained,
     settings: Settings,
     content: Image,
     style: Image | Sequence[Image],

@@ -24,8 +24,7 @@ from nst_jax.run import compile_chunk, init
 from nst_jax.settings import Optimizer, Precision
 from nst_jax.transfer import Transfer
 
-from . import pytorch as _rivals
-from . import workload as _workload
+from . import pytorch, workload
 
 _PRODUCT_SIDE = 2048
 _PRODUCTS = 4
@@ -52,7 +51,7 @@ def machine() -> Report:
         "device": jax.devices()[0].device_kind,
         "devices": len(jax.devices()),
         "cpu": _cpu(),
-        "cores": _rivals.cpus(),
+        "cores": pytorch.cpus(),
         "system": platform.platform(),
     }
 
@@ -66,7 +65,7 @@ def check(network: Pretrained, size: int) -> None:
     name = network.backbone.name
     preset = PRESETS[network.backbone.family.preset]
     check_margin(preset.margin, size, size)
-    for settings in (_workload.step_settings(name, "float32"), preset):
+    for settings in (workload.step_settings(name, "float32"), preset):
         for layers, what in ((settings.content_layers, "content layer"), (settings.style_layers, "style layer")):
             check_layers(network.backbone, layers, (size, size, 3), what=what)
 
@@ -106,7 +105,7 @@ def steps_of(
         networks: that look at the picture.
         size: side of the picture in pixels.
         precision: of the networks.
-        rival: a name in `_rivals.RIVALS`, or None.
+        rival: a name in `pytorch.RIVALS`, or None.
         rounds: how often each side is measured.
         steps: of a round.
         peak: as `product_peak` returns it.
@@ -130,8 +129,8 @@ def steps_of(
         name = network.backbone.name
         sides = contenders[name]
         ours, exact = sides["ours"], sides.get("direct", sides["ours"]).gradient
-        settings = _workload.step_settings(name, precision)
-        adds = _workload.multiply_adds(network.backbone, settings.content_layers + settings.style_layers, size)
+        settings = workload.step_settings(name, precision)
+        adds = workload.multiply_adds(network.backbone, settings.content_layers + settings.style_layers, size)
         vgg = next((key for key in (("vgg19", "direct"), ("vgg19", "ours")) if key in times), None)
 
         def over(other: tuple[str, str] | None, *, key: tuple[str, str] = (name, "ours")) -> float | None:
@@ -216,7 +215,7 @@ def race(network: Pretrained, size: int, precision: Precision, *, steps: int) ->
         `evaluations` a step, and the curve: `losses` after each step and the `elapsed` seconds, without compiling.
     """
     settings = dataclasses.replace(PRESETS[network.backbone.family.preset], init="content", precision=precision)
-    photograph, painting = _workload.pictures(size)
+    photograph, painting = workload.pictures(size)
     job = transfer.prepare(network, settings, photograph, painting)
     found = {"lbfgs": _curve(job, photograph, "lbfgs", steps=steps, target=-math.inf)}
     target = _TARGET * found["lbfgs"]["losses"][-1]
@@ -264,15 +263,15 @@ class _Evaluation:
 
     def run(self, steps: int) -> float:
         """Evaluates so many times; returns the loss of the initial picture."""
-        found = _workload.evaluate(self._job, self._image, jnp.float32(0), jnp.int32(steps))
+        found = workload.evaluate(self._job, self._image, jnp.float32(0), jnp.int32(steps))
         _, loss = jax.block_until_ready(found)
         return float(loss)
 
 
 def _contenders(network: Pretrained, size: int, precision: Precision, rival: str | None) -> dict[str, Any]:
     """Returns the sides of `steps_of`, each at the initial picture."""
-    settings = _workload.step_settings(network.backbone.name, precision)
-    photograph, painting = _workload.pictures(size)
+    settings = workload.step_settings(network.backbone.name, precision)
+    photograph, painting = workload.pictures(size)
     job = transfer.prepare(network, settings, photograph, painting)
     image = np.asarray(transfer.initial_image(settings, jnp.asarray(photograph), seed=0)).clip(0, 1)
     sides = {"ours": _Ours(job, image)}
@@ -281,7 +280,7 @@ def _contenders(network: Pretrained, size: int, precision: Precision, rival: str
         sides["direct"] = _Ours(direct, image)
     sides["evaluation"] = _Evaluation(job, image)
     if rival:
-        sides["rival"] = _rivals.RIVALS[rival](job, image, learning_rate=settings.learning_rate)
+        sides["rival"] = pytorch.RIVALS[rival](job, image, learning_rate=settings.learning_rate)
     return sides
 
 

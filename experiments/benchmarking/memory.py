@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from nst_jax import run
-from nst_jax.backbones import pretrained as weights
+from nst_jax.backbones import pretrained
 from nst_jax.settings import Precision
 
-from . import pytorch as _rivals
-from . import workload as _workload
+from . import pytorch, workload
 
 OURS, REMAT = "ours", "remat"
 
@@ -23,8 +22,8 @@ def peak(side: str, backbone: str, size: int, precision: Precision) -> dict[str,
     """Returns the peak of memory of a step of Adam, in bytes.
 
     Args:
-        side: `ours`, `remat` (also ours) or a name in `_rivals.RIVALS`.
-        backbone: the network, with `_workload.step_settings`.
+        side: `ours`, `remat` (also ours) or a name in `pytorch.RIVALS`.
+        backbone: the network, with `workload.step_settings`.
         size: side of the picture in pixels.
         precision: of the network.
 
@@ -42,17 +41,17 @@ def _measure(side: str, backbone: str, size: int, precision: Precision) -> dict[
     # Compiled anew, or it would matter whether there was a run before.
     jax.config.update("jax_enable_compilation_cache", False)
     jnp.zeros(()).block_until_ready()
-    if side in _rivals.RIVALS:
+    if side in pytorch.RIVALS:
         import torch
 
         torch.zeros(())
     before = _resident()
-    settings = _workload.step_settings(backbone, precision, remat=side == REMAT)
-    photograph, _ = _workload.pictures(size)
-    job = _workload.blank(weights.load(backbone), settings, size)
-    if side in _rivals.RIVALS:
+    settings = workload.step_settings(backbone, precision, remat=side == REMAT)
+    photograph, _ = workload.pictures(size)
+    job = workload.blank(pretrained.load(backbone), settings, size)
+    if side in pytorch.RIVALS:
         job = job.replace(params={"params": job.params["params"]})
-        _rivals.RIVALS[side](job, photograph, learning_rate=settings.learning_rate).run(1)
+        pytorch.RIVALS[side](job, photograph, learning_rate=settings.learning_rate).run(1)
         device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     else:
         state = run.init(job, jnp.asarray(photograph))

@@ -11,14 +11,14 @@ import numpy as np
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, Conv, ancestors, convolutions, layer_shapes
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.objective import CONTENT, STYLE, VARIATION
 from nst_jax.presets import LEARNING_RATES, PRESETS
 from nst_jax.settings import Precision, Settings
 from nst_jax.targets import layers_of, make_targets
 from nst_jax.transfer import Transfer, assemble, make_config
 
-from ..cli import samples as _samples
+from ..cli import samples
 
 
 def step_settings(backbone: str, precision: Precision, *, remat: bool = False) -> Settings:
@@ -38,8 +38,8 @@ def step_settings(backbone: str, precision: Precision, *, remat: bool = False) -
 
 def pictures(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns a photograph and a painting that are packaged, `[size, size, 3]`, RGB in [0, 1]."""
-    found = (image_io.read(path).pixels for path in (_samples.photograph(), _samples.painting()))
-    photograph, painting = (np.clip(image_io.resize(pixels, (size, size)), 0, 1) for pixels in found)
+    found = (images.read(path).pixels for path in (samples.photograph(), samples.painting()))
+    photograph, painting = (np.clip(images.resize(pixels, (size, size)), 0, 1) for pixels in found)
     return photograph, painting
 
 

@@ -1,6 +1,6 @@
 """The flags of a transfer, which are made from its options, and what they name: the pictures to be read, the settings.
 
-Nothing here needs JAX, which takes a second to import; `_job` reads it all.
+Nothing here needs JAX, which takes a second to import; `running.job` reads it all.
 """
 
 import dataclasses
@@ -14,12 +14,12 @@ from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.io.files import check_folder
 from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
 from nst_jax.settings import Init, Settings
 
-from . import samples as _samples
+from . import samples
 from .flags import Common, flag, option_flag
 
 CONTENT, STYLE, INIT = "content", "style", "init"
@@ -70,7 +70,7 @@ class TransferFlags(OptionFlags, PictureFlags):
 
 def inputs(flags: TransferFlags) -> dict[str, Path]:
     """Returns the pictures to be read: `content`, `style`, `style2` ..., and `init` if the run starts from a file."""
-    paths = {CONTENT: Path(flags.content) if flags.content else _samples.photograph()}
+    paths = {CONTENT: Path(flags.content) if flags.content else samples.photograph()}
     unused = flags.style is None and flags.style_layers == ()
     for number, painting in enumerate([] if unused else _paintings(flags.style), start=1):
         paths[STYLE if number == 1 else f"{STYLE}{number}"] = painting
@@ -151,9 +151,9 @@ def places(flags: Common, paths: Mapping[str, Path], *, script: str, picture: st
     workdir = Path(flags.workdir or Path("results", script, "-".join(stems)))
     output = Path(flags.output or workdir / picture)
     check_folder(workdir)
-    image_io.check_format(output, bits=bits)
+    images.check_format(output, bits=bits)
     if output.parent.absolute() != workdir.absolute():
-        image_io.check_output(output, bits=bits)
+        images.check_output(output, bits=bits)
     check_own(output, paths)
     return workdir, output
 
@@ -174,7 +174,7 @@ def check_own(output: Path, paths: Mapping[str, Path]) -> None:
 def _paintings(given: str | None) -> list[Path]:
     """Returns the paintings that a flag names; a name with a comma in it is a name as long as there is such a file."""
     if given is None:
-        return [_samples.painting()]
+        return [samples.painting()]
     if os.path.exists(given):  # noqa: PTH110 - Path complains about lists that are too long for a name
         return [Path(given)]
     paintings = [Path(name.strip()) for name in given.split(",") if name.strip()]

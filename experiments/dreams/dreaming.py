@@ -14,7 +14,7 @@ import numpy as np
 
 from nst_jax.applications import dream
 from nst_jax.backbones.pretrained import Pretrained
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.io.images import Picture
 from nst_jax.run import run, stage
 from nst_jax.settings import Settings
@@ -82,7 +82,7 @@ class Dreaming:
         """Writes a picture, with the EXIF of the photograph, and with its alpha if it has its size."""
         same = pixels.shape == self.content.pixels.shape
         alpha = self.content.alpha if same else None
-        image_io.write(path, self.content._replace(pixels=pixels, alpha=alpha), settings=self.record)
+        images.write(path, self.content._replace(pixels=pixels, alpha=alpha), settings=self.record)
 
     def draw_sheet(self, photograph: Path, octaves: list[Path]) -> None:
         """Draws the photograph and the octaves side by side as sheet.png."""
@@ -108,7 +108,7 @@ class Dreaming:
 
     def first_frame(self) -> np.ndarray:
         """Returns the dream that the zoom begins with; raises UserError if it cannot be read."""
-        return image_io.read(self._frame(0)).pixels
+        return images.read(self._frame(0)).pixels
 
     def frames(self) -> list[Path]:
         """Returns the frames that are there, from 0 on without a gap."""
@@ -129,7 +129,7 @@ class Dreaming:
         how, done = dataclasses.replace(self.settings, steps=steps), len(self.frames()) - 1
         job: Transfer | None = None
         while done < count:
-            before = image_io.read(self._frame(done)).pixels
+            before = images.read(self._frame(done)).pixels
             job = job or dream.prepare(self.pretrained, how, before.shape, guide=self.guide, seed=self.seed)
             done += 1
             moved = job.replace(key=seed_key((self.seed + done) % 2**32))  # or all frames would be rolled alike

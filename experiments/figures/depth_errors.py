@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nst_jax.errors import one_line
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.io.files import atomic_write
 from nst_jax.objective import CONTENT, STYLE
 
@@ -48,10 +48,10 @@ def write_errors(workdir: Path, photograph: Path, *, size: int) -> None:
     manifest = json.loads((workdir / MANIFEST).read_text(encoding="utf-8"))
     _, depth = manifest["axes"]
     cells, count = manifest["cells"], len(depth["values"])
-    original = image_io.read(photograph, size=size).pixels
+    original = images.read(photograph, size=size).pixels
     errors = []
     for layer, content, style in zip(depth["values"], cells[:count], cells[count:], strict=True):
-        difference = image_io.read(workdir / content["picture"]).pixels - original
+        difference = images.read(workdir / content["picture"]).pixels - original
         errors.append(
             Errors(
                 layer,

@@ -16,20 +16,20 @@ from rich.table import Table
 from nst_jax import objective
 from nst_jax.applications import quilting
 from nst_jax.errors import UserError
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.io.files import make_folder
 from nst_jax.rendering.canvas import extend
 from nst_jax.run import run, stage
 from nst_jax.transfer import Transfer
 
-from ..cli import transfer_flags as _transfer_flags
+from ..cli import transfer_flags
 from ..cli.transfer_flags import CONTENT, STYLE
 from ..running.job import Job, prepare
 from ..running.progress import progress_bar
 from ..running.records import versions, write_json
 from ..showing.layout import Heading, Tile
 from ..showing.sheet import draw_grid
-from . import flags as _quilting_flags
+from . import flags as quilting_flags
 from .flags import QuiltingFlags
 
 _TERMS = {objective.CONTENT: "content", objective.STYLE: "style", objective.VARIATION: "total variation"}
@@ -63,10 +63,10 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
     if output.absolute() in (neural.absolute(), sheet.absolute()):
         raise UserError(f"--output: expected another file than {output.name}, which this script writes as well")
     for path in (neural, sheet):
-        _transfer_flags.check_own(path, paths)
+        transfer_flags.check_own(path, paths)
     # Read before the network is, so that nobody waits to be told of blocks that do not fit.
-    photograph, painting = image_io.read(paths[CONTENT], size=flags.size).pixels, _painting(flags, paths)
-    blocks = _quilting_flags.blocks(flags, painting.shape, photograph.shape)
+    photograph, painting = images.read(paths[CONTENT], size=flags.size).pixels, _painting(flags, paths)
+    blocks = quilting_flags.blocks(flags, painting.shape, photograph.shape)
     job = prepare(flags)
     times = [time.monotonic()]
     with _blocks_bar(quilting.schedule(**blocks), photograph.shape[:2]) as laid:
@@ -75,20 +75,20 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
             photograph,
             **blocks,
             blur=flags.blur,
-            **_quilting_flags.choice(flags),
+            **quilting_flags.choice(flags),
             rng=np.random.default_rng(flags.seed),
             laid=laid,
         )
     times.append(time.monotonic())
     settings = {
-        "quilting": _quilting_flags.describe(flags, paths, blocks),
-        "neural": {**_transfer_flags.describe(job.paths, job.identity), "preset": flags.preset, "steps": job.steps},
+        "quilting": quilting_flags.describe(flags, paths, blocks),
+        "neural": {**transfer_flags.describe(job.paths, job.identity), "preset": flags.preset, "steps": job.steps},
     }
     make_folder(workdir)
-    image_io.write(output, job.content._replace(pixels=quilt), settings=settings["quilting"])
+    images.write(output, job.content._replace(pixels=quilt), settings=settings["quilting"])
     painted = _paint(job)
     times.append(time.monotonic())
-    image_io.write(neural, job.content._replace(pixels=painted), settings=settings["neural"])
+    images.write(neural, job.content._replace(pixels=painted), settings=settings["neural"])
     seconds = dict(zip(settings, np.diff(times).tolist(), strict=True))
     pictures = {"photograph": photograph, "quilting": quilt, "neural": painted}
     losses = {name: _measure(job, pixels) for name, pixels in pictures.items()}
@@ -111,12 +111,12 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
     """
     painting = _painting(flags, paths)
     height, width = (max(1, round(flags.enlarge * side)) for side in painting.shape[:2])
-    if min(height, width) < image_io.MIN_SIDE:
+    if min(height, width) < images.MIN_SIDE:
         raise UserError(
-            f"--enlarge: expected a short side of {image_io.MIN_SIDE} px or more, found {width} × {height} px; choose "
+            f"--enlarge: expected a short side of {images.MIN_SIDE} px or more, found {width} × {height} px; choose "
             "a larger one, or --style_size"
         )
-    blocks = _quilting_flags.blocks(flags, painting.shape, (height, width))
+    blocks = quilting_flags.blocks(flags, painting.shape, (height, width))
     passes = quilting.schedule(**blocks)
     began = time.monotonic()
     with _blocks_bar(passes, (height, width)) as laid:
@@ -125,14 +125,14 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
             (height, width),
             patch=passes[0].patch,
             overlap=passes[0].overlap,
-            **_quilting_flags.choice(flags),
+            **quilting_flags.choice(flags),
             rng=np.random.default_rng(flags.seed),
             laid=laid,
         )
     seconds = {"quilting": time.monotonic() - began}
-    settings = {"quilting": _quilting_flags.describe(flags, paths, blocks)}
+    settings = {"quilting": quilting_flags.describe(flags, paths, blocks)}
     make_folder(workdir)
-    image_io.write(output, image_io.Picture(texture), settings=settings["quilting"])
+    images.write(output, images.Picture(texture), settings=settings["quilting"])
     pictures = {"painting": (paths[STYLE], painting), "more of it": (output, texture)}
     tiles = {
         name: _tile(path, pixels, "{} × {} px".format(*pixels.shape[1::-1]))
@@ -142,7 +142,7 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
 
 
 def _painting(flags: QuiltingFlags, paths: Mapping[str, Path]) -> np.ndarray:
-    return image_io.read(paths[STYLE], size=_transfer_flags.style_size(flags)).pixels
+    return images.read(paths[STYLE], size=transfer_flags.style_size(flags)).pixels
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def blocks(flags: QuiltingFlags, *shapes: tuple[int, ...]) -> dict[str, Any]:
 
     Args:
         flags: what a person wants.
-        shapes: (height, width, ...) of the painting and of the quilt, no side below `image_io.MIN_SIDE`.
+        shapes: (height, width, ...) of the painting and of the quilt, no side below `images.MIN_SIDE`.
 
     Raises:
         UserError: a number that a flag gives is out of its range.

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nst_jax import transfer
-from nst_jax.backbones import pretrained as weights
-from nst_jax.io import images as image_io
+from nst_jax.backbones.pretrained import AUTO, load_for, origin
+from nst_jax.io import images
 from nst_jax.io.files import sha256
 from nst_jax.settings import Settings
 from nst_jax.transfer import Transfer
@@ -30,7 +30,7 @@ class Job(NamedTuple):
         identity: everything that the picture after a given step depends on.
     """
 
-    content: image_io.Picture
+    content: images.Picture
     transfer: Transfer
     image: jax.Array
     steps: int
@@ -44,14 +44,14 @@ def prepare(flags: TransferFlags) -> Job:
     Raises:
         UserError: the input cannot be used.
     """
-    pretrained = weights.load_for(flags.backbone, flags.dream_layers or ())
+    pretrained = load_for(flags.backbone, flags.dream_layers or ())
     backbone = pretrained.backbone.name
-    if flags.backbone == weights.AUTO:
-        print(f"backbone: {backbone}, {weights.origin(backbone)}")
+    if flags.backbone == AUTO:
+        print(f"backbone: {backbone}, {origin(backbone)}")
     settings = resolve(flags, backbone)
     paths = inputs(flags)
-    content = image_io.read(paths[CONTENT], size=flags.size)
-    paintings = [image_io.read(path, size=style_size(flags)).pixels for path in styles(paths)]
+    content = images.read(paths[CONTENT], size=flags.size)
+    paintings = [images.read(path, size=style_size(flags)).pixels for path in styles(paths)]
     job = transfer.prepare(pretrained, settings, content.pixels, paintings, seed=flags.seed)
     initial = initial_image(flags, settings, paths, content.pixels)
     return Job(
@@ -69,5 +69,5 @@ def initial_image(
 ) -> jax.Array:
     """Returns the picture to start from, of the shape of `content` `[H, W, 3]`."""
     if INIT in paths:
-        return jnp.asarray(image_io.resize(image_io.read(paths[INIT]).pixels, content.shape[:2]))
+        return jnp.asarray(images.resize(images.read(paths[INIT]).pixels, content.shape[:2]))
     return transfer.initial_image(settings, content, seed=flags.seed)

@@ -11,7 +11,7 @@ import numpy as np
 from nst_jax import optimize, sweep
 from nst_jax.errors import UserError
 from nst_jax.history import History
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.io.files import make_folder
 from nst_jax.run import Progress, stage, state_shapes
 from nst_jax.run import run as run_stages
@@ -66,7 +66,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
 
     def save_picture(path: Path, progress: Progress) -> None:
         picture = job.content._replace(pixels=np.asarray(progress.result[0]))
-        image_io.write(path, picture, bits=flags.bits, settings=record["settings"])
+        images.write(path, picture, bits=flags.bits, settings=record["settings"])
 
     def save_record(done: int) -> None:
         write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})

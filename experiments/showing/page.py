@@ -20,8 +20,7 @@ import numpy as np
 from PIL import Image
 
 from nst_jax.errors import UserError
-from nst_jax.io import files
-from nst_jax.io import images as image_io
+from nst_jax.io import files, images
 
 _LONGEST_SIDE = 1024
 _MOST_PIXELS = 80_000_000  # of all cells together: some 60 MB of page, which a browser opens in a second
@@ -99,7 +98,7 @@ def _encode(path: Path, _sha256: str, side: int) -> _Encoded:
     Raises:
         UserError: the file is missing or no picture.
     """
-    pixels, alpha, _ = image_io.read(path)
+    pixels, alpha, _ = images.read(path)
     height, width, _ = pixels.shape
     channels = pixels if alpha is None else np.dstack([pixels, alpha])
     image = Image.fromarray(np.round(channels * 255).astype(np.uint8))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -16,7 +16,7 @@ def open_picture(path: Path) -> Image.Image:
     Raises:
         UserError: it cannot be read.
     """
-    pixels, alpha, _ = image_io.read(path)
+    pixels, alpha, _ = images.read(path)
     if alpha is not None:
         pixels = 1 - (1 - pixels) * alpha[..., None]
     return Image.fromarray((pixels * 255 + 0.5).astype(np.uint8))

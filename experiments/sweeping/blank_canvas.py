@@ -8,7 +8,7 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import with_head
 from nst_jax.checks import check_canvas
 from nst_jax.errors import UserError
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.io.files import check_folder, make_folder
 
 from ..cli.transfer_flags import inputs, resolve, style_size, styles
@@ -23,17 +23,17 @@ def on_blank(grid: Grid, workdir: Path, *, height: int, width: int) -> Grid:
     Raises:
         UserError: it is too large or cannot be written, the cells cannot be painted on it, or a painting be read.
     """
-    if height * width > image_io.MAX_PIXELS:
-        raise UserError(f"size: expected at most {image_io.MAX_PIXELS:,} pixels, found {width} × {height}; choose less")
+    if height * width > images.MAX_PIXELS:
+        raise UserError(f"size: expected at most {images.MAX_PIXELS:,} pixels, found {width} × {height}; choose less")
     for flags in dict.fromkeys(cell.flags for cell in grid.cells):
         backbone = with_head(BACKBONES[flags.backbone])
         check_canvas(backbone, resolve(flags, flags.backbone), height, width)
     # Cells that differ in their seeds have the same paintings: each is read once.
     for path, size in {(path, style_size(cell.flags)) for cell in grid.cells for path in styles(inputs(cell.flags))}:
-        image_io.read(path, size=size)
+        images.read(path, size=size)
     check_folder(workdir)
     make_folder(workdir)
     path = workdir / _FILE
-    image_io.write(path, image_io.Picture(texture.blank(height, width)))
+    images.write(path, images.Picture(texture.blank(height, width)))
     cells = (dataclasses.replace(cell, flags=dataclasses.replace(cell.flags, content=str(path))) for cell in grid.cells)
     return dataclasses.replace(grid, cells=tuple(cells))

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from nst_jax import sweep
-from nst_jax.backbones import pretrained as weights
+from nst_jax.backbones.pretrained import Pretrained, load_for
+from nst_jax.backbones.pretrained import resolve as resolve_name
 from nst_jax.checks import check_canvas, check_style
 from nst_jax.errors import UserError
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.io.files import sha256
 from nst_jax.settings import Settings
 
@@ -29,7 +30,7 @@ class PreparedCell:
         grid: the cell.
         how: its settings.
         pretrained: its backbone.
-        paths: of its pictures, see `_transfer_flags.inputs`.
+        paths: of its pictures, see `cli.transfer_flags.inputs`.
         shape: of its picture, `(H, W)`.
         identity: everything that its picture depends on; empty if it cannot be run.
         error: why it cannot be run.
@@ -37,7 +38,7 @@ class PreparedCell:
 
     grid: GridCell
     how: Settings | None = None
-    pretrained: weights.Pretrained | None = None
+    pretrained: Pretrained | None = None
     paths: dict[str, Path] = dataclasses.field(default_factory=dict)
     shape: tuple[int, int] | None = None
     identity: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -68,8 +69,8 @@ class Pictures:
         self.shape = functools.cache(self._shape)
 
     @staticmethod
-    def _read(path: Path, size: int | None) -> image_io.Picture:
-        return image_io.read(path, size=size)
+    def _read(path: Path, size: int | None) -> images.Picture:
+        return images.read(path, size=size)
 
     def _shape(self, path: Path, size: int | None) -> tuple[int, int, int] | UserError:
         """Returns the shape of a picture, or what is wrong with it: once, however many cells ask."""
@@ -92,9 +93,9 @@ def prepare(grid: Grid, pictures: Pictures, *, keep_going: bool) -> list[Prepare
     """
     dreamt: dict[str, set[str]] = {}  # cells of one program have one network, with its head if one of them needs that
     for cell in grid.cells:
-        dreamt.setdefault(weights.resolve(cell.flags.backbone), set()).update(cell.flags.dream_layers or ())
-    networks = {name: weights.load_for(name, layers) for name, layers in dreamt.items()}
-    cells = [_prepare(cell, pictures, networks[weights.resolve(cell.flags.backbone)]) for cell in grid.cells]
+        dreamt.setdefault(resolve_name(cell.flags.backbone), set()).update(cell.flags.dream_layers or ())
+    networks = {name: load_for(name, layers) for name, layers in dreamt.items()}
+    cells = [_prepare(cell, pictures, networks[resolve_name(cell.flags.backbone)]) for cell in grid.cells]
     problems = list(dict.fromkeys(cell.error for cell in cells if cell.error is not None))
     if problems and not (keep_going and any(cell.error is None for cell in cells)):
         more = f"; and {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""
@@ -103,7 +104,7 @@ def prepare(grid: Grid, pictures: Pictures, *, keep_going: bool) -> list[Prepare
     return cells
 
 
-def _prepare(cell: GridCell, pictures: Pictures, pretrained: weights.Pretrained) -> PreparedCell:
+def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained) -> PreparedCell:
     flags = dataclasses.replace(cell.flags, backbone=pretrained.backbone.name)
     cell = dataclasses.replace(cell, flags=flags)
     how = resolve(flags, pretrained.backbone.name)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.image_folder import list_pictures
 
-from ..cli import samples as _samples
+from ..cli import samples
 from ..cli.flags import Checked, flag, serialize, without_none
 from ..cli.transfer_flags import CONTENT, STYLE, TransferFlags
 
@@ -125,9 +125,9 @@ def make_grid(flags: GridFlags) -> Grid:
     if flags.style and flags.styles:
         raise UserError("--style: expected either it (paintings blended in every cell) or --styles, found both")
     given = {name: getattr(flags, name) for name, *_ in _swept_fields() if getattr(flags, name) is not None}
-    axes = [picture_axis(CONTENT, flags.contents, [_samples.photograph()])]
+    axes = [picture_axis(CONTENT, flags.contents, [samples.photograph()])]
     if not flags.style:
-        axes.append(picture_axis(STYLE, flags.styles, [_samples.painting()]))
+        axes.append(picture_axis(STYLE, flags.styles, [samples.painting()]))
     axes += [_value_axis(name, values) for name, values in given.items()]
     fixed = {name: value for axis in axes if len(axis.labels) == 1 for name, value in axis.changes[0].items()}
     title = " in the style of ".join(

@@ -17,7 +17,7 @@ import numpy as np
 from nst_jax import batches
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.history import History
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.io.files import check_folder, make_folder, sha256
 
 from ..cli.run_flags import RunFlags
@@ -27,7 +27,7 @@ from ..running.job import initial_image
 from ..running.loop import Courses, follow
 from ..running.progress import Bar, Interrupt, graceful_interrupt, progress_bar
 from ..running.records import versions, write_losses
-from . import hosts as _cluster
+from . import hosts
 from .cells import Pictures, PreparedCell, groups, prepare
 from .gallery import CELLS, FAILED, FINISHED, Gallery
 from .grid import Grid
@@ -50,21 +50,21 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         cells = prepare(grid, pictures, keep_going=flags.keep_going)
         gallery = Gallery(workdir, grid, cells, {"versions": versions(), "device": jax.devices()[0].device_kind})
         make_folder(workdir / CELLS)
-        mine = [cell for index, cell in enumerate(cells) if _cluster.is_mine(index) and cell.error is None]
+        mine = [cell for index, cell in enumerate(cells) if hosts.is_mine(index) and cell.error is None]
         _announce(cells, mine, gallery)
         for cell in filter(gallery.is_done, mine):  # if it was killed between the two
             _remove_checkpoints(workdir, cell)
         steps = sum(cell.how.steps for cell in mine)
-        with _cluster.taking_part(workdir), progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
+        with hosts.taking_part(workdir), progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
             runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
             for group in groups(cells):
                 runner.run(group)
-            _cluster.wait(workdir, lambda: runner.show() or gallery.look(), lambda: interrupt.requested)
-        if _cluster.is_first():
+            hosts.wait(workdir, lambda: runner.show() or gallery.look(), lambda: interrupt.requested)
+        if hosts.is_first():
             gallery.refresh(now=True)
         _remove_if_empty(workdir / _CHECKPOINTS)  # else it has those of cells that are not done
         finished, failed = gallery.summary()
-        missing = len(cells) - finished - len(failed) if _cluster.is_first() and not interrupt.requested else 0
+        missing = len(cells) - finished - len(failed) if hosts.is_first() and not interrupt.requested else 0
         return Outcome(workdir, finished, failed, missing, interrupt.requested)
 
 
@@ -129,12 +129,12 @@ class _Runner:
         def read(picture: tuple[Path, int]) -> np.ndarray:
             return self.pictures.read(*picture).pixels
 
-        return batches.Group(cells[0].pretrained, recipes, read, mesh=_cluster.make_mesh())
+        return batches.Group(cells[0].pretrained, recipes, read, mesh=hosts.make_mesh())
 
     def show(self) -> None:
         """Shows that this process lives, and if it is time and its task, all cells; failing that, goes on."""
-        _cluster.show_life(self.workdir)
-        if _cluster.is_first():
+        hosts.show_life(self.workdir)
+        if hosts.is_first():
             try:
                 self.gallery.refresh()
             except UserError as error:  # at the end it is one
@@ -180,10 +180,10 @@ class _Runner:
             self.show()
         if last is None or not courses.running or int(last.history.step[-1]) < steps:
             return
-        images = np.asarray(last.result)
+        pictures = np.asarray(last.result)
         seconds = (time.monotonic() - began) / len(chosen)
         for place in courses.running:
-            self._finish(chosen[place], images[place], courses.histories[place], seconds, len(chosen))
+            self._finish(chosen[place], pictures[place], courses.histories[place], seconds, len(chosen))
 
     def _standing_together(
         self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int
@@ -215,7 +215,7 @@ class _Runner:
     def _finish(self, cell: PreparedCell, pixels: np.ndarray, history: History, seconds: float, together: int) -> None:
         content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size)
         path = self.gallery.path(cell, ".png")
-        image_io.write(path, content._replace(pixels=pixels), settings=cell.settings)
+        images.write(path, content._replace(pixels=pixels), settings=cell.settings)
         write_losses(self.gallery.path(cell, ".csv"), history)
         self.gallery.add(
             cell,

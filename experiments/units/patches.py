@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nst_jax.applications import top_patches
-from nst_jax.backbones import pretrained as weights
+from nst_jax.backbones.pretrained import load_for
 from nst_jax.io.image_folder import read_squares
 
 from ..sweeping.gallery import cell_path
@@ -35,7 +35,7 @@ def write(workdir: Path, grid: Grid, units: Sequence[Unit], pictures: Sequence[P
         print("no patches: only single channels and classes have them")
         return []
     flags = grid.cells[0].flags
-    pretrained = weights.load_for(flags.backbone, [unit.layer for unit in single])
+    pretrained = load_for(flags.backbone, [unit.layer for unit in single])
     found = top_patches.top_patches(read_squares(pictures, flags.size), pretrained, list(single), count=count)
     sheets = draw_patch_sheets(
         workdir,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nst_jax.applications.top_patches import Patch, Unit
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.io.files import make_folder
 from nst_jax.io.images import Picture
 
@@ -73,7 +73,7 @@ def _tiles(folder: Path, unit: Unit, patches: Sequence[Patch], side: int) -> lis
     tiles = []
     for rank, patch in enumerate(patches, start=1):
         path = folder / f"{_file_name(unit.layer)}_{unit.channel:04d}_{rank}.png"
-        image_io.write(path, Picture(_enlarged(patch.pixels, side)))
+        images.write(path, Picture(_enlarged(patch.pixels, side)))
         tiles.append(Tile(path, caption=f"{_number(patch.activation)}  {patch.name}"))
     return tiles or [Tile(note="nothing excites it")]
 
@@ -94,4 +94,4 @@ def _enlarged(pixels: np.ndarray, side: int) -> np.ndarray:
     if factor <= 1:
         return pixels
     shape = max(1, round(height * factor)), max(1, round(width * factor))
-    return np.clip(image_io.resize(pixels, shape), 0, 1)
+    return np.clip(images.resize(pixels, shape), 0, 1)

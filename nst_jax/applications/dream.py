@@ -19,7 +19,7 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, least_side
 from nst_jax.checks import check_canvas
 from nst_jax.history import History, join
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.presets import LEARNING_RATES, PRESETS
 from nst_jax.run import Stage, run
 from nst_jax.settings import Settings
@@ -83,7 +83,7 @@ def octave_shapes(shape: tuple[int, ...], *, count: int | None, scale: float, le
 
 def least_octave(backbone: Backbone, settings: Settings) -> int:
     """Returns the least short side of an octave in pixels, so that something is left of it at the dream layers."""
-    return max(image_io.MIN_SIDE, *(least_side(backbone, layer) for layer in settings.dream_layers))
+    return max(images.MIN_SIDE, *(least_side(backbone, layer) for layer in settings.dream_layers))
 
 
 def stages(
@@ -111,7 +111,7 @@ def stages(
     """
     for shape in shapes:
         check_canvas(network.backbone, settings, *shape, guided=guide is not None)
-    bases = [image_io.resize(picture, shape) for shape in shapes]
+    bases = [images.resize(picture, shape) for shape in shapes]
 
     def octave(index: int) -> Stage:
         return Stage(
@@ -128,7 +128,7 @@ def _start(bases: Sequence[np.ndarray], index: int, dreamt: jax.Array | None) ->
     if dreamt is None:
         return bases[index]
     detail = np.asarray(dreamt) - bases[index - 1]
-    return np.clip(bases[index] + image_io.resize(detail, bases[index].shape[:2]), 0, 1)
+    return np.clip(bases[index] + images.resize(detail, bases[index].shape[:2]), 0, 1)
 
 
 def prepare(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nst_jax import transfer
-from nst_jax.backbones import pretrained as weight_files
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.presets import PRESETS
 from nst_jax.settings import Settings
@@ -40,7 +40,7 @@ def texture_settings(backbone: str, *, tileable: bool = False) -> Settings:
 
 def synthesize(
     style: transfer.Image | Sequence[transfer.Image],
-    network: weight_files.Pretrained | None = None,
+    network: pretrained.Pretrained | None = None,
     *,
     height: int,
     width: int,
@@ -63,7 +63,7 @@ def synthesize(
     Raises:
         UserError: as of `transfer.stylize`.
     """
-    network = network or weight_files.load()
+    network = network or pretrained.load()
     settings = settings or texture_settings(network.backbone.name)
     return transfer.stylize(blank(height, width), style, network, settings=settings, seed=seed)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.io.files import file_error
 
 
@@ -16,7 +16,7 @@ def list_pictures(folder: Path) -> list[Path]:
     Raises:
         UserError: the folder is missing or cannot be listed, or has no pictures.
     """
-    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in image_io.READABLE}
+    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in images.READABLE}
     try:
         found = sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.name[0] != ".")
     except (OSError, ValueError) as error:
@@ -43,11 +43,11 @@ def read_squares(paths: Iterable[Path], side: int) -> Iterator[tuple[str, np.nda
         UserError: a picture cannot be read.
     """
     for path in paths:
-        pixels, alpha, _ = image_io.read(path)
+        pixels, alpha, _ = images.read(path)
         if alpha is not None:
             pixels = 1 - (1 - pixels) * alpha[..., None]
         height, width, _ = pixels.shape
         short = min(height, width)
         top, left = (height - short) // 2, (width - short) // 2
-        square = image_io.resize(pixels[top : top + short, left : left + short], (side, side))
+        square = images.resize(pixels[top : top + short, left : left + short], (side, side))
         yield path.name, np.clip(square, 0, 1)

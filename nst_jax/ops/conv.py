@@ -29,8 +29,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from nst_jax.ops import circular_padding as circular
-from nst_jax.ops import winograd
+from nst_jax.ops import circular_padding, winograd
 from nst_jax.settings import Padding
 
 WINOGRAD_CHANNELS = 32
@@ -73,8 +72,8 @@ def conv2d(
     Returns:
         `[N, H', W', K]`.
     """
-    if mode == circular.CIRCULAR:
-        images, padding = circular.wrap(images, size=kernel.shape[0], stride=stride, before=padding), 0
+    if mode == circular_padding.CIRCULAR:
+        images, padding = circular_padding.wrap(images, size=kernel.shape[0], stride=stride, before=padding), 0
     elif padding and mode != "zeros":
         pads = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
         images, padding = jnp.pad(images, pads, mode=_PAD_MODE[mode]), 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli import compilation_cache as _programs
+from experiments.cli import compilation_cache
 
 ROOT = Path(__file__).parents[3]
 # Each counts what JAX tells of its cache.
@@ -138,7 +138,7 @@ def test_what_jax_says_of_its_cache_is_understood(tmp_path):
     version, said, names = json.loads(done.stdout)
     place = "_TROUBLE and _show in experiments/cli/compilation_cache.py"
     look = f"JAX {version} speaks otherwise of its cache: see {place}; {said}"
-    understood = [_programs._TROUBLE.fullmatch(text) for text in said]
+    understood = [compilation_cache._TROUBLE.fullmatch(text) for text in said]
     assert len(said) == 2, look
     assert all(understood), look
     assert [text.split()[1] for text in said] == ["reading", "writing"], look
@@ -153,11 +153,11 @@ def test_the_environment_has_the_last_word(run, home, tmp_path):
 
 
 def test_what_was_not_used_for_long_makes_room(tmp_path, monkeypatch):
-    monkeypatch.setattr(_programs, "_ROOM", 250)
+    monkeypatch.setattr(compilation_cache, "_ROOM", 250)
     for name, read, written in (("new", 3e8, 3e8), ("old", 1e8, 1e8), ("used", 2e8, 0)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "program-cache").write_bytes(bytes(100))
         os.utime(tmp_path / name / "program-cache", (read, written))
-    _programs._make_room(tmp_path)
+    compilation_cache._make_room(tmp_path)
     assert {path.parent.name for path in tmp_path.rglob("*-cache")} == {"new", "used"}
-    _programs._make_room(tmp_path / "missing")
+    compilation_cache._make_room(tmp_path / "missing")

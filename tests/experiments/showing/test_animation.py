@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from experiments.showing import animation as _animation
+from experiments.showing import animation
 from experiments.showing.animation import check_animation, there_and_back, write_animation
 from nst_jax.errors import UserError
 
@@ -113,7 +113,7 @@ def test_webp_is_close(gradients, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_few_pictures_are_in_memory(pictures, tmp_path, monkeypatch, suffix):
-    open_picture = _animation.open_picture
+    open_picture = animation.open_picture
     made, alive = [], []
 
     def counted(path):
@@ -122,7 +122,7 @@ def test_few_pictures_are_in_memory(pictures, tmp_path, monkeypatch, suffix):
         made.append(weakref.ref(picture))
         return picture
 
-    monkeypatch.setattr(_animation, "open_picture", counted)
+    monkeypatch.setattr(animation, "open_picture", counted)
     write_animation(tmp_path / f"out{suffix}", pictures * 5, seconds_per_picture=0.1, cross_fade=0.1)
     assert len(made) > 20
     assert max(alive) <= 3

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pages import HOSTILE, PRESETS, SHOWN, STYLES, WEIGHTS, make_cell, make_manifest, make_single
 
-from experiments.showing import page as _page
+from experiments.showing.page import write_page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -80,7 +80,7 @@ addEventListener("unhandledrejection", (event) => {
 @pytest.fixture(scope="module")
 def grid_page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("grid")
-    _page.write_page(folder / "index.html", make_manifest(folder))
+    write_page(folder / "index.html", make_manifest(folder))
     return folder / "index.html"
 
 
@@ -392,7 +392,7 @@ def test_an_unfinished_page_reloads_and_says_how_far_it_is(browse, tmp_path, gri
     manifest["cells"][4] |= {"status": "failed", "error": "step 3: expected numbers", **nothing}
     manifest["cells"][2] |= {"status": "failed", "error": "the disk is full"}  # with the picture so far
     page = tmp_path / "index.html"
-    _page.write_page(page, manifest)
+    write_page(page, manifest)
     fast = page.read_text("utf-8").replace("15_000", "2_000")  # the browser's clock stands still after ten seconds
     assert fast != page.read_text("utf-8")
     page.write_text(fast, "utf-8")
@@ -456,7 +456,7 @@ def test_hostile_names_are_text_and_nothing_gets_out(browse, tmp_path):
         "device": HOSTILE,
     }
     page = tmp_path / "index.html"
-    _page.write_page(page, manifest)
+    write_page(page, manifest)
     script = """(async () => {
       const blocked = [];
       addEventListener("securitypolicyviolation", (event) => {
@@ -511,7 +511,7 @@ def test_free_layout(browse, tmp_path):
         for name, at in places.items()
     ]
     manifest = {**make_single(tmp_path), "axes": [{"name": "size", "values": ["64", "128"]}], "cells": cells}
-    _page.write_page(tmp_path / "index.html", manifest)
+    write_page(tmp_path / "index.html", manifest)
     script = """
     const boxes = () => all(".free .cell").map((cell) => cell.getBoundingClientRect());
     results.captions = [texts(".caption")];
@@ -543,7 +543,7 @@ def test_free_layout(browse, tmp_path):
 
 
 def test_a_single_cell_and_no_cell_at_all_on_a_phone(browse, tmp_path):
-    _page.write_page(tmp_path / "one.html", make_single(tmp_path))
+    write_page(tmp_path / "one.html", make_single(tmp_path))
     script = """setTimeout(() => {
       results.cells = grid();
       results.wide = document.documentElement.scrollWidth <= innerWidth;
@@ -556,5 +556,5 @@ def test_a_single_cell_and_no_cell_at_all_on_a_phone(browse, tmp_path):
     }, 300);"""
     seen = browse(tmp_path / "one.html", script=script, size="500,800")
     assert seen == {"cells": [0], "wide": True, "title": "only", "large": [0], "inside": True}
-    _page.write_page(tmp_path / "none.html", {**make_single(tmp_path), "cells": []})
+    write_page(tmp_path / "none.html", {**make_single(tmp_path), "cells": []})
     assert "0 of 0 finished" in browse(tmp_path / "none.html")

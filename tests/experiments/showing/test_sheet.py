@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from experiments.showing import sheet as _sheet
-from experiments.showing import thumbnails as _thumbnails
+from experiments.showing import sheet as sheets
+from experiments.showing import thumbnails as reading
 from experiments.showing.sheet import Heading, Tile, draw_freely, draw_grid, write_sheet
 from experiments.showing.text import typeset
 from experiments.showing.thumbnails import Thumbnails
@@ -260,7 +260,7 @@ def test_nothing_is_finished(cell, tmp_path):
     cells = [cell(n, [n], status="unfinished", width=None, height=None) for n in range(3)]
     path = tmp_path / "sheet.png"
     write_sheet(path, manifest(cells, axes, cols=["one"]))
-    grey = (pixels(path) == GREY).all(axis=-1).sum() - 3 * math.prod(_sheet._UNKNOWN)
+    grey = (pixels(path) == GREY).all(axis=-1).sum() - 3 * math.prod(sheets._UNKNOWN)
     assert 0 <= grey < 10  # borders of letters
 
 
@@ -391,7 +391,7 @@ def test_a_figure_with_headings_of_its_own(picture, tmp_path):
     blank = [[Heading("", [""] * count)] for count in (2, 4)]
     draw_grid(bare, tiles, rows=blank[0], columns=blank[1])
     left, top, *_ = box(pixels(bare), colour(0))
-    assert left == top == _sheet._LEGIBLE  # the margin alone
+    assert left == top == sheets._LEGIBLE  # the margin alone
     with pytest.raises(ValueError, match=r"a tile at \(2, 0\), in a grid of 2 × 4"):
         draw_grid(path, {(2, 0): Tile()}, rows=rows, columns=columns)
 
@@ -408,9 +408,9 @@ def test_transparent_pictures_are_on_white(tmp_path):
 
 def test_only_new_pictures_are_read_again(cell, tmp_path, monkeypatch):
     opened = []
-    open_picture = _thumbnails.open_picture
-    monkeypatch.setattr(_thumbnails, "open_picture", lambda path: opened.append(path.name) or open_picture(path))
-    monkeypatch.setattr(_sheet, "_THUMBNAILS", Thumbnails(most_pixels=10**6))
+    open_picture = reading.open_picture
+    monkeypatch.setattr(reading, "open_picture", lambda path: opened.append(path.name) or open_picture(path))
+    monkeypatch.setattr(sheets, "_THUMBNAILS", Thumbnails(most_pixels=10**6))
     axes = {"one": list("abc")}
     cells = [cell(0, [0], (300, 200)), cell(1, [1], (300, 200)), cell(2, [2], (300, 200), status="unfinished")]
     path = tmp_path / "sheet.png"
@@ -429,7 +429,7 @@ def test_only_new_pictures_are_read_again(cell, tmp_path, monkeypatch):
 
 def test_what_is_remembered_is_bounded(cell, tmp_path, monkeypatch):
     thumbnails = Thumbnails(most_pixels=5 * math.prod(SIZE))
-    monkeypatch.setattr(_sheet, "_THUMBNAILS", thumbnails)
+    monkeypatch.setattr(sheets, "_THUMBNAILS", thumbnails)
     axes = {"one": list("abcdefgh")}
     write_sheet(tmp_path / "sheet.png", manifest(grid(cell, axes), axes, cols=["one"]))
     assert len(thumbnails._remembered) == 5

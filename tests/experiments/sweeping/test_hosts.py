@@ -8,7 +8,7 @@ import pytest
 from sweeps import config, manifest, start, wait_for
 
 from experiments import sweep
-from experiments.sweeping import hosts as _cluster
+from experiments.sweeping import hosts
 from nst_jax.errors import UserError
 
 
@@ -62,12 +62,12 @@ def test_the_first_process_forgets_earlier_runs_and_nobody_of_this_one(tmp_path)
     for name in ("1", "2"):
         (signs / name).touch()
     os.utime(signs / "1", (0, 0))
-    with _cluster.taking_part(tmp_path):
+    with hosts.taking_part(tmp_path):
         assert [path.name for path in signs.iterdir()] == ["2"]
 
 
 def test_the_first_process_is_not_there(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(_cluster, "PATIENCE", 0)
+    monkeypatch.setattr(hosts, "PATIENCE", 0)
     address = f"127.0.0.1:{free_port()}"
     flags = {"distributed": True, "coordinator_address": address, "num_processes": 2, "process_id": 1}
     with pytest.raises(UserError, match=f"expected the first process at {address} within 0 s, found none"):

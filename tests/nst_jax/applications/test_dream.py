@@ -9,9 +9,9 @@ from runs import finish
 
 from nst_jax import transfer
 from nst_jax.applications import dream
-from nst_jax.backbones import pretrained as weights
+from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.objective import ACTIVATION
 from nst_jax.presets import PRESETS
 
@@ -20,7 +20,7 @@ LAYER = "fire3/concat"
 
 @pytest.fixture(scope="module")
 def network():
-    return weights.load("squeezenet1_1")
+    return pretrained.load("squeezenet1_1")
 
 
 def settings(**changes):
@@ -92,10 +92,10 @@ def test_octaves_are_stages_that_carry_their_detail(network):
     """A dream of two octaves is two dreams of one, the second over the first one's detail."""
     photograph, how = picture(4, (48, 64)), settings(steps=2)
     small, large = dream.dream(network, how, photograph, octaves=2, scale=1.5, seed=3)
-    base = image_io.resize(photograph, (32, 43))
+    base = images.resize(photograph, (32, 43))
     first, _ = ascend(dream.prepare(network, how, base.shape, seed=3), how, base)
     np.testing.assert_array_equal(small.picture, first)
-    begin = np.clip(photograph + image_io.resize(first - base, (48, 64)), 0, 1)
+    begin = np.clip(photograph + images.resize(first - base, (48, 64)), 0, 1)
     second, _ = ascend(dream.prepare(network, how, begin.shape, seed=4), how, begin)
     np.testing.assert_array_equal(large.picture, second)
 

@@ -8,7 +8,7 @@ import pytest
 
 from nst_jax import sweep, transfer
 from nst_jax.applications import texture
-from nst_jax.backbones import pretrained as weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers, parameter_shapes
 from nst_jax.errors import UserError
@@ -21,7 +21,7 @@ LAYERS = ("conv1", "fire2/concat", "fire4/concat")
 
 @pytest.fixture(scope="module")
 def network():
-    return weights.load("squeezenet1_1")
+    return pretrained.load("squeezenet1_1")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_rolled_tile_is_the_same_tile(backbone, painting, network):
     random = np.random.default_rng(1)
     how = texture.texture_settings(backbone, tileable=True)
     if backbone == "vgg19":  # random weights: whatever they are
-        network = weights.Pretrained(BACKBONES[backbone], {"params": random_vgg(random)}, "")
+        network = pretrained.Pretrained(BACKBONES[backbone], {"params": random_vgg(random)}, "")
     how = dataclasses.replace(how, tv_weight=10.0)
     y, x = np.mgrid[:48, :64] / 64  # rolled, it has an edge within
     tile = np.stack([y, x, (x + y) / 2], axis=-1).astype(np.float32)

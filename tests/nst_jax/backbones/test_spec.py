@@ -9,7 +9,7 @@ import pytest
 from nst_jax.backbones import imagenet, spec
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.settings import PRESETS
+from nst_jax.presets import PRESETS
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from nst_jax.errors import UserError
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 from nst_jax.io.image_folder import list_pictures, read_squares
 
 
@@ -42,9 +42,9 @@ def test_what_is_no_folder_of_pictures(folder, name, message):
 def test_middle_squares(folder):
     pixels = np.zeros((60, 90, 3), np.float32)
     pixels[:, :15, 0], pixels[:, 15:75, 1], pixels[:, 75:, 2] = 1, 1, 1
-    image_io.write(folder / "wide.png", image_io.Picture(pixels))
+    images.write(folder / "wide.png", images.Picture(pixels))
     alpha = np.zeros((40, 40), np.float32)
-    image_io.write(folder / "clear.png", image_io.Picture(np.zeros((40, 40, 3), np.float32), alpha))
+    images.write(folder / "clear.png", images.Picture(np.zeros((40, 40, 3), np.float32), alpha))
     found = dict(read_squares([folder / "wide.png", folder / "clear.png", folder / "b.JPG"], 48))
     assert list(found) == ["wide.png", "clear.png", "b.JPG"]
     for square in found.values():
@@ -53,8 +53,8 @@ def test_middle_squares(folder):
     np.testing.assert_allclose(found["wide.png"], np.broadcast_to([0, 1, 0], (48, 48, 3)), atol=1e-6)
     np.testing.assert_allclose(found["clear.png"], 1, atol=1e-6)
     # The same as all at once.
-    whole = image_io.read(folder / "b.JPG").pixels[5:45]
-    np.testing.assert_allclose(found["b.JPG"], np.clip(image_io.resize(whole, (48, 48)), 0, 1), atol=1e-6)
+    whole = images.read(folder / "b.JPG").pixels[5:45]
+    np.testing.assert_allclose(found["b.JPG"], np.clip(images.resize(whole, (48, 48)), 0, 1), atol=1e-6)
 
 
 def test_pictures_are_read_one_by_one(folder):

@@ -20,7 +20,7 @@ import tifffile
 from PIL import ExifTags, Image, ImageCms, ImageOps, JpegImagePlugin
 
 from nst_jax.errors import UserError
-from nst_jax.io import images as image_io
+from nst_jax.io import images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 LOSSLESS = (".png", ".webp", ".tif", ".tiff")
@@ -126,7 +126,7 @@ def test_eight_bit_modes_are_read_as_pillow_reads_them(tmp_path, format_, mode):
     image = Image.fromarray(np.uint8(255 * smooth(40, 50, 4))).convert(mode)
     path = tmp_path / "picture"
     image.save(path, format_, **({"lossless": True, "exact": True} if format_ == "WEBP" else {}))
-    picture = image_io.read(path)
+    picture = images.read(path)
     with Image.open(path) as image:
         expected = np.asarray(image.convert("RGBA")) / 255
     assert picture.pixels.dtype == np.float32
@@ -139,7 +139,7 @@ def test_eight_bit_modes_are_read_as_pillow_reads_them(tmp_path, format_, mode):
 def test_palette_with_transparency(tmp_path, transparency):
     image = Image.fromarray(np.uint8(255 * smooth(40, 50))).quantize(256)
     image.save(tmp_path / "picture.png", transparency=transparency)
-    picture = image_io.read(tmp_path / "picture.png")
+    picture = images.read(tmp_path / "picture.png")
     with Image.open(tmp_path / "picture.png") as image:
         expected = np.asarray(image.convert("RGBA")) / 255
     np.testing.assert_allclose(picture.alpha, expected[..., 3], atol=1e-6)
@@ -167,7 +167,7 @@ def test_sixteen_bits_are_kept(tmp_path, rng, channels, kind):
     )
     path = tmp_path / "picture"
     path.write_bytes(data)
-    picture = image_io.read(path)
+    picture = images.read(path)
     colours = samples[..., :1] if channels < 3 else samples[..., :3]
     read = np.rint(picture.pixels * 65535).astype(int)
     np.testing.assert_array_equal(read, np.broadcast_to(colours, read.shape))
@@ -179,7 +179,7 @@ def test_sixteen_bit_colour_key(tmp_path, rng):
     samples = rng.integers(0, 65536, (40, 50, 3), np.uint16)
     png = png_with(imagecodecs.png_encode(samples), (b"tRNS", samples[3, 4].astype(">u2").tobytes()))
     (tmp_path / "picture.png").write_bytes(png)
-    picture = image_io.read(tmp_path / "picture.png")
+    picture = images.read(tmp_path / "picture.png")
     assert picture.alpha[3, 4] == 0
     assert picture.alpha.sum() == picture.alpha.size - 1
 
@@ -193,7 +193,7 @@ def test_interlaced_png(tmp_path, rng, dtype):
     header = struct.pack(">IIBBBBB", 50, 40, 8 * samples.itemsize, 2, 0, 0, 1)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     (tmp_path / "picture.png").write_bytes(png_of(chunks))
-    read = image_io.read(tmp_path / "picture.png").pixels
+    read = images.read(tmp_path / "picture.png").pixels
     np.testing.assert_array_equal(np.rint(read * np.iinfo(dtype).max), samples)
 
 
@@ -210,7 +210,7 @@ def test_interlaced_png(tmp_path, rng, dtype):
 )
 def test_unusual_depths(tmp_path, samples, options, scale):
     (tmp_path / "picture.tif").write_bytes(tiff(samples, **options))
-    pixels = image_io.read(tmp_path / "picture.tif").pixels
+    pixels = images.read(tmp_path / "picture.tif").pixels
     expected = samples.reshape(40, 50, -1) / scale
     np.testing.assert_allclose(pixels, np.broadcast_to(expected, pixels.shape), atol=1e-6)
 
@@ -218,7 +218,7 @@ def test_unusual_depths(tmp_path, samples, options, scale):
 def test_white_is_zero(tmp_path):
     samples = np.uint16(65535 * smooth(40, 50, 1)[..., 0])
     (tmp_path / "picture.tif").write_bytes(tiff(samples, photometric="miniswhite"))
-    pixels = image_io.read(tmp_path / "picture.tif").pixels
+    pixels = images.read(tmp_path / "picture.tif").pixels
     np.testing.assert_allclose(pixels[..., 0], 1 - samples / 65535, atol=1e-6)
 
 
@@ -227,7 +227,7 @@ def test_sixteen_bit_cmyk_without_profile_is_ink_coverage(tmp_path):
     (tmp_path / "picture.tif").write_bytes(tiff(samples, photometric="separated"))
     ink = samples / 65535
     expected = (1 - ink[..., :3]) * (1 - ink[..., 3:])
-    np.testing.assert_allclose(image_io.read(tmp_path / "picture.tif").pixels, expected, atol=1e-6)
+    np.testing.assert_allclose(images.read(tmp_path / "picture.tif").pixels, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("extra", [["assocalpha"], ["assocalpha", "unspecified"], ["unspecified"]])
@@ -236,7 +236,7 @@ def test_extra_channels_of_a_deep_tiff(tmp_path, extra):
     channels = [smooth(40, 50) * alpha, *[alpha] * len(extra)]
     samples = np.uint16(np.rint(65535 * np.concatenate(channels, axis=-1)))
     (tmp_path / "picture.tif").write_bytes(tiff(samples, photometric="rgb", extrasamples=extra))
-    picture = image_io.read(tmp_path / "picture.tif")
+    picture = images.read(tmp_path / "picture.tif")
     np.testing.assert_allclose(picture.pixels, smooth(40, 50), atol=4 / 65535)
     if "assocalpha" in extra:
         np.testing.assert_allclose(picture.alpha, 0.25, atol=1 / 65535)
@@ -248,14 +248,14 @@ def test_extra_channels_of_a_deep_tiff(tmp_path, extra):
 def test_first_frame(tmp_path, format_, options):
     red, blue = (Image.new("RGB", (40, 40), color) for color in ("red", "blue"))
     red.save(tmp_path / "picture", format_, save_all=True, append_images=[blue], **options)
-    np.testing.assert_array_equal(image_io.read(tmp_path / "picture").pixels, RED)
+    np.testing.assert_array_equal(images.read(tmp_path / "picture").pixels, RED)
 
 
 def test_first_page_of_a_deep_tiff(tmp_path):
     samples = np.zeros((3, 40, 40), np.uint16)
     samples[0] = 65535
     (tmp_path / "picture.tif").write_bytes(tiff(samples, photometric="minisblack"))
-    assert image_io.read(tmp_path / "picture.tif").pixels.min() == 1
+    assert images.read(tmp_path / "picture.tif").pixels.min() == 1
 
 
 # ---- orientation, colour, alpha
@@ -276,7 +276,7 @@ def test_orientation(tmp_path, orientation, kind):
         "deep TIFF": lambda: tiff(deep, photometric="rgb", extratags=[(274, "H", 1, orientation, True)]),
     }[kind]()
     (tmp_path / "picture").write_bytes(data)
-    picture = image_io.read(tmp_path / "picture")
+    picture = images.read(tmp_path / "picture")
     np.testing.assert_allclose(picture.pixels, np.asarray(expected) / 255, atol=1e-6)
     written = Image.Exif()
     written.load(picture.exif)
@@ -290,7 +290,7 @@ def test_adobe_rgb_is_converted(tmp_path, format_):
     (tmp_path / "picture").write_bytes(saved(image, format_, icc_profile=ADOBE_RGB, **options))
     with Image.open(tmp_path / "picture") as image:
         expected = by_pillow(image, ADOBE_RGB)
-    pixels = image_io.read(tmp_path / "picture").pixels
+    pixels = images.read(tmp_path / "picture").pixels
     np.testing.assert_allclose(pixels, expected, atol=1.1 / 255)
     assert np.abs(pixels - np.asarray(image) / 255).max() > 0.05
 
@@ -301,7 +301,7 @@ def test_known_colour_of_adobe_rgb(tmp_path):
     (tmp_path / "picture.tif").write_bytes(tiff(samples, photometric="rgb", iccprofile=ADOBE_RGB))
     linear = (32768 / 65535) ** 2.19921875
     expected = 1.055 * linear ** (1 / 2.4) - 0.055
-    np.testing.assert_allclose(image_io.read(tmp_path / "picture.tif").pixels, expected, atol=2e-4)
+    np.testing.assert_allclose(images.read(tmp_path / "picture.tif").pixels, expected, atol=2e-4)
 
 
 def test_grey_profile(tmp_path):
@@ -310,7 +310,7 @@ def test_grey_profile(tmp_path):
     image.save(tmp_path / "picture.png", icc_profile=profile)
     linear = np.asarray(image) / 255
     expected = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    pixels = image_io.read(tmp_path / "picture.png").pixels
+    pixels = images.read(tmp_path / "picture.png").pixels
     np.testing.assert_allclose(pixels, np.repeat(expected[..., None], 3, axis=-1), atol=1e-3)
 
 
@@ -318,7 +318,7 @@ def test_grey_picture_with_rgb_profile(tmp_path):
     image = Image.fromarray(np.uint8(255 * smooth(40, 50, 1)[..., 0]))
     image.save(tmp_path / "picture.png", icc_profile=ADOBE_RGB)
     expected = by_pillow(image.convert("RGB"), ADOBE_RGB)
-    np.testing.assert_allclose(image_io.read(tmp_path / "picture.png").pixels, expected, atol=1.1 / 255)
+    np.testing.assert_allclose(images.read(tmp_path / "picture.png").pixels, expected, atol=1.1 / 255)
 
 
 @pytest.mark.parametrize("profile", [None, cmyk_profile()], ids=["plain", "profile"])
@@ -327,7 +327,7 @@ def test_cmyk_jpeg(tmp_path, profile):
     image.save(tmp_path / "picture.jpg", quality=100, subsampling=0, icc_profile=profile)
     with Image.open(tmp_path / "picture.jpg") as image:
         expected = by_pillow(image, profile) if profile else np.asarray(image.convert("RGB")) / 255
-    np.testing.assert_allclose(image_io.read(tmp_path / "picture.jpg").pixels, expected, atol=3 / 255)
+    np.testing.assert_allclose(images.read(tmp_path / "picture.jpg").pixels, expected, atol=3 / 255)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_cmyk_jpeg(tmp_path, profile):
 def test_unusable_profile_is_logged_and_ignored(tmp_path, caplog, profile):
     image = Image.fromarray(np.uint8(255 * smooth(40, 50)))
     image.save(tmp_path / "picture.png", icc_profile=profile)
-    pixels = image_io.read(tmp_path / "picture.png").pixels
+    pixels = images.read(tmp_path / "picture.png").pixels
     np.testing.assert_allclose(pixels, np.asarray(image) / 255, atol=1e-6)
     assert "ICC profile" in caplog.text
 
@@ -346,7 +346,7 @@ def test_hidden_colours_do_not_bleed(tmp_path):
     samples[:, :40] = (255, 0, 0, 255)
     samples[:, 40:] = (0, 255, 0, 0)  # green that nobody is to see
     Image.fromarray(samples).save(tmp_path / "picture.png")
-    picture = image_io.read(tmp_path / "picture.png", size=33)
+    picture = images.read(tmp_path / "picture.png", size=33)
     assert 0 < picture.alpha[16, 16] < 1  # the edge goes through this pixel
     np.testing.assert_allclose(picture.pixels[picture.alpha > 0.01] - RED[0, 0], 0, atol=1e-4)
     np.testing.assert_array_equal(picture.pixels[picture.alpha == 0], 1)
@@ -355,7 +355,7 @@ def test_hidden_colours_do_not_bleed(tmp_path):
 
 def test_opaque_alpha_is_none(tmp_path):
     Image.new("RGBA", (40, 40), (9, 8, 7, 255)).save(tmp_path / "picture.png")
-    assert image_io.read(tmp_path / "picture.png").alpha is None
+    assert images.read(tmp_path / "picture.png").alpha is None
 
 
 # ---- sizes
@@ -373,7 +373,7 @@ def test_opaque_alpha_is_none(tmp_path):
 )
 def test_size_is_the_long_side(tmp_path, shape, size, expected):
     Image.new("RGB", shape[::-1]).save(tmp_path / "picture.png")
-    assert image_io.read(tmp_path / "picture.png", size=size).pixels.shape == (*expected, 3)
+    assert images.read(tmp_path / "picture.png", size=size).pixels.shape == (*expected, 3)
 
 
 @pytest.mark.parametrize("shape", [(60, 80), (300, 400), (149, 97)])
@@ -381,24 +381,24 @@ def test_resize_is_lanczos(shape):
     pixels = smooth(150, 200)
     image = Image.fromarray(np.uint8(np.rint(255 * pixels)))
     expected = np.asarray(image.resize(shape[::-1], Image.Resampling.LANCZOS)) / 255
-    resized = image_io.resize(pixels, shape)
+    resized = images.resize(pixels, shape)
     assert resized.dtype == np.float32
     np.testing.assert_allclose(np.clip(resized, 0, 1), expected, atol=2 / 255)
-    np.testing.assert_array_equal(image_io.resize(pixels[..., 1], shape), resized[..., 1])
+    np.testing.assert_array_equal(images.resize(pixels[..., 1], shape), resized[..., 1])
 
 
 def test_resize_is_antialiased():
     checkers = np.indices((256, 256)).sum(axis=0) % 2
-    np.testing.assert_allclose(image_io.resize(checkers, (32, 32))[4:-4, 4:-4], 0.5, atol=1e-3)
+    np.testing.assert_allclose(images.resize(checkers, (32, 32))[4:-4, 4:-4], 0.5, atol=1e-3)
 
 
 def test_resized_values_stay_in_range(tmp_path):
     edge = np.zeros((64, 64), np.uint8)
     edge[:, 32:] = 255
     Image.fromarray(edge).save(tmp_path / "picture.png")
-    pixels = image_io.read(tmp_path / "picture.png", size=100).pixels
+    pixels = images.read(tmp_path / "picture.png", size=100).pixels
     assert (pixels.min(), pixels.max()) == (0, 1)
-    assert image_io.resize(edge, (100, 100)).max() > 256  # where the filter overshoots
+    assert images.resize(edge, (100, 100)).max() > 256  # where the filter overshoots
 
 
 @pytest.mark.parametrize(
@@ -411,22 +411,22 @@ def test_resized_values_stay_in_range(tmp_path):
 )
 def test_strips_are_refused(tmp_path, shape, size, found, advice):
     Image.new("L", shape[::-1]).save(tmp_path / "strip.png")
-    message = error_of(image_io.read, tmp_path / "strip.png", size=size)
+    message = error_of(images.read, tmp_path / "strip.png", size=size)
     assert found in message
     assert f"size of {advice} or more" in message
-    assert min(image_io.read(tmp_path / "strip.png", size=int(advice)).pixels.shape[:2]) == image_io.MIN_SIDE
+    assert min(images.read(tmp_path / "strip.png", size=int(advice)).pixels.shape[:2]) == images.MIN_SIDE
 
 
 @pytest.mark.parametrize(("shape", "size"), [((10, 20000), None), ((10, 20000), 512), ((1, 1), None), ((1, 1), 512)])
 def test_too_little_is_refused_at_any_size(tmp_path, shape, size):
     Image.new("L", shape[::-1]).save(tmp_path / "little.png")
-    message = error_of(image_io.read, tmp_path / "little.png", size=size)
+    message = error_of(images.read, tmp_path / "little.png", size=size)
     assert f"expected a short side of 32 px or more, found {shape[0]} px" in message
 
 
 def test_enormous_result_is_refused(tmp_path):
     Image.new("L", (40, 40)).save(tmp_path / "picture.png")
-    assert "give a smaller size" in error_of(image_io.read, tmp_path / "picture.png", size=10**9)
+    assert "give a smaller size" in error_of(images.read, tmp_path / "picture.png", size=10**9)
 
 
 # ---- what cannot be read
@@ -434,11 +434,11 @@ def test_enormous_result_is_refused(tmp_path):
 
 def test_missing_file_suggests_its_neighbours(tmp_path):
     (tmp_path / "tuebingen.jpg").touch()
-    assert "did you mean tuebingen.jpg?" in error_of(image_io.read, tmp_path / "tubingen.jpg")
-    assert "no such file" in error_of(image_io.read, tmp_path / "folder" / "tubingen.jpg")
+    assert "did you mean tuebingen.jpg?" in error_of(images.read, tmp_path / "tubingen.jpg")
+    assert "no such file" in error_of(images.read, tmp_path / "folder" / "tubingen.jpg")
 
 
-@pytest.mark.parametrize("reader", [image_io.read, image_io.read_settings])
+@pytest.mark.parametrize("reader", [images.read, images.read_settings])
 def test_what_is_not_a_file(tmp_path, reader):
     os.mkfifo(tmp_path / "pipe")
     server = socket.socket(socket.AF_UNIX)
@@ -469,26 +469,26 @@ def test_what_is_not_a_file(tmp_path, reader):
 )
 def test_what_is_not_a_picture(tmp_path, content, found):
     (tmp_path / "picture.jpg").write_bytes(content)
-    message = error_of(image_io.read, tmp_path / "picture.jpg")
+    message = error_of(images.read, tmp_path / "picture.jpg")
     assert found in message
-    assert all(format_ in message for format_ in image_io.READABLE)
+    assert all(format_ in message for format_ in images.READABLE)
 
 
 def test_no_program_is_ever_started(tmp_path, monkeypatch):
     (tmp_path / "picture.eps").write_bytes(saved(Image.new("RGB", (40, 40)), "EPS"))
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started a program"))
-    error_of(image_io.read, tmp_path / "picture.eps")
+    error_of(images.read, tmp_path / "picture.eps")
 
 
 def test_unprintable_names_are_escaped(tmp_path):
     name = "a\nb\x1b[31m\udcff.png"
-    assert r"a\nb\x1b[31m\udcff.png" in error_of(image_io.read, tmp_path / name)
+    assert r"a\nb\x1b[31m\udcff.png" in error_of(images.read, tmp_path / name)
 
 
 def small_files():
     image = Image.fromarray(np.uint8(255 * smooth(32, 33)))
     deep = np.uint16(65535 * smooth(32, 32))
-    picture = image_io.Picture(smooth(32, 32), smooth(32, 32, 1)[..., 0], exif_block())
+    picture = images.Picture(smooth(32, 32), smooth(32, 32, 1)[..., 0], exif_block())
     return {
         "png": saved(image.quantize(8), "PNG"),
         "rgba.png": saved(image.convert("RGBA").quantize(8), "PNG"),
@@ -521,7 +521,7 @@ def encoded(suffix, picture):
     exif = Image.Exif()
     exif.load(picture.exif)
     rgba = np.dstack([picture.pixels, picture.alpha])
-    encode, _ = image_io._ENCODERS[suffix]
+    encode, _ = images._ENCODERS[suffix]
     return encode(np.uint8(255 * rgba), exif)
 
 
@@ -532,11 +532,11 @@ SMALL_FILES = small_files()
 def test_truncated_anywhere(tmp_path, name):
     whole, path = SMALL_FILES[name], tmp_path / f"picture.{name}"
     path.write_bytes(whole)
-    expected = image_io.read(path)
+    expected = images.read(path)
     for length in range(0, len(whole), 1 + len(whole) // 250):
         path.write_bytes(whole[:length])
         try:
-            picture = image_io.read(path)
+            picture = images.read(path)
         except UserError as error:
             assert str(error).isprintable()  # noqa: PT017 - not raising is as good
         else:  # what was cut off was behind the pixels: never a grey rest
@@ -552,13 +552,13 @@ def test_flipped_bytes(tmp_path, name, rng):
         damaged[rng.integers(0, head, rng.integers(1, 4))] = rng.choice([0, 1, 127, 128, 255])
         path.write_bytes(damaged.tobytes())
         started = time.perf_counter()
-        for reader in (image_io.read, image_io.read_settings):
+        for reader in (images.read, images.read_settings):
             try:
                 picture = reader(path)
             except UserError as error:
                 assert str(error).isprintable()  # noqa: PT017 - not raising is as good
             else:
-                assert reader is image_io.read_settings or (picture.pixels >= 0).all() & (picture.pixels <= 1).all()
+                assert reader is images.read_settings or (picture.pixels >= 0).all() & (picture.pixels <= 1).all()
         assert time.perf_counter() - started < 5
 
 
@@ -569,7 +569,7 @@ def test_missing_strips_of_a_tiff(tmp_path, dtype, options):
     tifffile.imwrite(path, (255 * smooth(64, 64)).astype(dtype), photometric="rgb", **options)
     with tifffile.TiffFile(path, mode="r+") as file:
         file.pages.first.tags["ImageLength"].overwrite(128)
-    assert "strips or tiles are missing" in error_of(image_io.read, path)
+    assert "strips or tiles are missing" in error_of(images.read, path)
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -577,7 +577,7 @@ def test_missing_rows_of_a_png(tmp_path, depth):
     chunks = png_chunks(imagecodecs.png_encode((255 * smooth(40, 40)).astype(f"uint{depth}")))
     chunks[0] = (b"IHDR", struct.pack(">IIBBBBB", 40, 80, depth, 2, 0, 0, 0))
     (tmp_path / "picture.png").write_bytes(png_of(chunks))
-    error_of(image_io.read, tmp_path / "picture.png")
+    error_of(images.read, tmp_path / "picture.png")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.1, 255])
@@ -585,7 +585,7 @@ def test_float_outside_the_range(tmp_path, value):
     samples = smooth(40, 40, 1)[..., 0]
     samples[3, 4] = value
     (tmp_path / "picture.tif").write_bytes(tiff(samples))
-    assert "not in [0, 1]" in error_of(image_io.read, tmp_path / "picture.tif")
+    assert "not in [0, 1]" in error_of(images.read, tmp_path / "picture.tif")
 
 
 def bombs():
@@ -609,13 +609,13 @@ def bombs():
 @pytest.mark.parametrize(("name", "data"), bombs().items())
 def test_bombs(tmp_path, name, data):
     (tmp_path / "picture").write_bytes(data)
-    error_of(image_io.read, tmp_path / "picture")
+    error_of(images.read, tmp_path / "picture")
 
 
 def test_oversized_file_is_not_opened(tmp_path):
     with (tmp_path / "picture.png").open("wb") as file:
-        file.truncate(image_io.MAX_BYTES + 1)
-    assert f"{image_io.MAX_BYTES + 1:,} bytes" in error_of(image_io.read, tmp_path / "picture.png")
+        file.truncate(images.MAX_BYTES + 1)
+    assert f"{images.MAX_BYTES + 1:,} bytes" in error_of(images.read, tmp_path / "picture.png")
 
 
 # ---- EXIF
@@ -625,9 +625,9 @@ def test_oversized_file_is_not_opened(tmp_path):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_exif_is_carried_along(tmp_path, source, suffix):
     original = tmp_path / f"original{source.split()[-1]}"
-    image_io.write(original, image_io.Picture(RED, None, exif_block()), bits=16 if "deep" in source else 8)
-    picture = image_io.read(original)
-    image_io.write(tmp_path / f"copy{suffix}", picture)
+    images.write(original, images.Picture(RED, None, exif_block()), bits=16 if "deep" in source else 8)
+    picture = images.read(original)
+    images.write(tmp_path / f"copy{suffix}", picture)
     with Image.open(tmp_path / f"copy{suffix}") as image:
         exif = image.getexif()
         assert exif[ExifTags.Base.Make] == "Maker"
@@ -651,7 +651,7 @@ def test_exif_leaves_behind_what_is_outdated(tmp_path):
     with Image.open(tmp_path / "picture.jpg") as image:
         assert image.getexif().get_ifd(ExifTags.IFD.IFD1)
     read = Image.Exif()
-    read.load(image_io.read(tmp_path / "picture.jpg").exif)
+    read.load(images.read(tmp_path / "picture.jpg").exif)
     assert ExifTags.Base.XResolution not in read
     assert ExifTags.Base.Make in read
     assert not read.get_ifd(ExifTags.IFD.Exif)
@@ -664,14 +664,14 @@ def test_exif_leaves_behind_what_is_outdated(tmp_path):
 )
 def test_broken_exif_is_ignored(tmp_path, block):
     Image.new("RGB", (40, 40)).save(tmp_path / "picture.jpg", exif=block)
-    assert image_io.read(tmp_path / "picture.jpg").pixels.shape == (40, 40, 3)
+    assert images.read(tmp_path / "picture.jpg").pixels.shape == (40, 40, 3)
 
 
 def test_giant_exif_is_left_out(tmp_path, caplog):
     exif = Image.Exif()
     exif.update({ExifTags.Base.Artist: "x" * 50_000, ExifTags.Base.Orientation: 6})
     Image.new("RGB", (40, 60)).save(tmp_path / "picture.jpg", exif=exif)
-    picture = image_io.read(tmp_path / "picture.jpg")
+    picture = images.read(tmp_path / "picture.jpg")
     assert picture.exif == b""
     assert picture.pixels.shape == (40, 60, 3)  # the orientation counts none the less
     assert "EXIF" in caplog.text
@@ -679,7 +679,7 @@ def test_giant_exif_is_left_out(tmp_path, caplog):
 
 def test_no_exif_is_empty(tmp_path):
     Image.new("RGB", (40, 40)).save(tmp_path / "picture.png")
-    assert image_io.read(tmp_path / "picture.png").exif == b""
+    assert images.read(tmp_path / "picture.png").exif == b""
 
 
 # ---- writing
@@ -689,10 +689,10 @@ def test_no_exif_is_empty(tmp_path):
 @pytest.mark.parametrize("alpha", [None, smooth(40, 50, 1)[..., 0]], ids=["opaque", "alpha"])
 def test_pillow_reads_what_is_written(tmp_path, suffix, alpha):
     pixels = smooth(40, 50)
-    image_io.write(tmp_path / f"picture{suffix}", image_io.Picture(pixels, alpha))
+    images.write(tmp_path / f"picture{suffix}", images.Picture(pixels, alpha))
     with Image.open(tmp_path / f"picture{suffix}") as image:
         read = np.asarray(image)
-        assert image.info["icc_profile"] == image_io.SRGB_PROFILE
+        assert image.info["icc_profile"] == images.SRGB_PROFILE
     if suffix in LOSSLESS:
         expected = pixels if alpha is None else np.dstack([pixels, alpha])
         np.testing.assert_array_equal(read, np.floor(255 * expected + np.float32(0.5)))
@@ -707,14 +707,14 @@ def test_sixteen_bits_are_written(tmp_path, rng, suffix, channels):
     samples = rng.integers(0, 65536, (40, 50, channels), np.uint16)
     alpha = np.float32(samples[..., 3] / 65535) if channels == 4 else None
     path = tmp_path / f"picture{suffix}"
-    image_io.write(path, image_io.Picture(np.float32(samples[..., :3] / 65535), alpha), bits=16)
+    images.write(path, images.Picture(np.float32(samples[..., :3] / 65535), alpha), bits=16)
     data = path.read_bytes()
     decoded = imagecodecs.png_decode(data) if suffix == ".png" else tifffile.imread(path)
     np.testing.assert_array_equal(decoded, samples)
     if suffix != ".png":
         np.testing.assert_array_equal(imagecodecs.tiff_decode(data), samples)  # libtiff
     with Image.open(path) as image:
-        assert image.info["icc_profile"] == image_io.SRGB_PROFILE
+        assert image.info["icc_profile"] == images.SRGB_PROFILE
 
 
 @pytest.mark.parametrize(("suffix", "bits"), [*((s, 8) for s in LOSSLESS), *((s, 16) for s in DEEP)])
@@ -722,30 +722,30 @@ def test_round_trip_is_exact(tmp_path, rng, suffix, bits):
     levels = 2**bits - 1
     pixels = rng.integers(0, levels + 1, (40, 50, 3)).astype(np.float32) / levels
     alpha = rng.integers(1, levels + 1, (40, 50)).astype(np.float32) / levels
-    image_io.write(tmp_path / f"a{suffix}", image_io.Picture(pixels, alpha), bits=bits)
-    picture = image_io.read(tmp_path / f"a{suffix}")
+    images.write(tmp_path / f"a{suffix}", images.Picture(pixels, alpha), bits=bits)
+    picture = images.read(tmp_path / f"a{suffix}")
     np.testing.assert_allclose(picture.pixels, pixels, atol=1e-6)
     np.testing.assert_allclose(picture.alpha, alpha, atol=1e-6)
-    image_io.write(tmp_path / f"b{suffix}", picture, bits=bits)
+    images.write(tmp_path / f"b{suffix}", picture, bits=bits)
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
 def test_values_are_rounded_and_clipped(tmp_path):
     pixels = np.zeros((40, 40, 3), np.float32)
     pixels[0, :6, 0] = (0.5 / 255 + 1e-4, 0.5 / 255 - 1e-4, 0.999, -1, 2, np.inf)
-    image_io.write(tmp_path / "picture.png", image_io.Picture(pixels))
+    images.write(tmp_path / "picture.png", images.Picture(pixels))
     with Image.open(tmp_path / "picture.png") as image:
         assert [image.getpixel((x, 0))[0] for x in range(6)] == [1, 0, 255, 0, 255, 255]
 
 
 def test_half_is_rounded_up(tmp_path):
-    image_io.write(tmp_path / "picture.png", image_io.Picture(np.full((40, 40, 3), 0.5, np.float32)))
+    images.write(tmp_path / "picture.png", images.Picture(np.full((40, 40, 3), 0.5, np.float32)))
     with Image.open(tmp_path / "picture.png") as image:
         assert image.getpixel((0, 0)) == (128, 128, 128)
 
 
 def test_jpeg_keeps_the_resolution_of_colour(tmp_path):
-    image_io.write(tmp_path / "picture.jpg", image_io.Picture(smooth(40, 50)))
+    images.write(tmp_path / "picture.jpg", images.Picture(smooth(40, 50)))
     with Image.open(tmp_path / "picture.jpg") as image:
         assert JpegImagePlugin.get_sampling(image) == 0  # 4:4:4
 
@@ -753,13 +753,13 @@ def test_jpeg_keeps_the_resolution_of_colour(tmp_path):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_equal_pictures_make_equal_files(tmp_path, suffix):
     script = (
-        "import sys, numpy as np\nfrom nst_jax.io import images as image_io\n"
-        "picture = image_io.Picture(np.full((40, 40, 3), 0.3, np.float32), None, bytes.fromhex(sys.argv[2]))\n"
-        "image_io.write(sys.argv[1], picture, settings={'b': 1, 'a': [2]})\n"
+        "import sys, numpy as np\nfrom nst_jax.io import images\n"
+        "picture = images.Picture(np.full((40, 40, 3), 0.3, np.float32), None, bytes.fromhex(sys.argv[2]))\n"
+        "images.write(sys.argv[1], picture, settings={'b': 1, 'a': [2]})\n"
     )
     first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
-    picture = image_io.Picture(np.full((40, 40, 3), 0.3, np.float32), None, exif_block())
-    image_io.write(first, picture, settings={"b": 1, "a": [2]})
+    picture = images.Picture(np.full((40, 40, 3), 0.3, np.float32), None, exif_block())
+    images.write(first, picture, settings={"b": 1, "a": [2]})
     command = [sys.executable, "-c", script, second, exif_block().hex()]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert first.read_bytes() == second.read_bytes()
@@ -769,8 +769,8 @@ def test_equal_pictures_make_equal_files(tmp_path, suffix):
 @pytest.mark.parametrize("settings", [{"style": "Tübingen ★\n\0", "weights": [1e-3, None, True]}, {}])
 def test_settings(tmp_path, suffix, settings):
     path = tmp_path / f"picture{suffix}"
-    image_io.write(path, image_io.Picture(RED, None, exif_block()), settings=settings)
-    assert image_io.read_settings(path) == settings
+    images.write(path, images.Picture(RED, None, exif_block()), settings=settings)
+    assert images.read_settings(path) == settings
     with Image.open(path) as image:
         exif = image.getexif()
         assert json.dumps(settings) in exif[ExifTags.Base.ImageDescription]
@@ -782,42 +782,40 @@ def test_settings(tmp_path, suffix, settings):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_no_settings(tmp_path, suffix):
     path = tmp_path / f"picture{suffix}"
-    image_io.write(path, image_io.Picture(RED, None, exif_block()))
-    assert image_io.read_settings(path) is None
-    image_io.write(path, image_io.Picture(RED), settings={"a": 1})
-    image_io.write(path, image_io.read(path))
-    assert image_io.read_settings(path) is None  # those of the source are not those of its copy
+    images.write(path, images.Picture(RED, None, exif_block()))
+    assert images.read_settings(path) is None
+    images.write(path, images.Picture(RED), settings={"a": 1})
+    images.write(path, images.read(path))
+    assert images.read_settings(path) is None  # those of the source are not those of its copy
 
 
 def test_settings_of_others_are_not_ours(tmp_path):
     for samples in (np.zeros((40, 40, 3), np.uint8), smooth(40, 40)):
         (tmp_path / "picture.tif").write_bytes(tiff(samples, photometric="rgb"))  # describes the shape in JSON
-        assert image_io.read_settings(tmp_path / "picture.tif") is None
+        assert images.read_settings(tmp_path / "picture.tif") is None
 
 
 def test_settings_too_long_for_jpeg(tmp_path):
-    message = error_of(image_io.write, tmp_path / "a.jpg", image_io.Picture(RED), settings={"a": "x" * 70_000})
+    message = error_of(images.write, tmp_path / "a.jpg", images.Picture(RED), settings={"a": "x" * 70_000})
     assert ".png" in message
-    image_io.write(tmp_path / "a.png", image_io.Picture(RED), settings={"a": "x" * 70_000})
+    images.write(tmp_path / "a.png", images.Picture(RED), settings={"a": "x" * 70_000})
     assert not (tmp_path / "a.jpg").exists()
 
 
 def test_picture_too_wide_for_webp(tmp_path):
-    message = error_of(image_io.write, tmp_path / "a.webp", image_io.Picture(np.zeros((1, 16384, 3), np.float32)))
+    message = error_of(images.write, tmp_path / "a.webp", images.Picture(np.zeros((1, 16384, 3), np.float32)))
     assert "16384 × 1" in message
 
 
 def test_nan_is_not_written(tmp_path):
-    assert "NaN" in error_of(image_io.write, tmp_path / "a.png", image_io.Picture(np.full((40, 40, 3), np.nan)))
+    assert "NaN" in error_of(images.write, tmp_path / "a.png", images.Picture(np.full((40, 40, 3), np.nan)))
     assert not list(tmp_path.iterdir())
 
 
 # ---- where to write
 
 
-@pytest.mark.parametrize(
-    "check", [image_io.check_output, lambda path, **o: image_io.write(path, image_io.Picture(RED), **o)]
-)
+@pytest.mark.parametrize("check", [images.check_output, lambda path, **o: images.write(path, images.Picture(RED), **o)])
 def test_unusable_outputs(tmp_path, check, monkeypatch):
     assert "suffixes .jpeg, .jpg" in error_of(check, tmp_path / "a.jpe")
     assert "found none" in error_of(check, tmp_path / "a")
@@ -840,26 +838,26 @@ def test_unusable_outputs(tmp_path, check, monkeypatch):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_usable_outputs(tmp_path, monkeypatch, suffix):
     monkeypatch.chdir(tmp_path)
-    image_io.check_output(f"new{suffix}")
-    image_io.check_output(tmp_path / f"NEW{suffix.upper()}", bits=16 if suffix in DEEP else 8)
+    images.check_output(f"new{suffix}")
+    images.check_output(tmp_path / f"NEW{suffix.upper()}", bits=16 if suffix in DEEP else 8)
     assert not list(tmp_path.iterdir())
 
 
 def test_permissions_and_links_are_those_of_open(tmp_path):
     old = os.umask(0o027)
     try:
-        image_io.write(tmp_path / "a.png", image_io.Picture(RED))
+        images.write(tmp_path / "a.png", images.Picture(RED))
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "a.png").stat().st_mode) == 0o640
     (tmp_path / "link.png").symlink_to("a.png")
-    image_io.write(tmp_path / "link.png", image_io.Picture(1 - RED))
+    images.write(tmp_path / "link.png", images.Picture(1 - RED))
     assert (tmp_path / "link.png").is_symlink()
-    np.testing.assert_array_equal(image_io.read(tmp_path / "a.png").pixels, 1 - RED)
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png").pixels, 1 - RED)
 
 
 def test_atomic_write_of_text(tmp_path):
-    with image_io.atomic_write(tmp_path / "a.csv", encoding="utf-8", newline="") as file:
+    with images.atomic_write(tmp_path / "a.csv", encoding="utf-8", newline="") as file:
         file.write("a,ü\r\n")
         assert not (tmp_path / "a.csv").exists()
     assert (tmp_path / "a.csv").read_bytes() == "a,ü\r\n".encode()
@@ -872,20 +870,20 @@ def test_full_disk_leaves_the_old_file(tmp_path, monkeypatch, function):
 
     (tmp_path / "a.png").write_bytes(b"old")
     monkeypatch.setattr(os, function, full)
-    assert "No space left" in error_of(image_io.write, tmp_path / "a.png", image_io.Picture(RED))
+    assert "No space left" in error_of(images.write, tmp_path / "a.png", images.Picture(RED))
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
 def test_interruption_leaves_the_old_file(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"old")
-    writing = image_io.atomic_write(tmp_path / "a.txt")
+    writing = images.atomic_write(tmp_path / "a.txt")
     writing.__enter__().write(b"new")
     assert writing.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None) is not True
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
 def run_writer(path, body):
-    script = f"import os, resource, signal, sys\nfrom nst_jax.io import images as image_io\n{body}"
+    script = f"import os, resource, signal, sys\nfrom nst_jax.io import images\n{body}"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run([sys.executable, "-c", script, path], env=environment, capture_output=True, text=True)
 
@@ -895,7 +893,7 @@ def test_file_that_cannot_grow_leaves_the_old_one(tmp_path):
     limited = run_writer(
         tmp_path / "a.txt",
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "with image_io.atomic_write(sys.argv[1]) as file:\n"
+        "with images.atomic_write(sys.argv[1]) as file:\n"
         "    file.write(bytes(1_000_000))\n",
     )
     assert "UserError" in limited.stderr.splitlines()[-1]
@@ -907,7 +905,7 @@ def test_killed_writer_leaves_the_old_file(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"old")
     killed = run_writer(
         tmp_path / "a.txt",
-        "with image_io.atomic_write(sys.argv[1]) as file:\n"
+        "with images.atomic_write(sys.argv[1]) as file:\n"
         "    file.write(bytes(1_000_000))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n",
     )

@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax.backbones import pretrained as weights
-from nst_jax.backbones import spec
+from nst_jax.backbones import pretrained, spec
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.spec import Backbone, Conv, Pool, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
-from nst_jax.ops import circular_padding as circular
+from nst_jax.ops import circular_padding
 
 PLAIN = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="RGB")
 
@@ -31,7 +30,7 @@ def of_the_plane(model, params, tile, layers, *, periods):
 @pytest.mark.parametrize("pooling", ["max", "average"])
 def test_squeezenet_sees_the_plane(pooling):
     # Its first convolution has no padding, and its pools overlap: what is around them has to come from the other side.
-    network = weights.load("squeezenet1_1")
+    network = pretrained.load("squeezenet1_1")
     tile = np.random.default_rng(0).uniform(size=(32, 48, 3)).astype(np.float32)
     layers = ("conv1", "pool1", "fire3/concat", "fire5/concat", "pool5", "fire9/concat")
     expected = of_the_plane(Features(network.backbone, pooling), network.params, tile, layers, periods=11)
@@ -65,7 +64,7 @@ def test_padded_and_large_windows_see_the_plane():
 @pytest.mark.parametrize("length", [4, 7, 8])
 def test_as_many_windows_as_strides_fit_into_the_picture(size, stride, before, length):
     maps = jnp.arange(float(length))[None, :, None, None]
-    wrapped = circular.wrap(maps, size=size, stride=stride, before=before)
+    wrapped = circular_padding.wrap(maps, size=size, stride=stride, before=before)
     count = -(-length // stride)
     assert (wrapped.shape[1] - size) // stride + 1 == count
     for window in range(count):
