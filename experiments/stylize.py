@@ -1,6 +1,7 @@
 """Paints a photograph in the manner of a painting.
 
-    python -m experiments.stylize --content=photo.jpg --style=painting.jpg
+    python -m experiments.stylize photo.jpg painting.jpg
+    python -m experiments.stylize --content=photo.jpg --style=painting.jpg --style_weight=200
 
 Without any flags: sample pictures, 512 pixels, the best installed network; with the embedded SqueezeNet 80 seconds
 on 2 cores. Expect the picture, and in --workdir run.json (all settings, versions, times), losses.csv, losses.png, the
@@ -47,4 +48,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_script(Config, main)
+    run_script(Config, main, bare=("content", "style"))

@@ -8,16 +8,18 @@ option of a transfer that the flag sets (`option_flag`). Types: str, int, float,
 
 import contextlib
 import dataclasses
+import functools
 import math
 import shlex
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from absl import app, flags, logging
 
+from nst_jax.commands import as_typed_here, command
 from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
 from nst_jax.ranges import Range
 from nst_jax.settings import Settings
@@ -112,18 +114,29 @@ def serialize(value: Any) -> str:
 
 
 def command_line(module: str, config: Any) -> str:
-    """Returns the command that gives a script this config, ready for a shell."""
+    """Returns the command that gives a script this config, ready for a shell.
+
+    Args:
+        module: the script, such as `experiments.stylize`.
+        config: its flags.
+    """
     given = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)
         if getattr(config, field.name) != field.default
     }
     flags = [f"--{name}={serialize(value)}" for name, value in given.items()]
-    return shlex.join(["python", "-m", module, *flags])
+    return shlex.join([*command(module).split(), *flags])
 
 
-def run_script(config: type[Config], run: Callable[[Config], Any]) -> None:
-    """Parses the command line and runs; unusable input becomes one line on stderr and exit status 1."""
+def run_script(config: type[Config], run: Callable[[Config], Any], *, bare: Sequence[str] = ()) -> None:
+    """Parses the command line and runs; unusable input becomes one line on stderr and exit status 1.
+
+    Args:
+        config: the flags.
+        run: called with them.
+        bare: names of flags whose values may stand alone, in this order: all of them or none.
+    """
 
     def main(_: list[str]) -> None:
         # JAX reports at length to the log, errors with tracebacks; what a person needs is raised or printed.
@@ -142,7 +155,9 @@ def run_script(config: type[Config], run: Callable[[Config], Any]) -> None:
             sys.exit(INTERRUPTED)
 
     define(config)
-    app.run(main, flags_parser=_parse)
+    script = sys.modules["__main__"]
+    script.__doc__ = as_typed_here(script.__doc__ or "")
+    app.run(main, flags_parser=functools.partial(_parse, bare=bare))
 
 
 class _Parser(flags.ArgumentParser):
@@ -196,7 +211,7 @@ def _value(text: str, kind: Any) -> Any:
         raise ValueError(f"expected {_EXPECTED[kind]}, found {one_line(text)!r}") from None
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], *, bare: Sequence[str]) -> list[str]:
     """Parses flags as absl does, but says in one line what is wrong and what would be valid."""
     try:
         try:
@@ -204,7 +219,22 @@ def _parse(argv: list[str]) -> list[str]:
         except flags.UnrecognizedFlagError as error:
             choose(error.flagname, [flag.name for flag in flags.FLAGS.flags_by_module_dict()[argv[0]]], what="flag")
         if rest:
-            raise UserError(f"unexpected argument {one_line(rest[0])!r}; expected only flags: --name=value")
+            flags.FLAGS([argv[0], *_as_flags(rest, bare)])
     except (flags.Error, UserError) as error:
         sys.exit(f"error: {one_line(error, longest=2000)}")
     return []
+
+
+def _as_flags(arguments: Sequence[str], bare: Sequence[str]) -> list[str]:
+    """Returns as flags what was given without their names."""
+    if not bare:
+        raise UserError(f"unexpected argument {one_line(arguments[0])!r}; expected only flags: --name=value")
+    if len(arguments) != len(bare):
+        raise UserError(
+            f"expected {' and '.join(bare)}, or only flags (--name=value), found {len(arguments)} of them: "
+            f"{one_line(' '.join(arguments))}; see --help"
+        )
+    for name, value in zip(bare, arguments, strict=True):
+        if flags.FLAGS[name].present:
+            raise UserError(f"{name}: expected once, found {one_line(value)!r} and --{name} as well; leave out one")
+    return [f"--{name}={value}" for name, value in zip(bare, arguments, strict=True)]

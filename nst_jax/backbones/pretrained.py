@@ -15,6 +15,7 @@ import safetensors
 
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, parameter_shapes, with_head
+from nst_jax.commands import command
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.files import atomic_write, file_error, sha256
 from nst_jax.io.safetensors_header import header, little_endian
@@ -106,7 +107,7 @@ def origin(name: str) -> str:
     path = find(name)
     if path == _data_folder() / file_name(name):
         best = _AUTO_ORDER[0]
-        return f"embedded (better pictures with {best}: python -m converters.fetch {best})"
+        return f"embedded (better pictures with {best}: {command('converters.fetch')} {best})"
     assert path is not None, f"{name} can be loaded"
     return f"installed in {path.parent}"
 
@@ -131,7 +132,7 @@ def read(path: Path, backbone: Backbone) -> Pretrained:
         raise file_error(
             path,
             f"expected a safetensors file with the weights of {backbone.name}, found: {one_line(error)}; "
-            f"convert other formats with: python -m converters.convert FILE --backbone={backbone.name}",
+            f"convert other formats with: {command('converters.convert')} FILE --backbone={backbone.name}",
         ) from error
     return Pretrained(backbone, {"params": tensors}, sha256(path))
 
@@ -181,8 +182,8 @@ def _installed(name: str) -> Path:
     if path is None:
         raise UserError(
             f"the weights of {name} are not installed: expected {folder() / file_name(name)}; "
-            f"install them with: python -m converters.fetch {name}, "
-            f"or from a file that you have: python -m converters.convert FILE --backbone={name}"
+            f"install them with: {command('converters.fetch')} {name}, "
+            f"or from a file that you have: {command('converters.convert')} FILE --backbone={name}"
         )
     return path
 
@@ -205,7 +206,7 @@ def _check_metadata(path: Path, metadata: Mapping[str, str] | None, backbone: Ba
         raise file_error(
             path,
             f"expected a weight file made by nst_jax, found safetensors without its metadata; "
-            f"convert it with: python -m converters.convert FILE --backbone={backbone.name}",
+            f"convert it with: {command('converters.convert')} FILE --backbone={backbone.name}",
         ) from None
     if (version, name) != (FORMAT_VERSION, backbone.name):
         raise file_error(

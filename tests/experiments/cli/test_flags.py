@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import os
 import subprocess
 import sys
 import textwrap
@@ -49,7 +50,8 @@ def run(tmp_path):
     script.write_text(SCRIPT)
 
     def run(*arguments):
-        return subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False)
+        words, environment = [sys.executable, script, *arguments], os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
 
     return run
 
