@@ -5,12 +5,12 @@
     python -m experiments.signal_texture --input=pulse.csv --rate=100
 
 From noise, one signal for each of --seeds, all at once: they match the Gram matrices of random filters (see
-`nst_jax.random_features`) and are free in all else. Without --input the original is an electrocardiogram, 16 seconds
-with 72 beats a minute, made on the spot. Expect in --workdir the signals as texture0.csv, ... or .wav, as the input
-was; signals.png with waveforms and power spectra beside those of the original; settings.json. Each can be repeated
-without a seam. The electrocardiograms take 20 seconds on 2 cores, 4 seconds of sound at 8 kHz (--samples=32000) three
-minutes. The widest filters must see more than one beat for the rhythm to come out: --filter_size × 2^(--scales − 1)
-samples.
+`nst_jax.applications.random_features`) and are free in all else. Without --input the original is an electrocardiogram,
+16 seconds with 72 beats a minute, made on the spot. Expect in --workdir the signals as texture0.csv, ... or .wav, as
+the input was; signals.png with waveforms and power spectra beside those of the original; settings.json. Each can be
+repeated without a seam. The electrocardiograms take 20 seconds on 2 cores, 4 seconds of sound at 8 kHz
+(--samples=32000) three minutes. The widest filters must see more than one beat for the rhythm to come out:
+--filter_size × 2^(--scales − 1) samples.
 """
 
 import dataclasses
