@@ -17,7 +17,7 @@ import nst_jax
 from nst_jax.errors import UserError, choose
 
 _ABOVE = Path(__file__).parents[2]  # the folder of both packages: of a clone, or nst_jax as the wheel has it
-_PREFIX = __spec__.name.removesuffix("experiments.cli.command")  # nothing in a clone, or "nst_jax."
+_PREFIX = __package__.removesuffix("experiments.cli")  # nothing in a clone, or "nst_jax."
 
 _USAGE = """\
 usage: nst-jax SCRIPT [--flag=value ...]
