@@ -7,6 +7,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from nst_jax.commands import as_typed_here
 from nst_jax.errors import UserError, choose, one_line
 
 INTERRUPTED = 130
@@ -47,6 +48,8 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 
+    script = sys.modules["__main__"]
+    script.__doc__ = as_typed_here(script.__doc__ or "")
     app.run(main, flags_parser=_parse)
 
 

@@ -17,15 +17,16 @@ from typing import NamedTuple
 
 from absl import flags
 
-from converters import command, mapping, published
-from converters.formats.registry import FORMATS, detect
-from converters.source import Provenance
-from converters.table import aligned, spans
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, with_head
 from nst_jax.errors import UserError, choose, one_line
-from nst_jax.files import file_error, make_folder
+from nst_jax.io.files import file_error, make_folder
+
+from . import command, mapping, published
+from .formats.registry import FORMATS, detect
+from .source import Provenance
+from .table import aligned, spans
 
 CONVERTER_VERSION = 2
 KERNELS = {"tensorflow": False, "theano": True}
@@ -76,7 +77,7 @@ def convert(
         UserError: the source cannot be used or the output not be written; then no file is written.
     """
     choose(backbone, BACKBONES, what="backbone")
-    installed = weights.folder() / weights.file_name(backbone)
+    installed = pretrained.folder() / pretrained.file_name(backbone)
     target = installed if output is None else output
     if target.suffix != _SUFFIX:
         raise file_error(target, f"expected a name that ends in {_SUFFIX}, as what comes out is such a file")
@@ -105,7 +106,7 @@ def convert(
     }
     if target == installed:
         make_folder(target.parent)
-    weights.write(target, values, network, metadata)
+    pretrained.write(target, values, network, metadata)
     return Converted(values, matched, provenance, target)
 
 

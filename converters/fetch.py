@@ -20,12 +20,14 @@ from absl import flags
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from converters import command, published, regions
-from converters.convert import convert, report
-from converters.download import Show, UnreachableError, Wanted, download
-from nst_jax.backbones import weights
+from nst_jax import commands
+from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError, choose
-from nst_jax.files import file_error, make_folder
+from nst_jax.io.files import file_error, make_folder
+
+from . import command, published, regions
+from .convert import convert, report
+from .download import Show, UnreachableError, Wanted, download
 
 try:
     import fcntl
@@ -59,8 +61,8 @@ def published_file(name: str, framework: str | None = None, *, classifier: bool 
         other = next((other for other in others if other.startswith(f"{name}_") or name.startswith(f"{other}_")), None)
         if other is None:
             raise
-        advice = f"the weights for {framework} are those of the backbone {other}: python -m converters.fetch {other}"
-        raise UserError(f"{error}; {advice} --source={framework}") from None
+        right = f"{commands.command('converters.fetch')} {other} --source={framework}"
+        raise UserError(f"{error}; the weights for {framework} are those of the backbone {other}: {right}") from None
     return min((file for file in files if file.source == framework), key=lambda file: file.classifier)
 
 
@@ -75,7 +77,7 @@ def fetch(file: published.Published, url: str | None = None, *, classifier: bool
     Raises:
         UserError: it cannot be had, is not what it should be, or cannot be installed. What was installed stays.
     """
-    folder = weights.folder() / _FOLDER
+    folder = pretrained.folder() / _FOLDER
     make_folder(folder)
     path = folder / _file_name(file)
     convention = _convention(file)
@@ -161,7 +163,7 @@ def _by_hand(file: published.Published, *, classifier: bool) -> str:
     check = f", check {hashes}," if hashes else " (no hash of it is published)"
     flags_given = [f"--convention={_convention(file)}"] if _convention(file) else []
     flags_given += ["--classifier"] if classifier else []
-    words = ["python -m converters.convert", _file_name(file), f"--backbone={file.backbone}", *flags_given]
+    words = [commands.command("converters.convert"), _file_name(file), f"--backbone={file.backbone}", *flags_given]
     return f"download it by hand{check} and run: {' '.join(words)}"
 
 

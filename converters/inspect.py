@@ -10,10 +10,11 @@ from pathlib import Path
 
 from absl import flags
 
-from converters import command
-from converters.formats.registry import FORMATS, detect
-from converters.table import aligned, spans
 from nst_jax.errors import choose, one_line
+
+from . import command
+from .formats.registry import FORMATS, detect
+from .table import aligned, spans
 
 
 def inspect(path: Path, source_format: str | None = None) -> str:

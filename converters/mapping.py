@@ -10,21 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from converters.names import aliases, torchvision_names
-from converters.source import Axes, Layout, Provenance, Tensors
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import (
-    CONVENTIONS,
-    INPUT,
-    Backbone,
-    Conv,
-    Row,
-    convolutions,
-    parameter_shapes,
-    with_head,
-)
+from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Row, convolutions, parameter_shapes, with_head
 from nst_jax.errors import UserError, one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .names import aliases, torchvision_names
+from .source import Axes, Layout, Provenance, Tensors
 
 _OURS = "HWIO"
 _NORMALISATION = {"gamma", "moving_mean", "running_mean"}

@@ -27,15 +27,16 @@ from absl import flags
 from rich.console import Console
 from rich.progress import track
 
-from converters import command
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import INPUT, Backbone, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool
 from nst_jax.errors import UserError, choose, one_line
-from nst_jax.files import check_target, file_error, make_folder, sha256
-from nst_jax.picture_folder import list_pictures, read_squares
+from nst_jax.io.files import check_target, file_error, make_folder, sha256
+from nst_jax.io.image_folder import list_pictures, read_squares
 from nst_jax.settings import Pooling
+
+from . import command
 
 SUFFIX = "_normalized"
 NORMALIZABLE = tuple(name for name in BACKBONES if f"{name}{SUFFIX}" in BACKBONES)
@@ -64,9 +65,9 @@ def normalize(
 
     Args:
         backbone: its name, one of `NORMALIZABLE`.
-        images: a folder with pictures, as `picture_folder.list_pictures` finds them; other files are left alone.
+        images: a folder with pictures, as `image_folder.list_pictures` finds them; other files are left alone.
         output: the file to write; by default the installed weights of the normalised backbone.
-        size: side in pixels of the middle square of each picture, see `picture_folder.read_squares`.
+        size: side in pixels of the middle square of each picture, see `image_folder.read_squares`.
         pooling: with which the activations are measured.
 
     Raises:
@@ -74,17 +75,17 @@ def normalize(
     """
     choose(backbone, NORMALIZABLE, what="backbone that can be normalised")
     target = BACKBONES[f"{backbone}{SUFFIX}"]
-    pretrained = weights.load(backbone)
+    network = pretrained.load(backbone)
     paths = list_pictures(images)
     if output is None:
-        output = weights.folder() / weights.file_name(target.name)
+        output = pretrained.folder() / pretrained.file_name(target.name)
         make_folder(output.parent)
     check_target(output)
-    source = weights.find(backbone)
+    source = pretrained.find(backbone)
     if output.exists() and source and output.samefile(source):
         raise file_error(output, "expected a file of its own, found the weights that are rescaled; choose another")
     squares = (pixels for _, pixels in read_squares(_shown(paths), size))
-    measured = mean_activations(pretrained, squares, pooling=pooling)
+    measured = mean_activations(network, squares, pooling=pooling)
     for layer, means in measured.items():
         if not np.isfinite(means).all():
             raise UserError(f"{backbone}: expected finite activations, found others in {layer}; install other weights")
@@ -94,27 +95,27 @@ def normalize(
         "pictures_pooling": pooling,
         "pictures_size": size,
         "source_backbone": backbone,
-        "source_sha256": pretrained.sha256,
+        "source_sha256": network.sha256,
     }
-    weights.write(output, rescaled(pretrained, measured), target, metadata)
+    pretrained.write(output, rescaled(network, measured), target, metadata)
     silent = {layer: int((means == 0).sum()) for layer, means in measured.items() if (means == 0).any()}
     return Normalized(output, len(paths), silent)
 
 
 def mean_activations(
-    pretrained: weights.Pretrained, images: Iterable[np.ndarray], *, pooling: Pooling
+    network: pretrained.Pretrained, images: Iterable[np.ndarray], *, pooling: Pooling
 ) -> dict[str, np.ndarray]:
     """Returns for each convolution the mean of each filter behind its ReLU: layer → float64 `[C]`.
 
     Args:
-        pretrained: the network.
+        network: the network and its weights.
         images: RGB `[H, W, 3]` in [0, 1], best all of one size; at least one.
         pooling: of the network.
     """
     totals: dict[str, np.ndarray] = {}
     count = 0
     for image in images:
-        means = jax.device_get(_means(pretrained.params, image, backbone=pretrained.backbone, pooling=pooling))
+        means = jax.device_get(_means(network.params, image, backbone=network.backbone, pooling=pooling))
         totals = {layer: totals.get(layer, 0.0) + values.astype(np.float64) for layer, values in means.items()}
         count += 1
     return {layer: total / count for layer, total in totals.items()}
@@ -128,20 +129,20 @@ def _means(
     return {row.name: jnp.mean(features[row.name], axis=(0, 1)) for row in backbone.rows if isinstance(row, Conv)}
 
 
-def rescaled(pretrained: weights.Pretrained, means: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def rescaled(network: pretrained.Pretrained, means: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Returns the parameters with which every layer is divided by its means.
 
     A filter that was never active keeps its scale. Only rectified convolutions can be rescaled so, and nothing that
     mixes channels may stand between them.
 
     Args:
-        pretrained: the network.
+        network: the network and its weights.
         means: as `mean_activations` returns them.
     """
-    parameters = pretrained.params["params"]
+    parameters = network.params["params"]
     scales = {INPUT: np.ones(3)}  # by what the channels of each row have been divided
     result = {}
-    for row in pretrained.backbone.rows:
+    for row in network.backbone.rows:
         match row:
             case Conv():
                 scale = np.where(means[row.name] > 0, means[row.name], 1.0)

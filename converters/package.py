@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nst_jax.errors import UserError, one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nst_jax.errors import UserError
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
 
 LARGEST = 2_500_000_000
 """Bytes that a file, or all tensors in it together, may have: four times the largest published VGG-19."""

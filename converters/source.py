@@ -11,9 +11,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from converters import regions
 from nst_jax.errors import one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from . import regions
 
 MOST_TENSORS = 20_000
 """In a file; the networks here have up to 52."""

@@ -17,11 +17,12 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments._flags import Checked, flag, option_flag, run_script
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
-from nst_jax.files import check_folder, make_folder
+from nst_jax.io.files import check_folder, make_folder
 from nst_jax.settings import Precision
+
+from .cli.flags import Checked, flag, option_flag, run_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,19 +56,24 @@ def run(config: Config) -> dict[str, Any]:
     names = backbones(config)
     # Several processes share the device here, and two frameworks one process.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    from experiments import _measure, _memory, _rivals, _scoreboard  # with JAX, for which --help should not wait
-    from experiments._records import versions, write_json
+    from .benchmarking import (
+        measure,  # with JAX, for which --help should not wait
+        memory,
+        pytorch,
+    )
+    from .benchmarking.report import print_tables, write_plot
+    from .running.records import versions, write_json
 
-    _measure.keep_no_programs()
-    networks = [weights.load(name) for name in names]
+    measure.keep_no_programs()
+    networks = [pretrained.load(name) for name in names]
     for size in (*config.sizes, *([config.memory_size] if config.memory_size else [])):
         for network in networks:
-            _measure.check(network, size)
-    rival, rival_name = _rivals.find(config.rivals)
+            measure.check(network, size)
+    rival, rival_name = pytorch.find(config.rivals)
     report: dict[str, Any] = {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "machine": _measure.machine(),
-        "versions": versions() | _rivals.versions(),
+        "machine": measure.machine(),
+        "versions": versions() | pytorch.versions(),
         "precision": config.precision,
         "rounds": config.rounds,
         "steps_per_round": config.steps_per_round,
@@ -86,13 +92,13 @@ def run(config: Config) -> dict[str, Any]:
         print(f"measured: {part}", flush=True)
 
     for name in names if config.memory_size and sys.platform != "win32" else ():
-        for side in (_memory.OURS, _memory.REMAT, *([rival] if rival else [])):
-            found = _memory.peak(side, name, config.memory_size, config.precision)
+        for side in (memory.OURS, memory.REMAT, *([rival] if rival else [])):
+            found = memory.peak(side, name, config.memory_size, config.precision)
             report["memory"].append({"backbone": name, "size": config.memory_size, "side": side, **found})
             save(f"memory of {name} at {config.memory_size} px, {side}")
-    report["product_peak"] = _measure.product_peak(config.precision)
+    report["product_peak"] = measure.product_peak(config.precision)
     for size in sorted(set(config.sizes)):
-        report["steps"] += _measure.steps_of(
+        report["steps"] += measure.steps_of(
             networks,
             size,
             config.precision,
@@ -104,14 +110,14 @@ def run(config: Config) -> dict[str, Any]:
         save(f"steps at {size} px")
     report["steps"].sort(key=lambda found: names.index(found["backbone"]))
     for name in names:
-        report["slopes"][name] = _measure.slope([row for row in report["steps"] if row["backbone"] == name])
+        report["slopes"][name] = measure.slope([row for row in report["steps"] if row["backbone"] == name])
     for network in networks if config.loss_steps else ():
-        race = _measure.race(network, min(config.sizes), config.precision, steps=config.loss_steps)
+        race = measure.race(network, min(config.sizes), config.precision, steps=config.loss_steps)
         report["races"].append(race)
         save(f"way of {network.backbone.name} to a loss")
     write_json(workdir / "benchmark.json", report)
-    _scoreboard.write_plot(workdir / "benchmark.png", report)
-    _scoreboard.print_tables(report)
+    write_plot(workdir / "benchmark.png", report)
+    print_tables(report)
     return report
 
 
@@ -123,8 +129,8 @@ def backbones(config: Config) -> list[str]:
     """
     given = config.backbones
     if given is None:
-        given = (weights.EMBEDDED, *(["vgg19"] if weights.find("vgg19") else []))
-    names = [weights.resolve(name) for name in given]
+        given = (pretrained.EMBEDDED, *(["vgg19"] if pretrained.find("vgg19") else []))
+    names = [pretrained.resolve(name) for name in given]
     if not names or len(set(names)) < len(names) or not config.sizes:
         raise UserError(f"--backbones and --sizes: expected each once, found {given} and {config.sizes}")
     return names

@@ -15,15 +15,16 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from experiments import _samples
-from experiments._animation import check_animation, there_and_back, write_animation
-from experiments._flags import flag, run_script
-from experiments._grid import Axis, Grid, GridCell, product, unique_labels, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
-from experiments._transfer_flags import CONTENT, TransferFlags, check_own, inputs, styles
 from nst_jax.errors import UserError
-from nst_jax.files import check_target
+from nst_jax.io.files import check_target
+
+from .cli import samples
+from .cli.flags import flag, run_script
+from .cli.run_flags import RunFlags
+from .cli.transfer_flags import CONTENT, TransferFlags, check_own, inputs, styles
+from .showing.animation import check_animation, there_and_back, write_animation
+from .sweeping.grid import Axis, Grid, GridCell, product, unique_labels, workdir
+from .sweeping.outcome import Outcome, finish_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,14 +55,18 @@ def run(config: Config) -> Outcome:
     if output.parent.absolute() != folder.absolute():
         check_target(output)
     check_own(output, inputs(grid.cells[0].flags))
-    from experiments import _cells, _cluster, _manifest  # with JAX, for which --help should not wait
+    from .sweeping import (
+        gallery,
+        hosts,
+        runner,  # with JAX, for which --help should not wait
+    )
 
-    _cluster.join(config)
-    outcome = _cells.run_grid(grid, config, folder)
-    if outcome.finished == len(grid.cells) and _cluster.is_first():
+    hosts.join(config)
+    outcome = runner.run_grid(grid, config, folder)
+    if outcome.finished == len(grid.cells) and hosts.is_first():
         write_animation(
             output,
-            [_manifest.cell_path(folder, cell.name, ".png") for cell in tour(grid)],
+            [gallery.cell_path(folder, cell.name, ".png") for cell in tour(grid)],
             seconds_per_picture=config.seconds_per_picture,
             cross_fade=config.cross_fade,
         )
@@ -77,7 +82,7 @@ def make_grid(config: Config) -> Grid:
     """
     if config.blend_weights is not None:
         raise UserError("--blend_weights: expected none, as they are what differs; choose --blend_steps")
-    style = config.style or ",".join(map(str, _samples.two_paintings()))
+    style = config.style or ",".join(map(str, samples.two_paintings()))
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(TransferFlags)}
     base = TransferFlags(**fields | {"style": style, "workdir": None, "output": None})
     paths = inputs(base)

@@ -17,15 +17,16 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments import _samples
-from experiments._animation import check_animation, write_animation
-from experiments._flags import INTERRUPTED, Common, flag, option_flag, run_script
-from experiments._transfer_flags import CONTENT, check_own, places
-from nst_jax import image_io
 from nst_jax.errors import UserError
-from nst_jax.files import check_target, make_folder, sha256
+from nst_jax.io import images
+from nst_jax.io.files import check_target, make_folder, sha256
 from nst_jax.presets import LEARNING_RATES
 from nst_jax.settings import Parameterization
+
+from .cli import samples
+from .cli.flags import INTERRUPTED, Common, flag, option_flag, run_script
+from .cli.transfer_flags import CONTENT, check_own, places
+from .showing.animation import check_animation, write_animation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def run(config: Config) -> Result:
     Raises:
         UserError: the input cannot be used, and then nothing is written; or something cannot be written.
     """
-    photograph = Path(config.content) if config.content else _samples.photograph()
+    photograph = Path(config.content) if config.content else samples.photograph()
     guide = Path(config.guide) if config.guide else None
     paths = {CONTENT: photograph, **({"guide": guide} if guide else {})}
     workdir, output = places(config, {CONTENT: photograph}, script="dream", picture="picture.png")
@@ -81,16 +82,17 @@ def run(config: Config) -> Result:
         check_animation(animation)
         if animation.parent.absolute() != workdir.absolute():
             check_target(animation)
-    content = image_io.read(photograph, size=config.size)
-    guide_pixels = image_io.read(guide, size=config.size).pixels if guide else None
-    from experiments import _dreaming  # with JAX, for which --help should not wait
-    from experiments._progress import graceful_interrupt, progress_bar
-    from experiments._records import versions, write_json
-    from nst_jax import dream
-    from nst_jax.backbones import weights
+    content = images.read(photograph, size=config.size)
+    guide_pixels = images.read(guide, size=config.size).pixels if guide else None
+    from nst_jax.applications import dream
+    from nst_jax.backbones.pretrained import load_for
     from nst_jax.checks import check_canvas, check_layers
 
-    pretrained = weights.load_for(config.backbone, config.layers or ())
+    from .dreams.dreaming import Dreaming, is_same_run  # with JAX, for which --help should not wait
+    from .running.progress import graceful_interrupt, progress_bar
+    from .running.records import versions, write_json
+
+    pretrained = load_for(config.backbone, config.layers or ())
     given = {"dream_layers": config.layers, "dream_channels": config.channels, "steps": config.steps}
     given |= {"learning_rate": config.learning_rate, "jitter": config.jitter}
     if config.parameterization != "pixels":
@@ -118,7 +120,7 @@ def run(config: Config) -> Result:
         **dataclasses.asdict(settings),
     }
     record = {"content": str(photograph), "guide": str(guide) if guide else None, **identity}
-    dreaming = _dreaming.Dreaming(
+    dreaming = Dreaming(
         pretrained, settings, content, guide_pixels, len(shapes), config.octave_scale, config.seed, workdir, record
     )
     for path in (output, *dreaming.written(), *([animation] if animation else [])):
@@ -129,7 +131,7 @@ def run(config: Config) -> Result:
         check_layers(pretrained.backbone, settings.dream_layers, guide_pixels.shape, what="dream layer of the guide")
     with graceful_interrupt() as interrupt:
         make_folder(workdir)
-        if not (config.frames and _dreaming.is_same_run(workdir / "run.json", identity) and dreaming.frames()):
+        if not (config.frames and is_same_run(workdir / "run.json", identity) and dreaming.frames()):
             (workdir / "run.json").unlink(missing_ok=True)
             dreaming.remove_frames()
             octaves = []

@@ -12,11 +12,12 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments import _samples
-from experiments._flags import Checked, flag, option_flag, run_script
-from experiments._transfer_flags import CONTENT, places
-from nst_jax import image_io
-from nst_jax.files import make_folder, sha256
+from nst_jax.io import images
+from nst_jax.io.files import make_folder, sha256
+
+from .cli import samples
+from .cli.flags import Checked, flag, option_flag, run_script
+from .cli.transfer_flags import CONTENT, places
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,18 +47,19 @@ def run(config: Config) -> Result:
     Raises:
         UserError: the input cannot be used, and then nothing is written; or something cannot be written.
     """
-    path = Path(config.content) if config.content else _samples.photograph()
+    path = Path(config.content) if config.content else samples.photograph()
     workdir, output = places(config, {CONTENT: path}, script="fit", picture="picture.png")
-    content = image_io.read(path, size=config.size)
+    content = images.read(path, size=config.size)
     import jax.numpy as jnp  # which --help should not wait for
 
-    from experiments._progress import graceful_interrupt, progress_bar
-    from experiments._records import versions, write_json
-    from nst_jax import fitting
+    from nst_jax.applications import coordinate_network
+
+    from .running.progress import graceful_interrupt, progress_bar
+    from .running.records import versions, write_json
 
     make_folder(workdir)
     with graceful_interrupt() as interrupt, progress_bar(steps=config.steps, done=0) as bar:
-        for fit in fitting.fit(content.pixels, steps=config.steps):
+        for fit in coordinate_network.fit(content.pixels, steps=config.steps):
             bar.update(fit.step, f"error {fit.error:.4f}")
             if interrupt.requested:
                 break
@@ -65,8 +67,8 @@ def run(config: Config) -> Result:
     factor = (config.output_size or config.size) / max(height, width) if config.output_size else 1
     shape = max(1, round(height * factor)), max(1, round(width * factor))
     settings = {"content": str(path), "content_sha256": sha256(path), "size": config.size, "steps": fit.step}
-    drawn = image_io.Picture(fitting.draw(jnp.asarray(fit.variables), shape), exif=content.exif)
-    image_io.write(output, drawn, settings=settings)
+    drawn = images.Picture(coordinate_network.draw(jnp.asarray(fit.variables), shape), exif=content.exif)
+    images.write(output, drawn, settings=settings)
     write_json(
         workdir / "run.json",
         {"settings": settings, "error": fit.error, "weights": fit.variables.size, "versions": versions()},

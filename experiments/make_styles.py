@@ -17,9 +17,10 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from experiments import _painting as paint
-from experiments._flags import Checked, flag, option_flag, run_script
-from nst_jax.files import atomic_write, make_folder
+from nst_jax.io.files import atomic_write, make_folder
+
+from .cli.flags import Checked, flag, option_flag, run_script
+from .styles import painting as paint
 
 JPEG_QUALITY = 90  # with colour at full resolution: chroma subsampling would smear the strokes
 

@@ -13,13 +13,14 @@ with 256 pixels and 150 steps half an hour, on 2 cores.
 
 import dataclasses
 
-from experiments._flags import flag, option_flag, run_script
-from experiments._grid import Axis, Grid, product, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
-from experiments._transfer_flags import CONTENT, STYLE, TransferFlags, inputs
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
+
+from .cli.flags import flag, option_flag, run_script
+from .cli.run_flags import RunFlags
+from .cli.transfer_flags import CONTENT, STYLE, TransferFlags, inputs
+from .sweeping.grid import Axis, Grid, product, workdir
+from .sweeping.outcome import Outcome, finish_script
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -48,15 +49,18 @@ def run(config: Config) -> Outcome:
         UserError: the input cannot be used, or something cannot be written.
     """
     grid = make_grid(config)
-    from experiments import _cells, _cluster  # with JAX, for which --help should not wait
+    from .sweeping import (
+        hosts,
+        runner,  # with JAX, for which --help should not wait
+    )
 
-    _cluster.join(config)
-    return _cells.run_grid(grid, config, workdir(config.workdir, "figure3", grid))
+    hosts.join(config)
+    return runner.run_grid(grid, config, workdir(config.workdir, "figure3", grid))
 
 
 def make_grid(config: Config) -> Grid:
     """Returns the twenty cells of the figure."""
-    backbone = weights.resolve(config.backbone)
+    backbone = pretrained.resolve(config.backbone)
     family = BACKBONES[backbone].family
     layers = family.depth_layers
     rows = Axis(

@@ -14,13 +14,14 @@ SqueezeNet 3 minutes on 2 cores, of which quilting takes one.
 
 from typing import TYPE_CHECKING
 
-from experiments._flags import run_script
-from experiments._quilting_flags import QuiltingFlags
-from experiments._transfer_flags import STYLE, inputs, places, styles
 from nst_jax.errors import UserError
 
+from .cli.flags import run_script
+from .cli.transfer_flags import STYLE, inputs, places, styles
+from .quilts.flags import QuiltingFlags
+
 if TYPE_CHECKING:
-    from experiments._quilts import Result
+    from .quilts.compare import Result
 
 Config = QuiltingFlags
 
@@ -39,9 +40,9 @@ def run(config: Config) -> "Result":
         paths = {STYLE: paths[STYLE]}
     picture = {"transfer": "quilting.png", "texture": "texture.png"}[config.mode]
     workdir, output = places(config, paths, script="quilting", picture=picture)
-    from experiments import _quilts  # with JAX, for which --help should not wait
+    from .quilts import compare  # with JAX, for which --help should not wait
 
-    make = {"transfer": _quilts.compare, "texture": _quilts.enlarge}[config.mode]
+    make = {"transfer": compare.compare, "texture": compare.enlarge}[config.mode]
     return make(config, paths, workdir, output)
 
 

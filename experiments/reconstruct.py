@@ -13,15 +13,16 @@ over depth. They are one compiled program: ten of 192 pixels and 150 steps take 
 
 import dataclasses
 
-from experiments._flags import flag, option_flag, run_script
-from experiments._grid import Axis, Grid, product, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
-from experiments._transfer_flags import CONTENT, STYLE, TransferFlags, inputs
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 from nst_jax.settings import Parameterization
+
+from .cli.flags import flag, option_flag, run_script
+from .cli.run_flags import RunFlags
+from .cli.transfer_flags import CONTENT, STYLE, TransferFlags, inputs
+from .sweeping.grid import Axis, Grid, product, workdir
+from .sweeping.outcome import Outcome, finish_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,12 +50,13 @@ def run(config: Config) -> Outcome:
     """
     grid = make_grid(config)
     folder = workdir(config.workdir, "reconstruct", grid)
-    from experiments import _cells, _cluster, _depth_errors  # with JAX, for which --help should not wait
+    from .figures import depth_errors  # with JAX, for which --help should not wait
+    from .sweeping import hosts, runner
 
-    _cluster.join(config)
-    outcome = _cells.run_grid(grid, config, folder)
-    if outcome.finished == len(grid.cells) and _cluster.is_first():
-        _depth_errors.write_errors(folder, inputs(grid.cells[0].flags)[CONTENT], size=config.size)
+    hosts.join(config)
+    outcome = runner.run_grid(grid, config, folder)
+    if outcome.finished == len(grid.cells) and hosts.is_first():
+        depth_errors.write_errors(folder, inputs(grid.cells[0].flags)[CONTENT], size=config.size)
     return outcome
 
 
@@ -64,7 +66,7 @@ def make_grid(config: Config) -> Grid:
     Raises:
         UserError: there are no layers.
     """
-    backbone = weights.resolve(config.backbone)
+    backbone = pretrained.resolve(config.backbone)
     family = BACKBONES[backbone].family
     layers = family.depth_layers if config.layers is None else config.layers
     if not layers:

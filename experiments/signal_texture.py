@@ -5,12 +5,12 @@
     python -m experiments.signal_texture --input=pulse.csv --rate=100
 
 From noise, one signal for each of --seeds, all at once: they match the Gram matrices of random filters (see
-`nst_jax.random_features`) and are free in all else. Without --input the original is an electrocardiogram, 16 seconds
-with 72 beats a minute, made on the spot. Expect in --workdir the signals as texture0.csv, ... or .wav, as the input
-was; signals.png with waveforms and power spectra beside those of the original; settings.json. Each can be repeated
-without a seam. The electrocardiograms take 20 seconds on 2 cores, 4 seconds of sound at 8 kHz (--samples=32000) three
-minutes. The widest filters must see more than one beat for the rhythm to come out: --filter_size × 2^(--scales − 1)
-samples.
+`nst_jax.applications.random_features`) and are free in all else. Without --input the original is an electrocardiogram,
+16 seconds with 72 beats a minute, made on the spot. Expect in --workdir the signals as texture0.csv, ... or .wav, as
+the input was; signals.png with waveforms and power spectra beside those of the original; settings.json. Each can be
+repeated without a seam. The electrocardiograms take 20 seconds on 2 cores, 4 seconds of sound at 8 kHz
+(--samples=32000) three minutes. The widest filters must see more than one beat for the rhythm to come out:
+--filter_size × 2^(--scales − 1) samples.
 """
 
 import dataclasses
@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import _signals
-from experiments._flags import Checked, command_line, flag, option_flag, run_script
-from experiments._heartbeat import electrocardiogram
 from nst_jax.errors import UserError
-from nst_jax.files import check_folder, make_folder
+from nst_jax.io.files import check_folder, make_folder
+
+from .cli.flags import Checked, command_line, flag, option_flag, run_script
+from .signals import files
+from .signals.electrocardiogram import electrocardiogram
 
 _RATE = 128.0
 _SECONDS = 16.0
@@ -40,7 +41,7 @@ class Config(Checked):
         None,
         "Samples per second: of text, by default 1; the rate to which sound is resampled, by default its own.",
         least=1e-3,
-        most=_signals.FASTEST,
+        most=files.FASTEST,
     )
     samples: int = flag(16384, "Maximal number of samples; the rest of a longer signal is left out.", least=2)
     seeds: int = flag(3, "Number of signals to synthesise.", least=1)
@@ -64,7 +65,7 @@ class Result:
         losses: of each synthesised one before and after, `[2, seeds]`.
     """
 
-    original: _signals.Signal
+    original: files.Signal
     synthesised: np.ndarray
     losses: np.ndarray
 
@@ -82,12 +83,15 @@ def run(config: Config) -> Result:
     for path in written:
         if config.input and path.exists() and path.samefile(config.input):
             raise UserError(f"--workdir: expected a folder where {path.name} is not the input; choose another")
-    from experiments import _signal_plot, _synthesis  # with JAX, for which --help should not wait
-    from experiments._records import versions, write_json
+    from .running.records import versions, write_json
+    from .signals import (
+        plot,  # with JAX, for which --help should not wait
+        synthesis,
+    )
 
     low, high = original.values.min(), original.values.max()
     scaled = (original.values - low) / (high - low)
-    found = _synthesis.synthesise(
+    found = synthesis.synthesise(
         scaled,
         seed=config.seed,
         seeds=config.seeds,
@@ -99,11 +103,11 @@ def run(config: Config) -> Result:
     result = Result(original, low + (high - low) * found.signals, found.losses)
     make_folder(workdir)
     for path, values in zip(written, result.synthesised, strict=True):
-        _signals.write(path, dataclasses.replace(original, values=values))
+        files.write(path, dataclasses.replace(original, values=values))
     if config.input is None:
-        _signals.write(workdir / f"original{original.suffix}", original)
+        files.write(workdir / f"original{original.suffix}", original)
     names = {f"seed {index}": values for index, values in enumerate(result.synthesised)}
-    _signal_plot.write_plot(workdir / "signals.png", {"original": original.values, **names}, rate=original.rate)
+    plot.write_plot(workdir / "signals.png", {"original": original.values, **names}, rate=original.rate)
     record = {
         "command": command_line("experiments.signal_texture", config),
         "settings": dataclasses.asdict(config),
@@ -117,7 +121,7 @@ def run(config: Config) -> Result:
     return result
 
 
-def read_input(config: Config) -> _signals.Signal:
+def read_input(config: Config) -> files.Signal:
     """Returns the signal to resemble.
 
     Raises:
@@ -126,9 +130,9 @@ def read_input(config: Config) -> _signals.Signal:
     if config.input is None:
         random = np.random.default_rng(config.seed)
         heart = electrocardiogram(random, rate=_RATE, seconds=_SECONDS, beats_per_minute=_BEATS_PER_MINUTE)
-        signal = _signals.Signal(heart[: config.samples], _RATE, _signals.TEXT)
+        signal = files.Signal(heart[: config.samples], _RATE, files.TEXT)
     else:
-        signal = _signals.read(Path(config.input), rate=config.rate, longest=config.samples)
+        signal = files.read(Path(config.input), rate=config.rate, longest=config.samples)
     widest = config.filter_size * 2 ** (config.scales - 1)
     if len(signal.values) < widest:
         raise UserError(

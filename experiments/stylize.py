@@ -1,6 +1,7 @@
 """Paints a photograph in the manner of a painting.
 
-    python -m experiments.stylize --content=photo.jpg --style=painting.jpg
+    python -m experiments.stylize photo.jpg painting.jpg
+    python -m experiments.stylize --content=photo.jpg --style=painting.jpg --style_weight=200
 
 Without any flags: sample pictures, 512 pixels, the best installed network; with the embedded SqueezeNet 80 seconds
 on 2 cores. Expect the picture, and in --workdir run.json (all settings, versions, times), losses.csv, losses.png, the
@@ -11,12 +12,12 @@ with the same picture as an unbroken run, bit for bit. Flags without a default t
 import sys
 from typing import TYPE_CHECKING
 
-from experiments._flags import INTERRUPTED, run_script
-from experiments._run_flags import SingleFlags
-from experiments._transfer_flags import inputs, places
+from .cli.flags import INTERRUPTED, run_script
+from .cli.run_flags import SingleFlags
+from .cli.transfer_flags import inputs, places
 
 if TYPE_CHECKING:
-    from experiments._single import Result
+    from .running.single import Result
 
 Config = SingleFlags
 
@@ -30,9 +31,9 @@ def run(config: Config) -> "Result":
     """
     paths = inputs(config)
     workdir, output = places(config, paths, script="stylize", picture="picture.png", bits=config.bits)
-    from experiments import _single  # with JAX, for which --help should not wait
+    from .running import single  # with JAX, for which --help should not wait
 
-    return _single.run(config, workdir, output)
+    return single.run(config, workdir, output)
 
 
 def main(config: Config) -> None:
@@ -47,4 +48,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_script(Config, main)
+    run_script(Config, main, bare=("content", "style"))

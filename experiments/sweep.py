@@ -12,10 +12,10 @@ take a minute on 2 cores. The same command again goes on where it was stopped or
 
 import dataclasses
 
-from experiments._flags import flag, run_script
-from experiments._grid import GridFlags, make_grid, preview, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
+from .cli.flags import flag, run_script
+from .cli.run_flags import RunFlags
+from .sweeping.grid import GridFlags, make_grid, preview, workdir
+from .sweeping.outcome import Outcome, finish_script
 
 _PREVIEW_SIZE, _PREVIEW_STEPS = 160, 60
 
@@ -37,14 +37,17 @@ def run(config: Config) -> Outcome:
     """
     grid = make_grid(config)
     folder = workdir(config.workdir, "sweep", grid)
-    from experiments import _cells, _cluster  # with JAX, for which --help should not wait
+    from .sweeping import (
+        hosts,
+        runner,  # with JAX, for which --help should not wait
+    )
 
-    _cluster.join(config)
+    hosts.join(config)
     if config.preview:
-        outcome = _cells.run_grid(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, folder / "preview")
+        outcome = runner.run_grid(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, folder / "preview")
         if outcome.stopped:
             return outcome
-    return _cells.run_grid(grid, config, folder)
+    return runner.run_grid(grid, config, folder)
 
 
 def main(config: Config) -> None:

@@ -12,16 +12,17 @@ minute on the embedded SqueezeNet and five on VGG-19, on 2 cores. The same comma
 
 import dataclasses
 
-from experiments._flags import MOST_SEED, flag, option_flag, run_script
-from experiments._grid import Axis, Grid, product, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
-from experiments._transfer_flags import TransferFlags, inputs, styles
-from nst_jax import image_io
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
+from nst_jax.io import images
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.settings import Parameterization
+
+from .cli.flags import MOST_SEED, flag, option_flag, run_script
+from .cli.run_flags import RunFlags
+from .cli.transfer_flags import TransferFlags, inputs, styles
+from .sweeping.grid import Axis, Grid, product, workdir
+from .sweeping.outcome import Outcome, finish_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,8 +31,8 @@ class Config(RunFlags):
 
     style: str | None = flag(None, "Style image, or several separated by commas to blend; by default a sample.")
     size: int = flag(256, "Long side of the style image, and by default both sides of the picture, in pixels.", least=1)
-    width: int | None = flag(None, "Width of the picture in pixels; by default --size.", least=image_io.MIN_SIDE)
-    height: int | None = flag(None, "Height of the picture in pixels; by default --size.", least=image_io.MIN_SIDE)
+    width: int | None = flag(None, "Width of the picture in pixels; by default --size.", least=images.MIN_SIDE)
+    height: int | None = flag(None, "Height of the picture in pixels; by default --size.", least=images.MIN_SIDE)
     tileable: bool = flag(False, "Make the picture a tile that repeats without a seam.")
     seeds: tuple[int, ...] = flag((0,), "Seeds of the initial noise, one per picture.", least=0, most=MOST_SEED)
     backbone: str = option_flag("backbone", "auto")
@@ -49,16 +50,22 @@ def run(config: Config) -> Outcome:
     """
     grid = make_grid(config)
     folder = workdir(config.workdir, "texture", grid)
-    from experiments import _blank, _cells, _cluster, _manifest  # with JAX, for which --help should not wait
-    from nst_jax import texture
+    from nst_jax.applications import texture
+
+    from .sweeping import (
+        blank_canvas,  # with JAX, for which --help should not wait
+        gallery,
+        hosts,
+        runner,
+    )
 
     width, height = sides(config)
-    _cluster.join(config)
-    outcome = _cells.run_grid(_blank.on_blank(grid, folder, height=height, width=width), config, folder)
-    if config.tileable and outcome.finished == len(grid.cells) and _cluster.is_first():
-        tile = _manifest.cell_path(folder, grid.cells[0].name, ".png")
-        tiled = texture.tiled(image_io.read(tile).pixels)
-        image_io.write(folder / "tiled.png", image_io.Picture(tiled), settings=image_io.read_settings(tile))
+    hosts.join(config)
+    outcome = runner.run_grid(blank_canvas.on_blank(grid, folder, height=height, width=width), config, folder)
+    if config.tileable and outcome.finished == len(grid.cells) and hosts.is_first():
+        tile = gallery.cell_path(folder, grid.cells[0].name, ".png")
+        tiled = texture.tiled(images.read(tile).pixels)
+        images.write(folder / "tiled.png", images.Picture(tiled), settings=images.read_settings(tile))
         print(f"2 × 2 tiles: {folder / 'tiled.png'}")
     return outcome
 
@@ -74,13 +81,13 @@ def make_grid(config: Config) -> Grid:
     Raises:
         UserError: there are no seeds, or one is there twice.
     """
-    from nst_jax.texture import texture_settings  # with JAX
+    from nst_jax.applications.texture import texture_settings  # with JAX
 
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise UserError(f"--seeds: expected one or more, each once, found {','.join(map(str, config.seeds)) or 'none'}")
     if config.style_layers == ():
         raise UserError("--style_layers: expected one or more, found none; leave the flag out for its default")
-    backbone = weights.resolve(config.backbone)
+    backbone = pretrained.resolve(config.backbone)
     how, preset = texture_settings(backbone, tileable=config.tileable), PRESETS[default_preset(backbone)]
     given = {name: getattr(config, name) for name in ("style_layers", "tv_weight", "steps", "parameterization")}
     changes = {name: value for name, value in vars(how).items() if value != getattr(preset, name)}

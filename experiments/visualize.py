@@ -17,20 +17,21 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from experiments._flags import MOST_SEED, flag, option_flag, run_script
-from experiments._grid import Axis, Grid, product, workdir
-from experiments._outcome import Outcome, finish_script
-from experiments._run_flags import RunFlags
-from experiments._transfer_flags import TransferFlags
-from nst_jax import image_io
+from nst_jax.backbones.pretrained import EMBEDDED, resolve
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import with_head
-from nst_jax.backbones.weights import EMBEDDED, resolve
 from nst_jax.errors import UserError
+from nst_jax.io import images
 from nst_jax.settings import Gain, Parameterization
 
+from .cli.flags import MOST_SEED, flag, option_flag, run_script
+from .cli.run_flags import RunFlags
+from .cli.transfer_flags import TransferFlags
+from .sweeping.grid import Axis, Grid, product, workdir
+from .sweeping.outcome import Outcome, finish_script
+
 if TYPE_CHECKING:
-    from experiments._units import Unit
+    from .units.units import Unit
 
 _CLASSES = ("hartebeest", "measuring cup", "ant", "starfish", "anemone fish", "banana", "parachute", "screw")
 
@@ -47,7 +48,7 @@ class Config(RunFlags):
         "everywhere", "Positions of the picture at which a unit is excited: all of them, or the one in the centre."
     )
     backbone: str = option_flag("backbone", EMBEDDED, note="Networks without their classifier have no classes.")
-    size: int = flag(224, "Side of the square pictures in pixels.", least=image_io.MIN_SIDE)
+    size: int = flag(224, "Side of the square pictures in pixels.", least=images.MIN_SIDE)
     steps: int = option_flag("steps", 256, note="The optimiser is Adam.")
     learning_rate: float = option_flag("learning_rate", 0.05)
     parameterization: Parameterization = option_flag("parameterization", "fourier")
@@ -70,15 +71,18 @@ def run(config: Config) -> Outcome:
     grid = make_grid(config, units)
     folder = workdir(config.workdir, "visualize", grid)
     if config.patches:
-        from nst_jax.picture_folder import list_pictures
+        from nst_jax.io.image_folder import list_pictures
 
         pictures = list_pictures(Path(config.patches))
-    from experiments import _blank, _cells, _cluster, _unit_patches  # with JAX, for which --help should not wait
+    from .sweeping import blank_canvas, hosts, runner
+    from .units import patches  # with JAX, for which --help should not wait
 
-    _cluster.join(config)
-    outcome = _cells.run_grid(_blank.on_blank(grid, folder, height=config.size, width=config.size), config, folder)
-    if config.patches and _cluster.is_first() and not outcome.stopped:
-        for sheet in _unit_patches.write(folder, grid, units, pictures, count=config.patch_count):
+    hosts.join(config)
+    outcome = runner.run_grid(
+        blank_canvas.on_blank(grid, folder, height=config.size, width=config.size), config, folder
+    )
+    if config.patches and hosts.is_first() and not outcome.stopped:
+        for sheet in patches.write(folder, grid, units, pictures, count=config.patch_count):
             print(f"patches: {sheet}")
     return outcome
 
@@ -89,7 +93,7 @@ def wanted(config: Config) -> list["Unit"]:
     Raises:
         UserError: there is no such class, layer or channel, or one is there twice.
     """
-    from experiments._units import channel_units, class_units
+    from .units.units import channel_units, class_units
 
     backbone = with_head(BACKBONES[resolve(config.backbone)])
     classes = config.classes if config.classes is not None or config.channels else _CLASSES

@@ -21,11 +21,11 @@ _PUBLIC = {
     "PRESETS": ("nst_jax.presets", "PRESETS"),
     "Settings": ("nst_jax.settings", "Settings"),
     "UserError": ("nst_jax.errors", "UserError"),
-    "load": ("nst_jax.backbones.weights", "load"),
+    "load": ("nst_jax.backbones.pretrained", "load"),
     "prepare": ("nst_jax.transfer", "prepare"),
-    "read_image": ("nst_jax.image_io", "read"),
+    "read_image": ("nst_jax.io.images", "read"),
     "stylize": ("nst_jax.transfer", "stylize"),
-    "write_image": ("nst_jax.image_io", "write"),
+    "write_image": ("nst_jax.io.images", "write"),
 }
 
 __all__ = list(_PUBLIC)

@@ -16,11 +16,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from nst_jax import optimize, parallel, sweep
-from nst_jax.backbones.weights import Pretrained
-from nst_jax.canvas import extend
+from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_canvas, check_image, check_known
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.objective import CONTENT, STYLE
+from nst_jax.rendering.canvas import extend
 from nst_jax.run import Progress, Stage, compile_chunk, run, state_shapes
 from nst_jax.settings import Settings
 from nst_jax.targets import layers_of, make_targets, measure, network_layers, union

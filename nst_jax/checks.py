@@ -7,9 +7,9 @@ import numpy as np
 
 from nst_jax.activations import channel_weights
 from nst_jax.backbones.spec import Backbone, channels, layer_shapes, layers, least_side, strides, tensor
-from nst_jax.canvas import canvas_shape, check_margin
-from nst_jax.circular import CIRCULAR, check_sides
 from nst_jax.errors import UserError, choose
+from nst_jax.ops.circular_padding import CIRCULAR, check_sides
+from nst_jax.rendering.canvas import canvas_shape, check_margin
 from nst_jax.settings import Settings
 
 

@@ -17,8 +17,8 @@ from flax import struct
 from nst_jax import activations, losses
 from nst_jax.backbones import features
 from nst_jax.backbones.spec import Backbone
-from nst_jax.circular import CIRCULAR
 from nst_jax.losses import Term
+from nst_jax.ops.circular_padding import CIRCULAR
 from nst_jax.settings import Blending, Padding, Pooling, Precision
 
 CONTENT = "content"

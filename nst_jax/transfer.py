@@ -14,17 +14,17 @@ import numpy as np
 from flax import struct
 
 from nst_jax import optimize
-from nst_jax.backbones import weights as weight_files
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.spec import Backbone
-from nst_jax.canvas import canvas_shape, crop, extend
 from nst_jax.checks import check_canvas, check_image, check_layers, check_style
 from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, VARIATION, Objective, Targets, Weights
-from nst_jax.parameterization import PARAMETERIZATIONS, Parameterizer
 from nst_jax.presets import PRESETS, default_preset
+from nst_jax.rendering.canvas import canvas_shape, crop, extend
+from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer
+from nst_jax.rendering.transformation import Transformation, transform
 from nst_jax.run import run, stage
 from nst_jax.settings import Parameterization, Settings
 from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measure, network_layers
-from nst_jax.transformation import Transformation, transform
 
 Image = jax.Array | np.ndarray
 """`[H, W, 3]`, RGB in [0, 1]."""
@@ -33,7 +33,7 @@ Image = jax.Array | np.ndarray
 def stylize(
     content: Image,
     style: Image | Sequence[Image],
-    network: weight_files.Pretrained | None = None,
+    network: pretrained.Pretrained | None = None,
     *,
     settings: Settings | None = None,
     seed: int = 0,
@@ -53,7 +53,7 @@ def stylize(
     Raises:
         UserError: the settings do not suit the backbone or the images, or the run diverged.
     """
-    network = network or weight_files.load()
+    network = network or pretrained.load()
     settings = settings or PRESETS[default_preset(network.backbone.name)]
     transfer = prepare(network, settings, content, style, seed=seed)
     image = initial_image(settings, content, seed=seed)
@@ -62,7 +62,7 @@ def stylize(
 
 
 def prepare(
-    network: weight_files.Pretrained,
+    network: pretrained.Pretrained,
     settings: Settings,
     content: Image,
     style: Image | Sequence[Image],

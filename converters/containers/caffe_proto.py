@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from converters import regions, source
-from converters.containers import wire
-from converters.containers.wire import DELIMITED, VARINT, Keep, Numbers
-from converters.regions import Region
-from converters.source import Tensor
 from nst_jax.errors import one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .. import regions, source
+from ..regions import Region
+from ..source import Tensor
+from . import wire
+from .wire import DELIMITED, VARINT, Keep, Numbers
 
 # Numbers above all that Caffe uses, for what stands in place of the bulk.
 _FLOATS, _DOUBLES, _RAW = 100_001, 100_002, 100_003

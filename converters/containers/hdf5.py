@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters import regions, source
-from converters.containers import hdf5_description, sandbox
-from converters.regions import Region
-from converters.source import Tensor, Tensors
 from nst_jax.errors import UserError, one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .. import regions, source
+from ..regions import Region
+from ..source import Tensor, Tensors
+from . import hdf5_description, sandbox
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DEFLATE, _SHUFFLE = 1, 2

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from converters.source import Axes
+from ..source import Axes
 
 _FIRST = "channels_first"
 

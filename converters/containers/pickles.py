@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nst_jax.errors import one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
 
 LARGEST = 8 << 20
 """Bytes of a pickle; the values of the weights are elsewhere."""

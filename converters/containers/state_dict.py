@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from converters.source import Layout
+from ..source import Layout
 
 LAYOUT = Layout(conv="OIHW", dense="OIHW")
 

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters import regions, source
-from converters.containers import pickles, state_dict
-from converters.containers.pickles import Vocabulary
-from converters.regions import Region
-from converters.source import Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .. import regions, source
+from ..regions import Region
+from ..source import Provenance, Tensor, Tensors
+from . import pickles, state_dict
+from .pickles import Vocabulary
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # where checkpoints of a training usually have it
 _MOST_AXES = 8

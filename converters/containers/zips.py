@@ -11,10 +11,11 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from converters import regions
-from converters.regions import Region
 from nst_jax.errors import UserError, one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .. import regions
+from ..regions import Region
 
 _LARGEST_DIRECTORY = 4 << 20
 _BLOCK = 1 << 20

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from converters import regions
-from converters.containers import caffe_proto
-from converters.source import Provenance, Tensors
+from .. import regions
+from ..containers import caffe_proto
+from ..source import Provenance, Tensors
 
 
 def recognises(path: Path) -> bool:

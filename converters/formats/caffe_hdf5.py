@@ -6,10 +6,11 @@ Source: BVLC/caffe, src/caffe/net.cpp, Net::ToHDF5; shapes are as they are, with
 import re
 from pathlib import Path
 
-from converters import regions, source
-from converters.containers import hdf5
-from converters.source import Layout, Provenance, Tensors
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .. import regions, source
+from ..containers import hdf5
+from ..source import Layout, Provenance, Tensors
 
 _ROOT = "data"
 _BLOB = re.compile(rf"{_ROOT}/(.+)/(\d+)", re.DOTALL)

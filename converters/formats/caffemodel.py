@@ -9,11 +9,12 @@ Source: BVLC/caffe, src/caffe/util/upgrade_proto.cpp (which generation is which)
 from pathlib import Path
 from typing import Any
 
-from converters import regions, source
-from converters.containers import caffe_proto
-from converters.source import Layout, Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .. import regions, source
+from ..containers import caffe_proto
+from ..source import Layout, Provenance, Tensor, Tensors
 
 _CONVOLUTION = {"conv", "Convolution", 4}
 _DENSE = {"innerproduct", "InnerProduct", 14}

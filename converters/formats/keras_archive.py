@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from converters.containers import keras_config, zips
-from converters.containers.zips import Member
-from converters.formats import keras_h5
-from converters.source import Provenance, Tensors
 from nst_jax.errors import one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from ..containers import keras_config, zips
+from ..containers.zips import Member
+from ..source import Provenance, Tensors
+from . import keras_h5
 
 _WEIGHTS = "model.weights.h5"
 _PICKLED = "model.weights.npz"

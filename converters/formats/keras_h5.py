@@ -16,13 +16,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from converters import regions, source
-from converters.containers import hdf5, keras_config
-from converters.containers.hdf5 import Contents
-from converters.regions import Region
-from converters.source import Layout, Provenance, Tensors
 from nst_jax.errors import one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .. import regions, source
+from ..containers import hdf5, keras_config
+from ..containers.hdf5 import Contents
+from ..regions import Region
+from ..source import Layout, Provenance, Tensors
 
 _KERAS_0 = re.compile(r"layer_(\d{1,9})/param_(\d{1,9})")
 _KERAS_1 = re.compile(r".*_([Wb])(?:_\d+)?")

@@ -14,11 +14,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from converters import regions, source
-from converters.containers import sandbox
-from converters.source import Layout, Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .. import regions, source
+from ..containers import sandbox
+from ..source import Layout, Provenance, Tensor, Tensors
 
 _PROGRAM = Path(__file__).with_name("matlab_description.py")  # not imported, as SciPy would be with it
 _HEADER = 128

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from converters import regions
-from converters.formats import (
+from nst_jax.io.files import file_error
+
+from .. import regions
+from ..source import Provenance, Tensors
+from . import (
     binaryproto,
     caffe_hdf5,
     caffemodel,
@@ -18,8 +21,6 @@ from converters.formats import (
     torch_legacy,
     torch_zip,
 )
-from converters.source import Provenance, Tensors
-from nst_jax.files import file_error
 
 
 class Format(NamedTuple):

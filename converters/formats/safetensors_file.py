@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from converters import regions, source
-from converters.containers import state_dict
-from converters.regions import Region
-from converters.source import Layout, Provenance, Tensor, Tensors
-from nst_jax.backbones.weights import METADATA_KEY
+from nst_jax.backbones.pretrained import METADATA_KEY
 from nst_jax.errors import one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .. import regions, source
+from ..containers import state_dict
+from ..regions import Region
+from ..source import Layout, Provenance, Tensor, Tensors
 
 _LENGTH = 8
 _LARGEST_HEADER = 16 << 20

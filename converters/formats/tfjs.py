@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters import regions, source
-from converters.containers import keras_config
-from converters.regions import Region
-from converters.source import Layout, Provenance, Tensor, Tensors
 from nst_jax.errors import one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .. import regions, source
+from ..containers import keras_config
+from ..regions import Region
+from ..source import Layout, Provenance, Tensor, Tensors
 
 _MODELS = ("model.json", "weights_manifest.json")
 _LARGEST_MODEL = 16 << 20

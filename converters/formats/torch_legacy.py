@@ -7,13 +7,14 @@ the storages. For each of those follow the count of its numbers, in 8 bytes, and
 from pathlib import Path
 from typing import Any
 
-from converters import regions
-from converters.containers import pickles, torch_pickle
-from converters.containers.torch_pickle import Storage
-from converters.regions import Region
-from converters.source import Provenance, Tensors
 from nst_jax.errors import one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from .. import regions
+from ..containers import pickles, torch_pickle
+from ..containers.torch_pickle import Storage
+from ..regions import Region
+from ..source import Provenance, Tensors
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001

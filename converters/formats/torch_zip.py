@@ -3,11 +3,12 @@
 import functools
 from pathlib import Path
 
-from converters.containers import pickles, torch_pickle, zips
-from converters.regions import Region
-from converters.source import Provenance, Tensors
 from nst_jax.errors import UserError, one_line
-from nst_jax.files import file_error
+from nst_jax.io.files import file_error
+
+from ..containers import pickles, torch_pickle, zips
+from ..regions import Region
+from ..source import Provenance, Tensors
 
 _PICKLE = "/data.pkl"
 _SCRIPT = ("constants.pkl", "code/")

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nst_jax import circular, conv, pooling
 from nst_jax.backbones.spec import (
     Backbone,
     Concat,
@@ -23,7 +22,7 @@ from nst_jax.backbones.spec import (
     convolutions,
     layers,
 )
-from nst_jax.ops import normalisation
+from nst_jax.ops import circular_padding, conv, normalisation, pooling
 from nst_jax.settings import Padding, Pooling, Precision
 
 PREPARED = "prepared"
@@ -140,8 +139,8 @@ class Features(nn.Module):
         )
 
     def _pool(self, row: Pool, images: jax.Array) -> jax.Array:
-        if self.padding == circular.CIRCULAR:
-            images, overhang = circular.wrap(images, size=row.size, stride=row.stride, before=0), (0, 0)
+        if self.padding == circular_padding.CIRCULAR:
+            images, overhang = circular_padding.wrap(images, size=row.size, stride=row.stride, before=0), (0, 0)
         else:
             height, width = images.shape[1:3]
             overhang = row.window.overhang(height), row.window.overhang(width)

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from nst_jax import batches, parallel, transfer
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.batches import Recipe
 from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
 from nst_jax.run import run as run_stages
@@ -31,9 +31,9 @@ Run = Callable[[], tuple[list[float], float]]
 """Runs all cells; returns their last losses, and the seconds without those of compiling."""
 
 
-def workload(options: argparse.Namespace) -> tuple[weights.Pretrained, list[Recipe], np.ndarray, np.ndarray]:
+def workload(options: argparse.Namespace) -> tuple[pretrained.Pretrained, list[Recipe], np.ndarray, np.ndarray]:
     """Returns a backbone, cells that differ in weight and seed, a content and a style image, both of noise."""
-    network = weights.load(options.backbone)
+    network = pretrained.load(options.backbone)
     settings = dataclasses.replace(
         PRESETS[default_preset(options.backbone)],
         optimizer=options.optimizer,

@@ -9,7 +9,7 @@ import weight_writers
 from hypothesis import strategies as st
 
 from converters import convert
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Provenance, parameter_shapes
 from nst_jax.backbones.vgg import FAMILY
@@ -38,7 +38,7 @@ def installed(tmp_path, monkeypatch) -> Path:
     """The folder of installed weights, empty."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv(pretrained.FOLDER_VARIABLE, str(folder))
     return folder
 
 

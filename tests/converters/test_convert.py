@@ -14,7 +14,7 @@ import weight_writers
 from converters import convert, mapping
 from converters.formats.registry import FORMATS, detect
 from converters.source import Layout, Provenance, Tensor
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import convolutions, parameter_shapes, with_head
 from nst_jax.errors import UserError
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def folder(tmp_path, monkeypatch):
     """The folder of installed weights, which does not exist yet."""
     path = tmp_path / "new" / "weights"
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(path))
+    monkeypatch.setenv(pretrained.FOLDER_VARIABLE, str(path))
     return path
 
 
@@ -120,7 +120,7 @@ def test_command_installs_the_real_vgg19_in_seconds(folder, shared):
     assert result.stdout.startswith("recognised TensorFlow.js layers model, uint8, written by keras v2.2.4-tf")
     assert "conv5_4/bias    block5_conv4/bias    [512]" in result.stdout
     assert result.stdout.endswith(f"wrote {folder / 'vgg19.safetensors'}\n")
-    installed = weights.load("auto")
+    installed = pretrained.load("auto")
     assert installed.backbone is BACKBONES["vgg19"]
     assert installed.params["params"]["conv1_1/kernel"].min() == np.float32(-0.6504510024014641)
 
@@ -341,7 +341,7 @@ def test_huge_sparse_file_is_refused_at_once(tmp_path):
 
 def test_folder_that_cannot_be_made(tiny_layers, write_legacy, tmp_path, monkeypatch):
     source = write_legacy(tmp_path / "a.h5", tiny_layers)
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(source / "below"))
+    monkeypatch.setenv(pretrained.FOLDER_VARIABLE, str(source / "below"))
     with pytest.raises(UserError, match="expected a folder or room for a new one, found"):
         convert.convert(source, "tiny")
     with pytest.raises(UserError, match="missing"):

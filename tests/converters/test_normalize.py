@@ -12,14 +12,14 @@ import safetensors
 import skimage.data
 
 from converters import convert, normalize
-from nst_jax import image_io
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import INPUT, Conv, LocalResponseNorm, RowBase, Window
 from nst_jax.errors import UserError
-from nst_jax.files import sha256
-from nst_jax.picture_folder import list_pictures, read_squares
+from nst_jax.io import images
+from nst_jax.io.files import sha256
+from nst_jax.io.image_folder import list_pictures, read_squares
 
 ROOT = Path(__file__).parents[2]
 SIZE = 64
@@ -36,7 +36,7 @@ def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     cat, person = skimage.data.chelsea(), skimage.data.astronaut()
     for index, pixels in enumerate([cat, person, person[:, 100:300]]):
-        image_io.write(folder / f"{index}.png", image_io.Picture(np.float32(pixels / 255)))
+        images.write(folder / f"{index}.png", images.Picture(np.float32(pixels / 255)))
     (folder / "README.md").write_text("no picture")
     (folder / ".DS_Store").write_bytes(b"no picture")
     (folder / "._0.png").write_bytes(b"no picture")  # as macOS leaves beside each file on other people's disks
@@ -72,11 +72,11 @@ def squares(folder):
 def test_mean_activations_are_one_and_the_output_is_the_same(squeezenet, pictures, pooling):
     done = normalize.normalize("squeezenet1_1", pictures, size=SIZE, pooling=pooling)
     assert done.pictures == 3
-    assert done.output == weights.find(squeezenet.name)
-    before, after = weights.load("squeezenet1_1"), weights.load(squeezenet.name)
+    assert done.output == pretrained.find(squeezenet.name)
+    before, after = pretrained.load("squeezenet1_1"), pretrained.load(squeezenet.name)
     apply = jax.jit(Features(squeezenet, pooling=pooling).apply)
-    images = squares(pictures)
-    old, new = apply(before.params, images), apply(after.params, images)
+    batch = squares(pictures)
+    old, new = apply(before.params, batch), apply(after.params, batch)
     silent = 0
     for row in squeezenet.rows:
         if not isinstance(row, Conv):
@@ -99,7 +99,7 @@ def test_the_pictures_are_in_the_metadata(squeezenet, pictures, tmp_path):
     assert record["pictures"] == sorted(sha256(pictures / f"{index}.png") for index in range(3))
     assert (record["pictures_size"], record["pictures_pooling"]) == (SIZE, "max")
     assert (record["backbone"], record["source_backbone"]) == (squeezenet.name, "squeezenet1_1")
-    assert record["source_sha256"] == weights.load("squeezenet1_1").sha256
+    assert record["source_sha256"] == pretrained.load("squeezenet1_1").sha256
     first = output.read_bytes()
     normalize.normalize("squeezenet1_1", pictures, output, size=SIZE)
     assert output.read_bytes() == first
@@ -109,9 +109,9 @@ def test_what_is_transparent_is_measured_on_white_and_no_value_is_beyond_it(sque
     """Stripes overshoot when they are scaled down; what is under full transparency is nobody's picture."""
     (tmp_path / "pictures").mkdir()
     stripes = np.float32(np.indices((100, 100)).sum(axis=0) // 7 % 2)[..., None].repeat(3, axis=-1)
-    clear = image_io.Picture(np.zeros((SIZE, SIZE, 3), np.float32), np.zeros((SIZE, SIZE), np.float32))
-    image_io.write(tmp_path / "pictures" / "clear.png", clear)
-    image_io.write(tmp_path / "pictures" / "stripes.png", image_io.Picture(stripes))
+    clear = images.Picture(np.zeros((SIZE, SIZE, 3), np.float32), np.zeros((SIZE, SIZE), np.float32))
+    images.write(tmp_path / "pictures" / "clear.png", clear)
+    images.write(tmp_path / "pictures" / "stripes.png", images.Picture(stripes))
     seen = []
     measure = normalize._means
 
@@ -132,7 +132,7 @@ def test_vgg19_from_the_command_line(shared, pictures, home):
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith(f"normalised vgg19 with 3 pictures, wrote {home / 'vgg19_normalized.safetensors'}\n")
     before, after = (
-        normalize.mean_activations(weights.load(name), squares(pictures), pooling="max")
+        normalize.mean_activations(pretrained.load(name), squares(pictures), pooling="max")
         for name in ("vgg19", "vgg19_normalized")
     )
     for layer, means in before.items():
@@ -151,7 +151,7 @@ def test_rows_through_which_no_scale_goes():
     for row, error in ((LocalResponseNorm("norm", INPUT), UserError), (Unknown("unknown"), AssertionError)):
         backbone = dataclasses.replace(BACKBONES["vgg19"], rows=(row,))
         with pytest.raises(error, match=r"norm: expected layers whose channels can be resc|unreachable.*Unknown"):
-            normalize.rescaled(weights.Pretrained(backbone, {"params": {}}, ""), {})
+            normalize.rescaled(pretrained.Pretrained(backbone, {"params": {}}, ""), {})
 
 
 def test_what_cannot_be_used(squeezenet, pictures, tmp_path):
@@ -169,4 +169,4 @@ def test_what_cannot_be_used(squeezenet, pictures, tmp_path):
         normalize.normalize("vgg16", pictures)
     with pytest.raises(UserError, match="expected the folder"):
         normalize.normalize("squeezenet1_1", pictures, tmp_path / "missing" / "a.safetensors")
-    assert weights.find(squeezenet.name) is None
+    assert pretrained.find(squeezenet.name) is None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import files
+from nst_jax.io import files
 
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # or scripts that tests start would write into the user's
 

@@ -52,9 +52,9 @@ def config(workdir, **changes):
 
 
 def test_everything_is_measured_printed_and_saved(few_layers, tmp_path, capsys, monkeypatch):
-    from experiments import _measure
+    from experiments.benchmarking import measure
 
-    monkeypatch.setattr(_measure, "_PRODUCT_SIDE", 256)
+    monkeypatch.setattr(measure, "_PRODUCT_SIDE", 256)
     benchmark.run(config(tmp_path))
     report = json.loads((tmp_path / "benchmark.json").read_text())
     assert {"device", "cpu", "cores"} <= report["machine"].keys()
@@ -93,30 +93,30 @@ def test_everything_is_measured_printed_and_saved(few_layers, tmp_path, capsys, 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="peaks of memory are told on Linux and macOS")
 def test_memory_is_that_of_a_process_of_its_own(monkeypatch):
-    from experiments import _memory
+    from experiments.benchmarking import memory
 
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")  # it compiles sooner
     ballast = np.ones(2**26)  # half a gigabyte, which is none of the other process's
-    found = _memory.peak("ours", "squeezenet1_1", 40, "float32")
+    found = memory.peak("ours", "squeezenet1_1", 40, "float32")
     assert 0 < found["step"] < found["process"]
     assert found["process"] == found["before"] + found["step"]
     assert found["before"] < ballast.nbytes
 
 
 def test_the_slope_of_a_time_that_is_linear_in_the_pixels():
-    from experiments import _measure
+    from experiments.benchmarking import measure
 
     def step(size, seconds):
         return {"size": size, "seconds": {"ours": {"median": seconds}}}
 
-    assert _measure.slope([step(256, 0.1), step(512, 0.4), step(1024, 1.6)]) == pytest.approx(1)
-    assert _measure.slope([step(100, 1.0), step(200, 1.0)]) == pytest.approx(0)
-    assert _measure.slope([step(256, 0.1)]) is None
+    assert measure.slope([step(256, 0.1), step(512, 0.4), step(1024, 1.6)]) == pytest.approx(1)
+    assert measure.slope([step(100, 1.0), step(200, 1.0)]) == pytest.approx(0)
+    assert measure.slope([step(256, 0.1)]) is None
 
 
 def test_multiplications_of_vgg19():
     """Counted by hand, for 224 px: Simonyan & Zisserman 2015, table 1, column E; known as 19.6 G with dense layers."""
-    from experiments import _workload
+    from experiments.benchmarking import workload
     from nst_jax.backbones.registry import BACKBONES
 
     layers = [  # side of the map, channels in and out, convolutions
@@ -132,9 +132,9 @@ def test_multiplications_of_vgg19():
     ]
     expected = sum(count * side**2 * 9 * into * out for side, into, out, count in layers)
     assert expected == 19_508_428_800
-    assert _workload.multiply_adds(BACKBONES["vgg19"], ("relu5_4",), 224) == expected
+    assert workload.multiply_adds(BACKBONES["vgg19"], ("relu5_4",), 224) == expected
     up_to_conv5_1 = expected - 3 * 14**2 * 9 * 512**2
-    assert _workload.multiply_adds(BACKBONES["vgg19"], ("conv1_1", "conv5_1", "conv4_2"), 224) == up_to_conv5_1
+    assert workload.multiply_adds(BACKBONES["vgg19"], ("conv1_1", "conv5_1", "conv4_2"), 224) == up_to_conv5_1
 
 
 @pytest.mark.parametrize(("style_loss", "content_loss"), [
@@ -145,18 +145,18 @@ def test_the_rival_does_the_same(style_loss, content_loss):
     pytest.importorskip("torch", reason="compares with PyTorch, which is no dependency")
     import jax.numpy as jnp
 
-    from experiments import _rivals, _workload
+    from experiments.benchmarking import pytorch, workload
     from nst_jax import run, transfer
-    from nst_jax.backbones import weights
+    from nst_jax.backbones import pretrained
 
     settings = dataclasses.replace(
-        _workload.step_settings("squeezenet1_1", "float32"), style_loss=style_loss, content_loss=content_loss
+        workload.step_settings("squeezenet1_1", "float32"), style_loss=style_loss, content_loss=content_loss
     )
-    photograph, painting = _workload.pictures(48)
-    job = transfer.prepare(weights.load("squeezenet1_1"), settings, photograph, painting)
+    photograph, painting = workload.pictures(48)
+    job = transfer.prepare(pretrained.load("squeezenet1_1"), settings, photograph, painting)
     image = np.asarray(transfer.initial_image(settings, jnp.asarray(photograph), seed=0)).clip(0, 1)
     state = run.init(job, jnp.asarray(image))
-    rival = _rivals.Torch(job, image, learning_rate=settings.learning_rate)
+    rival = pytorch.Torch(job, image, learning_rate=settings.learning_rate)
     assert rival.loss == pytest.approx(float(state.evaluation.loss), rel=1e-4)
     gradient = np.asarray(state.evaluation.gradient)
     assert np.linalg.norm(rival.gradient - gradient) < 1e-4 * np.linalg.norm(gradient)
@@ -169,12 +169,12 @@ def test_the_rival_computes_every_type_of_row():
     import jax
     import jax.numpy as jnp
 
-    from experiments import _rivals, _workload
+    from experiments.benchmarking import pytorch, workload
     from nst_jax import run, transfer
     from nst_jax.backbones.features import Features
+    from nst_jax.backbones.pretrained import Pretrained
     from nst_jax.backbones.registry import BACKBONES
     from nst_jax.backbones.spec import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
-    from nst_jax.backbones.weights import Pretrained
 
     rows = (
         Conv("conv", "data", 8, kernel=3, padding=1, relu="relu"),
@@ -186,17 +186,17 @@ def test_the_rival_computes_every_type_of_row():
     )
     assert {type(row) for row in rows} == set(typing.get_args(Row))
     backbone = dataclasses.replace(BACKBONES["vgg19"], rows=rows, head=())
-    photograph, painting = _workload.pictures(16)
+    photograph, painting = workload.pictures(16)
     params = jax.device_get(Features(backbone).init(jax.random.key(0), photograph))
     settings = dataclasses.replace(
-        _workload.step_settings("vgg19", "float32"),
+        workload.step_settings("vgg19", "float32"),
         content_layers=("norm", "mean"),
         style_layers=("conv/linear", "concat"),
     )
     job = transfer.prepare(Pretrained(backbone, params, ""), settings, photograph, painting)
     image = np.random.default_rng(0).uniform(size=painting.shape).astype(np.float32)
     state = run.init(job, jnp.asarray(image))
-    rival = _rivals.Torch(job, image, learning_rate=settings.learning_rate)
+    rival = pytorch.Torch(job, image, learning_rate=settings.learning_rate)
     assert rival.loss == pytest.approx(float(state.evaluation.loss), rel=1e-4)
     gradient = np.asarray(state.evaluation.gradient)
     assert np.linalg.norm(rival.gradient - gradient) < 1e-4 * np.linalg.norm(gradient)
@@ -228,10 +228,10 @@ def test_a_folder_that_is_a_file():
 
 
 def test_a_rival_that_is_not_there(monkeypatch, tmp_path):
-    from experiments import _rivals
+    from experiments.benchmarking import pytorch
 
-    monkeypatch.setattr(_rivals.importlib.util, "find_spec", lambda _: None)
-    assert _rivals.find("auto") == (None, "torch is not installed")
+    monkeypatch.setattr(pytorch.importlib.util, "find_spec", lambda _: None)
+    assert pytorch.find("auto") == (None, "torch is not installed")
     with pytest.raises(UserError, match="--rivals: expected torch to be installed, found: torch is not installed"):
         benchmark.run(config(tmp_path / "run", rivals="torch"))
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from experiments import blend
-from nst_jax import image_io
 from nst_jax.errors import UserError
+from nst_jax.io import images
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def config(pictures, workdir, *styles, **changes):
 def colours(workdir):
     """The mean colour of every cell."""
     found = json.loads((workdir / "manifest.json").read_text())
-    return [image_io.read(workdir / cell["picture"]).pixels.mean((0, 1)) for cell in found["cells"]], found
+    return [images.read(workdir / cell["picture"]).pixels.mean((0, 1)) for cell in found["cells"]], found
 
 
 def test_a_path_goes_from_one_painting_to_the_other_and_back(pictures, tmp_path):

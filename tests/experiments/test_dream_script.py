@@ -7,15 +7,15 @@ import pytest
 from PIL import Image
 
 from experiments import dream
-from nst_jax import image_io
 from nst_jax.errors import UserError
+from nst_jax.io import images
 
 
 @pytest.fixture(scope="module")
 def photograph(tmp_path_factory):
     path = tmp_path_factory.mktemp("dream") / "photo.png"
     pixels = np.random.default_rng(0).uniform(size=(6, 8, 3)).astype(np.float32)
-    image_io.write(path, image_io.Picture(np.clip(image_io.resize(pixels, (48, 64)), 0, 1)))
+    images.write(path, images.Picture(np.clip(images.resize(pixels, (48, 64)), 0, 1)))
     return path
 
 
@@ -34,10 +34,10 @@ def config(photograph, workdir, **changes):
 def test_a_dream_leaves_picture_octaves_and_sheet(photograph, tmp_path):
     result = dream.run(config(photograph, tmp_path))
     assert result.finished
-    assert image_io.read(result.output).pixels.shape == (48, 64, 3)
-    assert image_io.read(tmp_path / "octave1.png").pixels.shape == (34, 46, 3)
-    assert image_io.read(tmp_path / "sheet.png").pixels.shape[1] > 3 * 46
-    assert image_io.read_settings(result.output)["dream_layers"] == ["fire2/concat"]
+    assert images.read(result.output).pixels.shape == (48, 64, 3)
+    assert images.read(tmp_path / "octave1.png").pixels.shape == (34, 46, 3)
+    assert images.read(tmp_path / "sheet.png").pixels.shape[1] > 3 * 46
+    assert images.read_settings(result.output)["dream_layers"] == ["fire2/concat"]
     assert json.loads((tmp_path / "run.json").read_text())["identity"]["octaves"] == 2
 
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from experiments import quilting, stylize
-from nst_jax import image_io
 from nst_jax.errors import UserError
+from nst_jax.io import images
 from nst_jax.objective import CONTENT, STYLE, VARIATION
 
 SMALL = {
@@ -42,8 +42,8 @@ def test_what_a_comparison_leaves(compared):
     assert record["versions"]["scipy"]
     for name, settings in record["settings"].items():
         path = workdir / f"{name}.png"
-        assert image_io.read_settings(path) == settings
-        assert image_io.read(path).pixels.shape == (36, 48, 3)
+        assert images.read_settings(path) == settings
+        assert images.read(path).pixels.shape == (36, 48, 3)
     assert (record["settings"]["quilting"]["patch"], record["settings"]["neural"]["steps"]) == (8, 2)
     with Image.open(result.sheet) as sheet:
         assert sheet.width > 4 * 48
@@ -52,9 +52,7 @@ def test_what_a_comparison_leaves(compared):
 def test_the_neural_picture_is_that_of_stylize(compared, pictures, tmp_path):
     given = {"content": str(pictures / "photo.png"), "style": str(pictures / "first.png"), "workdir": str(tmp_path)}
     painted = stylize.run(stylize.Config(**given, **SMALL, save_every=0))
-    np.testing.assert_array_equal(
-        image_io.read(painted.output).pixels, image_io.read(compared[0] / "neural.png").pixels
-    )
+    np.testing.assert_array_equal(images.read(painted.output).pixels, images.read(compared[0] / "neural.png").pixels)
 
 
 def test_the_losses_are_those_of_one_objective(compared):
@@ -79,7 +77,7 @@ def test_the_table_has_a_row_a_picture(pictures, tmp_path, capsys):
 def test_more_of_a_painting(pictures, tmp_path):
     result = quilting.run(config(pictures, tmp_path, mode="texture", enlarge=1.5, overlap=3))
     assert {path.name for path in tmp_path.iterdir()} == {"texture.png", "quilting.json", "sheet.png"}
-    painting, texture = image_io.read(pictures / "first.png", size=48).pixels, image_io.read(result.output).pixels
+    painting, texture = images.read(pictures / "first.png", size=48).pixels, images.read(result.output).pixels
     assert texture.shape == (72, 51, 3)
     windows = np.lib.stride_tricks.sliding_window_view(np.rint(255 * painting), (2, 2, 3))
     corner = np.rint(255 * texture[3:5, 3:5])  # of the first block, where none overlaps it
@@ -91,7 +89,7 @@ def test_more_of_a_painting(pictures, tmp_path):
 
 def test_the_seed_decides(pictures, tmp_path):
     made = [
-        image_io.read(quilting.run(config(pictures, tmp_path, mode="texture", seed=seed)).output).pixels
+        images.read(quilting.run(config(pictures, tmp_path, mode="texture", seed=seed)).output).pixels
         for seed in (1, 1, 2)
     ]
     np.testing.assert_array_equal(made[0], made[1])

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from experiments import reconstruct
-from nst_jax import image_io
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.errors import UserError
+from nst_jax.io import images
 
 LAYERS = ("conv1", "fire3/concat")
 
@@ -63,10 +63,10 @@ def test_one_command_draws_it(figure):
 def test_the_errors_are_those_of_the_pictures(figure, pictures):
     # From the files as anybody could: they have 8 bits, hence the tolerance.
     manifest = json.loads((figure / "manifest.json").read_text())
-    made = [image_io.read(figure / cell["picture"]).pixels for cell in manifest["cells"]]
-    photograph = image_io.read(pictures / "photo.png", size=48).pixels
-    painting = image_io.read(pictures / "first.png", size=48).pixels
-    network = weights.load("squeezenet1_1")
+    made = [images.read(figure / cell["picture"]).pixels for cell in manifest["cells"]]
+    photograph = images.read(pictures / "photo.png", size=48).pixels
+    painting = images.read(pictures / "first.png", size=48).pixels
+    network = pretrained.load("squeezenet1_1")
     model = Features(network.backbone, "average", "reflect")
     features = jax.jit(lambda image: {layer: model.apply(network.params, image)[layer] for layer in LAYERS})
 

@@ -9,8 +9,9 @@ from PIL import Image
 from scipy import signal as processing
 from scipy.io import wavfile
 
-from experiments import _signals, signal_texture
-from experiments._heartbeat import electrocardiogram
+from experiments import signal_texture
+from experiments.signals import files
+from experiments.signals.electrocardiogram import electrocardiogram
 from nst_jax.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -31,7 +32,7 @@ def sound(tmp_path):
 
 
 def read(path, *, rate=None, longest=10_000):
-    return _signals.read(path, rate=rate, longest=longest)
+    return files.read(path, rate=rate, longest=longest)
 
 
 def test_a_made_heart_beats_as_told():
@@ -110,10 +111,10 @@ def test_all_kinds_of_samples_in_stereo(tmp_path, kind):
 
 def test_written_sound_is_what_was_read(tmp_path, sound):
     path, _ = sound
-    _signals.write(tmp_path / "again.wav", read(path))
+    files.write(tmp_path / "again.wav", read(path))
     np.testing.assert_allclose(read(tmp_path / "again.wav").values, read(path).values, atol=4e-5)
-    loud = _signals.Signal(np.array([0.0, 2.0, -4.0]), 8000.0, ".wav")
-    _signals.write(tmp_path / "loud.wav", loud)
+    loud = files.Signal(np.array([0.0, 2.0, -4.0]), 8000.0, ".wav")
+    files.write(tmp_path / "loud.wav", loud)
     np.testing.assert_array_equal(wavfile.read(tmp_path / "loud.wav")[1], [0, 16384, -32767])
 
 

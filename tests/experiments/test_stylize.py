@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import _samples, stylize
-from experiments._transfer_flags import resolve
-from nst_jax import image_io
+from experiments import stylize
+from experiments.cli import samples
+from experiments.cli.transfer_flags import resolve
 from nst_jax.errors import UserError
+from nst_jax.io import images
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--size=48", "--style_layers=conv1,fire2/concat", "--content_layers=fire2/concat", "--backbone=squeezenet1_1")
@@ -92,7 +93,7 @@ def test_what_a_run_leaves(pictures, tmp_path):
     assert len(record["settings"]["weights_sha256"]) == 64
     assert record["versions"]["jax"]
     assert record["seconds"]["compile"] > 0
-    assert image_io.read_settings(result.output) == record["settings"]
+    assert images.read_settings(result.output) == record["settings"]
     rows = list(csv.DictReader((tmp_path / "run" / "losses.csv").read_text().splitlines()))
     assert [row["step"] for row in rows] == ["0", "1", "2"]
     assert float(rows[-1]["loss"]) == pytest.approx(result.history.loss[-1])
@@ -102,8 +103,8 @@ def test_what_a_run_leaves(pictures, tmp_path):
 def test_without_any_flags_there_are_samples():
     nothing = stylize.Config()
     assert nothing.content is None
-    for path in (_samples.photograph(), _samples.painting()):
-        assert image_io.read(path, size=64).pixels.shape == (64, 64, 3)
+    for path in (samples.photograph(), samples.painting()):
+        assert images.read(path, size=64).pixels.shape == (64, 64, 3)
 
 
 def test_several_paintings(pictures, tmp_path):
@@ -146,10 +147,10 @@ def test_output_and_settings_of_other_kinds(pictures, tmp_path):
             save_every=0,
         )
     )
-    made = image_io.read(output)
+    made = images.read(output)
     assert made.alpha[:, :16].max() == 0
     assert not (tmp_path / "run" / "stylize-checkpoints").exists()
-    settings = image_io.read_settings(output)
+    settings = images.read_settings(output)
     assert settings["content_loss"] == "quarter_mean_squared_error"
     assert settings["init"] == str(pictures / "painting.png")
     assert len(settings["init_sha256"]) == 64
@@ -183,7 +184,7 @@ def test_interrupted_saves_the_picture_so_far(pictures, tmp_path):
     assert "Traceback" not in output
     done = json.loads((tmp_path / "run.json").read_text())["steps_done"]
     assert done >= 5
-    assert image_io.read(tmp_path / "picture.png").pixels.shape == (36, 48, 3)
+    assert images.read(tmp_path / "picture.png").pixels.shape == (36, 48, 3)
     assert (tmp_path / "stylize-checkpoints" / f"step{done:05d}.safetensors").is_file()
 
 
@@ -269,7 +270,7 @@ def test_a_full_disk_keeps_the_picture(pictures, tmp_path, room_for_small_files)
     message = r"step00002.safetensors: cannot be written \(.*\): make room .*; the picture of step 2 is saved as"
     with pytest.raises(UserError, match=message):
         stylize.run(config(pictures, tmp_path, steps=4, save_every=2))
-    assert image_io.read_settings(tmp_path / "picture.png")["steps"] == 4
+    assert images.read_settings(tmp_path / "picture.png")["steps"] == 4
     assert json.loads((tmp_path / "run.json").read_text())["steps_done"] == 2
     assert (tmp_path / "losses.csv").exists()
     assert list((tmp_path / "stylize-checkpoints").iterdir()) == []
@@ -301,7 +302,7 @@ def test_a_run_that_diverges_keeps_its_last_good_picture(pictures, tmp_path):
         UserError, match=r"step 1: expected numbers, .*; the picture of step 0 is saved as .*picture.png"
     ):
         stylize.run(huge)
-    assert np.isfinite(image_io.read(tmp_path / "picture.png").pixels).all()
+    assert np.isfinite(images.read(tmp_path / "picture.png").pixels).all()
 
 
 def _strip(path):

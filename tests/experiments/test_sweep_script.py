@@ -14,10 +14,11 @@ import pytest
 from sweeps import ROOT, command, config, manifest, records, rows, start, wait_for
 
 from experiments import sweep
-from experiments._checkpoints import Checkpoints
-from experiments._outcome import finish_script
-from nst_jax import batches, image_io
+from experiments.running.checkpoints import Checkpoints
+from experiments.sweeping.outcome import finish_script
+from nst_jax import batches
 from nst_jax.errors import UserError
+from nst_jax.io import images
 
 ASIDE = ("manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html")
 
@@ -42,8 +43,8 @@ def test_what_a_sweep_leaves(whole, pictures):
     for cell in found["cells"]:
         picture = workdir / cell["picture"]
         assert hashlib.sha256(picture.read_bytes()).hexdigest() == cell["sha256"]
-        assert image_io.read(picture).pixels.shape == (36, 48, 3) == (cell["height"], cell["width"], 3)
-        assert image_io.read_settings(picture)["style_weight"] == cell["settings"]["style_weight"]
+        assert images.read(picture).pixels.shape == (36, 48, 3) == (cell["height"], cell["width"], 3)
+        assert images.read_settings(picture)["style_weight"] == cell["settings"]["style_weight"]
         losses = cell["losses"]
         weighted = cell["settings"]["style_weight"] * losses["style"] + 10 * losses["total_variation"]
         assert losses["loss"] == pytest.approx(losses["content"] + weighted, rel=1e-5)
@@ -62,9 +63,9 @@ def test_a_cell_is_the_picture_that_its_command_makes(whole, tmp_path):
     cell = manifest(whole.workdir)["cells"][3]
     words = cell["command"].replace("python", sys.executable, 1)
     subprocess.run(f"{words} --workdir={tmp_path}", shell=True, cwd=ROOT, check=True, capture_output=True)
-    single = image_io.read(tmp_path / "picture.png").pixels
+    single = images.read(tmp_path / "picture.png").pixels
     # A step of Adam is 0.02 long; where there is no slope, sums in another order change its direction.
-    difference = np.abs(single - image_io.read(whole.workdir / cell["picture"]).pixels)
+    difference = np.abs(single - images.read(whole.workdir / cell["picture"]).pixels)
     assert np.quantile(difference, 0.99) <= 1 / 255
     assert difference.mean() < 1e-4
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from experiments import texture
-from nst_jax import image_io
 from nst_jax.errors import UserError
+from nst_jax.io import images
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,13 +42,13 @@ def test_what_it_leaves(tiles):
     manifest = json.loads((workdir / "manifest.json").read_text())
     assert manifest["axes"] == [{"name": "seed", "values": ["0", "7"]}]
     assert manifest["title"] == "Tile of first, 64×48, squeezenet1_1"
-    made = [image_io.read(workdir / cell["picture"]).pixels for cell in manifest["cells"]]
+    made = [images.read(workdir / cell["picture"]).pixels for cell in manifest["cells"]]
     assert {picture.shape for picture in made} == {(48, 64, 3)}
     assert np.abs(made[0] - made[1]).mean() > 0.01
-    settings = image_io.read_settings(workdir / manifest["cells"][1]["picture"])
+    settings = images.read_settings(workdir / manifest["cells"][1]["picture"])
     assert (settings["padding"], settings["content_layers"], settings["seed"]) == ("circular", [], 7)
     assert settings["style_size"] == 48
-    tiled = image_io.read(workdir / "tiled.png").pixels
+    tiled = images.read(workdir / "tiled.png").pixels
     np.testing.assert_array_equal(tiled[48:, :64], made[0])
     np.testing.assert_array_equal(tiled[:48, 64:], made[0])
 
@@ -64,8 +64,8 @@ def test_the_command_on_the_page_makes_the_same_picture(tiles, tmp_path):
     cell = json.loads((outcome.workdir / "manifest.json").read_text())["cells"][1]
     words = cell["command"].replace("python", sys.executable, 1)
     subprocess.run(f"{words} --workdir={tmp_path}", shell=True, cwd=ROOT, check=True, capture_output=True)
-    single = image_io.read(tmp_path / "picture.png").pixels
-    np.testing.assert_array_equal(single, image_io.read(outcome.workdir / cell["picture"]).pixels)
+    single = images.read(tmp_path / "picture.png").pixels
+    np.testing.assert_array_equal(single, images.read(outcome.workdir / cell["picture"]).pixels)
 
 
 @pytest.mark.parametrize(

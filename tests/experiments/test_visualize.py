@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import _units, visualize
-from nst_jax.backbones import weights
+from experiments import visualize
+from experiments.units.units import Unit, channel_units, class_units
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Conv, parameter_shapes, with_head
 from nst_jax.errors import UserError
@@ -22,11 +23,11 @@ def config(workdir, **changes):
 
 
 def test_units_by_name():
-    assert _units.class_units(SQUEEZENET, ["Banana", "310"]) == [
-        _units.Unit("banana", "conv10/linear", (954,), is_class=True),
-        _units.Unit("ant", "conv10/linear", (310,), is_class=True),
+    assert class_units(SQUEEZENET, ["Banana", "310"]) == [
+        Unit("banana", "conv10/linear", (954,), is_class=True),
+        Unit("ant", "conv10/linear", (310,), is_class=True),
     ]
-    units = _units.channel_units(SQUEEZENET, ["fire8/concat", "conv10:3", "fire4/concat:12-0.5*40+7"])
+    units = channel_units(SQUEEZENET, ["fire8/concat", "conv10:3", "fire4/concat:12-0.5*40+7"])
     assert [unit[1:4] for unit in units] == [
         ("fire8/concat", (), ()),
         ("conv10", (3,), ()),
@@ -46,19 +47,19 @@ def test_units_by_name():
 )
 def test_units_that_there_are_not(text, message):
     with pytest.raises(UserError, match=message):
-        _units.channel_units(SQUEEZENET, [text])
+        channel_units(SQUEEZENET, [text])
 
 
 def test_classes_of_other_networks():
-    assert _units.class_units(with_head(BACKBONES["vgg19"]), ["ant"]) == [_units.Unit("ant", "fc8", (310,), (), True)]
+    assert class_units(with_head(BACKBONES["vgg19"]), ["ant"]) == [Unit("ant", "fc8", (310,), (), True)]
 
 
 def test_classes_need_a_classifier():
     message = "expected a network that tells classes, found vgg19_normalized; use one of: vgg16, vgg19, vgg16_t"
     with pytest.raises(UserError, match=message):
-        _units.class_units(with_head(BACKBONES["vgg19_normalized"]), ["banana"])
+        class_units(with_head(BACKBONES["vgg19_normalized"]), ["banana"])
     with pytest.raises(UserError, match=r"unknown class 'bananna'.*banana"):
-        _units.class_units(SQUEEZENET, ["bananna"])
+        class_units(SQUEEZENET, ["bananna"])
 
 
 def test_one_command_paints_all_units_and_finds_their_patches(tmp_path, count_compilations):
@@ -90,12 +91,12 @@ def test_a_vgg_with_its_head_paints_classes(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     shapes = parameter_shapes(with_head(network))
     monkeypatch.setitem(BACKBONES, "vgg16", network)
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(pretrained.FOLDER_VARIABLE, str(tmp_path))
     params = {
         name: random.normal(0.1, np.sqrt(2 / np.prod(shape[:-1])), shape).astype(np.float32)
         for name, shape in shapes.items()
     }
-    weights.write(tmp_path / "vgg16.safetensors", params, with_head(network), {})
+    pretrained.write(tmp_path / "vgg16.safetensors", params, with_head(network), {})
     flags = {"backbone": "vgg16", "size": 224, "channels": None, "steps": 1}
     assert visualize.run(config(tmp_path / "out", **flags)).finished == 1
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())

@@ -10,7 +10,7 @@ import numpy as np
 from runs import finish
 
 from nst_jax import batches, parallel, run, sweep, transfer
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.batches import Recipe
 from nst_jax.presets import PRESETS
 
@@ -91,7 +91,7 @@ def distance(one, many):
 
 
 def main():
-    network = weights.load("squeezenet1_1")
+    network = pretrained.load("squeezenet1_1")
     found = {"devices": len(jax.devices())}
     for optimizer in ("adam", "lbfgs"):
         for count in (8, 5):

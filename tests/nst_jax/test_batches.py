@@ -11,7 +11,7 @@ import pytest
 from runs import finish
 
 from nst_jax import batches, parallel, sweep, transfer
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.batches import Recipe
 from nst_jax.errors import UserError
 from nst_jax.history import join
@@ -23,7 +23,7 @@ STEPS = 4
 
 @pytest.fixture(scope="module")
 def network():
-    return weights.load("squeezenet1_1")
+    return pretrained.load("squeezenet1_1")
 
 
 @functools.cache

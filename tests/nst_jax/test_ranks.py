@@ -10,9 +10,10 @@ import pytest
 from scipy import ndimage
 from scipy import signal as processing
 
-from nst_jax import losses, random_features
-from nst_jax.conv import convolve
+from nst_jax import losses
+from nst_jax.applications import random_features
 from nst_jax.errors import UserError
+from nst_jax.ops.conv import convolve
 from nst_jax.statistics import gram
 
 SHAPES = {1: (23,), 2: (9, 11), 3: (5, 6, 7)}

@@ -8,7 +8,7 @@ import pytest
 from runs import finish
 
 from nst_jax import sweep, transfer
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 from nst_jax.presets import PRESETS
 
@@ -18,7 +18,7 @@ STEPS = 5
 
 @pytest.fixture(scope="module")
 def network():
-    return weights.load("squeezenet1_1")
+    return pretrained.load("squeezenet1_1")
 
 
 def picture(seed, shape=SIZE):

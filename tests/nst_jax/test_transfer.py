@@ -10,14 +10,15 @@ import pytest
 from runs import finish
 
 from converters.convert import convert
-from nst_jax import image_io, optimize, transfer
-from nst_jax.backbones import weights
+from nst_jax import optimize, transfer
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
 from nst_jax.checks import check_style
 from nst_jax.errors import UserError
 from nst_jax.history import DivergedError
+from nst_jax.io.images import read as read_image
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.run import compile_chunk, run, stage, state_shapes
@@ -28,7 +29,7 @@ SIZE = (48, 64, 3)
 
 @pytest.fixture(scope="module")
 def network():
-    return weights.load("squeezenet1_1")
+    return pretrained.load("squeezenet1_1")
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +347,7 @@ def test_presets_are_their_sources(name):
     assert settings.pooling == {"gatys": "average", "neural_style": "max", "ng": "average"}[name]
     params = jax.jit(model.init)(jax.random.key(0), images[0])
     content, style, features = (jax.jit(model.apply)(params, image) for image in images)
-    network = weights.Pretrained(backbone, params, "")
+    network = pretrained.Pretrained(backbone, params, "")
     job = transfer.prepare(network, settings, images[0], images[1])
     found = jax.jit(lambda job, image: job.evaluate(image, 0))(job, images[2])
     np.testing.assert_allclose(found.loss, numpy_losses(name, features, content, style, images[2]), rtol=1e-4)
@@ -354,11 +355,11 @@ def test_presets_are_their_sources(name):
 
 def test_real_vgg19_on_real_pictures(shared, tmp_path):
     convert(shared / "weights" / "vgg19_tfjs", "vgg19", tmp_path / "vgg19.safetensors")
-    pretrained = weights.read(tmp_path / "vgg19.safetensors", BACKBONES["vgg19"])
-    content = image_io.read(shared / "images" / "tubingen.jpg", size=128).pixels
-    style = image_io.read(shared / "images" / "starry_night_google.jpg", size=128).pixels
+    vgg19 = pretrained.read(tmp_path / "vgg19.safetensors", BACKBONES["vgg19"])
+    content = read_image(shared / "images" / "tubingen.jpg", size=128).pixels
+    style = read_image(shared / "images" / "starry_night_google.jpg", size=128).pixels
     settings = dataclasses.replace(PRESETS["gatys"], steps=30)
-    job = transfer.prepare(pretrained, settings, content, style)
+    job = transfer.prepare(vgg19, settings, content, style)
     image = transfer.initial_image(settings, jnp.asarray(content), seed=0)
     _, history = finish(job, image, steps=settings.steps)
     assert history.loss[-1] < history.loss[0] / 10
@@ -366,7 +367,7 @@ def test_real_vgg19_on_real_pictures(shared, tmp_path):
 
 def test_remat_needs_less_memory_and_gives_the_same_picture():
     """Followed along the gradient: Adam makes a whole step of a sign that rounding decides."""
-    network = weights.load("squeezenet1_1")
+    network = pretrained.load("squeezenet1_1")
     settings = dataclasses.replace(PRESETS["squeezenet"], optimizer="gradient", learning_rate=0.02, margin=0)
     images = picture(0, (320, 320, 3)), picture(1, (64, 64, 3))
     pictures, bytes_needed = [], []

@@ -20,7 +20,6 @@ import numpy as np
 from PIL import Image
 
 from experiments import (
-    _samples,
     blend,
     dream,
     fit,
@@ -33,6 +32,7 @@ from experiments import (
     texture,
     visualize,
 )
+from experiments.cli import samples
 
 Numbers = dict[str, list[float]]
 Case = Callable[[Path], Numbers]
@@ -52,8 +52,8 @@ _LAYERS_OF_PRESET = {"content_layers": None, "style_layers": None}
 
 def make_pictures(folder: Path) -> None:
     """Writes the pictures that all cases read: means of blocks of the samples, larger than what is painted."""
-    photograph = _pixels(_samples.photograph())
-    flow, woodblock = map(_pixels, _samples.two_paintings())
+    photograph = _pixels(samples.photograph())
+    flow, woodblock = map(_pixels, samples.two_paintings())
     for name, pixels in {
         "photo": photograph[:384],
         "second_photo": photograph[128:, ::-1],

@@ -23,7 +23,7 @@ import numpy as np
 from cases import Numbers
 
 from converters.convert import convert
-from nst_jax.backbones.weights import FOLDER_VARIABLE, file_name
+from nst_jax.backbones.pretrained import FOLDER_VARIABLE, file_name
 
 RECORDS = Path(__file__).parent / "records"
 SHARED = Path(__file__).parents[3] / "shared"

@@ -11,7 +11,7 @@ import cases
 import pytest
 import record
 
-from nst_jax.backbones.weights import FOLDER_VARIABLE
+from nst_jax.backbones.pretrained import FOLDER_VARIABLE
 
 pytestmark = pytest.mark.pinned
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from converters import convert, inspect
 from converters.formats import safetensors_file
 from converters.formats.registry import detect
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import parameter_shapes
 from nst_jax.errors import UserError
@@ -33,16 +33,16 @@ def save(path, tensors, **metadata):
 
 def test_our_own_file_to_the_byte(arrays, tmp_path):
     source, output = tmp_path / "a", tmp_path / "out.safetensors"
-    weights.write(source, arrays, SQUEEZENET, {"source_file": "a"})
+    pretrained.write(source, arrays, SQUEEZENET, {"source_file": "a"})
     assert detect(source) == "safetensors"
     convert.convert(source, SQUEEZENET.name, output)
-    found = weights.read(output, SQUEEZENET).params["params"]
+    found = pretrained.read(output, SQUEEZENET).params["params"]
     for name, expected in arrays.items():
         np.testing.assert_array_equal(found[name], expected, strict=True)
 
 
 def test_our_own_file_belongs_to_its_backbone(arrays, tmp_path):
-    weights.write(tmp_path / "a", arrays, SQUEEZENET, {})
+    pretrained.write(tmp_path / "a", arrays, SQUEEZENET, {})
     message = (
         "expected weights of squeezenet1_1_torchvision, found those of squeezenet1_1; this looks like squeezenet1_1: "
     )
@@ -51,7 +51,7 @@ def test_our_own_file_belongs_to_its_backbone(arrays, tmp_path):
 
 
 def test_what_the_file_tells_is_shown(arrays, tmp_path):
-    weights.write(tmp_path / "a", arrays, SQUEEZENET, {"source_file": "x\ny"})
+    pretrained.write(tmp_path / "a", arrays, SQUEEZENET, {"source_file": "x\ny"})
     lines = inspect.inspect(tmp_path / "a").splitlines()
     assert lines[0] == "safetensors, names of nst_jax"
     assert r"source_file: x\ny" in lines

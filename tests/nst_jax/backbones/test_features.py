@@ -9,7 +9,7 @@ import skimage.data
 import skimage.transform
 
 from converters.convert import convert
-from nst_jax.backbones import weights
+from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import PREPARED, Features, prepare, preprocess
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, Conv, Pool, Preprocess, Provenance
@@ -29,13 +29,13 @@ def test_every_layer_is_that_of_keras(name, size, keras_vgg, keras_vgg_file, tmp
 
     path = tmp_path / "weights.safetensors"
     convert(keras_vgg_file(name, ".weights.h5"), name, path)
-    pretrained = weights.read(path, BACKBONES[name])
+    network = pretrained.read(path, BACKBONES[name])
     image = np.random.default_rng(1).uniform(size=(1, *size, 3)).astype(np.float32)
     model = keras_vgg(name)
     layers = [layer for layer in model.layers if layer.name.startswith("block")]
     outputs = keras.Model(model.input, [layer.output for layer in layers])
     expected = outputs(keras.applications.vgg19.preprocess_input(image * 255))
-    found = jax.jit(Features(BACKBONES[name]).apply)(pretrained.params, image)
+    found = jax.jit(Features(BACKBONES[name]).apply)(network.params, image)
     assert len(layers) == {"vgg16": 18, "vgg19": 21}[name]
     for layer, values in zip(layers, expected, strict=True):
         # block1_conv2 → conv1_2, block1_pool → pool1
@@ -48,8 +48,8 @@ def test_every_layer_is_that_of_keras(name, size, keras_vgg, keras_vgg_file, tmp
 
 def test_embedded_squeezenet_recognises_a_cat():
     photograph = skimage.transform.resize(skimage.data.chelsea(), (227, 227), anti_aliasing=True)
-    pretrained = weights.load_classifier("squeezenet1_1")
-    scores = jax.jit(Features(pretrained.backbone).apply)(pretrained.params, jnp.float32(photograph))["pool10"].ravel()
+    network = pretrained.load_classifier("squeezenet1_1")
+    scores = jax.jit(Features(network.backbone).apply)(network.params, jnp.float32(photograph))["pool10"].ravel()
     # ILSVRC 2012 in Caffe's order: 281 tabby, 282 tiger cat, 283 Persian cat, 284 Siamese cat, 285 Egyptian cat.
     assert 281 <= int(scores.argmax()) <= 285
 
@@ -134,11 +134,11 @@ def test_pooling_is_that_of_caffe(kind, size, ceil, shape):
 
 
 def test_leading_axes_are_kept():
-    pretrained = weights.load("squeezenet1_1")
+    network = pretrained.load("squeezenet1_1")
     images = jax.random.uniform(jax.random.key(0), (2, 3, 40, 48, 3))
-    features = jax.jit(Features(pretrained.backbone).apply)
-    together = features(pretrained.params, images)["fire4/concat"]
-    alone = features(pretrained.params, images[1, 2])["fire4/concat"]
+    features = jax.jit(Features(network.backbone).apply)
+    together = features(network.params, images)["fire4/concat"]
+    alone = features(network.params, images[1, 2])["fire4/concat"]
     assert together.shape[:2] == (2, 3)
     assert jnp.linalg.norm(together[1, 2] - alone) < 1e-5 * jnp.linalg.norm(alone)
 

@@ -8,9 +8,9 @@ import pytest
 import skimage.data
 import skimage.transform
 
-from nst_jax.backbones import weights
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.imagenet import class_index, class_name, classes
+from nst_jax.backbones.pretrained import load_classifier
 from nst_jax.errors import UserError
 
 # Caffe's synset_words.txt, by its line, and as torchvision, Keras and everybody after it count.
@@ -46,7 +46,7 @@ def test_ids_come_in_the_order_of_wordnet():
 
 
 def test_the_embedded_network_counts_alike():
-    pretrained = weights.load_classifier("squeezenet1_1")
+    pretrained = load_classifier("squeezenet1_1")
     classify = jax.jit(lambda image: Features(pretrained.backbone).apply(pretrained.params, image)["pool10"].ravel())
     for picture, possible in {"chelsea": ("tabby", "tiger cat", "egyptian cat"), "coffee": ("espresso", "cup")}.items():
         photograph = getattr(skimage.data, picture)()

@@ -1,0 +1,1 @@
+"""The benchmark: workload, measurements, memory, PyTorch's side, report."""

@@ -1,0 +1,219 @@
+"""The same transfer in other frameworks, written the way their users write it: PyTorch, where it is installed.
+
+An interpreter of a backbone's table, its objective, Adam; channels last, and as many threads as XLA has.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+from typing import Any, assert_never
+
+import jax
+import numpy as np
+
+from nst_jax.backbones.spec import INPUT, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row, ancestors
+from nst_jax.errors import UserError, choose
+from nst_jax.objective import CONTENT, STYLE, VARIATION
+from nst_jax.transfer import Transfer
+
+NONE, AUTO = "none", "auto"
+_NEXT_TO_NOTHING = 1e-6  # as in losses.relative_squared_error
+
+_FORMULAS = {
+    "half_squared_error": lambda found, target: (found - target).square().sum() / 2,
+    "gram_error": lambda found, target: (found - target).square().mean() / 4,
+    "relative_squared_error": lambda found, target: (
+        (found - target).square().sum() / (target.square().sum() + _NEXT_TO_NOTHING * target.numel())
+    ),
+}
+"""Those of `losses` that are known here, by the same names; `found` and `target` are tensors of one shape."""
+
+
+def find(rival: str) -> tuple[str | None, str]:
+    """Returns the rival that a name stands for, None if there is none, and in words which it is or why there is none.
+
+    Raises:
+        UserError: it was asked for by name and cannot run.
+    """
+    if rival == NONE:
+        return None, "not asked for"
+    problem = _problem()
+    if problem and rival != AUTO:
+        raise UserError(f"--rivals: expected {rival} to be installed, found: {problem}; leave --rivals out")
+    if problem:
+        return None, problem
+    return ("torch" if rival == AUTO else rival), f"PyTorch {versions()['torch']}"
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of the rivals that are installed."""
+    return {} if importlib.util.find_spec("torch") is None else {"torch": importlib.metadata.version("torch")}
+
+
+def cpus() -> int:
+    """Returns the number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Torch:
+    """A transfer of Adam in PyTorch.
+
+    Attributes:
+        loss: of the picture.
+        gradient: of the loss of the initial picture, `[H, W, 3]`.
+    """
+
+    def __init__(self, job: Transfer, image: np.ndarray, *, learning_rate: float, compiled: bool = False) -> None:
+        """Evaluates the initial picture.
+
+        Args:
+            job: the same transfer here.
+            image: `[H, W, 3]`, RGB in [0, 1].
+            learning_rate: of Adam, in units of the pixels.
+            compiled: whether by `torch.compile`.
+
+        Raises:
+            UserError: the transfer has a formula or a padding that is not known here.
+        """
+        import torch
+
+        torch.set_num_threads(cpus())
+        on_gpu = jax.default_backend() == "gpu"
+        fast = job.config.objective.precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
+        torch.backends.cudnn.benchmark = True
+        self._torch = torch
+        self._device = torch.device("cuda" if on_gpu else "cpu")
+        self._dtype = torch.bfloat16 if job.config.objective.precision == "bfloat16" else torch.float32
+        self._objective = job.config.objective
+        self._check()
+        self._content = {layer: self._tensor(target) for layer, target in job.targets[CONTENT].items()}
+        shares = np.asarray(job.weights.style_images)
+        self._style = {
+            layer: self._tensor(np.einsum("s,scd->cd", shares, np.asarray(grams)))
+            for layer, grams in job.targets[STYLE].items()
+        }
+        self._weights = jax.tree.map(float, job.weights.replace(style_images=0))
+        self._rows = ancestors(job.config.objective.backbone, {*self._content, *self._style})
+        self._read_later = [
+            {name for later in self._rows[index + 1 :] for name in later.inputs} for index in range(len(self._rows))
+        ]
+        self._kernels = {
+            row.name: self._kernel(job.params["params"], row.name) for row in self._rows if isinstance(row, Conv)
+        }
+        how = job.config.objective.backbone.preprocess
+        self._mean, self._std = (self._tensor(np.asarray(values, np.float32)) for values in (how.mean, how.std))
+        self._image = self._tensor(image).requires_grad_()
+        self._optimizer = torch.optim.Adam([self._image], lr=learning_rate)
+        self._measure = torch.compile(self._total) if compiled else self._total
+        self._evaluate()
+        self.gradient = self._image.grad.cpu().numpy().copy()
+
+    @property
+    def loss(self) -> float:
+        """The loss after the last step."""
+        return self._loss.item()
+
+    def run(self, steps: int) -> float:
+        """Does some steps; returns the loss of the picture after them."""
+        for _ in range(steps):
+            self._optimizer.step()
+            with self._torch.no_grad():
+                self._image.clamp_(0, 1)
+            self._evaluate()
+        return self.loss  # waits for the device
+
+    def _evaluate(self) -> None:
+        self._optimizer.zero_grad()
+        loss = self._measure()
+        loss.backward()
+        self._loss = loss.detach()
+
+    def _total(self) -> Any:
+        how, weights = self._objective.backbone.preprocess, self._weights
+        pixels = self._image if how.order == "RGB" else self._image.flip(-1)
+        values = ((pixels * how.scale - self._mean) / self._std).permute(2, 0, 1)[None].to(self._dtype)
+        maps = {INPUT: values.contiguous(memory_format=self._torch.channels_last)}
+        content, style = (_FORMULAS[self._formula(term)] for term in (CONTENT, STYLE))
+        total = 0.0
+        for row, read_later in zip(self._rows, self._read_later, strict=True):
+            for name, found in self._outputs(row, maps).items():
+                maps[name] = found
+                if name not in self._content and name not in self._style:
+                    continue
+                features = found[0].permute(1, 2, 0).float()
+                if name in self._content:
+                    weight = weights.terms[CONTENT] * weights.layers[CONTENT][name]
+                    total += weight * content(features, self._content[name])
+                if name in self._style:
+                    rows = features.reshape(-1, features.shape[-1])
+                    gram = rows.T @ rows / len(rows)
+                    weight = weights.terms[STYLE] * weights.layers[STYLE][name]
+                    total += weight * style(gram, self._style[name])
+            maps = {name: found for name, found in maps.items() if name in read_later}
+        if weights.terms[VARIATION]:
+            total += weights.terms[VARIATION] * self._variation()
+        return total
+
+    def _outputs(self, row: Row, maps: dict[str, Any]) -> dict[str, Any]:
+        functional = self._torch.nn.functional
+        outputs: tuple[Any, ...]
+        match row:
+            case Conv():
+                linear = functional.conv2d(
+                    maps[row.input], *self._kernels[row.name], stride=row.stride, padding=row.padding
+                )
+                outputs = (linear, functional.relu(linear)) if row.relu else (linear,)
+            case Pool():
+                pool = functional.max_pool2d if self._objective.pooling == "max" else functional.avg_pool2d
+                outputs = (pool(maps[row.input], row.size, row.stride, ceil_mode=row.ceil),)
+            case LocalResponseNorm():
+                outputs = (functional.local_response_norm(maps[row.input], row.size, row.alpha, row.beta, row.k),)
+            case Concat():
+                outputs = (self._torch.cat([maps[name] for name in row.parts], dim=1),)
+            case GlobalAverage():
+                outputs = (maps[row.input].mean(dim=(2, 3), keepdim=True),)
+            case _:
+                assert_never(row)
+        return {name: output for names, output in zip(row.outputs, outputs, strict=True) for name in names}
+
+    def _variation(self) -> Any:
+        """Returns `losses.squared_variation`."""
+        down, right = self._image.diff(dim=0), self._image.diff(dim=1)
+        return (down.square().sum() + right.square().sum()) / (self._image.shape[0] * self._image.shape[1])
+
+    def _kernel(self, params: dict[str, Any], name: str) -> tuple[Any, Any]:
+        kernel = self._tensor(params[f"{name}/kernel"]).permute(3, 2, 0, 1).to(self._dtype)
+        kernel = kernel.contiguous(memory_format=self._torch.channels_last)
+        return kernel, self._tensor(params[f"{name}/bias"]).to(self._dtype)
+
+    def _tensor(self, values: Any) -> Any:
+        return self._torch.from_numpy(np.array(values)).to(self._device)
+
+    def _formula(self, term: str) -> str:
+        return dict(self._objective.formulas)[term].error.__name__
+
+    def _check(self) -> None:
+        objective, formulas = self._objective, dict(self._objective.formulas)
+        choose(self._formula(CONTENT), _FORMULAS, what="content loss of the rival")
+        choose(self._formula(STYLE), _FORMULAS, what="style loss of the rival")
+        choose(objective.padding, ["zeros"], what="padding of the rival")
+        choose(objective.blending, ["targets"], what="blending of the rival")
+        choose(formulas[VARIATION].statistic.__name__, ["squared_variation"], what="variation loss of the rival")
+
+
+RIVALS = {
+    "torch": Torch,
+    "torch_compile": lambda *arguments, **options: Torch(*arguments, **options, compiled=True),
+}
+
+
+def _problem() -> str | None:
+    """Returns why PyTorch cannot take part, None if it can."""
+    if importlib.util.find_spec("torch") is None:
+        return "torch is not installed"
+    if jax.default_backend() == "gpu":
+        import torch
+
+        return None if torch.cuda.is_available() else "this torch does not see the GPU"
+    return None

@@ -1,0 +1,149 @@
+"""The numbers of the benchmark as tables, ready to be pasted into a README, and as a plot."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+from nst_jax.io.files import atomic_write
+
+_WIDE = 1000  # columns, so that no cell is broken
+_NONE = "–"
+_LINES = {"ours": "o-", "direct": "s:", "rival": "^--"}
+
+Report = Mapping[str, Any]
+
+
+def print_tables(report: Report) -> None:
+    """Prints everything as tables in Markdown."""
+    machine = report["machine"]
+    console = Console(width=_WIDE, highlight=False, markup=False, soft_wrap=True)
+    versions = ", ".join(f"{name} {report['versions'][name]}" for name in ("jax", "python"))
+    console.print(f"\n{_name(machine)}; {versions}; {report['precision']}; rival: {report['rival_name']}")
+    console.print(f"matrix products: {report['product_peak'] / 1e9:.0f} Gflop/s at most (measured)\n")
+    for table in (_step_table(report), _memory_table(report), _race_table(report)):
+        if table.row_count:
+            console.print(table)
+            console.print()
+
+
+def write_plot(path: Path, report: Report) -> None:
+    """Draws the time of a step over the size of the picture, and the loss over time, as a PNG, atomically.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    import matplotlib as mpl  # half a second, for which nothing else should wait
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(13, 4.5), dpi=120, layout="constrained")
+        steps, races = figure.subplots(1, 2)
+        steps.set(
+            title="step of Adam", xlabel="side of the picture in pixels", ylabel="seconds", xscale="log", yscale="log"
+        )
+        races.set(title="from the photograph", xlabel="seconds", ylabel="loss", xscale="log", yscale="log")
+        for index, backbone in enumerate(dict.fromkeys(found["backbone"] for found in report["steps"])):
+            rows = [found for found in report["steps"] if found["backbone"] == backbone]
+            for side, line in _LINES.items():
+                if side in rows[0]["seconds"]:
+                    seconds = [found["seconds"][side]["median"] for found in rows]
+                    label = f"{backbone}, {report['rival'] if side == 'rival' else side}"
+                    steps.plot([found["size"] for found in rows], seconds, line, color=f"C{index}", label=label)
+        for index, found in enumerate(report["races"]):
+            for (optimizer, curve), line in zip(found["optimizers"].items(), ("-", "--"), strict=True):
+                label = f"{found['backbone']}, {found['size']} px, {optimizer}"
+                races.plot(curve["elapsed"], curve["losses"], line, color=f"C{index}", label=label)
+            races.axhline(found["target"], color=f"C{index}", linewidth=0.6)
+        sizes = sorted({found["size"] for found in report["steps"]})
+        steps.set_xticks(sizes, labels=map(str, sizes))
+        steps.minorticks_off()
+        for axes in (steps, races):
+            axes.grid(visible=True, which="both", alpha=0.2)
+            if axes.lines:
+                axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        figure.suptitle(f"{_name(report['machine'])}, {report['precision']}", fontsize=10)
+        with atomic_write(path) as file:
+            figure.savefig(file, format="png")
+
+
+def _name(machine: Report) -> str:
+    """Returns a machine in words."""
+    host = f"{machine['cpu']}, {machine['cores']} cores"
+    return host if machine["device"] == "cpu" else f"{machine['device']} ({host})"
+
+
+def _step_table(report: Report) -> Table:
+    """A step by backbone and size."""
+    columns: dict[str, Callable[[Report], str]] = {
+        "backbone": lambda row: row["backbone"],
+        "px": lambda row: str(row["size"]),
+        "step (fastest)": lambda row: _times(row, "ours"),
+        "direct convolution": lambda row: _times(row, "direct"),
+        report["rival"] or "rival": lambda row: _times(row, "rival"),
+        "× rival": lambda row: _number(row["over_rival"], "{:.2f}"),
+        "× direct VGG-19": lambda row: _number(row["over_vgg19"], "{:.3f}"),
+        "of what direct convolution needs at the peak": lambda row: f"{row['roofline']:.0%}",
+        "Adam and total variation": lambda row: f"{row['overhead']:+.1%}",
+        "gradient off": lambda row: _number(row["gradient_difference"].get("ours"), "{:.0e}"),
+        "rival's": lambda row: _number(row["gradient_difference"].get("rival"), "{:.0e}"),
+        "loss": lambda row: f"{row['loss']['ours']:.6g}",
+        "rival's loss": lambda row: _number(row["loss"].get("rival"), "{:.6g}"),
+        "compile": lambda row: f"{row['compile_seconds']:.1f} s",
+        "time ∝ pixels^": lambda row: _number(report["slopes"][row["backbone"]], "{:.2f}"),
+    }
+    return _table(columns, report["steps"])
+
+
+def _memory_table(report: Report) -> Table:
+    """The peak of memory of a step."""
+    columns: dict[str, Callable[[Report], str]] = {
+        "backbone": lambda row: row["backbone"],
+        "px": lambda row: str(row["size"]),
+        "side": lambda row: row["side"],
+        "memory of a step": lambda row: f"{row['step'] / 2**20:.0f} MiB",
+        "of the whole process": lambda row: f"{row['process'] / 2**20:.0f} MiB",
+        "of the device": lambda row: _number(row["device"] and row["device"] / 2**20, "{:.0f} MiB"),
+    }
+    return _table(columns, report["memory"])
+
+
+def _race_table(report: Report) -> Table:
+    """Steps and seconds to a loss."""
+
+    def of(optimizer: str, name: str, form: str) -> Callable[[Report], str]:
+        return lambda row: _number(row["optimizers"][optimizer][name], form)
+
+    columns: dict[str, Callable[[Report], str]] = {
+        "backbone": lambda row: row["backbone"],
+        "px": lambda row: str(row["size"]),
+        "to the loss": lambda row: f"{row['target']:.4g}",
+        "L-BFGS": of("lbfgs", "steps", "{} steps"),
+        "takes": of("lbfgs", "seconds", "{:.1f} s"),
+        "evaluations a step": of("lbfgs", "evaluations", "{:.2f}"),
+        "Adam": of("adam", "steps", "{} steps"),
+        "and takes": of("adam", "seconds", "{:.1f} s"),
+    }
+    return _table(columns, report["races"])
+
+
+def _table(columns: Mapping[str, Callable[[Report], str]], rows: Sequence[Report]) -> Table:
+    table = Table(*columns, box=MARKDOWN)
+    for row in rows:
+        table.add_row(*(cell(row) for cell in columns.values()))
+    return table
+
+
+def _times(row: Report, side: str) -> str:
+    """Returns the median and the fastest of a side in milliseconds."""
+    if side not in row["seconds"]:
+        return _NONE
+    times = row["seconds"][side]
+    return f"{1000 * times['median']:.4g} ms ({1000 * times['fastest']:.4g})"
+
+
+def _number(value: float | None, form: str) -> str:
+    return _NONE if value is None else form.format(value)

@@ -1,0 +1,94 @@
+"""What the benchmark runs: a step that other frameworks can do as well, and how much work it is."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nst_jax.backbones.pretrained import Pretrained
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import Backbone, Conv, ancestors, convolutions, layer_shapes
+from nst_jax.io import images
+from nst_jax.objective import CONTENT, STYLE, VARIATION
+from nst_jax.presets import LEARNING_RATES, PRESETS
+from nst_jax.settings import Precision, Settings
+from nst_jax.targets import layers_of, make_targets
+from nst_jax.transfer import Transfer, assemble, make_config
+
+from ..cli import samples
+
+
+def step_settings(backbone: str, precision: Precision, *, remat: bool = False) -> Settings:
+    """Returns the settings of a step of Adam: layers and formulas of the paper, borders as every framework has them."""
+    return dataclasses.replace(
+        PRESETS[BACKBONES[backbone].family.figure_preset],
+        pooling="average",
+        padding="zeros",
+        margin=0,
+        optimizer="adam",
+        learning_rate=LEARNING_RATES["adam"],
+        init="noise",
+        precision=precision,
+        remat=remat,
+    )
+
+
+def pictures(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a photograph and a painting that are packaged, `[size, size, 3]`, RGB in [0, 1]."""
+    found = (images.read(path).pixels for path in (samples.photograph(), samples.painting()))
+    photograph, painting = (np.clip(images.resize(pixels, (size, size)), 0, 1) for pixels in found)
+    return photograph, painting
+
+
+def blank(network: Pretrained, settings: Settings, size: int) -> Transfer:
+    """Returns a transfer whose targets are ones: as good as any for how much memory it takes, and free to make."""
+    config, layers = make_config(network.backbone, settings), layers_of(settings)
+    params = jax.device_put(network.params)
+    image = jax.ShapeDtypeStruct((size, size, 3), jnp.float32)
+
+    def ones(term: str) -> dict[str, Any]:
+        measure = functools.partial(config.objective.statistics, term=term, layers=layers[term])
+        return jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), jax.eval_shape(measure, params, image))
+
+    targets = make_targets(network.backbone, settings, layers, content=ones(CONTENT), styles=[ones(STYLE)])
+    return assemble(params, config, settings, layers, targets, image.shape, style_images=1, seed=0)
+
+
+def multiply_adds(backbone: Backbone, layers: tuple[str, ...], size: int) -> int:
+    """Returns the multiplications of the convolutions before some layers, computed directly, `size` × `size` pixels.
+
+    Forward only; the gradient by the picture takes as many again.
+    """
+    shapes = layer_shapes(backbone, size, size)
+    channels = {row.name: count for row, count in convolutions(backbone)}
+    rows = [row for row in ancestors(backbone, layers) if isinstance(row, Conv)]
+    return sum(row.kernel**2 * channels[row.name] * int(np.prod(shapes[row.name])) for row in rows)
+
+
+@jax.jit
+def evaluate(job: Transfer, image: jax.Array, rate: jax.Array, length: jax.Array) -> Any:
+    """Evaluates the objective without total variation, and its gradient, `length` times in a loop.
+
+    Args:
+        job: with the objective.
+        image: `[H, W, 3]`.
+        rate: 0; the compiler does not know, and so cannot evaluate once for all.
+        length: of the loop.
+
+    Returns:
+        The image after so many steps along the gradient, and the last loss.
+    """
+    targets = {term: of for term, of in job.targets.items() if term != VARIATION}
+
+    def loss(image: jax.Array) -> jax.Array:
+        return job.config.objective.loss(job.params, image, targets, job.weights)[0]
+
+    def body(_: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        image, _ = carry
+        value, gradient = jax.value_and_grad(loss)(image)
+        return image - rate * gradient, value
+
+    return jax.lax.fori_loop(0, length, body, (image, jnp.float32(0)))

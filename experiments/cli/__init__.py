@@ -1,0 +1,1 @@
+"""The command line: flags from dataclasses, the samples they default to, the cache of compiled programs."""

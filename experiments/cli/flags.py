@@ -1,0 +1,240 @@
+"""Flags from a frozen dataclass, and the way every script starts and ends.
+
+A field is one flag: its name, its type, its default. Help and range are in its metadata, from `flag`, or from the
+option of a transfer that the flag sets (`option_flag`). Types: str, int, float, bool, `Literal` (a choice),
+`tuple[X, ...]` (comma-separated), `tuple[tuple[X, ...], ...]` (such lists with semicolons between them), `X | Y`
+(whichever it can be), each also `| None`.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import math
+import shlex
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+from absl import app, flags, logging
+
+from nst_jax.commands import as_typed_here, command
+from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
+from nst_jax.ranges import Range
+from nst_jax.settings import Settings
+
+from .compilation_cache import keep_programs
+
+Config = TypeVar("Config", bound="Checked")
+
+INTERRUPTED = 130
+"""Exit status of a script that was asked to stop: that of shells, 128 + SIGINT."""
+
+MOST_SEED = 2**32 - 1
+
+_EXPECTED = {int: "a whole number", float: "a number"}
+
+
+def flag(default: Any, help: str, *, least: float = -math.inf, most: float = math.inf) -> Any:  # noqa: A002
+    """Returns a dataclass field with a default, a help text and, for a number, the range that it may have."""
+    return dataclasses.field(default=default, metadata={"help": help, "range": Range(least, most)})
+
+
+def option_flag(option: str, default: Any = None, *, note: str = "") -> Any:
+    """Returns a dataclass field for a flag that sets an option of a transfer.
+
+    Args:
+        option: a field of `Settings` or `Common`, from which help and range come. The field that is made may have
+            another name, but has its type, or that or None.
+        default: that of the flag.
+        note: a sentence to follow the help, on what is special about the flag.
+    """
+    row = Settings.__dataclass_fields__.get(option) or Common.__dataclass_fields__[option]
+    text = f"{row.metadata['help']} {note}".rstrip()
+    return dataclasses.field(default=default, metadata={"help": text, "range": row.metadata["range"], "option": option})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A dataclass of flags that looks at their numbers."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a number out of its range."""
+        for field in dataclasses.fields(self):
+            field.metadata["range"].check(f"--{field.name}", getattr(self, field.name))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Common(Checked):
+    """What every transfer script understands, with the same meaning everywhere."""
+
+    workdir: str | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
+    output: str | None = flag(None, "File of the resulting picture; by default in --workdir.")
+    backbone: str = flag(
+        "auto", "Network that computes the features; auto means vgg19 if installed, else the embedded SqueezeNet."
+    )
+    size: int = flag(512, "Long side of the picture in pixels.", least=1)
+    steps: int | None = option_flag("steps")
+    seed: int = flag(0, "Seed of all random numbers.", least=0, most=MOST_SEED)
+
+
+def define(config: type[Checked]) -> None:
+    """Defines a flag for every field of the dataclass."""
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        kind, text = without_none(hints[field.name]), field.metadata["help"]
+        default: Any = field.default
+        if kind is bool:
+            flags.DEFINE_bool(field.name, default, text, module_name=sys.argv[0])
+        else:
+            parser, serializer = _Parser(kind), _Serializer()
+            flags.DEFINE(parser, field.name, default, text, serializer=serializer, module_name=sys.argv[0])
+
+
+def build(config: type[Config]) -> Config:
+    """Returns the dataclass with the values that the command line gave."""
+    return config(**{field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(config)})
+
+
+def without_none(hint: Any) -> Any:
+    """Returns X for the type `X | None`, and every other type as it is."""
+    choices = [choice for choice in typing.get_args(hint) if choice is not type(None)]
+    return choices[0] if type(None) in typing.get_args(hint) and len(choices) == 1 else hint
+
+
+def serialize(value: Any) -> str:
+    """Returns a value as a command line gives it: commas between items, semicolons between lists."""
+    if not isinstance(value, tuple):
+        return str(value)
+    if not value:
+        return ","  # an empty text is none, see `_value`
+    nested = any(isinstance(item, tuple) for item in value)
+    return (";" if nested else ",").join(map(serialize, value))
+
+
+def command_line(module: str, config: Any) -> str:
+    """Returns the command that gives a script this config, ready for a shell.
+
+    Args:
+        module: the script, such as `experiments.stylize`.
+        config: its flags.
+    """
+    given = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != field.default
+    }
+    flags = [f"--{name}={serialize(value)}" for name, value in given.items()]
+    return shlex.join([*command(module).split(), *flags])
+
+
+def run_script(config: type[Config], run: Callable[[Config], Any], *, bare: Sequence[str] = ()) -> None:
+    """Parses the command line and runs; unusable input becomes one line on stderr and exit status 1.
+
+    Args:
+        config: the flags.
+        run: called with them.
+        bare: names of flags whose values may stand alone, in this order: all of them or none.
+    """
+
+    def main(_: list[str]) -> None:
+        # JAX reports at length to the log, errors with tracebacks; what a person needs is raised or printed.
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.FATAL)
+        keep_programs()
+        try:
+            run(build(config))
+        except UserError as error:
+            sys.exit(f"error: {one_line(error, longest=2000)}")
+        except (RuntimeError, MemoryError) as error:
+            if not isinstance(error, MemoryError) and not is_out_of_memory(error):
+                raise
+            sys.exit(f"error: expected the run to fit into memory, found: {one_line(error)}; choose a smaller --size")
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+
+    define(config)
+    script = sys.modules["__main__"]
+    script.__doc__ = as_typed_here(script.__doc__ or "")
+    app.run(main, flags_parser=functools.partial(_parse, bare=bare))
+
+
+class _Parser(flags.ArgumentParser):
+    """Text of the command line to a value of a type."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+        choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+        self.syntactic_help = f"<{'|'.join(map(str, choices))}>" if choices else ""
+        if typing.get_origin(kind) is tuple:
+            nested = typing.get_origin(typing.get_args(kind)[0]) is tuple
+            self.syntactic_help = "lists, separated by semicolons" if nested else "comma-separated"
+
+    def parse(self, argument: Any) -> Any:
+        return _value(argument, self.kind) if isinstance(argument, str) else argument
+
+    def flag_type(self) -> str:
+        return getattr(self.kind, "__name__", str(self.kind))
+
+
+class _Serializer(flags.ArgumentSerializer):
+    def serialize(self, value: Any) -> str:
+        return serialize(value)
+
+
+def _value(text: str, kind: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if not text.strip():  # as of an unset variable; whatever it was to be, it is not the default
+        raise ValueError("expected a value, found none; leave the flag out for its default")
+    if origin in (typing.Union, types.UnionType):
+        for choice in typing.get_args(kind):
+            with contextlib.suppress(ValueError):
+                return _value(text, choice)
+        expected = " or ".join(
+            _EXPECTED.get(choice) or "|".join(typing.get_args(choice)) for choice in typing.get_args(kind)
+        )
+        raise ValueError(f"expected {expected}, found {one_line(text)!r}")
+    if origin is Literal or kind is bool:
+        try:
+            choices = {str(choice).lower(): choice for choice in typing.get_args(kind) or (True, False)}
+            return choices[choose(text.lower(), choices, what="value")]
+        except UserError as error:
+            raise ValueError(error) from None
+    if origin is tuple:
+        item = typing.get_args(kind)[0]
+        separator = ";" if typing.get_origin(item) is tuple else ","
+        return tuple(_value(part.strip(), item) for part in text.split(separator) if part.strip())
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"expected {_EXPECTED[kind]}, found {one_line(text)!r}") from None
+
+
+def _parse(argv: list[str], *, bare: Sequence[str]) -> list[str]:
+    """Parses flags as absl does, but says in one line what is wrong and what would be valid."""
+    try:
+        try:
+            rest = flags.FLAGS(argv)[1:]
+        except flags.UnrecognizedFlagError as error:
+            choose(error.flagname, [flag.name for flag in flags.FLAGS.flags_by_module_dict()[argv[0]]], what="flag")
+        if rest:
+            flags.FLAGS([argv[0], *_as_flags(rest, bare)])
+    except (flags.Error, UserError) as error:
+        sys.exit(f"error: {one_line(error, longest=2000)}")
+    return []
+
+
+def _as_flags(arguments: Sequence[str], bare: Sequence[str]) -> list[str]:
+    """Returns as flags what was given without their names."""
+    if not bare:
+        raise UserError(f"unexpected argument {one_line(arguments[0])!r}; expected only flags: --name=value")
+    if len(arguments) != len(bare):
+        raise UserError(
+            f"expected {' and '.join(bare)}, or only flags (--name=value), found {len(arguments)} of them: "
+            f"{one_line(' '.join(arguments))}; see --help"
+        )
+    for name, value in zip(bare, arguments, strict=True):
+        if flags.FLAGS[name].present:
+            raise UserError(f"{name}: expected once, found {one_line(value)!r} and --{name} as well; leave out one")
+    return [f"--{name}={value}" for name, value in zip(bare, arguments, strict=True)]

@@ -1,0 +1,183 @@
+"""The flags of a transfer, which are made from its options, and what they name: the pictures to be read, the settings.
+
+Nothing here needs JAX, which takes a second to import; `running.job` reads it all.
+"""
+
+import dataclasses
+import os
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from nst_jax.backbones.pretrained import Pretrained
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import layers
+from nst_jax.errors import UserError
+from nst_jax.io import images
+from nst_jax.io.files import check_folder
+from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
+from nst_jax.settings import Init, Settings
+
+from . import samples
+from .flags import Common, flag, option_flag
+
+CONTENT, STYLE, INIT = "content", "style", "init"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PictureFlags(Common):
+    """The flags that name pictures."""
+
+    content: str | None = flag(None, "Content image; by default a sample.")
+    style: str | None = flag(None, "Style image, or several separated by commas; by default a sample.")
+
+
+def _option_fields() -> Iterator[tuple[str, Any, Any]]:
+    """Yields a flag for the preset and for every option, in the order of the axes of a sweep."""
+    names: Any = ("auto", *PRESETS)
+    yield "preset", Literal[names], flag("auto", "Named settings; auto means those that suit the backbone.")
+    hints = typing.get_type_hints(Settings)
+    for row in dataclasses.fields(Settings):
+        if hints[row.name] is bool:
+            yield row.name, bool, option_flag(row.name, row.default)
+        else:
+            yield row.name, hints[row.name] | None, option_flag(row.name)
+        if row.name == "style_weight":  # a place for what TransferFlags adds; the names of sweeps' folders depend on it
+            yield "style_size", int | None, None
+
+
+# Any, as no type checker knows the fields of a class that is made at run time.
+OptionFlags: Any = dataclasses.make_dataclass(
+    "OptionFlags",
+    _option_fields(),
+    bases=(PictureFlags,),
+    namespace={"__doc__": "A flag for every option of a transfer."},
+    frozen=True,
+    kw_only=True,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransferFlags(OptionFlags, PictureFlags):
+    """The flags of a transfer; those that are None are taken from the preset."""
+
+    style_size: int | None = flag(
+        None, "Long side of the style image in pixels, which sets the scale of its strokes; by default --size.", least=1
+    )
+    init: str | None = option_flag("init", note="Anything but content, noise or blend is a file to start from.")
+
+
+def inputs(flags: TransferFlags) -> dict[str, Path]:
+    """Returns the pictures to be read: `content`, `style`, `style2` ..., and `init` if the run starts from a file."""
+    paths = {CONTENT: Path(flags.content) if flags.content else samples.photograph()}
+    unused = flags.style is None and flags.style_layers == ()
+    for number, painting in enumerate([] if unused else _paintings(flags.style), start=1):
+        paths[STYLE if number == 1 else f"{STYLE}{number}"] = painting
+    if flags.init and flags.init not in get_args(Init):
+        paths[INIT] = Path(flags.init)
+    return paths
+
+
+def styles(paths: Mapping[str, Path]) -> list[Path]:
+    """Returns the paintings among `inputs`."""
+    return [path for name, path in paths.items() if name.startswith(STYLE)]
+
+
+def style_size(flags: TransferFlags) -> int:
+    """Returns the long side of the paintings."""
+    return flags.style_size or flags.size
+
+
+def resolve(flags: TransferFlags, backbone: str) -> Settings:
+    """Returns the settings of the preset, with those in their place that the flags give.
+
+    Raises:
+        UserError: the preset names layers that the backbone has not, or a number is out of its range.
+    """
+    preset = PRESETS[default_preset(backbone) if flags.preset == "auto" else flags.preset]
+    both_given = flags.content_layers is not None and flags.style_layers is not None  # perhaps as none
+    for layer in preset.content_layers + preset.style_layers:
+        if layer not in layers(BACKBONES[backbone]) and not both_given:
+            fitting = default_preset(backbone)
+            raise UserError(
+                f"--preset={flags.preset}: its layer {layer} is not one of {backbone}; choose --preset={fitting}, "
+                "another --backbone, or layers with --content_layers and --style_layers"
+            )
+    names = {field.name for field in dataclasses.fields(Settings)}
+    given = {name: value for name, value in vars(flags).items() if name in names and value is not None}
+    if given.get("init") not in get_args(Init):
+        given.pop("init", None)
+    if given.get("optimizer", preset.optimizer) != preset.optimizer:
+        given.setdefault("learning_rate", LEARNING_RATES[given["optimizer"]])
+    return dataclasses.replace(preset, **given)
+
+
+def identity(
+    flags: TransferFlags, settings: Settings, pretrained: Pretrained, digests: Mapping[str, str]
+) -> dict[str, Any]:
+    """Returns everything that the picture after a given step depends on; `digests`: SHA-256 of each of `inputs`."""
+    return {
+        **{f"{name}_sha256": digest for name, digest in digests.items()},
+        "backbone": pretrained.backbone.name,
+        "weights_sha256": pretrained.sha256,
+        "size": flags.size,
+        "style_size": style_size(flags),
+        "seed": flags.seed,
+        **{name: value for name, value in dataclasses.asdict(settings).items() if name != "steps"},
+    }
+
+
+def describe(paths: Mapping[str, Path], identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a person wants to know of a transfer: its files, and all that its picture depends on."""
+    files = {name: str(path) for name, path in paths.items()}
+    return {**files, **identity, **files}  # files first, and that of --init instead of its setting
+
+
+def places(flags: Common, paths: Mapping[str, Path], *, script: str, picture: str, bits: int = 8) -> tuple[Path, Path]:
+    """Returns the folder and the picture that a script will write, after a look at whether it can.
+
+    Args:
+        flags: that may say where.
+        paths: the pictures that it reads, see `inputs`; the folder is named after them where no flag does.
+        script: whose results these are.
+        picture: the name of the file where no flag gives it.
+        bits: per channel of the picture.
+
+    Raises:
+        UserError: it cannot, or the picture is one of those that are read.
+    """
+    stems = [path.stem for name, path in paths.items() if name != INIT]
+    workdir = Path(flags.workdir or Path("results", script, "-".join(stems)))
+    output = Path(flags.output or workdir / picture)
+    check_folder(workdir)
+    images.check_format(output, bits=bits)
+    if output.parent.absolute() != workdir.absolute():
+        images.check_output(output, bits=bits)
+    check_own(output, paths)
+    return workdir, output
+
+
+def check_own(output: Path, paths: Mapping[str, Path]) -> None:
+    """Checks that what will be written is none of `inputs`.
+
+    Raises:
+        UserError: it is one.
+    """
+    for name, path in paths.items():
+        if output.exists() and path.exists() and output.samefile(path):
+            raise UserError(
+                f"--output: expected a file of its own, found the {name} picture {path}; choose another, or --workdir"
+            )
+
+
+def _paintings(given: str | None) -> list[Path]:
+    """Returns the paintings that a flag names; a name with a comma in it is a name as long as there is such a file."""
+    if given is None:
+        return [samples.painting()]
+    if os.path.exists(given):  # noqa: PTH110 - Path complains about lists that are too long for a name
+        return [Path(given)]
+    paintings = [Path(name.strip()) for name in given.split(",") if name.strip()]
+    if not paintings:
+        raise UserError(f"--style: expected a painting, found none in {given!r}; leave the flag out for a sample")
+    return paintings

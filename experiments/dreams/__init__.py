@@ -1,0 +1,1 @@
+"""Dreams, octave by octave and frame by frame."""

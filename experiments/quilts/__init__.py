@@ -1,0 +1,1 @@
+"""Quilts: their flags, and the comparison with a transfer."""

@@ -1,0 +1,207 @@
+"""Quilts made with a bar, recorded, and compared with the neural picture of the same transfer."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from nst_jax import objective
+from nst_jax.applications import quilting
+from nst_jax.errors import UserError
+from nst_jax.io import images
+from nst_jax.io.files import make_folder
+from nst_jax.rendering.canvas import extend
+from nst_jax.run import run, stage
+from nst_jax.transfer import Transfer
+
+from ..cli import transfer_flags
+from ..cli.transfer_flags import CONTENT, STYLE
+from ..running.job import Job, prepare
+from ..running.progress import progress_bar
+from ..running.records import versions, write_json
+from ..showing.layout import Heading, Tile
+from ..showing.sheet import draw_grid
+from . import flags as quilting_flags
+from .flags import QuiltingFlags
+
+_TERMS = {objective.CONTENT: "content", objective.STYLE: "style", objective.VARIATION: "total variation"}
+_LOSS = "loss"
+_SHEET = "sheet.png"
+
+
+class Result(NamedTuple):
+    """What a run made.
+
+    Attributes:
+        output: the quilt.
+        sheet: it beside the others.
+        losses: picture → the loss and its terms by name; of a texture there are none.
+    """
+
+    output: Path
+    sheet: Path
+    losses: dict[str, dict[str, float]]
+
+
+def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, output: Path) -> Result:
+    """Makes a quilt and a neural picture of a photograph, and measures both; `output` is the quilt.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is written; or the neural run diverged, or the disk is
+            full.
+    """
+    neural = workdir / "neural.png"
+    sheet = workdir / _SHEET
+    if output.absolute() in (neural.absolute(), sheet.absolute()):
+        raise UserError(f"--output: expected another file than {output.name}, which this script writes as well")
+    for path in (neural, sheet):
+        transfer_flags.check_own(path, paths)
+    # Read before the network is, so that nobody waits to be told of blocks that do not fit.
+    photograph, painting = images.read(paths[CONTENT], size=flags.size).pixels, _painting(flags, paths)
+    blocks = quilting_flags.blocks(flags, painting.shape, photograph.shape)
+    job = prepare(flags)
+    times = [time.monotonic()]
+    with _blocks_bar(quilting.schedule(**blocks), photograph.shape[:2]) as laid:
+        quilt = quilting.transfer(
+            painting,
+            photograph,
+            **blocks,
+            blur=flags.blur,
+            **quilting_flags.choice(flags),
+            rng=np.random.default_rng(flags.seed),
+            laid=laid,
+        )
+    times.append(time.monotonic())
+    settings = {
+        "quilting": quilting_flags.describe(flags, paths, blocks),
+        "neural": {**transfer_flags.describe(job.paths, job.identity), "preset": flags.preset, "steps": job.steps},
+    }
+    make_folder(workdir)
+    images.write(output, job.content._replace(pixels=quilt), settings=settings["quilting"])
+    painted = _paint(job)
+    times.append(time.monotonic())
+    images.write(neural, job.content._replace(pixels=painted), settings=settings["neural"])
+    seconds = dict(zip(settings, np.diff(times).tolist(), strict=True))
+    pictures = {"photograph": photograph, "quilting": quilt, "neural": painted}
+    losses = {name: _measure(job, pixels) for name, pixels in pictures.items()}
+    _print_table(losses, seconds)
+    tiles = {
+        "photograph": _tile(paths[CONTENT], photograph),
+        "painting": _tile(paths[STYLE], painting),
+        "image quilting": _tile(output, quilt, _caption(losses["quilting"])),
+        "neural": _tile(neural, painted, _caption(losses["neural"])),
+    }
+    sheet = _record(workdir, tiles, {"settings": settings, "seconds": seconds, "losses": losses})
+    return Result(output, sheet, losses)
+
+
+def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, output: Path) -> Result:
+    """Makes more of a painting.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is written; or the disk is full.
+    """
+    painting = _painting(flags, paths)
+    height, width = (max(1, round(flags.enlarge * side)) for side in painting.shape[:2])
+    if min(height, width) < images.MIN_SIDE:
+        raise UserError(
+            f"--enlarge: expected a short side of {images.MIN_SIDE} px or more, found {width} × {height} px; choose "
+            "a larger one, or --style_size"
+        )
+    blocks = quilting_flags.blocks(flags, painting.shape, (height, width))
+    passes = quilting.schedule(**blocks)
+    began = time.monotonic()
+    with _blocks_bar(passes, (height, width)) as laid:
+        texture = quilting.synthesize(
+            painting,
+            (height, width),
+            patch=passes[0].patch,
+            overlap=passes[0].overlap,
+            **quilting_flags.choice(flags),
+            rng=np.random.default_rng(flags.seed),
+            laid=laid,
+        )
+    seconds = {"quilting": time.monotonic() - began}
+    settings = {"quilting": quilting_flags.describe(flags, paths, blocks)}
+    make_folder(workdir)
+    images.write(output, images.Picture(texture), settings=settings["quilting"])
+    pictures = {"painting": (paths[STYLE], painting), "more of it": (output, texture)}
+    tiles = {
+        name: _tile(path, pixels, "{} × {} px".format(*pixels.shape[1::-1]))
+        for name, (path, pixels) in pictures.items()
+    }
+    return Result(output, _record(workdir, tiles, {"settings": settings, "seconds": seconds}), {})
+
+
+def _painting(flags: QuiltingFlags, paths: Mapping[str, Path]) -> np.ndarray:
+    return images.read(paths[STYLE], size=transfer_flags.style_size(flags)).pixels
+
+
+@contextmanager
+def _blocks_bar(passes: Sequence[quilting.Pass], shape: tuple[int, int]) -> Iterator[Callable[[int], None]]:
+    """Shows a bar over the blocks of a picture of (height, width); what it yields is told how many more are laid."""
+    sides = [single.patch for single in passes for _ in range(math.prod(single.blocks(shape)))]
+    done = 0
+    with progress_bar(steps=len(sides), done=0) as bar:
+
+        def laid(count: int) -> None:
+            nonlocal done
+            done += count
+            bar.update(done, f"blocks of {sides[done - 1]} px")
+
+        yield laid
+
+
+def _paint(job: Job) -> np.ndarray:
+    """Runs a transfer to its end; returns the picture `[H, W, 3]`."""
+    with progress_bar(steps=job.steps, done=0) as bar:
+        for last in run([stage(job.transfer, job.image, steps=job.steps)]):
+            bar.show(last.history)
+    return np.asarray(last.result)
+
+
+def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
+    """Returns the loss of a picture `[H, W, 3]` in the eyes of a transfer, and its terms before they are weighted."""
+    loss, terms = _evaluate(job.transfer, extend(pixels, job.transfer.config.margin))
+    return {**{term: float(terms[term]) for term in _TERMS}, _LOSS: float(loss)}
+
+
+@jax.jit
+def _evaluate(job: Transfer, canvas: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns the loss of a canvas as it is, and its terms."""
+    return job.config.objective.loss(job.params, canvas, job.targets, job.weights)
+
+
+def _print_table(losses: Mapping[str, Mapping[str, float]], seconds: Mapping[str, float]) -> None:
+    table = Table("", box=SIMPLE_HEAD)
+    for heading in (*_TERMS.values(), _LOSS, "seconds"):
+        table.add_column(heading, justify="right")
+    for name, found in losses.items():
+        took = f"{seconds[name]:.0f}" if name in seconds else "–"
+        table.add_row(name, *(f"{value:.4g}" for value in found.values()), took)
+    Console(highlight=False).print(table)
+
+
+def _caption(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{_TERMS[term]} {found[term]:.2g}" for term in (objective.CONTENT, objective.STYLE))
+
+
+def _tile(path: Path, pixels: np.ndarray, caption: str = "") -> Tile:
+    return Tile(path, pixels.shape[1::-1], caption=caption)
+
+
+def _record(workdir: Path, tiles: Mapping[str, Tile], record: Mapping[str, Any]) -> Path:
+    """Writes the record and the sheet; returns the latter."""
+    write_json(workdir / "quilting.json", {**record, "versions": versions()})
+    sheet = workdir / _SHEET
+    places = {(0, column): tile for column, tile in enumerate(tiles.values())}
+    draw_grid(sheet, places, columns=[Heading("", tuple(tiles))])
+    return sheet

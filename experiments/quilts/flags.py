@@ -1,0 +1,110 @@
+"""The flags of image quilting, and what they mean for blocks; nothing here needs JAX."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from nst_jax.applications import quilting
+from nst_jax.errors import UserError
+from nst_jax.io.files import sha256
+
+from ..cli.flags import flag
+from ..cli.transfer_flags import INIT, TransferFlags, style_size
+
+_UNIFORMITY = {"transfer": quilting.TRANSFER_UNIFORMITY, "texture": quilting.SYNTHESIS_UNIFORMITY}
+_BLOCKS_ALONG = {"transfer": 32, "texture": 8}  # the long side of the painting, by default
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuiltingFlags(TransferFlags):
+    """How a quilt is made, and the neural picture that it is compared with."""
+
+    mode: Literal["transfer", "texture"] = flag(
+        "transfer",
+        "What is made: the content image from blocks of the style image, or a larger style image.",
+    )
+    patch: int | None = flag(
+        None,
+        "Side of the blocks in pixels; by default 1/32 of --style_size, with --mode=texture 1/8, if they fit.",
+        least=1,
+    )
+    overlap: int | None = flag(
+        None, "Overlap of neighbouring blocks in pixels; by default a third of their side.", least=1
+    )
+    iterations: int | None = flag(
+        None,
+        "Number of passes over the picture, with ever smaller blocks; by default "
+        f"{quilting.PASSES}, or as many as their sides allow.",
+        least=1,
+    )
+    alpha: tuple[float, ...] = flag(
+        quilting.ALPHA,
+        "Weight of fitting the neighbouring blocks against fitting the content image, in the first and the last pass.",
+    )
+    blur: float = flag(
+        0.0, "Standard deviation in pixels of the blur of the brightness that blocks should match.", least=0
+    )
+    tolerance: float = flag(
+        quilting.TOLERANCE, "Share by which a chosen block's error may exceed that of the best block.", least=0
+    )
+    uniformity: float | None = flag(
+        None,
+        "Penalty for using parts of the style image again; 0 means none, as in the paper of 2001; by default as suits "
+        "--mode.",
+        least=0,
+    )
+    enlarge: float = flag(
+        2.0,
+        "Factor of the picture's sides to those of the style image with --mode=texture.",
+        least=0.01,
+        most=100,
+    )
+
+    def __post_init__(self) -> None:
+        """Raises UserError for numbers that cannot be used."""
+        super().__post_init__()
+        if len(self.alpha) != 2:
+            raise UserError(f"--alpha: expected two numbers, first and last pass, found {len(self.alpha)}")
+
+
+def blocks(flags: QuiltingFlags, *shapes: tuple[int, ...]) -> dict[str, Any]:
+    """Returns what `quilting.schedule` is to be told; what no flag gives fits the pictures.
+
+    Args:
+        flags: what a person wants.
+        shapes: (height, width, ...) of the painting and of the quilt, no side below `images.MIN_SIDE`.
+
+    Raises:
+        UserError: a number that a flag gives is out of its range.
+    """
+    shortest = min(side for shape in shapes for side in shape[:2])
+    share = round(style_size(flags) / _BLOCKS_ALONG[flags.mode])
+    side = flags.patch or min(shortest, max(quilting.SMALLEST, share))
+    if flags.mode == "texture":
+        return {"patch": side, "overlap": flags.overlap, "alpha": (1.0, 1.0), "iterations": 1}
+    told = {"patch": side, "overlap": flags.overlap, "alpha": flags.alpha}
+    return {**told, "iterations": len(quilting.schedule(**told, iterations=flags.iterations))}
+
+
+def choice(flags: QuiltingFlags) -> dict[str, float]:
+    """Returns what decides between blocks of which none fits much better, for both modes."""
+    given = flags.uniformity
+    return {"tolerance": flags.tolerance, "uniformity": _UNIFORMITY[flags.mode] if given is None else given}
+
+
+def describe(flags: QuiltingFlags, paths: Mapping[str, Path], blocks: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns everything that a quilt depends on; the files are those that it is made of, blocks as of `blocks`."""
+    files = {name: path for name, path in paths.items() if name != INIT}
+    only = {"blur": flags.blur} if flags.mode == "transfer" else {"enlarge": flags.enlarge}
+    return {
+        "mode": flags.mode,
+        **{name: str(path) for name, path in files.items()},
+        **{f"{name}_sha256": sha256(path) for name, path in files.items()},
+        "size": flags.size,
+        "style_size": style_size(flags),
+        "seed": flags.seed,
+        **blocks,
+        **choice(flags),
+        **only,
+    }

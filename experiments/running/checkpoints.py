@@ -1,0 +1,159 @@
+"""Checkpoints of a run: the state of the optimiser, the history of losses, and whose they are.
+
+Each is one safetensors file, written whole or not at all, so that a run killed at any moment leaves its last one. A
+process writes and reads its own, whatever other processes do.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import safetensors
+
+from nst_jax import optimize
+from nst_jax.errors import UserError, one_line
+from nst_jax.history import History
+from nst_jax.io.files import atomic_write, file_error, make_folder
+from nst_jax.io.safetensors_header import header, little_endian
+
+_KEPT = 2
+_FILE = "step{}.safetensors"
+_IDENTITY, _DIGEST = "identity", "sha256"
+# What reading a file that is none of ours, or not any more, can raise.
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError)
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds, on the host."""
+
+    state: optimize.State
+    history: History
+
+
+class DamagedError(UserError):
+    """There are checkpoints, but none can be read."""
+
+
+class Checkpoints:
+    """The checkpoints in a folder, all of the run that `identity` describes."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self._identity = json.loads(json.dumps(identity))  # as it will come back: lists for tuples
+        self._folder = folder
+
+    def clear(self) -> int | None:
+        """Removes the checkpoints of an earlier run, and nothing else that may be in the folder.
+
+        Returns:
+            The last step of that run, None if there was none.
+
+        Raises:
+            UserError: they cannot be removed.
+        """
+        files = self._files()
+        self._remove(files.values())
+        return max(files, default=None)
+
+    def save(self, state: optimize.State, history: History) -> None:
+        """Writes a checkpoint of the state's step; a second one of the same step changes nothing.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        step = int(state.step)
+        files = self._files()
+        if step in files:
+            return
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((state, history))]
+        described = {_name(index): (leaf.dtype, leaf.shape) for index, leaf in enumerate(leaves)}
+        metadata = {_IDENTITY: json.dumps(self._identity), _DIGEST: _digest(leaves)}
+        make_folder(self._folder)
+        with atomic_write(self._folder / _FILE.format(f"{step:05d}")) as file:
+            file.write(header(described, metadata))
+            for leaf in leaves:
+                file.write(little_endian(leaf))
+        self._remove([files[old] for old in sorted(files)[: 1 - _KEPT]])
+
+    def restore(self, state: optimize.State) -> Restored | None:
+        """Returns the newest checkpoint that can be read, None where there is none at all.
+
+        Args:
+            state: one of the same structure, arrays or only their shapes.
+
+        Raises:
+            DamagedError: none of them can be read.
+            UserError: they are those of a run with other settings.
+        """
+        files = self._files()
+        problem: Exception | None = None
+        for step in sorted(files, reverse=True):
+            try:
+                identity, restored = _read(files[step], state)
+            except _DAMAGED as error:
+                problem = error
+                continue
+            self._check_identity(identity)
+            self._remove(files[other] for other in files if other > step)  # they are damaged, and would be in the way
+            return restored
+        if problem is not None:
+            raise DamagedError(f"{self._folder}: no checkpoint can be read: {one_line(problem)}") from problem
+        return None
+
+    def newest(self) -> int | None:
+        """Returns the step of the newest checkpoint, None where there is none."""
+        return max(self._files(), default=None)
+
+    def _files(self) -> dict[int, Path]:
+        """Returns the checkpoints by step."""
+        before, after = _FILE.split("{}")
+        steps = {
+            path: path.name.removeprefix(before).removesuffix(after) for path in self._folder.glob(_FILE.format("*"))
+        }
+        return {int(step): path for path, step in steps.items() if step.isdecimal()}
+
+    def _remove(self, files: Iterable[Path]) -> None:
+        try:
+            for path in files:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise file_error(self._folder, f"an earlier checkpoint cannot be removed: {error}") from error
+
+    def _check_identity(self, found: Mapping[str, Any]) -> None:
+        for name in sorted(found.keys() | self._identity.keys()):
+            if found.get(name) != self._identity.get(name):
+                raise UserError(
+                    f"{self._folder}: expected a run with {name} = {self._identity.get(name)} as now, found one with "
+                    f"{found.get(name)}; set it back"
+                )
+
+
+def _read(path: Path, state: optimize.State) -> tuple[dict[str, Any], Restored]:
+    """Returns whose checkpoint this is, and what it holds, if that has the structure of `state`; raises `_DAMAGED`."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
+        leaves = [file.get_tensor(name) for name in sorted(file.keys())]
+    if metadata.get(_DIGEST) != _digest(leaves):
+        raise ValueError("its content is not what was written")
+    history = History(0, 0.0, dict.fromkeys(state.evaluation.terms, 0.0), 0)
+    expected, structure = jax.tree.flatten(Restored(state, history))
+    count = len(jax.tree.leaves(state))
+    if [(leaf.shape, leaf.dtype) for leaf in leaves[:count]] != [(leaf.shape, leaf.dtype) for leaf in expected[:count]]:
+        raise ValueError("its state is not that of this program")
+    if len(leaves) != len(expected) or len({leaf.shape for leaf in leaves[count:]}) != 1 or leaves[-1].ndim != 1:
+        raise ValueError("its history is not that of this program")
+    return dict(json.loads(metadata[_IDENTITY])), jax.tree.unflatten(structure, leaves)
+
+
+def _name(index: int) -> str:
+    return f"{index:04d}"  # sorts as it counts
+
+
+def _digest(leaves: Sequence[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for leaf in leaves:
+        digest.update(little_endian(leaf))
+    return digest.hexdigest()

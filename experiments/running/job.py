@@ -1,0 +1,73 @@
+"""One transfer, read and ready to run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nst_jax import transfer
+from nst_jax.backbones.pretrained import AUTO, load_for, origin
+from nst_jax.io import images
+from nst_jax.io.files import sha256
+from nst_jax.settings import Settings
+from nst_jax.transfer import Transfer
+
+from ..cli.transfer_flags import CONTENT, INIT, TransferFlags, identity, inputs, resolve, style_size, styles
+
+
+class Job(NamedTuple):
+    """A transfer that is ready to run.
+
+    Attributes:
+        content: the photograph, as large as the picture will be.
+        transfer: what to do.
+        image: to start from, `[H, W, 3]`.
+        steps: to be done.
+        paths: `content`, `style` (`style2`, ...) and perhaps `init` → the files that were read.
+        identity: everything that the picture after a given step depends on.
+    """
+
+    content: images.Picture
+    transfer: Transfer
+    image: jax.Array
+    steps: int
+    paths: dict[str, Path]
+    identity: dict[str, Any]
+
+
+def prepare(flags: TransferFlags) -> Job:
+    """Reads everything and computes what the picture should resemble; writes nothing.
+
+    Raises:
+        UserError: the input cannot be used.
+    """
+    pretrained = load_for(flags.backbone, flags.dream_layers or ())
+    backbone = pretrained.backbone.name
+    if flags.backbone == AUTO:
+        print(f"backbone: {backbone}, {origin(backbone)}")
+    settings = resolve(flags, backbone)
+    paths = inputs(flags)
+    content = images.read(paths[CONTENT], size=flags.size)
+    paintings = [images.read(path, size=style_size(flags)).pixels for path in styles(paths)]
+    job = transfer.prepare(pretrained, settings, content.pixels, paintings, seed=flags.seed)
+    initial = initial_image(flags, settings, paths, content.pixels)
+    return Job(
+        content=content,
+        transfer=job,
+        image=initial,
+        steps=settings.steps,
+        paths=paths,
+        identity=identity(flags, settings, pretrained, {name: sha256(path) for name, path in paths.items()}),
+    )
+
+
+def initial_image(
+    flags: TransferFlags, settings: Settings, paths: Mapping[str, Path], content: np.ndarray
+) -> jax.Array:
+    """Returns the picture to start from, of the shape of `content` `[H, W, 3]`."""
+    if INIT in paths:
+        return jnp.asarray(images.resize(images.read(paths[INIT]).pixels, content.shape[:2]))
+    return transfer.initial_image(settings, content, seed=flags.seed)

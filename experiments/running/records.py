@@ -1,0 +1,66 @@
+"""What a run leaves beside its pictures: run.json, losses.csv, losses.png."""
+
+import csv
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nst_jax
+from nst_jax.history import History
+from nst_jax.io.files import atomic_write
+from nst_jax.objective import TERMS, Weights
+
+_RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "scipy", "imagecodecs", "safetensors")
+
+
+_SHOWN_DOWN_TO = 1e-3
+"""Share of the lowest loss below which a term is not worth a look."""
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of everything that takes part in the numbers."""
+    installed = {name: importlib.metadata.version(name) for name in _RECORDED}
+    return {"nst_jax": nst_jax.__version__, "python": platform.python_version(), **installed}
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Writes a record as JSON, atomically."""
+    with atomic_write(path, encoding="utf-8") as file:
+        file.write(json.dumps(record, indent=2) + "\n")
+
+
+def write_losses(path: Path, history: History) -> None:
+    """Writes a row a step, atomically: the step, the loss, the evaluations, the terms by name."""
+    columns = (history.step, history.loss, history.evaluations, *history.terms.values())
+    with atomic_write(path, encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "loss", "evaluations", *history.terms])
+        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def plot_losses(path: Path, history: History, weights: Weights) -> None:
+    """Draws the loss and what it consists of over the steps, atomically; terms that weigh nothing are left out."""
+    import matplotlib as mpl  # half a second, for which the first step should not wait
+    from matplotlib.figure import Figure
+
+    scales = {term: kind.sign * weights.terms[term] for term, kind in TERMS.items() if term in weights.terms}
+    positive = history.loss.min() > 0  # what is made large is subtracted
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        axes = figure.add_subplot(xlabel="step", ylabel="loss", yscale="log" if positive else "linear")
+        axes.plot(history.step, history.loss, color="black", label="loss")
+        for name, scale in scales.items():
+            if scale != 0:
+                label = f"{name.replace('_', ' ')} × {float(scale):g}"
+                axes.plot(history.step, np.asarray(scale) * history.terms[name], label=label)
+        # The content loss of a run that starts from the photograph is next to nothing at first.
+        axes.set_ylim(bottom=history.loss.min() * _SHOWN_DOWN_TO if positive else None)
+        axes.legend(frameon=False)
+        axes.grid(visible=True, which="both", alpha=0.2)
+        with atomic_write(path) as file:
+            figure.savefig(file, format="png", dpi=120)

@@ -1,0 +1,163 @@
+"""Running a single transfer: steps, with checkpoints and pictures on the way, and what is left of them."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from nst_jax import optimize, sweep
+from nst_jax.errors import UserError
+from nst_jax.history import History
+from nst_jax.io import images
+from nst_jax.io.files import make_folder
+from nst_jax.run import Progress, stage, state_shapes
+from nst_jax.run import run as run_stages
+
+from ..cli.run_flags import SingleFlags
+from ..cli.transfer_flags import describe
+from .checkpoints import Checkpoints, Restored
+from .job import Job, prepare
+from .loop import Courses, follow
+from .progress import Interrupt, graceful_interrupt, progress_bar
+from .records import plot_losses, versions, write_json, write_losses
+
+_SNAPSHOT = "step{}.png"
+
+
+class Result(NamedTuple):
+    """What a run made: the picture, its losses, and whether it got to the end."""
+
+    output: Path
+    history: History
+    finished: bool
+
+
+def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
+    """Runs a transfer and writes what comes of it: the picture as `output`, all else in `workdir`.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is written; or the run diverged, or the disk is full, and
+            then the picture so far is saved if it can be.
+    """
+    with graceful_interrupt() as interrupt:
+        began = time.time()
+        job = prepare(flags)
+        if interrupt.requested:
+            raise KeyboardInterrupt
+        return _optimise(job, flags, workdir, output, interrupt, began)
+
+
+def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interrupt: Interrupt, began: float) -> Result:
+    """Runs a prepared job and writes what comes of it; see `run`."""
+    record = {
+        "settings": {
+            **describe(job.paths, job.identity),
+            "preset": flags.preset,
+            "steps": job.steps,
+            "bits": flags.bits,
+        },
+        "versions": versions(),
+        "device": jax.devices()[0].device_kind,
+    }
+    seconds = {"prepare": time.time() - began}
+
+    def save_picture(path: Path, progress: Progress) -> None:
+        picture = job.content._replace(pixels=np.asarray(progress.result[0]))
+        images.write(path, picture, bits=flags.bits, settings=record["settings"])
+
+    def save_record(done: int) -> None:
+        write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})
+
+    batch = sweep.stack([job.transfer])
+    checkpoints = Checkpoints(workdir / "stylize-checkpoints", job.identity)
+    restored = _restore(job, checkpoints, workdir, state_shapes(job.transfer)) if flags.resume else None
+    courses = Courses([checkpoints], [restored])
+    state = jax.tree.map(lambda leaf: leaf[None], restored.state) if restored else None
+    stages = [stage(batch, job.image[None], steps=job.steps)]
+    run = follow(
+        run_stages(stages, state=state, pause_every=flags.save_every),
+        courses,
+        steps=job.steps,
+        save_every=flags.save_every,
+        stopping=lambda: interrupt.requested,
+    )
+    if restored:
+        last = Progress(0, batch, state, restored.history, np.ones((0, 1), bool))
+    else:
+        last = next(run)
+        if 0 in courses.diverged:
+            raise courses.diverged[0]
+        _discard(checkpoints, workdir)
+    make_folder(workdir)
+    save_record(int(last.state.step[0]))
+    failure: UserError | None = None
+    with progress_bar(steps=job.steps, done=int(last.state.step[0])) as bar:
+        try:
+            for last in run:
+                if "compile" not in seconds:
+                    seconds["compile"] = time.time() - began - seconds["prepare"]
+                    bar.say(f"compiled, and the first step done, in {seconds['compile']:.1f} s")
+                failure = courses.diverged.get(0)
+                if failure:
+                    break
+                bar.show(courses.histories[0])
+                done = int(last.state.step[0])
+                if flags.save_every and done % flags.save_every == 0:
+                    save_picture(workdir / _SNAPSHOT.format(f"{done:05d}"), last)
+        except UserError as error:  # Something could not be written; the picture itself perhaps still can.
+            failure = error
+    history = courses.histories[0]
+    seconds["all"] = time.time() - began
+    done = int(last.state.step[0])
+    finished = done >= job.steps
+    writings: dict[str, Callable[[], None]] = {
+        "picture": lambda: save_picture(output, last),
+        "record": lambda: save_record(done),
+        "losses": lambda: write_losses(workdir / "losses.csv", history),
+        "plot": lambda: plot_losses(workdir / "losses.png", history, job.transfer.weights),
+    }
+    if not failure and (flags.save_every or not finished):
+        writings["checkpoint"] = lambda: courses.save(last)
+    lost = []
+    for name, write in writings.items():
+        try:
+            write()
+        except UserError as error:  # One full disk must not cost what goes elsewhere.
+            failure = failure or error
+            lost.append(name)
+    if failure:
+        kept = "lost" if "picture" in lost else f"saved as {output}"
+        raise UserError(f"{failure}; the picture of step {done} is {kept}") from failure
+    return Result(output, history, finished)
+
+
+def _discard(checkpoints: Checkpoints, workdir: Path) -> None:
+    """Removes what an earlier run has left."""
+    discarded = checkpoints.clear()
+    if discarded is not None:
+        print(f"discarded the run in {workdir}, which was at step {discarded} (--resume would have gone on with it)")
+        for snapshot in workdir.glob(_SNAPSHOT.format("?" * 5)):
+            snapshot.unlink()
+
+
+def _restore(job: Job, checkpoints: Checkpoints, workdir: Path, shapes: optimize.State) -> Restored | None:
+    """Returns what the last checkpoint holds, None where there is none.
+
+    Raises:
+        UserError: the checkpoint is of a run with other settings, cannot be read, or has more steps than are wanted.
+    """
+    try:
+        restored = checkpoints.restore(shapes)
+    except UserError as error:
+        raise UserError(f"--resume: {error}, or leave --resume out to begin anew") from error
+    if restored is None:
+        print(f"nothing to resume in {workdir}: beginning anew")
+        return None
+    done = int(restored.state.step)
+    if done > job.steps:
+        raise UserError(f"--steps: the run is at step {done} already; give {done} or more, or leave --resume out")
+    print(f"resuming after step {done}")
+    return restored

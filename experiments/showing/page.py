@@ -1,0 +1,111 @@
+"""The page of a sweep: one HTML file that holds the pictures of all cells and shows them as a grid.
+
+It stands alone: no server, no request to anywhere, it can be mailed or put on a disk. `page.html` is all of it but the
+data: markup, looks and behaviour.
+"""
+
+import base64
+import functools
+import importlib.resources
+import io
+import json
+import math
+import os
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from nst_jax.errors import UserError
+from nst_jax.io import files, images
+
+_LONGEST_SIDE = 1024
+_MOST_PIXELS = 80_000_000  # of all cells together: some 60 MB of page, which a browser opens in a second
+_PLACE = b"{{ manifest }}"
+
+
+def write_page(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes the page, atomically; called again as cells finish, it encodes their new pictures only.
+
+    Args:
+        path: the page. Pictures are read, and linked to, relative to its folder.
+        manifest: what the sweep is and how far it got, all of it text, numbers, lists and mappings.
+            title: of the page.
+            axes: list of {name, values}; values are texts.
+            rows, cols: names of the axes laid out; each of the others gets a slider.
+            cells: list of {name, place, status, error, picture, sha256, width, height, seconds, steps, settings,
+                losses, command} and optionally {at, caption}. `place` has the index of the value on each axis,
+                `status` is finished, unfinished or failed; what comes after it may be None. Where all cells have
+                `at`, [x, y] in units of tiles, they are laid out by it.
+            versions: of what took part, by name.
+            device: what it ran on.
+
+    Raises:
+        UserError: the page cannot be written. A picture that cannot be read is no reason: its cell says so.
+    """
+    content = json.loads(json.dumps(dict(manifest)), parse_constant=str)  # a run that diverged has NaN, JSON has not
+    pixels = _MOST_PIXELS / max(1, len(content["cells"]))
+    side = min(_LONGEST_SIDE, math.isqrt(int(pixels)))
+    for cell in content["cells"]:
+        cell.update(_shown(cell, path.parent, side))
+    data = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    data = data.replace("<", r"\u003c")  # alone it could end the script element, or begin a comment in it
+    data = data.encode(errors="replace")  # file names may hold bytes that are no text
+    template = importlib.resources.files(__package__).joinpath("page.html").read_bytes()
+    before, after = template.split(_PLACE)
+    with files.atomic_write(path) as file:
+        file.writelines([before, data, after])
+
+
+def _shown(cell: Mapping[str, Any], folder: Path, side: int) -> dict[str, Any]:
+    """Returns what the page says of the picture of a cell, which may be missing or damaged."""
+    picture = cell["picture"]
+    if picture is None:
+        return {"image": None}
+    path = folder / picture
+    try:
+        image = _encode(path, cell["sha256"] or files.sha256(path), side)
+    except (UserError, OSError, ValueError) as error:
+        if cell["status"] != "finished":  # of such a cell nobody expects one
+            return {"image": None}
+        # Pages are passed on; where the sender's folders are is nobody's business.
+        return {"image": None, "status": "failed", "error": str(error).replace(f"{folder}{os.sep}", "")}
+    link = "./" + urllib.parse.quote(os.fsencode(picture))  # with "./" no name can be taken for a scheme
+    return {"image": image.uri, "side": image.side, "width": image.width, "height": image.height, "link": link}
+
+
+class _Encoded(NamedTuple):
+    """A picture as text, the long side it has there, and the size that it has in its file."""
+
+    uri: str
+    side: int
+    width: int
+    height: int
+
+
+@functools.lru_cache(maxsize=4096)  # at most `_MOST_PIXELS` for each sweep of a process
+def _encode(path: Path, _sha256: str, side: int) -> _Encoded:
+    """Returns a picture as a data URI, with a long side of at most `side` pixels.
+
+    Args:
+        path: the picture.
+        _sha256: of the file; it takes no part in encoding, but a file with other content is encoded anew.
+        side: in pixels.
+
+    Raises:
+        UserError: the file is missing or no picture.
+    """
+    pixels, alpha, _ = images.read(path)
+    height, width, _ = pixels.shape
+    channels = pixels if alpha is None else np.dstack([pixels, alpha])
+    image = Image.fromarray(np.round(channels * 255).astype(np.uint8))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    # WebP halves the resolution of colour, which blurs saturated strokes; but JPEG has no alpha.
+    kind = "jpeg" if alpha is None else "webp"
+    buffer = io.BytesIO()
+    image.save(buffer, kind, quality=90, subsampling="4:4:4")
+    uri = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return _Encoded(uri, max(image.size), width, height)

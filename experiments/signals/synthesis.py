@@ -1,0 +1,61 @@
+"""Signals synthesised from noise, several at once, so that random features have the statistics of a given one."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nst_jax.applications import random_features
+from nst_jax.run import run, stage
+from nst_jax.sweep import Batch
+
+from ..running.progress import graceful_interrupt, progress_bar
+
+
+class Synthesis(NamedTuple):
+    """What came of it.
+
+    Attributes:
+        signals: `[seeds, T]` in [0, 1].
+        losses: before and after, `[2, seeds]`.
+        steps: done.
+    """
+
+    signals: np.ndarray
+    losses: np.ndarray
+    steps: int
+
+
+def synthesise(
+    signal: np.ndarray, *, seed: int, seeds: int, filters: int, size: int, scales: int, steps: int
+) -> Synthesis:
+    """Returns signals of the length of a given one that have its texture, each from other noise.
+
+    Args:
+        signal: to resemble, `[T]` in [0, 1].
+        seed: of the filters and the noise.
+        seeds: number of signals.
+        filters: at each scale.
+        size: of a filter in samples.
+        scales: each twice as wide as the one before.
+        steps: of L-BFGS; Ctrl-C makes do with those that are done.
+
+    Raises:
+        UserError: the signal is shorter than what the widest filters see.
+    """
+    for_filters, *for_noise = jax.random.split(jax.random.key(seed), 1 + seeds)
+    original = jnp.asarray(signal, jnp.float32)[:, None]
+    params = random_features.init(for_filters, rank=1, channels=1, filters=filters, size=size, scales=scales)
+    texture = jax.jit(random_features.describe)(params, original)
+    noise = jnp.stack([jax.random.permutation(key, original) for key in for_noise])
+    batch = Batch(random_features.TextureSynthesis(params, texture, original.shape), seeds)
+    losses = []
+    with graceful_interrupt() as interrupt, progress_bar(steps=steps, done=0) as bar:
+        for last in run([stage(batch, noise, steps=steps)]):
+            losses.append(last.history.loss[-1])
+            done = int(last.history.step[-1])
+            bar.update(done, f"loss {losses[-1].mean():.3g}")
+            if interrupt.requested:
+                break
+    return Synthesis(np.asarray(last.result)[..., 0], np.stack([losses[0], losses[-1]]), done)

@@ -1,0 +1,1 @@
+"""Sweeps: axes and their product, cells made ready and run, their records, several hosts."""

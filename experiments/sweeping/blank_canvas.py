@@ -1,0 +1,39 @@
+"""Grids without a photograph: the pictures are painted on a blank one, of which nothing is wanted but its size."""
+
+import dataclasses
+from pathlib import Path
+
+from nst_jax.applications import texture
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import with_head
+from nst_jax.checks import check_canvas
+from nst_jax.errors import UserError
+from nst_jax.io import images
+from nst_jax.io.files import check_folder, make_folder
+
+from ..cli.transfer_flags import inputs, resolve, style_size, styles
+from .grid import Grid
+
+_FILE = "canvas.png"
+
+
+def on_blank(grid: Grid, workdir: Path, *, height: int, width: int) -> Grid:
+    """Writes a grey picture into the folder of a grid, and returns the grid with it as every cell's photograph.
+
+    Raises:
+        UserError: it is too large or cannot be written, the cells cannot be painted on it, or a painting be read.
+    """
+    if height * width > images.MAX_PIXELS:
+        raise UserError(f"size: expected at most {images.MAX_PIXELS:,} pixels, found {width} × {height}; choose less")
+    for flags in dict.fromkeys(cell.flags for cell in grid.cells):
+        backbone = with_head(BACKBONES[flags.backbone])
+        check_canvas(backbone, resolve(flags, flags.backbone), height, width)
+    # Cells that differ in their seeds have the same paintings: each is read once.
+    for path, size in {(path, style_size(cell.flags)) for cell in grid.cells for path in styles(inputs(cell.flags))}:
+        images.read(path, size=size)
+    check_folder(workdir)
+    make_folder(workdir)
+    path = workdir / _FILE
+    images.write(path, images.Picture(texture.blank(height, width)))
+    cells = (dataclasses.replace(cell, flags=dataclasses.replace(cell.flags, content=str(path))) for cell in grid.cells)
+    return dataclasses.replace(grid, cells=tuple(cells))

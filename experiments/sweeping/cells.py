@@ -1,0 +1,133 @@
+"""The cells of a grid looked at before anything is computed: their pictures, settings, and what they depend on."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nst_jax import sweep
+from nst_jax.backbones.pretrained import Pretrained, load_for
+from nst_jax.backbones.pretrained import resolve as resolve_name
+from nst_jax.checks import check_canvas, check_style
+from nst_jax.errors import UserError
+from nst_jax.io import images
+from nst_jax.io.files import sha256
+from nst_jax.settings import Settings
+
+from ..cli.transfer_flags import CONTENT, INIT, describe, identity, inputs, resolve, style_size, styles
+from .grid import Grid, GridCell
+
+_KEPT_PICTURES = 8
+_MOST_TOLD = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedCell:
+    """A cell that can be run, or why it cannot.
+
+    Attributes:
+        grid: the cell.
+        how: its settings.
+        pretrained: its backbone.
+        paths: of its pictures, see `cli.transfer_flags.inputs`.
+        shape: of its picture, `(H, W)`.
+        identity: everything that its picture depends on; empty if it cannot be run.
+        error: why it cannot be run.
+    """
+
+    grid: GridCell
+    how: Settings | None = None
+    pretrained: Pretrained | None = None
+    paths: dict[str, Path] = dataclasses.field(default_factory=dict)
+    shape: tuple[int, int] | None = None
+    identity: dict[str, Any] = dataclasses.field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return self.grid.name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Returns what a person wants to know of it."""
+        return describe(self.paths, self.identity)
+
+    @property
+    def program(self) -> tuple[Any, ...]:
+        """Returns what cells have in common that one program runs."""
+        return self.identity["backbone"], self.shape, sweep.compiled_settings(self.how)
+
+
+class Pictures:
+    """Pictures and their hashes, each read once while it is in use."""
+
+    def __init__(self) -> None:
+        self.read = functools.lru_cache(_KEPT_PICTURES)(self._read)
+        self.sha256 = functools.cache(sha256)
+        self.shape = functools.cache(self._shape)
+
+    @staticmethod
+    def _read(path: Path, size: int | None) -> images.Picture:
+        return images.read(path, size=size)
+
+    def _shape(self, path: Path, size: int | None) -> tuple[int, int, int] | UserError:
+        """Returns the shape of a picture, or what is wrong with it: once, however many cells ask."""
+        try:
+            return self.read(path, size).pixels.shape
+        except UserError as error:
+            return error
+
+
+def prepare(grid: Grid, pictures: Pictures, *, keep_going: bool) -> list[PreparedCell]:
+    """Looks at everything that the cells need; writes nothing.
+
+    Args:
+        grid: the cells.
+        pictures: to read with.
+        keep_going: whether cells whose pictures cannot be read are left out instead of raised.
+
+    Raises:
+        UserError: settings that cannot be used, or pictures that cannot be read; the first ones are named.
+    """
+    dreamt: dict[str, set[str]] = {}  # cells of one program have one network, with its head if one of them needs that
+    for cell in grid.cells:
+        dreamt.setdefault(resolve_name(cell.flags.backbone), set()).update(cell.flags.dream_layers or ())
+    networks = {name: load_for(name, layers) for name, layers in dreamt.items()}
+    cells = [_prepare(cell, pictures, networks[resolve_name(cell.flags.backbone)]) for cell in grid.cells]
+    problems = list(dict.fromkeys(cell.error for cell in cells if cell.error is not None))
+    if problems and not (keep_going and any(cell.error is None for cell in cells)):
+        more = f"; and {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""
+        advice = "" if keep_going else "; --keep_going leaves out the cells that need them"
+        raise UserError("; ".join(problems[:_MOST_TOLD]) + more + advice)
+    return cells
+
+
+def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained) -> PreparedCell:
+    flags = dataclasses.replace(cell.flags, backbone=pretrained.backbone.name)
+    cell = dataclasses.replace(cell, flags=flags)
+    how = resolve(flags, pretrained.backbone.name)
+    paths = inputs(flags)
+    shapes = {}
+    for name, path in paths.items():
+        size = {CONTENT: flags.size, INIT: None}.get(name, style_size(flags))
+        shapes[name] = pictures.shape(path, size)
+        if isinstance(shapes[name], UserError):
+            return PreparedCell(cell, error=str(shapes[name]))
+    # What would be found only on the way, and what a person would have waited for in vain.
+    height, width, _ = shapes[CONTENT]
+    check_canvas(pretrained.backbone, how, height, width)
+    check_style(pretrained.backbone, how, [shapes[name] for name, path in paths.items() if path in styles(paths)])
+    digests = {name: pictures.sha256(path) for name, path in paths.items()}
+    about = {**identity(flags, how, pretrained, digests), "steps": how.steps}
+    return PreparedCell(cell, how, pretrained, paths, (height, width), about)
+
+
+def groups(cells: Sequence[PreparedCell]) -> list[list[PreparedCell]]:
+    """Returns the cells that one program runs each, in the order of their first ones and of their photographs."""
+    found: dict[tuple[Any, ...], list[PreparedCell]] = {}
+    for cell in cells:
+        if cell.error is None:
+            found.setdefault(cell.program, []).append(cell)
+    return [sorted(group, key=lambda cell: cell.identity["content_sha256"]) for group in found.values()]

@@ -1,0 +1,272 @@
+"""What a sweep leaves of all its cells: manifest.json, cells.csv, the sheet, the trade-off, the page.
+
+Each cell's own record is the truth; these are made of the records, again and again while cells finish.
+"""
+
+import csv
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nst_jax.errors import one_line
+from nst_jax.io.files import atomic_write, file_error, sha256
+from nst_jax.objective import CONTENT, STYLE
+
+from ..cli.flags import command_line
+from ..running.records import write_json
+from ..showing.page import write_page
+from ..showing.sheet import write_sheet
+from .cells import PreparedCell
+from .grid import Grid
+from .outcome import PAGE
+
+MANIFEST, TABLE, SHEET, TRADEOFF = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png"
+CELLS = "cells"
+FINISHED, UNFINISHED, FAILED = "finished", "unfinished", "failed"
+_IDENTITY = "identity"
+# What reading JSON that is none of ours, or not any more, can raise.
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
+_ADVICE = "choose another --workdir, or remove this one"
+_LEAST_PAUSE = 5.0  # seconds
+_PAUSE = 10.0
+"""How long it is until everything is drawn anew, in units of what that takes."""
+
+
+class Gallery:
+    """The folder of a sweep: the record of every cell, and what shows them together."""
+
+    def __init__(self, workdir: Path, grid: Grid, cells: Sequence[PreparedCell], about: Mapping[str, Any]) -> None:
+        """Reads what is there.
+
+        Args:
+            workdir: the folder, there already or not.
+            grid: the sweep.
+            cells: of the grid, in its order.
+            about: versions and device.
+
+        Raises:
+            UserError: the folder is that of another sweep.
+        """
+        self._workdir = workdir
+        self._grid = grid
+        self._cells = cells
+        self._about = about
+        self._records: dict[str, dict[str, Any]] = {}
+        self._next = 0.0
+        self._check_owner()
+        self.look()
+
+    def path(self, cell: PreparedCell, suffix: str) -> Path:
+        """Returns where a file of a cell is."""
+        return cell_path(self._workdir, cell.name, suffix)
+
+    def is_done(self, cell: PreparedCell) -> bool:
+        """Returns whether the cell is finished, or has failed and would again."""
+        return cell.name in self._records or cell.error is not None
+
+    def add(self, cell: PreparedCell, record: dict[str, Any]) -> None:
+        """Writes the record of a cell, whose picture is there, and shows it soon."""
+        write_json(self.path(cell, ".json"), {_IDENTITY: cell.identity, **record})
+        if (written := self._read(cell)) is not None:  # else somebody removed the picture, and it is made again
+            self._records[cell.name] = written
+
+    def look(self) -> bool:
+        """Looks for cells that an earlier run or other processes have done; returns whether all are."""
+        for cell in self._cells:
+            if not self.is_done(cell):
+                record = self._read(cell)
+                if record is not None:
+                    self._records[cell.name] = record
+        return all(map(self.is_done, self._cells))
+
+    def summary(self) -> tuple[int, dict[str, str]]:
+        """Returns how many cells have a picture, and by name why others have none."""
+        entries = [self._entry(cell) for cell in self._cells]
+        failed = {entry["name"]: entry["error"] for entry in entries if entry["status"] == FAILED}
+        return sum(entry["status"] == FINISHED for entry in entries), failed
+
+    def refresh(self, *, now: bool = False) -> None:
+        """Writes everything about all cells, where the last time is long enough ago for what it costs."""
+        from ..showing.tradeoff import plot_tradeoff  # with Matplotlib, for which the first step should not wait
+
+        began = time.monotonic()
+        if not now and began < self._next:
+            return
+        self.look()
+        manifest = self.manifest()
+        write_json(self._workdir / MANIFEST, manifest)
+        self._write_table(manifest["cells"])
+        write_sheet(self._workdir / SHEET, manifest)
+        plot_tradeoff(self._workdir / TRADEOFF, manifest)
+        write_page(self._workdir / PAGE, manifest)
+        ended = time.monotonic()
+        self._next = ended + max(_LEAST_PAUSE, _PAUSE * (ended - began))
+
+    def manifest(self) -> dict[str, Any]:
+        """Returns what manifest.json says; the paths in it are relative to its folder."""
+        return {
+            "title": self._grid.title,
+            "axes": [{"name": axis.name, "values": list(axis.labels)} for axis in self._grid.axes],
+            "rows": list(self._grid.rows),
+            "cols": list(self._grid.cols),
+            "cells": [self._entry(cell) for cell in self._cells],
+            **self._about,
+        }
+
+    def _entry(self, cell: PreparedCell) -> dict[str, Any]:
+        unknown = dict.fromkeys(("picture", "sha256", "seconds", "cells_in_batch", "losses"))
+        height, width = cell.shape or (None, None)
+        entry = {
+            "name": cell.name,
+            "place": list(cell.grid.place),
+            "status": UNFINISHED if cell.error is None else FAILED,
+            "error": cell.error,
+            "steps": cell.identity.get("steps"),
+            "settings": cell.settings,
+            "command": command_line("experiments.stylize", cell.grid.flags),
+            "width": width,
+            "height": height,
+            **unknown,
+            **self._records.get(cell.name, {}),
+        }
+        if cell.grid.at is not None:
+            entry |= {"at": list(cell.grid.at), "caption": cell.grid.caption}
+        return entry
+
+    def _write_table(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        settings = _names(entry["settings"] for entry in entries)
+        losses = _names(entry["losses"] for entry in entries)
+        plain = ("name", "status", "error", "picture", "sha256", "width", "height", "seconds", "cells_in_batch")
+        with atomic_write(self._workdir / TABLE, encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(
+                [*plain, *(f"axis/{axis.name}" for axis in self._grid.axes), *settings, *map(_loss_column, losses)]
+            )
+            for entry in entries:
+                places = zip(self._grid.axes, entry["place"], strict=True)
+                writer.writerow(
+                    [
+                        *(_plain(entry[name]) for name in plain),
+                        *(_plain(axis.labels[value]) for axis, value in places),
+                        *(_plain(entry["settings"].get(name)) for name in settings),
+                        *((entry["losses"] or {}).get(name) for name in losses),
+                    ]
+                )
+
+    def _read(self, cell: PreparedCell) -> dict[str, Any] | None:
+        """Returns the record of a cell that is done, None where there is none, or its picture is not the recorded one.
+
+        Raises:
+            UserError: it is that of a cell with other settings, or cannot be looked at.
+        """
+        path = self.path(cell, ".json")
+        text = _read_text(path)
+        if text is None:
+            return None
+        try:
+            record = json.loads(text)
+            identity, known = dict(record[_IDENTITY]), _known(record)
+        except _DAMAGED:
+            return None
+        self._check_identity(cell, identity)
+        if known["status"] == FINISHED:
+            picture = self.path(cell, ".png")
+            try:
+                if sha256(picture) != known["sha256"]:
+                    return None
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise file_error(picture, f"cannot be read ({error.strerror}): {_ADVICE}") from error
+            known["picture"] = picture.relative_to(self._workdir).as_posix()
+        return known
+
+    def _check_owner(self) -> None:
+        path = self._workdir / MANIFEST
+        text = _read_text(path)
+        if text is None:
+            other = next((name for name in (TABLE, SHEET, TRADEOFF, PAGE) if (self._workdir / name).exists()), None)
+            if other and not (self._workdir / CELLS).is_dir():
+                raise file_error(
+                    self._workdir, f"expected no file {other} but that of a sweep: choose another --workdir"
+                )
+            return
+        try:
+            found = {str(entry["name"]): dict(entry["settings"]) for entry in json.loads(text)["cells"]}
+        except _DAMAGED as error:
+            raise file_error(path, f"expected the manifest of a sweep, found something else: {_ADVICE}") from error
+        names = {cell.name for cell in self._cells}
+        if found.keys() != names:
+            name = min(found.keys() ^ names)
+            which = "has" if name in found else "has not"
+            raise file_error(self._workdir, f"belongs to another sweep, which {which} the cell {name}: {_ADVICE}")
+        for cell in self._cells:
+            if found[cell.name]:  # its pictures could be read then
+                self._check_identity(cell, found[cell.name])
+
+    def _check_identity(self, cell: PreparedCell, found: Mapping[str, Any]) -> None:
+        """Checks that a cell found in the folder is this one, as far as its pictures can be read now."""
+        for key, value in json.loads(json.dumps(cell.identity)).items():
+            if value != found.get(key) and key not in cell.paths:
+                raise file_error(
+                    self._workdir,
+                    f"belongs to another sweep, whose cell {cell.name} has {key} = {found.get(key)}, "
+                    f"in this one it is {value}: {_ADVICE}",
+                )
+
+
+def _read_text(path: Path) -> str | None:
+    """Returns the text of a file, None if there is none; what is no UTF-8 is no JSON later."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise file_error(path, f"cannot be read ({error.strerror}): {_ADVICE}") from error
+
+
+def _known(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what is to be believed of the record of a cell.
+
+    Raises:
+        ValueError: it is not one; or what `_DAMAGED` has beside that.
+    """
+    if record["status"] == FAILED:
+        return {"status": FAILED, "error": str(record["error"])}
+    if record["status"] != FINISHED:
+        raise ValueError(record["status"])
+    losses = {str(name): float(value) for name, value in record["losses"].items()}
+    if not {"loss", CONTENT, STYLE} <= losses.keys():
+        raise ValueError(losses)
+    return {
+        "status": FINISHED,
+        "error": None,
+        "sha256": str(record["sha256"]),
+        "seconds": float(record["seconds"]),
+        "cells_in_batch": int(record["cells_in_batch"]),
+        "losses": losses,
+    }
+
+
+def cell_path(workdir: Path, name: str, suffix: str) -> Path:
+    """Returns where a file of a cell is: its picture with the suffix .png."""
+    return workdir / CELLS / f"{name}{suffix}"
+
+
+def _names(mappings: Any) -> list[str]:
+    """Returns all keys of some mappings, or Nones, in the order in which they come."""
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping or ()))
+
+
+def _loss_column(name: str) -> str:
+    return name if name == "loss" else f"loss/{name}"  # "content" and "style" are pictures already
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return (
+        one_line(value, longest=2000) if isinstance(value, str) else value
+    )  # file names may have bytes that are no text

@@ -1,0 +1,259 @@
+"""Running a grid: batch after batch, each cell with its own checkpoints and record.
+
+A process that is killed at any moment, and started again, leaves alone what is done and goes on with what is not.
+"""
+
+import contextlib
+import dataclasses
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from nst_jax import batches
+from nst_jax.errors import UserError, is_out_of_memory
+from nst_jax.history import History
+from nst_jax.io import images
+from nst_jax.io.files import check_folder, make_folder, sha256
+
+from ..cli.run_flags import RunFlags
+from ..cli.transfer_flags import CONTENT, style_size, styles
+from ..running.checkpoints import Checkpoints, DamagedError, Restored
+from ..running.job import initial_image
+from ..running.loop import Courses, follow
+from ..running.progress import Bar, Interrupt, graceful_interrupt, progress_bar
+from ..running.records import versions, write_losses
+from . import hosts
+from .cells import Pictures, PreparedCell, groups, prepare
+from .gallery import CELLS, FAILED, FINISHED, Gallery
+from .grid import Grid
+from .outcome import Outcome
+
+_CHECKPOINTS = "checkpoints"
+_WORTH_SAYING = 0.5  # seconds
+
+
+def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
+    """Runs all cells that are not done yet, and writes everything.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is computed; or something cannot be written, and then what
+            is done stays.
+    """
+    with graceful_interrupt() as interrupt:
+        check_folder(workdir)
+        pictures = Pictures()
+        cells = prepare(grid, pictures, keep_going=flags.keep_going)
+        gallery = Gallery(workdir, grid, cells, {"versions": versions(), "device": jax.devices()[0].device_kind})
+        make_folder(workdir / CELLS)
+        mine = [cell for index, cell in enumerate(cells) if hosts.is_mine(index) and cell.error is None]
+        _announce(cells, mine, gallery)
+        for cell in filter(gallery.is_done, mine):  # if it was killed between the two
+            _remove_checkpoints(workdir, cell)
+        steps = sum(cell.how.steps for cell in mine)
+        with hosts.taking_part(workdir), progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
+            runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
+            for group in groups(cells):
+                runner.run(group)
+            hosts.wait(workdir, lambda: runner.show() or gallery.look(), lambda: interrupt.requested)
+        if hosts.is_first():
+            gallery.refresh(now=True)
+        _remove_if_empty(workdir / _CHECKPOINTS)  # else it has those of cells that are not done
+        finished, failed = gallery.summary()
+        missing = len(cells) - finished - len(failed) if hosts.is_first() and not interrupt.requested else 0
+        return Outcome(workdir, finished, failed, missing, interrupt.requested)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Runner:
+    """Runs groups of cells, each with one program.
+
+    Attributes:
+        flags: how.
+        workdir: for everything that is written.
+        gallery: of all cells.
+        mine: the cells of this process.
+        pictures: to read with.
+        bar: that shows the steps of these cells.
+        interrupt: whether to stop.
+    """
+
+    flags: RunFlags
+    workdir: Path
+    gallery: Gallery
+    mine: Sequence[PreparedCell]
+    pictures: Pictures
+    bar: Bar
+    interrupt: Interrupt
+
+    def run(self, cells: Sequence[PreparedCell]) -> None:
+        """Runs those cells of a group that are this process's and not done, in batches.
+
+        They are smaller ones each time that memory runs out. The program is that of the whole group, so that no number
+        depends on what has been done already, or by whom.
+        """
+        mine = {cell.name for cell in self.mine}
+        own = [index for index, cell in enumerate(cells) if cell.name in mine]
+        left = [index for index in own if not self.gallery.is_done(cells[index])]
+        if not left or self.interrupt.requested:
+            return
+        group = self._group(cells)
+        wanted = self.flags.cells_per_batch
+        size = group.fitting(len(own)) if wanted == "auto" else group.balanced(len(own), wanted)
+        while left and not self.interrupt.requested:
+            try:
+                self._compile(group, size, len(left))
+                self._run_batch(group, cells, left, size)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or size == group.spread:
+                    raise
+                self.bar.say(f"no memory for {size} cells at once: going on with {group.rounded(size // 2)}")
+                size = group.rounded(size // 2)
+            left = [index for index in left if not self.gallery.is_done(cells[index])]
+
+    def _group(self, cells: Sequence[PreparedCell]) -> batches.Group:
+        recipes = [
+            batches.Recipe(
+                cell.how,
+                content=(cell.paths[CONTENT], cell.grid.flags.size),
+                styles=tuple((path, style_size(cell.grid.flags)) for path in styles(cell.paths)),
+                seed=cell.grid.flags.seed,
+            )
+            for cell in cells
+        ]
+
+        def read(picture: tuple[Path, int]) -> np.ndarray:
+            return self.pictures.read(*picture).pixels
+
+        return batches.Group(cells[0].pretrained, recipes, read, mesh=hosts.make_mesh())
+
+    def show(self) -> None:
+        """Shows that this process lives, and if it is time and its task, all cells; failing that, goes on."""
+        hosts.show_life(self.workdir)
+        if hosts.is_first():
+            try:
+                self.gallery.refresh()
+            except UserError as error:  # at the end it is one
+                self.bar.say(f"not shown now: {error}")
+
+    def _compile(self, group: batches.Group, size: int, count: int) -> None:
+        began = time.monotonic()
+        group.compile(size)
+        seconds = time.monotonic() - began
+        if seconds > _WORTH_SAYING:
+            self.bar.say(f"compiled in {seconds:.1f} s, for {count} cells, {size} at once")
+
+    def _run_batch(self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int) -> None:
+        """Runs the first of those left, and with it others that stand where it does."""
+        began = time.monotonic()
+        indices, restored = self._standing_together(group, cells, left, size)
+        chosen = [cells[index] for index in indices]
+        steps, before = chosen[0].how.steps, _steps_done(self.mine, self.gallery)
+        states = [found.state for found in restored if found]
+        chunks = group.run(
+            indices,
+            size,
+            steps=steps,
+            images=[] if states else [self._initial_image(cell) for cell in chosen],
+            states=states,
+            pause_every=self.flags.save_every,
+        )
+        courses = Courses([self._checkpoints(cell) for cell in chosen], restored)
+        failed: set[int] = set()
+        last = None
+        for last in follow(
+            chunks,
+            courses,
+            steps=steps,
+            save_every=self.flags.save_every,
+            stopping=lambda: self.interrupt.requested,
+        ):
+            for place in courses.diverged.keys() - failed:
+                self._fail(chosen[place], courses.diverged[place])
+                failed.add(place)
+            done = int(last.history.step[-1])
+            self.bar.update(before + done * len(chosen), f"{chosen[0].name}, step {done} of {steps}")
+            self.show()
+        if last is None or not courses.running or int(last.history.step[-1]) < steps:
+            return
+        pictures = np.asarray(last.result)
+        seconds = (time.monotonic() - began) / len(chosen)
+        for place in courses.running:
+            self._finish(chosen[place], pictures[place], courses.histories[place], seconds, len(chosen))
+
+    def _standing_together(
+        self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int
+    ) -> tuple[list[int], list[Restored | None]]:
+        """Returns the first of the cells left, and others after the same number of steps of as many, at most `size`."""
+        steps = {index: (cells[index].how.steps, self._checkpoints(cells[index]).newest()) for index in left}
+        alike = [index for index in left if steps[index] == steps[left[0]]][:size]
+        restored = {index: self._restore(cells[index], group.state_shapes) for index in alike}
+        stands = {index: found and int(found.state.step) for index, found in restored.items()}
+        together = [index for index in alike if stands[index] == stands[alike[0]]]  # but where one was damaged
+        return together, [restored[index] for index in together]
+
+    def _restore(self, cell: PreparedCell, shapes: Any) -> Restored | None:
+        checkpoints = self._checkpoints(cell)
+        try:
+            return checkpoints.restore(shapes)
+        except DamagedError as error:
+            self.bar.say(f"{cell.name} begins anew: {error}")
+            checkpoints.clear()
+            return None
+
+    def _checkpoints(self, cell: PreparedCell) -> Checkpoints:
+        return Checkpoints(self.workdir / _CHECKPOINTS / cell.name, cell.identity)
+
+    def _initial_image(self, cell: PreparedCell) -> Any:
+        content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size).pixels
+        return initial_image(cell.grid.flags, cell.how, cell.paths, content)
+
+    def _finish(self, cell: PreparedCell, pixels: np.ndarray, history: History, seconds: float, together: int) -> None:
+        content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size)
+        path = self.gallery.path(cell, ".png")
+        images.write(path, content._replace(pixels=pixels), settings=cell.settings)
+        write_losses(self.gallery.path(cell, ".csv"), history)
+        self.gallery.add(
+            cell,
+            {
+                "status": FINISHED,
+                "sha256": sha256(path),
+                "seconds": round(seconds, 3),
+                "cells_in_batch": together,
+                "losses": {
+                    "loss": float(history.loss[-1]),
+                    **{name: float(of[-1]) for name, of in history.terms.items()},
+                },
+            },
+        )
+        _remove_checkpoints(self.workdir, cell)
+
+    def _fail(self, cell: PreparedCell, error: UserError) -> None:
+        self.bar.say(f"{cell.name}: {error}")
+        self.gallery.add(cell, {"status": FAILED, "error": str(error)})
+        _remove_checkpoints(self.workdir, cell)
+
+
+def _steps_done(cells: Sequence[PreparedCell], gallery: Gallery) -> int:
+    return sum(cell.how.steps for cell in cells if gallery.is_done(cell))
+
+
+def _announce(cells: Sequence[PreparedCell], mine: Sequence[PreparedCell], gallery: Gallery) -> None:
+    for cell in cells:
+        if cell.error is not None:
+            print(f"left out: {cell.name}: {cell.error}")
+    of = "" if len(mine) == len(cells) else f" of {len(cells)}"
+    print(f"{len(mine)}{of} cells, {sum(map(gallery.is_done, mine))} of them done already")
+
+
+def _remove_checkpoints(workdir: Path, cell: PreparedCell) -> None:
+    shutil.rmtree(workdir / _CHECKPOINTS / cell.name, ignore_errors=True)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,1 @@
+"""Units of a network by name, the patches that excite them, sheets of patches."""

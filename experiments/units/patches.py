@@ -1,0 +1,47 @@
+"""The patches of a folder's pictures that excite the units of a grid most, beside what was painted for them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nst_jax.applications import top_patches
+from nst_jax.backbones.pretrained import load_for
+from nst_jax.io.image_folder import read_squares
+
+from ..sweeping.gallery import cell_path
+from ..sweeping.grid import Grid
+from .sheets import draw_patch_sheets
+from .units import Unit
+
+
+def write(workdir: Path, grid: Grid, units: Sequence[Unit], pictures: Sequence[Path], *, count: int) -> list[Path]:
+    """Writes a sheet for each layer and returns them; of units that are no single channel there are no patches.
+
+    Args:
+        workdir: of the grid.
+        grid: whose first cells show the units.
+        units: of the grid.
+        pictures: to look at.
+        count: of patches for each unit.
+
+    Raises:
+        UserError: a picture cannot be read, is too small, or something cannot be written.
+    """
+    single = {
+        top_patches.Unit(unit.layer, *unit.channels): (unit.label, cell_path(workdir, cell.name, ".png"))
+        for unit, cell in zip(units, grid.cells, strict=False)
+        if len(unit.channels) == 1 and unit.weights in ((), (1.0,))
+    }
+    if not single:
+        print("no patches: only single channels and classes have them")
+        return []
+    flags = grid.cells[0].flags
+    pretrained = load_for(flags.backbone, [unit.layer for unit in single])
+    found = top_patches.top_patches(read_squares(pictures, flags.size), pretrained, list(single), count=count)
+    sheets = draw_patch_sheets(
+        workdir,
+        found,
+        optimised={unit: path for unit, (_, path) in single.items() if path.exists()},
+        labels={unit: label for unit, (label, _) in single.items()},
+        title=f"What excites {pretrained.backbone.name} most",
+    )
+    return list(sheets.values())

@@ -1,0 +1,1 @@
+"""What stands on transfers and their parts: textures, dreams, coordinate networks, patches, quilts."""

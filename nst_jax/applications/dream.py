@@ -1,0 +1,191 @@
+"""DeepDream: whatever a network sees in a picture, more of it, from coarse to fine.
+
+Mordvintsev, Olah & Tyka, "Inceptionism: Going Deeper into Neural Networks", 2015, and the notebook that Google
+published with it: gradient ascent with normalised gradients and jitter, on the picture at several sizes (octaves), the
+detail that was added at one carried over to the next. Guided, the features of another picture are made large instead.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nst_jax import transfer
+from nst_jax.backbones.pretrained import Pretrained
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import Backbone, least_side
+from nst_jax.checks import check_canvas
+from nst_jax.history import History, join
+from nst_jax.io import images
+from nst_jax.presets import LEARNING_RATES, PRESETS
+from nst_jax.run import Stage, run
+from nst_jax.settings import Settings
+from nst_jax.transfer import Transfer
+
+OCTAVES = 4
+"""As in the notebook."""
+
+
+class Octave(NamedTuple):
+    """What was dreamt at one size.
+
+    Attributes:
+        index: from 0, the smallest.
+        picture: `[H, W, 3]`, RGB in [0, 1].
+        history: of its steps.
+    """
+
+    index: int
+    picture: np.ndarray
+    history: History
+
+
+def dream_settings(backbone: str, *, guided: bool = False) -> Settings:
+    """Returns the settings of the notebook on a backbone: steps of 1.5 of 255 in the mean.
+
+    An octave has 20 steps, the notebook 10: with these networks its dreams stay faint.
+    """
+    family = BACKBONES[backbone].family
+    return dataclasses.replace(
+        PRESETS[family.preset],
+        content_layers=(),
+        style_layers=(),
+        tv_weight=0.0,
+        pooling="max",
+        margin=0,
+        dream_layers=family.dream_layers,
+        dream_gain="matched_response" if guided else "log_mean_square",
+        jitter=32,
+        optimizer="gradient",
+        learning_rate=LEARNING_RATES["gradient"],
+        steps=20,
+        init="content",
+    )
+
+
+def octave_shapes(shape: tuple[int, ...], *, count: int | None, scale: float, least: int) -> list[tuple[int, int]]:
+    """Returns heights and widths of octaves, each `scale` times as large as the one before, up to `shape`.
+
+    Args:
+        shape: `[H, W, ...]`, of the last one.
+        count: how many; by default `OCTAVES`, without those that are too small.
+        scale: from one to the next.
+        least: short side in pixels below which an octave is too small, unless a count asks for it.
+    """
+    height, width = shape[:2]
+    sizes = [scale**-index for index in reversed(range(count or OCTAVES))]
+    shapes = [(max(1, round(height * size)), max(1, round(width * size))) for size in sizes]
+    return [shape for shape in shapes[:-1] if count or min(shape) >= least] + shapes[-1:]
+
+
+def least_octave(backbone: Backbone, settings: Settings) -> int:
+    """Returns the least short side of an octave in pixels, so that something is left of it at the dream layers."""
+    return max(images.MIN_SIDE, *(least_side(backbone, layer) for layer in settings.dream_layers))
+
+
+def stages(
+    network: Pretrained,
+    settings: Settings,
+    picture: np.ndarray,
+    *,
+    shapes: Sequence[tuple[int, int]],
+    guide: np.ndarray | None = None,
+    seed: int = 0,
+) -> list[Stage]:
+    """Returns a dream over a picture `[H, W, 3]`, RGB in [0, 1], as stages: an octave each.
+
+    Args:
+        network: the backbone.
+        settings: of each octave, as of `dream_settings`.
+        picture: that is dreamt over.
+        shapes: of the octaves, from the smallest to that of the picture, see `octave_shapes`.
+        guide: a picture `[H', W', 3]`, RGB in [0, 1], whose features are to become large, for `matched_response`.
+        seed: of the jitter.
+
+    Raises:
+        UserError: a layer or a channel is unknown, nothing is left of an octave there, or the settings do not fit the
+            guide.
+    """
+    for shape in shapes:
+        check_canvas(network.backbone, settings, *shape, guided=guide is not None)
+    bases = [images.resize(picture, shape) for shape in shapes]
+
+    def octave(index: int) -> Stage:
+        return Stage(
+            lambda: prepare(network, settings, shapes[index], guide=guide, seed=(seed + index) % 2**32),
+            lambda dreamt: jnp.asarray(_start(bases, index, dreamt)),
+            settings.steps,
+        )
+
+    return [octave(index) for index in range(len(shapes))]
+
+
+def _start(bases: Sequence[np.ndarray], index: int, dreamt: jax.Array | None) -> np.ndarray:
+    """Returns what an octave starts from: the picture at its size, and the detail that was dreamt at the one before."""
+    if dreamt is None:
+        return bases[index]
+    detail = np.asarray(dreamt) - bases[index - 1]
+    return np.clip(bases[index] + images.resize(detail, bases[index].shape[:2]), 0, 1)
+
+
+def prepare(
+    network: Pretrained,
+    settings: Settings,
+    shape: tuple[int, ...],
+    *,
+    guide: np.ndarray | None = None,
+    seed: int = 0,
+) -> Transfer:
+    """Returns the transfer that dreams over pictures of one shape `[H, W, ...]`: of the picture itself nothing is kept.
+
+    Raises:
+        UserError: as of `stages`.
+    """
+    blank = np.full((*shape[:2], 3), 0.5, np.float32)
+    return transfer.prepare(network, settings, blank, [], guide=guide, seed=seed)
+
+
+def dream(
+    network: Pretrained,
+    settings: Settings,
+    picture: np.ndarray,
+    *,
+    octaves: int | None = None,
+    scale: float = 1.4,
+    guide: np.ndarray | None = None,
+    seed: int = 0,
+) -> Iterator[Octave]:
+    """Dreams over a picture, octave by octave, from the smallest to its own size.
+
+    Args:
+        network: the backbone.
+        settings: of each octave, as of `dream_settings`.
+        picture: `[H, W, 3]`, RGB in [0, 1].
+        octaves: how many; by default `OCTAVES`, or fewer where the smallest would be too small for the layers.
+        scale: from one to the next.
+        guide: see `stages`.
+        seed: of the jitter.
+
+    Raises:
+        UserError: as of `stages`.
+        DivergedError: the loss is no number.
+    """
+    shapes = octave_shapes(picture.shape, count=octaves, scale=scale, least=least_octave(network.backbone, settings))
+    histories: list[History] = []
+    for progress in run(stages(network, settings, picture, shapes=shapes, guide=guide, seed=seed)):
+        histories.append(progress.history)
+        if int(progress.history.step[-1]) == settings.steps:
+            yield Octave(progress.stage, np.asarray(progress.result), join(histories))
+            histories = []
+
+
+def zoom(picture: np.ndarray, factor: float) -> np.ndarray:
+    """Returns the middle of a picture `[H, W, 3]`, `factor` times as large, in its size."""
+    height, width, _ = picture.shape
+    scale = jnp.float32([factor, factor])
+    offset = jnp.float32([height, width]) * (1 - factor) / 2
+    larger = jax.image.scale_and_translate(picture, picture.shape, (0, 1), scale, offset, "cubic", antialias=False)
+    return np.clip(np.asarray(larger), 0, 1)

@@ -1,0 +1,189 @@
+"""What excites a unit most: the best patches of a set of pictures, cut out by what the unit sees.
+
+Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", arXiv:1311.2901, figure 2: for single feature
+maps the nine strongest activations in a set of pictures, each shown as the part of its picture that causes it.
+"""
+
+import bisect
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nst_jax.backbones import features
+from nst_jax.backbones.features import Features
+from nst_jax.backbones.pretrained import Pretrained
+from nst_jax.backbones.receptive_field import Box, Field, receptive_fields
+from nst_jax.backbones.spec import Backbone, Preprocess, layer_shapes, layers, least_side
+from nst_jax.errors import UserError, choose, one_line
+
+
+class Unit(NamedTuple):
+    """A feature map: the same unit at every position of a layer.
+
+    Attributes:
+        layer: its name.
+        channel: from 0.
+    """
+
+    layer: str
+    channel: int
+
+
+class Patch(NamedTuple):
+    """A part of a picture that excites a unit.
+
+    Attributes:
+        activation: of the unit.
+        name: of the picture.
+        position: row and column of the unit on the map of its layer.
+        box: what it sees, in pixels of the picture, in part possibly outside.
+        pixels: float32 `[h, w, 3]`, what it sees. Outside of the picture it is of the mean colour of the pictures that
+            the network was trained on, as are the zeros that networks pad with; no side is longer than the picture.
+    """
+
+    activation: float
+    name: str
+    position: tuple[int, int]
+    box: Box
+    pixels: np.ndarray
+
+
+def top_patches(
+    pictures: Iterable[tuple[str, np.ndarray]], pretrained: Pretrained, units: Sequence[Unit], *, count: int = 9
+) -> dict[Unit, list[Patch]]:
+    """Returns the patches that excite each unit most, the strongest first.
+
+    A picture has one patch at most while there are enough pictures, so that no single one fills the figure. With fewer
+    pictures than `count` each has its second best patch too, and so on; patches of a picture do not overlap. Only what
+    the unit answers with more than 0 counts: for a unit that nothing excites there are fewer patches, or none. A patch
+    of a concatenation shows what all its branches together see, which may be more than the unit does.
+
+    Args:
+        pictures: names, and float32 `[H, W, 3]` in [0, 1]; taken one by one, of each only the patches are kept. A
+            program is compiled for each shape that occurs: let it be one.
+        pretrained: the network, with its head if units of that are wanted.
+        units: to look at.
+        count: of patches for each unit, at most.
+
+    Raises:
+        UserError: the network has no such unit, or nothing is left of a picture at its layer.
+    """
+    backbone = pretrained.backbone
+    check_units(backbone, units)
+    fields, fill = receptive_fields(backbone), _mean_colour(backbone.preprocess)
+    channels = {layer: sorted({unit.channel for unit in units if unit.layer == layer}) for layer, _ in units}
+    variables = features.prepare(pretrained.params, backbone, channels)
+    respond = _responses(backbone, channels)
+    best = {unit: _Best(count) for unit in units}
+    shape = None
+    for number, (name, pixels) in enumerate(pictures):
+        if pixels.shape != shape:
+            _check_size(backbone, channels, name, pixels)
+            shape = pixels.shape
+        responses = jax.device_get(respond(variables, jnp.asarray(pixels)))
+        for unit, of_unit in best.items():
+            layer, channel = unit
+            field, values = fields[layer], responses[layer][..., channels[layer].index(channel)]
+            for rank, (row, column) in enumerate(_peaks(values, field)):
+                activation, box = float(values[row, column]), field.box(row, column)
+                if not of_unit.admits((rank, -activation, number)):
+                    break  # nor those behind it, which are weaker and of higher rank
+                patch = Patch(activation, name, (row, column), box, _cut(pixels, box, fill))
+                of_unit.add((rank, -activation, number), patch)
+    return {unit: of_unit.patches() for unit, of_unit in best.items()}
+
+
+def check_units(backbone: Backbone, units: Sequence[Unit]) -> None:
+    """Checks that a backbone has the units.
+
+    Raises:
+        UserError: it has not.
+    """
+    side = max((least_side(backbone, layer) for layer, _ in units if layer in layers(backbone)), default=1)
+    shapes = layer_shapes(backbone, side, side)
+    for layer, channel in units:
+        choose(layer, shapes, what=f"layer of {backbone.name}")
+        if not 0 <= channel < shapes[layer][2]:
+            raise UserError(f"channel of {layer}: expected 0 to {shapes[layer][2] - 1}, found {channel}")
+
+
+def _check_size(backbone: Backbone, layers: Iterable[str], name: str, pixels: np.ndarray) -> None:
+    height, width, _ = pixels.shape
+    for layer in layers:
+        if (least := least_side(backbone, layer)) > min(height, width):
+            raise UserError(
+                f"{one_line(name)}: expected sides of {least} px or more for {layer}, found {width} × {height} px; "
+                "use a larger size or a lower layer"
+            )
+
+
+def _responses(backbone: Backbone, channels: Mapping[str, Sequence[int]]) -> Callable[..., dict[str, jax.Array]]:
+    """Returns the compiled function from variables and a picture to the maps `[H', W', channels]` by layer."""
+    read = {
+        layer: functools.partial(jnp.take, indices=jnp.array(of_layer), axis=-1) for layer, of_layer in channels.items()
+    }
+
+    @jax.jit
+    def respond(variables: Any, image: jax.Array) -> dict[str, jax.Array]:
+        return Features(backbone).apply(variables, image, read)
+
+    return respond
+
+
+def _peaks(values: np.ndarray, field: Field) -> Iterator[tuple[int, int]]:
+    """Yields positions on a map `[H, W]` with values above 0, strongest first, whose fields do not overlap."""
+    apart = math.ceil(min(max(values.shape), field.size / max(field.stride, 1)))
+    left = values.copy()
+    while True:
+        row, column = map(int, np.unravel_index(left.argmax(), left.shape))
+        if not left[row, column] > 0:
+            return
+        yield row, column
+        left[max(0, row - apart + 1) : row + apart, max(0, column - apart + 1) : column + apart] = 0
+
+
+class _Best:
+    """The first of all patches of a unit, in the order of their keys."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._kept: list[tuple[tuple[int, float, int], Patch]] = []
+
+    def admits(self, key: tuple[int, float, int]) -> bool:
+        return len(self._kept) < self._count or key < self._kept[-1][0]
+
+    def add(self, key: tuple[int, float, int], patch: Patch) -> None:
+        bisect.insort(self._kept, (key, patch), key=lambda entry: entry[0])
+        del self._kept[self._count :]
+
+    def patches(self) -> list[Patch]:
+        return sorted((patch for _, patch in self._kept), key=lambda patch: -patch.activation)
+
+
+def _cut(pixels: np.ndarray, box: Box, fill: np.ndarray) -> np.ndarray:
+    """Returns the pixels in a box, `fill` `[3]` where there are none."""
+    height, width, _ = pixels.shape
+    top, bottom = _shortened(box.top, box.bottom, height)
+    left, right = _shortened(box.left, box.right, width)
+    rows, columns = Box(top, left, bottom, right).within(height, width)
+    patch = np.full((bottom - top, right - left, 3), fill, np.float32)
+    patch[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = pixels[rows, columns]
+    return patch
+
+
+def _shortened(start: float, end: float, side: int) -> tuple[int, int]:
+    """Returns a span of at most `side` pixels that has all those of a longer one that lie within the picture."""
+    if end - start <= side:
+        return int(start), int(end)
+    first = int(min(max(0, start), end - side))
+    return first, first + side
+
+
+def _mean_colour(preprocess: Preprocess) -> np.ndarray:
+    mean = np.array(preprocess.mean, np.float32) / preprocess.scale
+    return mean if preprocess.order == "RGB" else mean[::-1]

@@ -1,0 +1,1 @@
+"""Files: images, folders of images, atomic writes, what a safetensors file begins with."""

@@ -1,0 +1,1 @@
+"""What is painted, and from which variables: the canvas, parameterizations, random transformations."""
