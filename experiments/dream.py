@@ -60,9 +60,9 @@ class Config(Common):
 
 
 class Result(NamedTuple):
-    """What a run made: the picture, the animation if one was asked for, and whether it got to the end."""
+    """What a run made: the picture so far, the animation if one was asked for, and whether it got to the end."""
 
-    output: Path
+    output: Path | None
     animation: Path | None
     finished: bool
 
@@ -136,11 +136,11 @@ def run(config: Config) -> Result:
             dreaming.remove_frames()
             octaves = []
             with progress_bar(steps=len(shapes), done=0) as bar:
-                for octave, path in dreaming.run_octaves():
+                for octave, path in dreaming.run_octaves(stopping=lambda: interrupt.requested):
                     bar.update(octave.index + 1, f"octave {octave.index + 1} of {len(shapes)}")
                     octaves.append(path)
-                    if interrupt.requested:
-                        return Result(path, None, finished=False)
+            if len(octaves) < len(shapes):
+                return Result(octaves[-1] if octaves else None, None, finished=False)
             dreaming.write(output, octave.picture)
             dreaming.draw_sheet(photograph, octaves)
             if config.frames:
@@ -162,7 +162,8 @@ def run(config: Config) -> Result:
 def main(config: Config) -> None:
     """Runs the script and says where everything is."""
     result = run(config)
-    print(f"picture: {result.output}")
+    if result.output:
+        print(f"picture: {result.output}")
     if result.animation:
         print(f"animation: {result.animation}")
     if not result.finished:

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from nst_jax import optimize, parallel, sweep
 from nst_jax.backbones.pretrained import Pretrained
-from nst_jax.checks import check_canvas, check_image, check_known
+from nst_jax.checks import check_canvas, check_image, check_known, check_style
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.objective import CONTENT, STYLE
 from nst_jax.rendering.canvas import extend
@@ -211,12 +211,16 @@ class Group:
         settings, backbone = recipe.settings, self._network.backbone
         shape = self._read(recipe.content).shape
         check_canvas(backbone, settings, *shape[:2])
+        if not recipe.styles:
+            check_style(backbone, settings, [])
+        # A cell without a style image has those of another, which weigh nothing.
+        styles = recipe.styles or next((other.styles for other in self.recipes if other.styles), ())
         targets = make_targets(
             backbone,
             settings,
             self._layers,
             content=self._content_targets(recipe.content),
-            styles=[self._style_targets(key) for key in recipe.styles],
+            styles=[self._style_targets(key) for key in styles],
         )
         return assemble(
             self._params,
@@ -225,14 +229,15 @@ class Group:
             self._layers,
             targets,
             shape,
-            style_images=len(recipe.styles),
+            style_images=len(styles),
             seed=recipe.seed,
         )
 
     @functools.cached_property
     def _least(self) -> sweep.Batch:
-        """The batch of the first cell alone, for the shapes of its arrays."""
-        return sweep.stack([self._transfer(self.recipes[0])], style_images=self._most_styles)
+        """The batch of the first cell alone: the shapes of its arrays."""
+        batch = sweep.stack([self._transfer(self.recipes[0])], style_images=self._most_styles)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), batch)
 
 
 def bytes_needed(compiled: jax.stages.Compiled) -> int:

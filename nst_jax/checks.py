@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nst_jax.activations import channel_weights
 from nst_jax.backbones.spec import Backbone, channels, layer_shapes, layers, least_side, strides, tensor
 from nst_jax.errors import UserError, choose
+from nst_jax.objective import TERMS
 from nst_jax.ops.circular_padding import CIRCULAR, check_sides
 from nst_jax.rendering.canvas import canvas_shape, check_margin
 from nst_jax.settings import Settings
@@ -19,7 +22,9 @@ def check_image(image: Any, *, what: str) -> None:
     Raises:
         UserError: it is not.
     """
-    if image.ndim != 3 or image.shape[-1] != 3 or not np.issubdtype(image.dtype, np.floating):
+    if not isinstance(image, np.ndarray | jax.Array):
+        raise UserError(f"{what}: expected an array [H, W, 3] of NumPy or JAX, found {type(image).__name__}")
+    if image.ndim != 3 or image.shape[-1] != 3 or not jnp.issubdtype(image.dtype, jnp.floating):
         raise UserError(
             f"{what}: expected floating-point RGB [H, W, 3] in [0, 1], found {image.dtype} {list(image.shape)}"
         )
@@ -54,10 +59,9 @@ def check_known(backbone: Backbone, settings: Settings) -> None:
         UserError: it has not; the message lists those that it has.
     """
     known = layers(backbone)
-    roles = {"content": settings.content_layers, "style": settings.style_layers, "dream": settings.dream_layers}
-    for role, named in roles.items():
-        for layer in named:
-            choose(layer, known, what=f"{role} layer of {backbone.name}")
+    for kind in TERMS.values():
+        for layer in getattr(settings, kind.layers) if kind.layers else ():
+            choose(layer, known, what=f"{kind.label} layer of {backbone.name}")
 
 
 def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -75,8 +79,10 @@ def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[i
             f"style_layer_weights: expected 1 or {len(named)} numbers, one for each of {', '.join(named)}, "
             f"found {len(given)}"
         )
+    if named and not shapes:
+        raise UserError("style: expected a style image for the style layers, or several, found none")
     count = len(settings.blend_weights) or len(shapes)
-    if count != len(shapes) or (named and not shapes):
+    if count != len(shapes):
         raise UserError(f"blend_weights: expected one for each of {len(shapes)} paintings, found {count}")
 
 
@@ -120,6 +126,8 @@ def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int],
             f"dream_layers: expected layers that neither content nor style uses, found {', '.join(shared)}; choose "
             f"of {', '.join(free)}, or say dream_anywhere"
         )
+    if guided and not settings.dream_layers:
+        raise UserError("guide: expected dream_layers, whose activations become like the guide's, found none")
     if settings.dream_layers and (settings.dream_gain == "matched_response") != guided:
         raise UserError("dream_gain: expected matched_response with a guide, which dreams may have, and only then")
     if guided and (settings.dream_channels or settings.dream_channel_weights):
@@ -129,3 +137,21 @@ def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int],
     counts = channels(backbone)
     for layer in settings.dream_layers:
         channel_weights(layer, counts[layer], settings.dream_channels, settings.dream_channel_weights)
+
+
+def check_images(
+    backbone: Backbone, settings: Settings, content: Any, styles: Sequence[Any], guide: Any | None = None
+) -> None:
+    """Checks that the images `[H, W, 3]` of a transfer can be used, and the settings with them.
+
+    Raises:
+        UserError: they cannot.
+    """
+    check_image(content, what="photograph")
+    check_canvas(backbone, settings, *content.shape[:2], guided=guide is not None)
+    for image in styles:
+        check_image(image, what="painting")
+    check_style(backbone, settings, [image.shape for image in styles])
+    if guide is not None:
+        check_image(guide, what="guide")
+        check_layers(backbone, settings.dream_layers, guide.shape, what="dream layer of the guide")

@@ -40,20 +40,43 @@ class TermKind(NamedTuple):
 
     Attributes:
         formulas: name → formula.
+        formula: the option of `Settings` that names it.
+        weight: the option that is its weight.
+        layers: the option that names its layers; None for one that looks at the canvas itself.
+        layer_weights: the option with a weight for each layer, or one for all, or none for one divided by their number;
+            None for a term whose layers count fully.
+        label: what it is called in few letters, also of its layers.
         sign: 1 for what is minimised, −1 for what is maximised.
         blended: whether its targets are those of several style images.
+        always: whether it is told of, as 0, where it has no layers.
     """
 
     formulas: Mapping[Any, Term]
+    formula: str
+    weight: str
+    layers: str | None
+    label: str
+    layer_weights: str | None = None
     sign: int = 1
     blended: bool = False
+    always: bool = True
 
 
 TERMS: dict[str, TermKind] = {
-    CONTENT: TermKind(losses.CONTENT_LOSSES),
-    STYLE: TermKind(losses.STYLE_LOSSES, blended=True),
-    VARIATION: TermKind(losses.VARIATION_LOSSES),
-    ACTIVATION: TermKind(activations.GAINS, sign=-1),
+    CONTENT: TermKind(losses.CONTENT_LOSSES, "content_loss", "content_weight", "content_layers", "content"),
+    STYLE: TermKind(
+        losses.STYLE_LOSSES,
+        "style_loss",
+        "style_weight",
+        "style_layers",
+        "style",
+        layer_weights="style_layer_weights",
+        blended=True,
+    ),
+    VARIATION: TermKind(losses.VARIATION_LOSSES, "variation_loss", "tv_weight", None, "tv"),
+    ACTIVATION: TermKind(
+        activations.GAINS, "dream_gain", "dream_weight", "dream_layers", "dream", sign=-1, always=False
+    ),
 }
 
 

@@ -51,7 +51,8 @@ class Stage(NamedTuple):
     """A part of a run.
 
     Attributes:
-        prepare: makes the problem; called in a thread while the stage before runs.
+        prepare: makes the problem; called in a thread while the stage before runs, which does not see the caller's
+            `jax.default_device` and the like.
         start: the result of the stage before, None for the first, to what the problem's `init` takes.
         steps: at which the stage ends.
     """
@@ -115,29 +116,35 @@ def run(
     Raises:
         DivergedError: a loss or a gradient of a problem that is no batch is no number; the message names step and term.
     """
+    cancelled = threading.Event()
     result, ahead = None, None
-    for index, stage in enumerate(stages[first:], start=first):
-        problem = ahead.result() if ahead else stage.prepare()
-        ahead = _in_thread(stages[index + 1]) if index + 1 < len(stages) else None
-        if state is None:
-            state = _INIT(problem, stage.start(result))
-            yield _first_progress(index, problem, state)
-        done, length, seconds = int(jnp.max(state.step)), 1, None
-        while done < stage.steps:
-            length = min(length, stage.steps - done, LONGEST_CHUNK)
-            if pause_every:
-                length = min(length, pause_every - done % pause_every)
-            began = time.perf_counter()
-            state, info = (advance or _CHUNK)(problem, state, jnp.int32(length))
-            info = jax.tree.map(operator.itemgetter(slice(length)), jax.device_get(info))
-            # The first call may compile, so its time says nothing about steps.
-            warm, seconds = seconds is not None, max(time.perf_counter() - began, _SHORTEST)
-            yield _checked(Progress(index, problem, state, history_of(done, info), info.finite))
-            done += length
-            length = max(1, int(length * CHUNK_SECONDS / seconds)) if warm else 1
-        if ahead:
-            result = problem.result(state)
-        state = None
+    try:
+        for index, stage in enumerate(stages[first:], start=first):
+            problem = ahead.result() if ahead else stage.prepare()
+            upcoming, ahead = stages[index + 1] if index + 1 < len(stages) else None, None
+            if state is None:
+                state = _INIT(problem, stage.start(result))
+                yield _first_progress(index, problem, state)
+            done, length, seconds = int(jnp.max(state.step)), 1, None
+            while done < stage.steps:
+                length = min(length, stage.steps - done, LONGEST_CHUNK)
+                if pause_every:
+                    length = min(length, pause_every - done % pause_every)
+                began = time.perf_counter()
+                state, info = (advance or _CHUNK)(problem, state, jnp.int32(length))
+                info = jax.tree.map(operator.itemgetter(slice(length)), jax.device_get(info))
+                # The first call may compile, so its time says nothing about steps; what comes next would only delay it.
+                warm, seconds = seconds is not None, max(time.perf_counter() - began, _SHORTEST)
+                if upcoming and not ahead:
+                    ahead = _in_thread(upcoming, cancelled)
+                yield _checked(Progress(index, problem, state, history_of(done, info), info.finite))
+                done += length
+                length = max(1, int(length * CHUNK_SECONDS / seconds)) if warm else 1
+            if upcoming:
+                result = problem.result(state)
+            state = None
+    finally:
+        cancelled.set()
 
 
 def chunk(problem: Problem, state: State, length: jax.Array) -> tuple[State, Info]:
@@ -171,25 +178,26 @@ def compile_chunk(problem: Problem, state: State) -> jax.stages.Compiled:
     return _CHUNK.lower(problem, state, jnp.int32(1)).compile()
 
 
-def _compiled(stage: Stage) -> Problem:
-    """Returns the problem of a stage, after everything that it needs was compiled."""
-    problem = stage.prepare()
-    _INIT.lower(problem, problem.start_shape).compile()
-    compile_chunk(problem, state_shapes(problem))
-    return problem
+def _in_thread(stage: Stage, cancelled: threading.Event) -> Future[Problem]:
+    """Returns what will be the problem of a stage, after everything that it needs was compiled in a thread of its own.
 
-
-def _in_thread(stage: Stage) -> Future[Problem]:
-    """Returns what will be the problem of a stage, compiled in a thread of its own, for which no exit waits."""
+    No daemon: one that comes back from XLA into an interpreter that is ending would take it down with an abort. So an
+    exit waits for the program that is being compiled, and no longer.
+    """
     future: Future[Problem] = Future()
 
     def work() -> None:
         try:
-            future.set_result(_compiled(stage))
+            problem = stage.prepare()
+            if not cancelled.is_set():
+                _INIT.lower(problem, problem.start_shape).compile()
+            if not cancelled.is_set():
+                compile_chunk(problem, state_shapes(problem))
+            future.set_result(problem)
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work).start()
     return future
 
 

@@ -127,6 +127,8 @@ def _layers(transfer: Transfer) -> Layers:
 def _widened(transfer: Transfer, layers: Layers, others: dict[str, dict[str, Any]], room: int) -> Transfer:
     """Returns a transfer with all these layers, those that it has not with others' targets, and more style images."""
     own, weights = transfer.targets, transfer.weights
+    # Shares that are all 0 would blend another's targets to zeros.
+    shares = weights.style_images if len(weights.style_images) else jnp.ones(min(room, 1))
 
     def more_images(leaf: jax.Array) -> jax.Array:
         return jnp.concatenate([leaf, *[leaf[-1:]] * (room - len(leaf))])
@@ -144,7 +146,7 @@ def _widened(transfer: Transfer, layers: Layers, others: dict[str, dict[str, Any
                 term: {layer: weights.layers.get(term, {}).get(layer, nothing) for layer in of}
                 for term, of in layers.items()
             },
-            style_images=jnp.pad(weights.style_images, (0, room - len(weights.style_images))),
+            style_images=jnp.pad(shares, (0, room - len(shares))),
         ),
     )
 
@@ -165,3 +167,8 @@ def _check_same_program(first: Transfer, other: Transfer) -> None:
     for name, (one, another) in pairs.items():
         if one != another:
             raise UserError(f"{name}: expected the same in all transfers of a batch, found {one} and {another}")
+    ours, theirs = first.params["params"], other.params["params"]
+    if ours.keys() != theirs.keys() or any(
+        ours[name] is not theirs[name] and not np.array_equal(ours[name], theirs[name]) for name in ours
+    ):
+        raise UserError("params: expected the same weights of the backbone in all transfers of a batch, found others")

@@ -10,7 +10,7 @@ import numpy as np
 
 from nst_jax.activations import channel_weights
 from nst_jax.backbones.spec import Backbone, channels
-from nst_jax.objective import ACTIVATION, CANVAS, CONTENT, STYLE, VARIATION, Objective, Targets, Weights
+from nst_jax.objective import ACTIVATION, CANVAS, CONTENT, STYLE, TERMS, VARIATION, Objective, Targets, Weights
 from nst_jax.settings import Settings
 
 Layers = Mapping[str, tuple[str, ...]]
@@ -19,8 +19,8 @@ Layers = Mapping[str, tuple[str, ...]]
 
 def layers_of(settings: Settings) -> Layers:
     """Returns the layers that the settings name."""
-    named = {CONTENT: settings.content_layers, STYLE: settings.style_layers, VARIATION: (CANVAS,)}
-    return named | ({ACTIVATION: settings.dream_layers} if settings.dream_layers else {})
+    named = {term: getattr(settings, kind.layers) if kind.layers else (CANVAS,) for term, kind in TERMS.items()}
+    return {term: layers for term, layers in named.items() if layers or TERMS[term].always}
 
 
 def union(layers: Iterable[Layers]) -> Layers:
@@ -91,27 +91,23 @@ def make_weights(settings: Settings, layers: Layers, *, style_images: int) -> We
         layers: those of the settings, or more.
         style_images: how many there are.
     """
-    count = len(settings.style_layers)
-    given = settings.style_layer_weights or (1 / max(count, 1),)
-    per_layer = given * count if len(given) == 1 else given
-    within: dict[str, dict[str, float]] = {
-        CONTENT: dict.fromkeys(settings.content_layers, 1.0),
-        STYLE: dict(zip(settings.style_layers, per_layer, strict=True)),
-        VARIATION: {CANVAS: 1.0},
-        ACTIVATION: dict.fromkeys(settings.dream_layers, 1.0),
-    }
-    terms = {
-        CONTENT: settings.content_weight,
-        STYLE: settings.style_weight,
-        VARIATION: settings.tv_weight,
-        ACTIVATION: settings.dream_weight,
-    }
+    within = {term: _layer_weights(settings, term) for term in layers}
     weights = Weights(
-        terms={term: terms[term] for term in layers},
+        terms={term: getattr(settings, TERMS[term].weight) for term in layers},
         layers={term: {layer: within[term].get(layer, 0.0) for layer in of} for term, of in layers.items()},
         style_images=np.array(settings.blend_weights or (1 / max(style_images, 1),) * style_images, np.float32),
     )
     return jax.tree.map(jnp.float32, weights)
+
+
+def _layer_weights(settings: Settings, term: str) -> dict[str, float]:
+    """Returns layer → its weight within a term."""
+    kind = TERMS[term]
+    named = getattr(settings, kind.layers) if kind.layers else (CANVAS,)
+    if kind.layer_weights is None:
+        return dict.fromkeys(named, 1.0)
+    given = getattr(settings, kind.layer_weights) or (1 / max(len(named), 1),)
+    return dict(zip(named, given * len(named) if len(given) == 1 else given, strict=True))
 
 
 def stack(trees: Sequence[Any]) -> Any:

@@ -14,17 +14,17 @@ import numpy as np
 from flax import struct
 
 from nst_jax import optimize
-from nst_jax.backbones import pretrained
+from nst_jax.backbones.pretrained import Pretrained, load
 from nst_jax.backbones.spec import Backbone
-from nst_jax.checks import check_canvas, check_image, check_layers, check_style
-from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, VARIATION, Objective, Targets, Weights
+from nst_jax.checks import check_images
+from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, Objective, Targets, Weights
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.rendering.canvas import canvas_shape, crop, extend
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer
 from nst_jax.rendering.transformation import Transformation, transform
 from nst_jax.run import run, stage
 from nst_jax.settings import Parameterization, Settings
-from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measure, network_layers
+from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measure, network_layers, union
 
 Image = jax.Array | np.ndarray
 """`[H, W, 3]`, RGB in [0, 1]."""
@@ -33,7 +33,7 @@ Image = jax.Array | np.ndarray
 def stylize(
     content: Image,
     style: Image | Sequence[Image],
-    network: pretrained.Pretrained | None = None,
+    network: Pretrained | None = None,
     *,
     settings: Settings | None = None,
     seed: int = 0,
@@ -53,7 +53,7 @@ def stylize(
     Raises:
         UserError: the settings do not suit the backbone or the images, or the run diverged.
     """
-    network = network or pretrained.load()
+    network = network or load()
     settings = settings or PRESETS[default_preset(network.backbone.name)]
     transfer = prepare(network, settings, content, style, seed=seed)
     image = initial_image(settings, content, seed=seed)
@@ -62,7 +62,7 @@ def stylize(
 
 
 def prepare(
-    network: pretrained.Pretrained,
+    network: Pretrained,
     settings: Settings,
     content: Image,
     style: Image | Sequence[Image],
@@ -89,16 +89,17 @@ def prepare(
     backbone, styles = network.backbone, as_images(style)
     check_images(backbone, settings, content, styles, guide)
     config, layers = make_config(backbone, settings, solver=solver), layers_of(settings)
-    params = jax.device_put(network.params)
+    params = ready(network, settings).params
 
     def statistics(image: Image, term: str) -> dict[str, Any]:
-        return measure(params, jnp.asarray(image), objective=config.objective, term=term, layers=layers.get(term, ()))
+        image = jnp.asarray(image, jnp.float32)
+        return measure(params, image, objective=config.objective, term=term, layers=layers.get(term, ()))
 
     targets = make_targets(
         backbone,
         settings,
         layers,
-        content=statistics(extend(jnp.asarray(content), settings.margin), CONTENT),
+        content=statistics(extend(jnp.asarray(content, jnp.float32), settings.margin), CONTENT),
         styles=[statistics(image, STYLE) for image in styles],
         guide=None if guide is None else statistics(guide, ACTIVATION),
     )
@@ -238,8 +239,9 @@ def initial_image(settings: Settings, content: Image, *, seed: int) -> jax.Array
     The noise is that of the parameterization: white, of pixels.
     """
     share = {"content": 0.0, "noise": 1.0, "blend": settings.init_noise}[settings.init]
+    content = jnp.asarray(content, jnp.float32)
     if share == 0:
-        return jnp.asarray(content)
+        return content
     noise = PARAMETERIZATIONS[settings.parameterization].noise(seed_key(seed), content.shape[:2])
     return (1 - share) * content + share * noise
 
@@ -254,39 +256,25 @@ def as_images(images: Image | Sequence[Image]) -> list[Image]:
     return list(images) if isinstance(images, list | tuple) or np.ndim(images) == 4 else [images]  # type: ignore[list-item]
 
 
-def check_images(
-    backbone: Backbone, settings: Settings, content: Image, styles: Sequence[Image], guide: Image | None = None
-) -> None:
-    """Checks that the images can be used, and the settings with them; computes nothing.
+def ready(network: Pretrained, *settings: Settings) -> Pretrained:
+    """Returns a network whose parameters are on the device, and prepared for steps with all these settings.
 
-    Raises:
-        UserError: they cannot.
+    `prepare` does so itself. Transfers that are prepared from what this returns share the parameters.
     """
-    check_image(content, what="photograph")
-    check_canvas(backbone, settings, *content.shape[:2], guided=guide is not None)
-    for image in styles:
-        check_image(image, what="painting")
-    check_style(backbone, settings, [image.shape for image in styles])
-    if guide is not None:
-        check_image(guide, what="guide")
-        check_layers(backbone, settings.dream_layers, guide.shape, what="dream layer of the guide")
+    objective = make_config(network.backbone, settings[0]).objective
+    layers = network_layers(union(map(layers_of, settings)))
+    return network._replace(params=objective.prepare(jax.device_put(network.params), layers))
 
 
 def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.MakeSolver | None = None) -> TransferConfig:
     """Returns what is compiled of the settings, on a backbone, perhaps with another solver."""
-    named = {
-        CONTENT: settings.content_loss,
-        STYLE: settings.style_loss,
-        VARIATION: settings.variation_loss,
-        ACTIVATION: settings.dream_gain,
-    }
     objective = Objective(
         backbone=backbone,
         pooling=settings.pooling,
         padding=settings.padding,
         precision=settings.precision,
         remat=settings.remat,
-        formulas=tuple((term, TERMS[term].formulas[name]) for term, name in named.items()),
+        formulas=tuple((term, kind.formulas[getattr(settings, kind.formula)]) for term, kind in TERMS.items()),
         blending=settings.blending,
     )
     return TransferConfig(

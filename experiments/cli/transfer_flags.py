@@ -39,10 +39,7 @@ def _option_fields() -> Iterator[tuple[str, Any, Any]]:
     yield "preset", Literal[names], flag("auto", "Named settings; auto means those that suit the backbone.")
     hints = typing.get_type_hints(Settings)
     for row in dataclasses.fields(Settings):
-        if hints[row.name] is bool:
-            yield row.name, bool, option_flag(row.name, row.default)
-        else:
-            yield row.name, hints[row.name] | None, option_flag(row.name)
+        yield row.name, hints[row.name] | None, option_flag(row.name)
         if row.name == "style_weight":  # a place for what TransferFlags adds; the names of sweeps' folders depend on it
             yield "style_size", int | None, None
 

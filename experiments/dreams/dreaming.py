@@ -6,7 +6,7 @@ A frame begins from the file of the one before, so that a zoom that was stopped 
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,8 @@ class Dreaming:
     workdir: Path
     record: Mapping[str, Any]
 
-    def run_octaves(self) -> Iterator[tuple[dream.Octave, Path]]:
-        """Dreams, and yields each octave with its file; the last one is the picture.
+    def run_octaves(self, stopping: Callable[[], bool]) -> Iterator[tuple[dream.Octave, Path]]:
+        """Dreams until it is asked to stop, and yields each octave with its file; the last one is the picture.
 
         Raises:
             UserError: the settings cannot be used, or something cannot be written.
@@ -66,6 +66,7 @@ class Dreaming:
             scale=self.scale,
             guide=self.guide,
             seed=self.seed,
+            stopping=stopping,
         )
         for octave in found:
             path = self.workdir / _OCTAVE.format(octave.index + 1)

@@ -12,9 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from nst_jax.history import History
-from nst_jax.objective import ACTIVATION, CONTENT, STYLE, VARIATION
-
-_TERMS = {"content": CONTENT, "style": STYLE, "tv": VARIATION, "dream": ACTIVATION}
+from nst_jax.objective import TERMS
 
 
 class Bar:
@@ -28,7 +26,7 @@ class Bar:
         """Shows the newest step of a history."""
         shown = {
             "loss": history.loss,
-            **{name: history.terms[term] for name, term in _TERMS.items() if term in history.terms},
+            **{kind.label: history.terms[term] for term, kind in TERMS.items() if term in history.terms},
         }
         text = " ".join(f"{name} {values[-1]:.3g}" for name, values in shown.items())
         self.update(int(history.step[-1]), text)

@@ -11,6 +11,7 @@ from flax import struct
 from nst_jax import optimize
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Shape
 from nst_jax.run import run, stage
+from nst_jax.transfer import seed_key
 
 _PAINTER = PARAMETERIZATIONS["coordinates"]
 _SOLVER = optimize.lbfgs(1.0, bounds=_PAINTER.bounds)
@@ -72,7 +73,7 @@ class PictureFit(struct.PyTreeNode):
 def fit(picture: np.ndarray, *, steps: int, seed: int = 0) -> Iterator[Fit]:
     """Learns a picture `[H, W, 3]`, RGB in [0, 1], and tells now and then how far it is."""
     target = jnp.asarray(picture)
-    problem = PictureFit(target, jax.random.key(seed))
+    problem = PictureFit(target, seed_key(seed))
     for progress in run([stage(problem, target, steps=steps)]):
         error = float(np.sqrt(progress.history.loss[-1]))
         yield Fit(int(progress.history.step[-1]), np.asarray(progress.result), error)

@@ -6,7 +6,7 @@ detail that was added at one carried over to the next. Guided, the features of a
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -112,6 +112,7 @@ def stages(
     for shape in shapes:
         check_canvas(network.backbone, settings, *shape, guided=guide is not None)
     bases = [images.resize(picture, shape) for shape in shapes]
+    network = transfer.ready(network, settings)  # once for all octaves
 
     def octave(index: int) -> Stage:
         return Stage(
@@ -157,6 +158,7 @@ def dream(
     scale: float = 1.4,
     guide: np.ndarray | None = None,
     seed: int = 0,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[Octave]:
     """Dreams over a picture, octave by octave, from the smallest to its own size.
 
@@ -168,6 +170,7 @@ def dream(
         scale: from one to the next.
         guide: see `stages`.
         seed: of the jitter.
+        stopping: asked about once a second; then the octave in the making is left undone.
 
     Raises:
         UserError: as of `stages`.
@@ -180,6 +183,8 @@ def dream(
         if int(progress.history.step[-1]) == settings.steps:
             yield Octave(progress.stage, np.asarray(progress.result), join(histories))
             histories = []
+        elif stopping():
+            return
 
 
 def zoom(picture: np.ndarray, factor: float) -> np.ndarray:

@@ -250,7 +250,7 @@ class Provenance:
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """The defaults that suit one kind of network. Presets are names in `settings.PRESETS`.
+    """The defaults that suit one kind of network. Presets are names in `presets.PRESETS`.
 
     Attributes:
         preset: for style transfer.
