@@ -39,7 +39,7 @@ def test_other_ratios():
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 def test_every_backbone_has_its_layers(backbone, monkeypatch):
-    monkeypatch.setattr(paper_figures.weights, "resolve", lambda name: name)
+    monkeypatch.setattr(paper_figures.pretrained, "resolve", lambda name: name)
     grid = paper_figures.make_grid(paper_figures.Config(backbone=backbone))
     assert set(grid.cells[-1].flags.style_layers) <= set(layers(BACKBONES[backbone]))
 
