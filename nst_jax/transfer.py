@@ -14,6 +14,7 @@ import numpy as np
 from flax import struct
 
 from nst_jax import optimize
+from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.pretrained import Pretrained, load
 from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_images
@@ -259,8 +260,11 @@ def as_images(images: Image | Sequence[Image]) -> list[Image]:
 def ready(network: Pretrained, *settings: Settings) -> Pretrained:
     """Returns a network whose parameters are on the device, and prepared for steps with all these settings.
 
-    `prepare` does so itself. Transfers that are prepared from what this returns share the parameters.
+    `prepare` does so itself. Transfers that are prepared from what this returns share the parameters; they are taken as
+    they are.
     """
+    if PREPARED in network.params:
+        return network
     objective = make_config(network.backbone, settings[0]).objective
     layers = network_layers(union(map(layers_of, settings)))
     return network._replace(params=objective.prepare(jax.device_put(network.params), layers))

@@ -150,6 +150,16 @@ def test_a_group_that_is_done_leaves_the_device(network, recipes):
         gc.enable()
 
 
+def test_a_recipe_without_a_style_image(network, recipes):
+    plain = recipe(dataclasses.replace(PLAIN, style_layers=(), style_weight=0.0), content=0, styles=())
+    group = batches.Group(network, [plain, recipes[0]], read, mesh=parallel.make_mesh())
+    _, (history, _) = run(group, [0, 1], 2, steps=1)
+    assert (history.terms["style/conv1"] < 100).all()
+    styleless = batches.Group(network, [recipe(PLAIN, content=0, styles=())], read, mesh=parallel.make_mesh())
+    with pytest.raises(UserError, match="style: expected a style image for the style layers"):
+        run(styleless, [0], 1)
+
+
 @pytest.mark.parametrize(
     ("second", "message"),
     [

@@ -1,7 +1,11 @@
 """The one loop: stages that carry over, chunks, what is compiled ahead."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +100,15 @@ def test_what_is_wrong_with_the_next_stage_is_raised_when_it_comes():
     ends = run.run(stages)
     assert next(ends).stage == 0
     ends.close()  # nobody waits for the thread
+
+
+def test_an_exit_while_the_next_stage_is_compiled_keeps_its_status():
+    """A daemon thread that comes back from XLA into an interpreter that is ending aborts it."""
+    code = "import sys, test_run; next(r := test_run.run.run(test_run.growing(2, 3))); next(r); sys.exit(3)"
+    folder = Path(__file__).parent
+    paths = os.pathsep.join([str(folder), str(folder.parents[1])])
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}, check=False)
+    assert done.returncode == 3
 
 
 def test_a_clock_that_stands_still_ends_nothing(monkeypatch):

@@ -166,6 +166,30 @@ def test_transfers_of_several_programs_are_refused(changes, message, network):
         sweep.stack(jobs)
 
 
+def test_transfers_of_other_weights_are_refused(network):
+    kernels = {name: values / 2 for name, values in network.params["params"].items()}
+    others = network._replace(params={"params": kernels})
+    jobs = [prepare(of, base("adam"))[0] for of in (network, others)]
+    with pytest.raises(UserError, match="params: expected the same weights of the backbone"):
+        sweep.stack(jobs)
+
+
+def test_a_cell_without_a_style_image_beside_one_with(network):
+    content = dataclasses.replace(base("adam"), style_layers=(), style_weight=0.0)
+    cells = [prepare(network, content, styles=()), prepare(network, base("adam"))]
+    last, history = run_all(cells, steps=2)
+    assert last.finite.all()
+    assert history.terms["style/conv1"].max() < 100  # whose target is that of the other, and none of zeros
+    _, losses = finish(*cells[0], steps=2)
+    np.testing.assert_allclose(history.loss[:, 0], losses.loss, rtol=1e-5)
+
+
+def test_a_network_that_is_ready_is_shared(network):
+    shared = transfer.ready(network, base("adam"), dataclasses.replace(base("adam"), style_layers=("fire4/concat",)))
+    jobs = [prepare(shared, dataclasses.replace(base("adam"), style_weight=weight))[0] for weight in (1.0, 2.0)]
+    assert jobs[0].params is jobs[1].params is shared.params
+
+
 def test_no_transfers_are_no_batch():
     with pytest.raises(UserError, match="transfers: expected one or more, found none"):
         sweep.stack([])

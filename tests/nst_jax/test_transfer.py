@@ -99,7 +99,7 @@ def test_several_paintings(blending, style_loss, network, settings):
 def test_blend_weights_are_equal_shares_by_default(network, settings):
     job = transfer.prepare(network, settings, picture(0), [picture(1), picture(2)])
     assert job.weights.style_images.tolist() == [0.5, 0.5]
-    for shares, images, found in (((1.0,), 2, 1), ((0.5, 0.5), 1, 2), ((), 0, 0)):
+    for shares, images, found in (((1.0,), 2, 1), ((0.5, 0.5), 1, 2)):
         unequal = dataclasses.replace(settings, blend_weights=shares)
         message = f"blend_weights: expected one for each of {images} paintings, found {found}"
         with pytest.raises(UserError, match=message):
@@ -272,6 +272,30 @@ def test_arrays_of_jax_and_lists_of_either_are_images(network, settings):
     for given in (jnp.asarray(style), [style], (jnp.asarray(style),), style[None]):
         found = transfer.stylize(jnp.asarray(content), given, network, settings=settings)
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "style", "options", "message"),
+    [
+        (None, [], {}, "style: expected a style image for the style layers, or several, found none"),
+        (picture(0).tolist(), None, {}, "photograph: expected an array .H, W, 3. of NumPy or JAX, found list"),
+        (picture(0).astype(np.uint8), None, {}, "photograph: expected floating-point RGB"),
+        (picture(0) * 2, None, {}, "photograph: expected values in .0, 1., found"),
+        (None, picture(1)[..., 0], {}, "painting: expected floating-point RGB"),
+        (None, None, {"guide": picture(2)}, "guide: expected dream_layers"),
+    ],
+)
+def test_images_that_are_none(content, style, options, message, network, settings):
+    content, style = picture(0) if content is None else content, picture(1) if style is None else style
+    with pytest.raises(UserError, match=message):
+        transfer.prepare(network, settings, content, style, **options)
+
+
+def test_a_picture_is_in_single_precision_whatever_it_was_made_of(network, settings):
+    settings = dataclasses.replace(settings, steps=1)
+    for dtype in (np.float16, np.float64):
+        made = transfer.stylize(picture(0).astype(dtype), picture(1).astype(dtype), network, settings=settings)
+        assert made.dtype == np.float32
 
 
 def test_transfers_are_stepped_by_hand(network, settings):
