@@ -137,7 +137,7 @@ def run(config: Config) -> Result:
             octaves = []
             with progress_bar(steps=len(shapes), done=0) as bar:
                 for octave, path in dreaming.run_octaves():
-                    bar.update(octave.index + 1, f"octave {octave.index + 1} of {len(shapes)}")
+                    bar.update(octave.stage + 1, f"octave {octave.stage + 1} of {len(shapes)}")
                     octaves.append(path)
                     if interrupt.requested:
                         return Result(path, None, finished=False)

@@ -240,8 +240,9 @@ def initial_image(settings: Settings, content: Image, *, seed: int) -> jax.Array
     share = {"content": 0.0, "noise": 1.0, "blend": settings.init_noise}[settings.init]
     if share == 0:
         return jnp.asarray(content)
-    noise = PARAMETERIZATIONS[settings.parameterization].noise(seed_key(seed), content.shape[:2])
-    return (1 - share) * content + share * noise
+    height, width, _ = content.shape
+    noise = PARAMETERIZATIONS[settings.parameterization].noise(seed_key(seed), (height, width))
+    return jnp.add((1 - share) * content, share * noise)
 
 
 def seed_key(seed: int) -> jax.Array:

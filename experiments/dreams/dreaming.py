@@ -68,7 +68,7 @@ class Dreaming:
             seed=self.seed,
         )
         for octave in found:
-            path = self.workdir / _OCTAVE.format(octave.index + 1)
+            path = self.workdir / _OCTAVE.format(octave.stage + 1)
             self.write(path, octave.picture)
             yield octave, path
 

@@ -130,7 +130,7 @@ def _responses(backbone: Backbone, channels: Mapping[str, Sequence[int]]) -> Cal
 
     @jax.jit
     def respond(variables: Any, image: jax.Array) -> dict[str, jax.Array]:
-        return Features(backbone).apply(variables, image, read)
+        return cast(dict[str, jax.Array], Features(backbone).apply(variables, image, read))
 
     return respond
 
