@@ -157,7 +157,7 @@ def rescaled(network: pretrained.Pretrained, means: Mapping[str, np.ndarray]) ->
             case LocalResponseNorm():
                 raise UserError(
                     f"{row.name}: expected layers whose channels can be rescaled one by one, found a normalisation "
-                    f"across channels: choose a backbone without, not {pretrained.backbone.name}"
+                    f"across channels: choose a backbone without, not {network.backbone.name}"
                 )
             case _:
                 typing.assert_never(row)

@@ -158,9 +158,7 @@ class Objective:
         named = {f"{term}/{layer}": error for term, of in by_layer.items() for layer, error in of.items()}
         return total, terms | {name: error for name, error in named.items() if not name.endswith(f"/{CANVAS}")}
 
-    def _read(
-        self, padding: Padding, params: Any, image: jax.Array, readers: Mapping[str, Callable]
-    ) -> dict[str, Any]:
+    def _read(self, padding: Padding, params: Any, image: jax.Array, readers: Mapping[str, Callable]) -> dict[str, Any]:
         network = features.Features(self.backbone, self.pooling, padding, self.precision, self.remat)
         return cast(dict[str, Any], network.apply(params, image, readers))  # Linen knows no types of what it applies
 

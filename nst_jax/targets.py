@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nst_jax.activations import channel_weights
 from nst_jax.backbones.spec import Backbone, channels

@@ -56,7 +56,7 @@ class PictureFit(struct.PyTreeNode):
 
     def evaluate(self, variables: jax.Array, _: jax.Array) -> optimize.Evaluation:
         """Returns the mean squared error of the picture that the weights `[P]` paint."""
-        height, width, _ = self.picture.shape
+        height, width = self.picture.shape[:2]
 
         def loss(variables: jax.Array) -> jax.Array:
             return jnp.mean(jnp.square(_PAINTER.render(variables, (height, width)) - self.picture))

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -266,7 +266,7 @@ def _decode(file: io.BufferedReader) -> _Source:
         return _source(samples, count, white, image.info.get("icc_profile"), image.getexif, Path(file.name))
 
 
-def _decode_deep_tiff(file: IO[bytes], tiff: tifffile.TiffFile) -> _Source:
+def _decode_deep_tiff(file: io.BufferedReader, tiff: tifffile.TiffFile) -> _Source:
     """Decode the first page of a TIFF of more than 8 bits a channel, which Pillow would refuse or truncate."""
     page = tiff.pages.first
     count = _TIFF_COLOURS.get(page.photometric)
