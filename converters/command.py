@@ -1,5 +1,6 @@
 """How every command of this package starts and ends: flags, arguments, one line about what is wrong."""
 
+import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         command: called with the arguments of the command line that are no flags.
         arguments: what these are, for people.
     """
-    if sys.stdout:  # It may be closed.
+    if isinstance(sys.stdout, io.TextIOWrapper):  # It may be closed.
         sys.stdout.reconfigure(errors="backslashreplace")  # for names and signs that the terminal does not have
 
     def main(given: list[str]) -> None:

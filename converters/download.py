@@ -144,7 +144,9 @@ class _Transfer(NamedTuple):
         with self._ask(kept, validator) as response:
             length = response.headers.get("Content-Length", "")
             found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            first, total = (number and int(number) for number in found.groups()) if found else (None, None)
+            first, total = (
+                (None if number is None else int(number) for number in found.groups()) if found else (None, None)
+            )
             coding = response.headers.get("Content-Encoding", "identity").lower()
             match response.status_code:
                 case 200 | 206 if coding != "identity":

@@ -85,10 +85,14 @@ def _unpickle(data: bytes) -> dict[str, list[np.ndarray]]:
 def _tensors(layers: dict[str, list[np.ndarray]]) -> Tensors:
     """Returns the tensors of `name → [kernel, bias]`, kernels `[height, width, in, out]`."""
     return {
-        f"{layer}/{role}": Tensor(values.shape, values.dtype, lambda values=values: values)
+        f"{layer}/{role}": _tensor(values)
         for layer, pair in layers.items()
         for role, values in zip(("kernel", "bias"), pair, strict=True)
     }
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return Tensor(values.shape, values.dtype, lambda: values)
 
 
 def _define_flags() -> None:

@@ -32,7 +32,7 @@ from .download import Show, UnreachableError, Wanted, download
 try:
     import fcntl
 except ImportError:  # Windows has no such locks; there it takes the hash to notice that two downloads were mixed up.
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # there is no type of a module that may be missing
 
 _FOLDER = "downloads"
 

@@ -15,7 +15,7 @@ every octave, and sheet.png with all of them. `--frames` zooms on into the dream
 import dataclasses
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError
 from nst_jax.io import images
@@ -93,7 +93,7 @@ def run(config: Config) -> Result:
     from .running.records import versions, write_json
 
     pretrained = load_for(config.backbone, config.layers or ())
-    given = {"dream_layers": config.layers, "dream_channels": config.channels, "steps": config.steps}
+    given: dict[str, Any] = {"dream_layers": config.layers, "dream_channels": config.channels, "steps": config.steps}
     given |= {"learning_rate": config.learning_rate, "jitter": config.jitter}
     if config.parameterization != "pixels":
         given = {"optimizer": "adam", "parameterization": config.parameterization, **given}
@@ -137,7 +137,7 @@ def run(config: Config) -> Result:
             octaves = []
             with progress_bar(steps=len(shapes), done=0) as bar:
                 for octave, path in dreaming.run_octaves(stopping=lambda: interrupt.requested):
-                    bar.update(octave.index + 1, f"octave {octave.index + 1} of {len(shapes)}")
+                    bar.update(octave.stage + 1, f"octave {octave.stage + 1} of {len(shapes)}")
                     octaves.append(path)
             if len(octaves) < len(shapes):
                 return Result(octaves[-1] if octaves else None, None, finished=False)

@@ -101,7 +101,8 @@ def glass(rng: np.random.Generator, size: int) -> np.ndarray:
         (1, 0, 0.034, 1, [gold], 0),
         (4, 0.63, 0.14, 1, [blue], np.pi / 4),
     ]
-    lights, hues = np.zeros((n, n), int), []  # a light is what the tracery of a window encloses
+    hues: list[list[str]] = []
+    lights = np.zeros((n, n), int)  # a light is what the tracery of a window encloses
     to_stone = np.ones((n, n), np.float32)
     for count, distance, half, stretch, families, start in tracery:
         for i in range(count):
@@ -173,7 +174,8 @@ def woodblock(rng: np.random.Generator, size: int) -> np.ndarray:
         (cut < 2.4 * (y - 0.46), RED),
         (cut < 0.50, OCHRE),
     ]
-    block = np.select(*zip(*layers, strict=True), BARE)
+    where, inks = zip(*layers, strict=True)
+    block = np.select(where, inks, BARE)
     image = Image.fromarray(block.astype(np.uint8))
     waves = [  # x, y of the middle of the foot, height, direction; later ones are nearer
         (0.86, 0.72, 0.22, -1),
@@ -379,7 +381,7 @@ def abstract(rng: np.random.Generator, size: int) -> np.ndarray:
         for cell in rng.permutation(side * side)[:count]:  # one in each cell of a grid: no heap and no hole
             center = (np.array(divmod(cell, side)) + rng.uniform(0, 1, 2)) / side
             turn = rng.normal(-0.75, 0.5) + rng.choice([0, np.pi / 2, np.pi])  # the picture leans along its diagonals
-            rng.choice(kinds)(center, radius * rng.uniform(0.7, 1.4), turn)
+            kinds[rng.choice(len(kinds))](center, radius * rng.uniform(0.7, 1.4), turn)
     canvas = paint.shaken(rng, canvas, 0.0006, 1 / 60)
     return paint.finish(paint.rake(np.clip(canvas[..., :3], 0, 1), canvas[..., 3], strength=0.9, gloss=0.1))
 

@@ -9,31 +9,85 @@ Example::
     painting = nst_jax.read_image("painting.jpg", size=512)
     picture = nst_jax.stylize(photo.pixels, painting.pixels, network)
     nst_jax.write_image("stylised.png", photo._replace(pixels=picture))
+
+Underneath are its modules, which need no import of their own either: `nst_jax.run.run`, `nst_jax.losses`,
+`nst_jax.applications.dream`.
 """
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
+
+from nst_jax.lazy import attributes
+
+if TYPE_CHECKING:  # what `__getattr__` imports when the program runs
+    from nst_jax import activations as activations
+    from nst_jax import applications as applications
+    from nst_jax import backbones as backbones
+    from nst_jax import batches as batches
+    from nst_jax import checks as checks
+    from nst_jax import commands as commands
+    from nst_jax import compilation as compilation
+    from nst_jax import errors as errors
+    from nst_jax import history as history
+    from nst_jax import io as io
+    from nst_jax import lazy as lazy
+    from nst_jax import losses as losses
+    from nst_jax import objective as objective
+    from nst_jax import ops as ops
+    from nst_jax import optimize as optimize
+    from nst_jax import parallel as parallel
+    from nst_jax import presets as presets
+    from nst_jax import ranges as ranges
+    from nst_jax import rendering as rendering
+    from nst_jax import run as run
+    from nst_jax import settings as settings
+    from nst_jax import statistics as statistics
+    from nst_jax import sweep as sweep
+    from nst_jax import targets as targets
+    from nst_jax import transfer as transfer
+    from nst_jax.backbones.pretrained import load as load
+    from nst_jax.backbones.registry import BACKBONES as BACKBONES
+    from nst_jax.errors import UserError as UserError
+    from nst_jax.io.images import read as read_image
+    from nst_jax.io.images import write as write_image
+    from nst_jax.presets import PRESETS as PRESETS
+    from nst_jax.run import stage as stage
+    from nst_jax.settings import Settings as Settings
+    from nst_jax.sweep import stack as stack
+    from nst_jax.transfer import Transfer as Transfer
+    from nst_jax.transfer import prepare as prepare
+    from nst_jax.transfer import stylize as stylize
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BACKBONES",
+    "PRESETS",
+    "Settings",
+    "Transfer",
+    "UserError",
+    "load",
+    "prepare",
+    "read_image",
+    "stack",
+    "stage",
+    "stylize",
+    "write_image",
+]
 
 _PUBLIC = {
     "BACKBONES": ("nst_jax.backbones.registry", "BACKBONES"),
     "PRESETS": ("nst_jax.presets", "PRESETS"),
     "Settings": ("nst_jax.settings", "Settings"),
+    "Transfer": ("nst_jax.transfer", "Transfer"),
     "UserError": ("nst_jax.errors", "UserError"),
     "load": ("nst_jax.backbones.pretrained", "load"),
     "prepare": ("nst_jax.transfer", "prepare"),
     "read_image": ("nst_jax.io.images", "read"),
+    "stack": ("nst_jax.sweep", "stack"),
+    "stage": ("nst_jax.run", "stage"),
     "stylize": ("nst_jax.transfer", "stylize"),
     "write_image": ("nst_jax.io.images", "write"),
 }
 
-__all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used: parsing flags or converting weights need not load JAX."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'nst_jax' has no attribute {name!r}")
-    module, attribute = _PUBLIC[name]
-    return getattr(importlib.import_module(module), attribute)
+if not TYPE_CHECKING:  # to a type checker, whatever one asks for would be there
+    __getattr__, __dir__ = attributes(__name__, _PUBLIC)

@@ -100,7 +100,7 @@ def channel_weights(layer: str, count: int, chosen: Sequence[int], weights: Sequ
     if weights and len(weights) != len(chosen):
         raise UserError(f"dream_channel_weights: expected {len(chosen)}, one a dream channel, found {len(weights)}")
     found = np.zeros(count, np.float32)
-    np.add.at(found, list(chosen) or slice(None), weights or 1)
+    np.add.at(found, list(chosen or range(count)), weights or 1)
     return found
 
 

@@ -243,6 +243,7 @@ class Group:
 def bytes_needed(compiled: jax.stages.Compiled) -> int:
     """Returns the bytes that a program needs on each device, its arguments and results included."""
     memory = compiled.memory_analysis()
+    assert memory is not None, "XLA tells it for processors and graphics cards"
     return (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes

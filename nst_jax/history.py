@@ -48,7 +48,8 @@ def first_history(state: optimize.State) -> History:
 
 def history_of(done: int, info: optimize.Info) -> History:
     """Returns the history of the steps behind the first `done`, whose info is on the host."""
-    return History(done + 1 + np.arange(len(info.loss)), info.loss, info.terms, info.evaluations)
+    loss, terms, evaluations = jax.tree.map(np.asarray, (info.loss, info.terms, info.evaluations))
+    return History(done + 1 + np.arange(len(loss)), loss, terms, evaluations)
 
 
 def join(histories: list[History]) -> History:

@@ -104,7 +104,8 @@ def squared_variation(image: jax.Array) -> jax.Array:
         image: `[..., C]`; the neighbours of a pixel of `[H, W, C]` are the lower and the right one.
     """
     *spatial, _ = image.shape
-    return sum(_squares(jnp.diff(image, axis=axis)) for axis in range(len(spatial))) / math.prod(spatial)
+    squares = (_squares(jnp.diff(image, axis=axis)) for axis in range(len(spatial)))
+    return sum(squares, start=jnp.float32(0)) / math.prod(spatial)
 
 
 def neural_style_variation(image: jax.Array) -> jax.Array:
@@ -124,8 +125,9 @@ def neural_style_variation(image: jax.Array) -> jax.Array:
 
 def circular_squared_variation(image: jax.Array) -> jax.Array:
     """Returns `squared_variation` of a picture that begins anew where it ends: with differences across that seam."""
-    positions = range(image.ndim - 1)
-    return sum(_squares(jnp.roll(image, -1, axis) - image) for axis in positions) / math.prod(image.shape[:-1])
+    *spatial, _ = image.shape
+    squares = (_squares(jnp.roll(image, -1, axis) - image) for axis in range(len(spatial)))
+    return sum(squares, start=jnp.float32(0)) / math.prod(spatial)
 
 
 def _squares(values: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ to all.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -135,7 +135,7 @@ class Objective:
         plain = TERMS[term].blended and self.padding == CIRCULAR
         padding = "reflect" if plain else self.padding
         read = dict.fromkeys(layers, dict(self.formulas)[term].statistic)
-        return self._network(padding).apply({"params": params["params"]}, image, read)
+        return self._read(padding, {"params": params["params"]}, image, read)
 
     def loss(
         self,
@@ -169,7 +169,7 @@ class Objective:
 
         layers = dict.fromkeys(layer for of in targets.values() for layer in of if layer != CANVAS)
         readers: dict[str, Callable] = {layer: functools.partial(errors, layer) for layer in layers}
-        found = self._network(self.padding).apply(params, canvas if seen is None else seen, readers)
+        found = self._read(self.padding, params, canvas if seen is None else seen, readers)
         found[CANVAS] = errors(CANVAS, canvas)
         present = [term for term, _ in self.formulas if term in targets]
         by_layer = {term: {layer: found[layer][term] for layer in targets[term]} for term in present}
@@ -181,8 +181,9 @@ class Objective:
         named = {f"{term}/{layer}": error for term, of in by_layer.items() for layer, error in of.items()}
         return total, terms | {name: error for name, error in named.items() if not name.endswith(f"/{CANVAS}")}
 
-    def _network(self, padding: Padding) -> features.Features:
-        return features.Features(self.backbone, self.pooling, padding, self.precision, self.remat)
+    def _read(self, padding: Padding, params: Any, image: jax.Array, readers: Mapping[str, Callable]) -> dict[str, Any]:
+        network = features.Features(self.backbone, self.pooling, padding, self.precision, self.remat)
+        return cast(dict[str, Any], network.apply(params, image, readers))  # Linen knows no types of what it applies
 
     def _error(self, term: str, formula: Term, values: jax.Array, target: Any, weights: Weights) -> jax.Array:
         """Returns the error of one layer's features, whose target may be that of several style images `[S, ...]`."""

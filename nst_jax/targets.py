@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nst_jax.activations import channel_weights
 from nst_jax.backbones.spec import Backbone, channels
@@ -95,7 +94,7 @@ def make_weights(settings: Settings, layers: Layers, *, style_images: int) -> We
     weights = Weights(
         terms={term: getattr(settings, TERMS[term].weight) for term in layers},
         layers={term: {layer: within[term].get(layer, 0.0) for layer in of} for term, of in layers.items()},
-        style_images=np.array(settings.blend_weights or (1 / max(style_images, 1),) * style_images, np.float32),
+        style_images=jnp.array(settings.blend_weights or (1 / max(style_images, 1),) * style_images, jnp.float32),
     )
     return jax.tree.map(jnp.float32, weights)
 

@@ -243,7 +243,8 @@ def initial_image(settings: Settings, content: Image, *, seed: int) -> jax.Array
     content = jnp.asarray(content, jnp.float32)
     if share == 0:
         return content
-    noise = PARAMETERIZATIONS[settings.parameterization].noise(seed_key(seed), content.shape[:2])
+    height, width, _ = content.shape
+    noise = PARAMETERIZATIONS[settings.parameterization].noise(seed_key(seed), (height, width))
     return (1 - share) * content + share * noise
 
 

@@ -24,7 +24,7 @@ from .wire import DELIMITED, VARINT, Keep, Numbers
 # Numbers above all that Caffe uses, for what stands in place of the bulk.
 _FLOATS, _DOUBLES, _RAW = 100_001, 100_002, 100_003
 
-_BLOB = {
+_BLOB: wire.Schema = {
     **dict.fromkeys((1, 2, 3, 4, 7), Keep()),
     5: Numbers(4, _FLOATS),
     6: Numbers(4, None),
@@ -32,12 +32,12 @@ _BLOB = {
     9: Numbers(8, None),
     12: Numbers(1, _RAW),
 }
-_V0_LAYER = {1: Keep(), 2: Keep(), 50: _BLOB}
-_V1_LAYER = {1: _V0_LAYER, 4: Keep(), 5: Keep(), 6: _BLOB, 36: Keep()}
-_LAYER = {1: Keep(), 2: Keep(), 7: _BLOB, 100: Keep()}
-_NET = {1: Keep(), 2: _V1_LAYER, 100: _LAYER}
+_V0_LAYER: wire.Schema = {1: Keep(), 2: Keep(), 50: _BLOB}
+_V1_LAYER: wire.Schema = {1: _V0_LAYER, 4: Keep(), 5: Keep(), 6: _BLOB, 36: Keep()}
+_LAYER: wire.Schema = {1: Keep(), 2: Keep(), 7: _BLOB, 100: Keep()}
+_NET: wire.Schema = {1: Keep(), 2: _V1_LAYER, 100: _LAYER}
 
-_SCHEMAS = {"NetParameter": _NET, "BlobProto": _BLOB}
+_SCHEMAS: dict[str, wire.Schema] = {"NetParameter": _NET, "BlobProto": _BLOB}
 
 # The kinds of all fields, by which the beginning of a file is recognised.
 _STARTS = {

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import h5py
 
@@ -32,7 +32,7 @@ class UnusableError(Exception):
 class Section(io.RawIOBase):
     """A part of a file as if it were a file."""
 
-    def __init__(self, file: IO[bytes], start: int, length: int) -> None:
+    def __init__(self, file: io.BufferedIOBase, start: int, length: int) -> None:
         self._file = file
         self._start = start
         self._length = length
@@ -65,7 +65,7 @@ class Section(io.RawIOBase):
         return count
 
 
-def describe(file: IO[bytes]) -> dict[str, Any]:
+def describe(file: io.IOBase) -> dict[str, Any]:
     """Returns the attributes of all groups and the description of all datasets, both by path."""
     groups: dict[str, Any] = {}
     datasets: dict[str, Any] = {}

@@ -67,7 +67,7 @@ def load(
     with warnings.catch_warnings(action="ignore"):  # of escapes in names, which are not in the vocabulary anyway
         try:
             for count, (opcode, argument, start) in enumerate(pickletools.genops(data[:LARGEST])):
-                name, position = opcode.name, start
+                name, position = opcode.name, start or 0
                 if count == _MOST_INSTRUCTIONS:
                     raise file_error(path, f"expected a pickle of at most {count} instructions, found more")
                 machine.run(name, argument)

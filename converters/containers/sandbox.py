@@ -17,7 +17,7 @@ from typing import IO, NamedTuple
 try:
     import resource
 except ImportError:  # Windows has no such limits; there the limit of wall time is all there is.
-    resource = None
+    resource = None  # type: ignore[assignment]  # there is no type of a module that may be missing
 
 CPU_SECONDS = 10
 WALL_SECONDS = 120

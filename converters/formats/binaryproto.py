@@ -21,7 +21,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         UserError: this is no blob of Caffe, or it is damaged.
     """
     picture = caffe_proto.tensor(path, "mean", caffe_proto.parse(path, "BlobProto"))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if len(picture.shape) == 4 and picture.size:
         with np.errstate(all="ignore"):  # a damaged one is shown as it is
             colour = picture.load().mean(axis=(0, 2, 3), dtype=np.float64)

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +118,14 @@ def _weights(where: str, layer: Any) -> Iterator[tuple[str, np.ndarray]]:
     arrays = [fields[name] for name in ("filters", "biases") if name in fields]
     if "weights" in fields:
         cell = fields["weights"]
-        if _kind(cell) != "O" and getattr(cell, "size", 1):
+        if _kind(cell) != "O" and getattr(cell, "size", True):
             raise UnusableError(where, f"expected a cell array as weights, found {_described(cell)}; {_AGAIN}")
         arrays = list(cell.ravel(order="F"))
     if not arrays:
         return
     name = _text(where, fields, "name")
     convolution = _text(where, fields, "type") == "conv" and len(arrays) <= 2
-    roles = ("kernel", "bias") if convolution else range(len(arrays))
+    roles: Iterable[str | int] = ("kernel", "bias") if convolution else range(len(arrays))
     for role, array in zip(roles, arrays, strict=False):
         if _kind(array) not in _NUMBERS:
             raise UnusableError(where, f"expected arrays of numbers as weights, found {_described(array)}; {_AGAIN}")
@@ -148,7 +148,7 @@ def _fields(where: str, value: Any) -> dict[str, Any]:
 
 
 def _text(where: str, fields: dict[str, Any], key: str) -> str:
-    value = fields.get(key)
+    value: Any = fields.get(key)
     if _kind(value) != "U" or value.size != 1:
         raise UnusableError(where, f"expected a text as {key}, found {_described(value)}; {_AGAIN}")
     return value.item()

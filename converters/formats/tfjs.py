@@ -180,7 +180,7 @@ def _check_dtype(path: Path, name: str, dtype: str, known: dict[str, str]) -> No
 
 
 def _number(path: Path, name: str, quantization: dict[str, Any], key: str) -> float:
-    value = quantization.get(key)
+    value: Any = quantization.get(key)
     if type(value) not in (int, float) or not abs(value) <= _LARGEST_FLOAT:
         raise file_error(path, f"{one_line(name)}: expected a finite number as {key}, found {one_line(value)}")
     return float(value)
@@ -210,7 +210,7 @@ def _is_link(path: Path, shard: Path) -> bool:
         raise file_error(
             path,
             f"expected shard {one_line(shard.name)} in the same folder, "
-            f"found: {one_line(os.strerror(error.errno))}; fetch all shards of the model",
+            f"found: {one_line(error.strerror)}; fetch all shards of the model",
         ) from error
 
 

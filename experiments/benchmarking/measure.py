@@ -151,7 +151,7 @@ def steps_of(
                 "multiply_adds": adds,
                 # A multiplication and an addition, forward and back.
                 "roofline": 2 * 2 * adds / times[name, "ours"]["median"] / peak,
-                "overhead": over((name, "evaluation")) - 1,
+                "overhead": ratio(times[name, "ours"], times[name, "evaluation"]) - 1,
                 "over_rival": over((name, "rival")),
                 "over_direct": over((name, "direct")),
                 "over_vgg19": over(vgg) if name != "vgg19" else None,
@@ -274,7 +274,7 @@ def _contenders(network: Pretrained, size: int, precision: Precision, rival: str
     photograph, painting = workload.pictures(size)
     job = transfer.prepare(network, settings, photograph, painting)
     image = np.asarray(transfer.initial_image(settings, jnp.asarray(photograph), seed=0)).clip(0, 1)
-    sides = {"ours": _Ours(job, image)}
+    sides: dict[str, Any] = {"ours": _Ours(job, image)}
     if job.params.get(PREPARED):
         direct = job.replace(params={"params": job.params["params"]})
         sides["direct"] = _Ours(direct, image)
@@ -293,7 +293,10 @@ def _curve(job: Transfer, image: np.ndarray, optimizer: Optimizer, *, steps: int
     ours = _Ours(job, image)
     ours.advance(1)
     ours.begin()
-    losses, elapsed, evaluations, total = [], [], [], 0.0
+    losses: list[float] = []
+    elapsed: list[float] = []
+    evaluations: list[int] = []
+    total = 0.0
     while len(losses) < steps and not (losses and losses[-1] <= target):
         count = min(_STEPS_AT_ONCE, steps - len(losses))
         began = time.perf_counter()

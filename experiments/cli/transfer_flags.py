@@ -8,7 +8,7 @@ import os
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.registry import BACKBONES
@@ -131,7 +131,21 @@ def describe(paths: Mapping[str, Path], identity: Mapping[str, Any]) -> dict[str
     return {**files, **identity, **files}  # files first, and that of --init instead of its setting
 
 
-def places(flags: Common, paths: Mapping[str, Path], *, script: str, picture: str, bits: int = 8) -> tuple[Path, Path]:
+class Destination(Protocol):
+    """Flags that may say where a script writes."""
+
+    @property
+    def workdir(self) -> str | None:
+        """The folder."""
+
+    @property
+    def output(self) -> str | None:
+        """The picture."""
+
+
+def places(
+    flags: Destination, paths: Mapping[str, Path], *, script: str, picture: str, bits: int = 8
+) -> tuple[Path, Path]:
     """Returns the folder and the picture that a script will write, after a look at whether it can.
 
     Args:

@@ -69,7 +69,7 @@ class Dreaming:
             stopping=stopping,
         )
         for octave in found:
-            path = self.workdir / _OCTAVE.format(octave.index + 1)
+            path = self.workdir / _OCTAVE.format(octave.stage + 1)
             self.write(path, octave.picture)
             yield octave, path
 

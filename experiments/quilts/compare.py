@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -170,7 +171,7 @@ def _paint(job: Job) -> np.ndarray:
 
 def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
     """Returns the loss of a picture `[H, W, 3]` in the eyes of a transfer, and its terms before they are weighted."""
-    loss, terms = _evaluate(job.transfer, extend(pixels, job.transfer.config.margin))
+    loss, terms = _evaluate(job.transfer, extend(jnp.asarray(pixels), job.transfer.config.margin))
     return {**{term: float(terms[term]) for term in _TERMS}, _LOSS: float(loss)}
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from nst_jax.applications import quilting
 from nst_jax.errors import UserError
@@ -83,11 +83,18 @@ def blocks(flags: QuiltingFlags, *shapes: tuple[int, ...]) -> dict[str, Any]:
     side = flags.patch or min(shortest, max(quilting.SMALLEST, share))
     if flags.mode == "texture":
         return {"patch": side, "overlap": flags.overlap, "alpha": (1.0, 1.0), "iterations": 1}
-    told = {"patch": side, "overlap": flags.overlap, "alpha": flags.alpha}
+    told: dict[str, Any] = {"patch": side, "overlap": flags.overlap, "alpha": flags.alpha}
     return {**told, "iterations": len(quilting.schedule(**told, iterations=flags.iterations))}
 
 
-def choice(flags: QuiltingFlags) -> dict[str, float]:
+class Choice(TypedDict):
+    """What decides between blocks, by the names that `quilting` has for it."""
+
+    tolerance: float
+    uniformity: float
+
+
+def choice(flags: QuiltingFlags) -> Choice:
     """Returns what decides between blocks of which none fits much better, for both modes."""
     given = flags.uniformity
     return {"tolerance": flags.tolerance, "uniformity": _UNIFORMITY[flags.mode] if given is None else given}

@@ -138,7 +138,8 @@ def _read(path: Path, state: optimize.State) -> tuple[dict[str, Any], Restored]:
         leaves = [file.get_tensor(name) for name in sorted(file.keys())]
     if metadata.get(_DIGEST) != _digest(leaves):
         raise ValueError("its content is not what was written")
-    history = History(0, 0.0, dict.fromkeys(state.evaluation.terms, 0.0), 0)
+    nothing = np.zeros(())
+    history = History(nothing, nothing, dict.fromkeys(state.evaluation.terms, nothing), nothing)
     expected, structure = jax.tree.flatten(Restored(state, history))
     count = len(jax.tree.leaves(state))
     if [(leaf.shape, leaf.dtype) for leaf in leaves[:count]] != [(leaf.shape, leaf.dtype) for leaf in expected[:count]]:

@@ -16,25 +16,25 @@ class Courses:
     """The cells of a batch on their way.
 
     Attributes:
-        histories: the losses of each so far.
+        histories: place of a cell in the batch → its losses so far.
         diverged: place of a cell in the batch → what is wrong with it.
     """
 
     def __init__(self, checkpoints: Sequence[Checkpoints], restored: Sequence[Restored | None]) -> None:
         """Takes the checkpoints of each cell, and what was restored of them, all at the same step or none at all."""
         self._checkpoints = checkpoints
-        self.histories: list[History | None] = [found.history if found else None for found in restored]
+        self.histories: dict[int, History] = {place: found.history for place, found in enumerate(restored) if found}
         self.diverged: dict[int, DivergedError] = {}
 
     @property
     def running(self) -> list[int]:
         """The places of the cells that have not diverged."""
-        return [place for place in range(len(self.histories)) if place not in self.diverged]
+        return [place for place in range(len(self._checkpoints)) if place not in self.diverged]
 
     def add(self, progress: Progress) -> None:
         """Takes the news of all cells that have not diverged before."""
         for place in self.running:
-            news, before = progress.history.of(place), self.histories[place]
+            news, before = progress.history.of(place), self.histories.get(place)
             if not progress.finite[:, place].all():
                 self.diverged[place] = diverged(state_of(progress.state, place), news)
                 news = self.diverged[place].history

@@ -84,7 +84,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         save_every=flags.save_every,
         stopping=lambda: interrupt.requested,
     )
-    if restored:
+    if restored and state is not None:
         last = Progress(0, batch, state, restored.history, np.ones((0, 1), bool))
     else:
         last = next(run)

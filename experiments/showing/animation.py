@@ -6,7 +6,7 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from PIL import Image
 
@@ -19,7 +19,10 @@ _T = TypeVar("_T")
 _FADING = 40  # ms a frame of a cross-fade
 _UNIT = 10  # ms, that of GIF
 _LONGEST = 2**16 * _UNIT - _UNIT
-_FORMATS = {".gif": {"format": "GIF"}, ".webp": {"format": "WEBP", "quality": 90, "method": 4}}
+_FORMATS: dict[str, dict[str, Any]] = {
+    ".gif": {"format": "GIF"},
+    ".webp": {"format": "WEBP", "quality": 90, "method": 4},
+}
 _UNFIT = (ArithmeticError, OSError, RuntimeError, ValueError, struct.error)  # raised by encoders of Pillow
 _SAMPLED = 2**16  # pixels of all pictures together, from which a palette is made; with more it takes long
 
@@ -135,7 +138,7 @@ def _shots(count: int, alone: int, fading: int) -> list[_Shot]:
 
 def _sample(pictures: Sequence[Path]) -> Image.Image:
     """Returns some pixels of each picture one below the other; all are readable, then, and of one size."""
-    sample = None
+    sample: Image.Image | None = None
     for number, path in enumerate(pictures):
         picture = open_picture(path)
         if sample is None:
@@ -148,6 +151,7 @@ def _sample(pictures: Sequence[Path]) -> Image.Image:
             raise file_error(path, f"expected {expected} as of {pictures[0]}, found {found}: animate equal sizes")
         # The nearest pixels, for averages would be other colours.
         sample.paste(picture.resize((width, height), Image.Resampling.NEAREST), (0, number * height))
+    assert sample is not None, "there are pictures"
     return sample
 
 

@@ -116,7 +116,8 @@ def _labels(labels: Sequence[str], starts: list[int], length: int, wanted: float
 
 def _column_headings(headings: Sequence[Heading], lefts: list[int], scale: Scale) -> tuple[list[_Item], int]:
     """Returns what is above the columns, and its height."""
-    items, y, apart = [], 0, scale.text // 4  # from the labels of the neighbours
+    items: list[_Item] = []
+    y, apart = 0, scale.text // 4  # from the labels of the neighbours
     for heading, starts, length in _levels(headings, lefts, scale.width):
         if heading.name:
             name = typeset(heading.name, lefts[-1] + scale.width, size=scale.text, most_lines=2, colour=FAINT)
@@ -140,7 +141,8 @@ def _column_headings(headings: Sequence[Heading], lefts: list[int], scale: Scale
 
 def _row_headings(headings: Sequence[Heading], tops: list[int], scale: Scale) -> tuple[list[_Item], int]:
     """Returns what is beside the rows and, with y < 0, above that, and its width."""
-    items, x, line = [], 0, line_height(scale.text)
+    items: list[_Item] = []
+    x, line = 0, line_height(scale.text)
     for heading, starts, length in _levels(headings, tops, scale.height):
         room = min(12 * scale.text, scale.longest // (4 * len(headings)))
         name = typeset(heading.name, room, size=scale.text, most_lines=3, align=0, colour=FAINT)

@@ -51,9 +51,9 @@ def write_page(path: Path, manifest: Mapping[str, Any]) -> None:
     side = min(_LONGEST_SIDE, math.isqrt(int(pixels)))
     for cell in content["cells"]:
         cell.update(_shown(cell, path.parent, side))
-    data = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    data = data.replace("<", r"\u003c")  # alone it could end the script element, or begin a comment in it
-    data = data.encode(errors="replace")  # file names may hold bytes that are no text
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    text = text.replace("<", r"\u003c")  # alone it could end the script element, or begin a comment in it
+    data = text.encode(errors="replace")  # file names may hold bytes that are no text
     template = importlib.resources.files(__package__).joinpath("page.html").read_bytes()
     before, after = template.split(_PLACE)
     with files.atomic_write(path) as file:

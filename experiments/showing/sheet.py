@@ -161,7 +161,7 @@ def _write(
     plan: Callable[[Scale], Plan],
     tiles: Collection[Tile],
     *,
-    extent: Sequence[float],  # columns and rows
+    extent: Sequence[float] | np.ndarray,  # columns and rows
     longest: int,
 ) -> None:
     sizes = [tile.size for tile in tiles if tile.size]

@@ -73,9 +73,10 @@ def typeset(text: str, width: int, *, size: int, most_lines: int, align: float =
         colour: as of `Text`.
     """
     length = _font(size).getlength
-    lines, rest = [], _clean(text)
+    lines: list[str] = []
+    rest = _clean(text)
     while length(rest) > width and len(lines) + 1 < most_lines:
-        fits = bisect.bisect_right(range(len(rest)), width, key=lambda count: length(rest[:count])) - 1
+        fits = bisect.bisect_right(range(len(rest)), float(width), key=lambda count: length(rest[:count])) - 1
         breaks = (match.end() for match in _BREAK.finditer(rest[: fits + 1]))
         end = max(breaks, default=max(1, fits))
         lines.append(rest[:end].rstrip())
@@ -113,7 +114,7 @@ def line_height(size: int, lines: int = 1) -> int:
 def _shortened(text: str, width: int, size: int) -> str:
     """Leaves out the middle: labels may differ at their begin or at their end."""
     shorter = [f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}" for kept in range(len(text))]
-    return shorter[max(0, bisect.bisect_right(shorter, width, key=_font(size).getlength) - 1)]
+    return shorter[max(0, bisect.bisect_right(shorter, float(width), key=_font(size).getlength) - 1)]
 
 
 def _clean(text: str) -> str:

@@ -31,7 +31,7 @@ class Thumbnails:
         Args:
             most_pixels: of all that are remembered, together.
         """
-        self._remembered: OrderedDict[tuple[str, int, int], Image.Image] = OrderedDict()
+        self._remembered: OrderedDict[tuple[str | None, int, int], Image.Image] = OrderedDict()
         self._most_pixels = most_pixels
         self._pixels = 0
 

@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def plot_tradeoff(path: Path, manifest: Mapping[str, Any]) -> None:
     if not cells:
         return
     values = {axis["name"]: axis["values"] for axis in manifest["axes"]}
-    coloured = next(iter([*manifest["rows"], *manifest["cols"]]), None)
+    coloured = next(iter([*manifest["rows"], *manifest["cols"]]), "")
     few = len(cells) <= _MOST_LABELS
     others = [name for name in values if name != coloured and len(values[name]) > 1]
     labelled = (others or [*values][:1]) if few else []
@@ -90,8 +90,9 @@ def plot_tradeoff(path: Path, manifest: Mapping[str, Any]) -> None:
         indices = np.array([_place(cell, values).get(coloured, 0) for cell in cells])
         colours = _colours(indices, len(values.get(coloured, [""])))
         steps = _draw_fronts(axes, points, cells, colours)
-        axes.scatter(*points.T, c=colours, s=28 if few else 14, edgecolors="white", linewidths=0.6, zorder=3)
-        if coloured is not None:
+        x, y = points.T
+        axes.scatter(x, y, c=colours, s=28 if few else 14, edgecolors="white", linewidths=0.6, zorder=3)
+        if coloured:
             _explain_colours(figure, axes, coloured, values[coloured])
         figure.suptitle(_plain(manifest["title"], 80))
         axes.set_title("; ".join(notes), loc="left", fontsize=8, color=_GREY)
@@ -104,7 +105,7 @@ def plot_tradeoff(path: Path, manifest: Mapping[str, Any]) -> None:
                 figure.savefig(file, format="png")
 
 
-def _place(cell: Mapping[str, Any], names: Sequence[str]) -> dict[str, int]:
+def _place(cell: Mapping[str, Any], names: Iterable[str]) -> dict[str, int]:
     return dict(zip(names, cell["place"], strict=True))
 
 
@@ -125,7 +126,7 @@ def _explain_colours(figure: Figure, axes: Axes, name: str, values: Sequence[str
         mappable = ScalarMappable(Normalize(0, len(values) - 1), "viridis")
         ticks = np.unique(np.linspace(0, len(values) - 1, 6).round().astype(int))
         bar = figure.colorbar(mappable, ax=axes, label=_plain(name))
-        bar.set_ticks(ticks, labels=[_plain(values[tick]) for tick in ticks])
+        bar.set_ticks(ticks.tolist(), labels=[_plain(values[tick]) for tick in ticks])
         return
     colours = _colours(np.arange(len(values)), len(values))
     handles = [Line2D([], [], color=colour, marker="o", markersize=5, linestyle="") for colour in colours]
@@ -174,7 +175,8 @@ def _label(
         best = boxes[covered.round().argmin()]  # the first of the best; rounding errors make none better
         taken = np.vstack([taken, best])
         label.set(position=(best[:2] - centre) * 72 / figure.dpi)
-        label.xy, label.xycoords, label.anncoords = axes.transData.inverted().transform(centre), "data", "offset points"
+        x, y = axes.transData.inverted().transform(centre)
+        label.xy, label.xycoords, label.anncoords = (x, y), "data", "offset points"
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:

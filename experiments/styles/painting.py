@@ -166,7 +166,11 @@ def brush(canvas: np.ndarray, paths: np.ndarray, width: float, colors: np.ndarra
         path, color = (batch[first : first + _STROKES_AT_ONCE] for batch in (paths, colors))
         center = path[:, knot] * (1 - part) + path[:, knot + 1] * part  # [S, U, 2]
         tangent = np.gradient(center, axis=1)
-        normal = tangent[..., ::-1] * np.float32([-1, 1]) / (np.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-9)
+        normal = (
+            tangent[..., ::-1]
+            * np.array([-1, 1], np.float32)
+            / (np.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-9)
+        )
         x, y = (center[..., i, None] + normal[..., i, None] * offset for i in range(2))  # [S, U, V]
         loads = ndimage.gaussian_filter1d(rng.standard_normal((2, len(path), 1, len(across)), np.float32), 0.8) * 1.6
         load = loads[0] + (loads[1] - loads[0]) * along[:, None]  # [S, U, V]

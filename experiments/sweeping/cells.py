@@ -28,8 +28,8 @@ class PreparedCell:
 
     Attributes:
         grid: the cell.
-        how: its settings.
-        pretrained: its backbone.
+        found_settings: its settings, unless it cannot be run.
+        found_network: likewise its backbone.
         paths: of its pictures, see `cli.transfer_flags.inputs`.
         shape: of its picture, `(H, W)`.
         identity: everything that its picture depends on; empty if it cannot be run.
@@ -37,8 +37,8 @@ class PreparedCell:
     """
 
     grid: GridCell
-    how: Settings | None = None
-    pretrained: Pretrained | None = None
+    found_settings: Settings | None = None
+    found_network: Pretrained | None = None
     paths: dict[str, Path] = dataclasses.field(default_factory=dict)
     shape: tuple[int, int] | None = None
     identity: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -48,6 +48,18 @@ class PreparedCell:
     def name(self) -> str:
         """Of its files."""
         return self.grid.name
+
+    @property
+    def how(self) -> Settings:
+        """The settings of a cell that can be run."""
+        assert self.found_settings is not None, self.error
+        return self.found_settings
+
+    @property
+    def pretrained(self) -> Pretrained:
+        """The backbone of a cell that can be run."""
+        assert self.found_network is not None, self.error
+        return self.found_network
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -112,9 +124,10 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained) -> Prep
     shapes = {}
     for name, path in paths.items():
         size = {CONTENT: flags.size, INIT: None}.get(name, style_size(flags))
-        shapes[name] = pictures.shape(path, size)
-        if isinstance(shapes[name], UserError):
-            return PreparedCell(cell, error=str(shapes[name]))
+        shape = pictures.shape(path, size)
+        if isinstance(shape, UserError):
+            return PreparedCell(cell, error=str(shape))
+        shapes[name] = shape
     # What would be found only on the way, and what a person would have waited for in vain.
     height, width, _ = shapes[CONTENT]
     check_canvas(pretrained.backbone, how, height, width)

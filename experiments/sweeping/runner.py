@@ -59,7 +59,12 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
             runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
             for group in groups(cells):
                 runner.run(group)
-            hosts.wait(workdir, lambda: runner.show() or gallery.look(), lambda: interrupt.requested)
+
+            def all_done() -> bool:
+                runner.show()
+                return gallery.look()
+
+            hosts.wait(workdir, all_done, lambda: interrupt.requested)
         if hosts.is_first():
             gallery.refresh(now=True)
         _remove_if_empty(workdir / _CHECKPOINTS)  # else it has those of cells that are not done

@@ -1,1 +1,15 @@
 """What stands on transfers and their parts: textures, dreams, coordinate networks, patches, quilts."""
+
+from typing import TYPE_CHECKING
+
+from nst_jax.lazy import attributes
+
+if TYPE_CHECKING:
+    from nst_jax.applications import coordinate_network as coordinate_network
+    from nst_jax.applications import dream as dream
+    from nst_jax.applications import quilting as quilting
+    from nst_jax.applications import random_features as random_features
+    from nst_jax.applications import texture as texture
+    from nst_jax.applications import top_patches as top_patches
+else:
+    __getattr__, __dir__ = attributes(__name__)

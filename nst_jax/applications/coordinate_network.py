@@ -57,9 +57,10 @@ class PictureFit(struct.PyTreeNode):
 
     def evaluate(self, variables: jax.Array, _: jax.Array) -> optimize.Evaluation:
         """Returns the mean squared error of the picture that the weights `[P]` paint."""
+        height, width = self.picture.shape[:2]
 
         def loss(variables: jax.Array) -> jax.Array:
-            return jnp.mean(jnp.square(_PAINTER.render(variables, self.picture.shape[:2]) - self.picture))
+            return jnp.mean(jnp.square(_PAINTER.render(variables, (height, width)) - self.picture))
 
         error, gradient = jax.value_and_grad(loss)(variables)
         return optimize.Evaluation(variables, error, {_ERROR: error}, gradient)

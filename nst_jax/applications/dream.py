@@ -33,12 +33,12 @@ class Octave(NamedTuple):
     """What was dreamt at one size.
 
     Attributes:
-        index: from 0, the smallest.
+        stage: from 0, the smallest.
         picture: `[H, W, 3]`, RGB in [0, 1].
         history: of its steps.
     """
 
-    index: int
+    stage: int
     picture: np.ndarray
     history: History
 

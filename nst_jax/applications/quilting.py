@@ -43,7 +43,7 @@ painting, and the dark with more of its darkest corner, out of which nothing lea
 one block that is as even. This is the spatial uniformity of Kaspar et al., "Self Tuning Texture Optimization",
 Eurographics 2015, for blocks."""
 
-_LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _TILE = 4  # times the side of a block: larger tiles leave the processor's cache, smaller ones are mostly overlap
 
 Laid = Callable[[int], None]
@@ -105,8 +105,8 @@ def synthesize(
     """
     (only,) = schedule(patch=patch, overlap=overlap, alpha=(1.0, 1.0), iterations=1)
     _check_fit(patch, texture.shape, shape)
-    nothing = (np.zeros((*size[:2], 0), np.float32) for size in (texture.shape, shape))
-    return _quilt(texture, None, *nothing, only, tolerance, uniformity, rng, laid)
+    brightness, wanted = (np.zeros((*size[:2], 0), np.float32) for size in (texture.shape, shape))
+    return _quilt(texture, None, brightness, wanted, only, tolerance, uniformity, rng, laid)
 
 
 def transfer(
@@ -147,12 +147,12 @@ def transfer(
     Raises:
         UserError: a number is out of its range, which for `patch` ends with the smaller of both pictures.
     """
-    passes = schedule(patch=patch, overlap=overlap, alpha=alpha, iterations=iterations)
+    first, *others = schedule(patch=patch, overlap=overlap, alpha=alpha, iterations=iterations)
     _check_fit(patch, texture.shape, content.shape)
     _check("blur", blur, 0, math.inf)
     brightness, wanted = correspondence(texture, content, blur=blur)
-    picture = None
-    for current in passes:
+    picture = _quilt(texture, None, brightness, wanted, first, tolerance, uniformity, rng, laid)
+    for current in others:
         picture = _quilt(texture, picture, brightness, wanted, current, tolerance, uniformity, rng, laid)
     return picture
 

@@ -132,7 +132,7 @@ def loss(params: Params, texture: Texture, signal: jax.Array) -> tuple[jax.Array
     """
     found = _grams(params, (signal - texture.mean) / texture.deviation, periodic=True)
     terms = {name: relative_squared_error(found[name], target) for name, target in texture.grams.items()}
-    return sum(terms.values()) / len(terms), terms
+    return sum(terms.values(), start=jnp.float32(0)) / len(terms), terms
 
 
 class TextureSynthesis(struct.PyTreeNode):

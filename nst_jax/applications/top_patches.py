@@ -8,7 +8,7 @@ import bisect
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -130,7 +130,7 @@ def _responses(backbone: Backbone, channels: Mapping[str, Sequence[int]]) -> Cal
 
     @jax.jit
     def respond(variables: Any, image: jax.Array) -> dict[str, jax.Array]:
-        return Features(backbone).apply(variables, image, read)
+        return cast(dict[str, jax.Array], Features(backbone).apply(variables, image, read))
 
     return respond
 

@@ -1,1 +1,13 @@
 """Files: images, folders of images, atomic writes, what a safetensors file begins with."""
+
+from typing import TYPE_CHECKING
+
+from nst_jax.lazy import attributes
+
+if TYPE_CHECKING:
+    from nst_jax.io import files as files
+    from nst_jax.io import image_folder as image_folder
+    from nst_jax.io import images as images
+    from nst_jax.io import safetensors_header as safetensors_header
+else:
+    __getattr__, __dir__ = attributes(__name__)

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -48,6 +48,7 @@ _FOREIGN = {
     rb".{4}ftyp(hei|hev|mif)": "HEIC (convert it to JPEG)",
 }
 # What the libraries raise for bytes they cannot decode, as found by fuzzing; a Warning under `python -W error`.
+_BAD_DATA: tuple[type[Exception], ...]
 _BAD_DATA = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError)
 _BAD_DATA += (TypeError, ValueError, Warning, Image.DecompressionBombError, struct.error, zlib.error)
 
@@ -89,7 +90,8 @@ def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
     with _decoding(path) as file:
         source = _decode(file)
     colours, alpha = source.colours, source.alpha
-    shape = _resized_shape(path, *colours.shape[:2], size)
+    height, width, _ = colours.shape
+    shape = _resized_shape(path, height, width, size)
     if alpha is not None:
         # Weighted by alpha, what hides under transparent pixels does not bleed into their neighbours.
         colours = colours * (alpha / np.float32(source.white))[..., None]
@@ -215,7 +217,7 @@ class _Source(NamedTuple):
 
 
 @contextmanager
-def _decoding(path: Path) -> Iterator[IO[bytes]]:
+def _decoding(path: Path) -> Iterator[io.BufferedReader]:
     """Open a file for the libraries; what they raise over its content becomes one line."""
     head = b""
     try:
@@ -228,7 +230,7 @@ def _decoding(path: Path) -> Iterator[IO[bytes]]:
             head = file.peek(64)
             yield file
     except FileNotFoundError as error:
-        names = []
+        names: list[str] = []
         with suppress(OSError):  # the folder may be missing too, or hold millions of names, slow to compare
             names += (other.name for other in itertools.islice(path.parent.iterdir(), 1000))
         similar = " or ".join(difflib.get_close_matches(path.name, names))
@@ -240,7 +242,7 @@ def _decoding(path: Path) -> Iterator[IO[bytes]]:
         raise file_error(path, f"{problem}, found: {next(foreign, found)}; replace or convert it") from error
 
 
-def _decode(file: IO[bytes]) -> _Source:
+def _decode(file: io.BufferedReader) -> _Source:
     if file.peek(4)[:4] in _TIFF_HEADS:
         with tifffile.TiffFile(file) as tiff:
             page = tiff.pages.first
@@ -264,11 +266,11 @@ def _decode(file: IO[bytes]) -> _Source:
         return _source(samples, count, white, image.info.get("icc_profile"), image.getexif, Path(file.name))
 
 
-def _decode_deep_tiff(file: IO[bytes], tiff: tifffile.TiffFile) -> _Source:
+def _decode_deep_tiff(file: io.BufferedReader, tiff: tifffile.TiffFile) -> _Source:
     """Decode the first page of a TIFF of more than 8 bits a channel, which Pillow would refuse or truncate."""
     page = tiff.pages.first
     count = _TIFF_COLOURS.get(page.photometric)
-    if count is None or page.axes not in ("YX", "YXS", "SYX") or page.dtype.kind not in "uf":
+    if count is None or page.axes not in ("YX", "YXS", "SYX") or page.dtype is None or page.dtype.kind not in "uf":
         raise ValueError(f"{page.dtype} samples, {page.photometric!r}, axes {page.axes}")
     if page.imagewidth * page.imagelength > MAX_PIXELS or page.nbytes > MAX_BYTES:
         raise ValueError(f"{page.imagewidth} × {page.imagelength} pixels")
@@ -357,9 +359,11 @@ def _to_srgb(path: Path, colours: np.ndarray, profile: bytes | None) -> np.ndarr
         colours, channels = np.repeat(colours, 3, axis=-1), 3
     if profile != SRGB_PROFILE:
         values = colours * 100 if channels == 4 else colours  # ink is in per cent
-        spaces = {"colorspace": {1: "gray", 3: "rgb", 4: "cmyk"}[channels], "outcolorspace": "rgb"}
+        space = {1: "gray", 3: "rgb", 4: "cmyk"}[channels]
         try:
-            srgb = imagecodecs.cms_transform(values, profile, SRGB_PROFILE, outdtype="float32", **spaces)
+            srgb = imagecodecs.cms_transform(
+                values, profile, SRGB_PROFILE, colorspace=space, outcolorspace="rgb", outdtype="float32"
+            )
             return np.clip(srgb.reshape(*colours.shape[:2], 3), 0, 1)
         except imagecodecs.CmsError as error:
             _LOG.warning("%s", file_error(path, f"its ICC profile cannot be used ({error}), colours are taken as sRGB"))
@@ -398,7 +402,7 @@ def _encode_tiff(samples: np.ndarray, exif: Image.Exif) -> bytes:
     height, width, channels = samples.shape
     differences = samples.copy()
     differences[:, 1:] -= samples[:, :-1]  # modulo 2^bits
-    data = zlib.compress(differences.astype(samples.dtype.newbyteorder(">")))
+    data = zlib.compress(differences.astype(samples.dtype.newbyteorder(">")).data)
     exif.endian = ">"
     exif.update({256: width, 257: height, 258: (8 * samples.itemsize,) * channels, 277: channels})
     exif.update({273: 0, 278: height, 279: len(data)})  # the one strip; Pillow moves 273 to the end of the tags
@@ -412,17 +416,17 @@ def _encode_jpeg(samples: np.ndarray, exif: Image.Exif) -> bytes:
     if samples.shape[-1] == 4:
         colours, alpha = np.split(samples.astype(int), [3], axis=-1)
         samples = (255 - ((255 - colours) * alpha + 127) // 255).astype(np.uint8)
-    return _encode_with_pillow(samples, exif, format="JPEG", quality=95, subsampling="4:4:4")
+    return _encode_with_pillow(samples, exif, "JPEG", quality=95, subsampling="4:4:4")
 
 
 def _encode_webp(samples: np.ndarray, exif: Image.Exif) -> bytes:
     # Lossy WebP halves the resolution of colour (4:2:0) at any quality, which blurs saturated strokes.
-    return _encode_with_pillow(samples, exif, format="WEBP", lossless=True, exact=True)
+    return _encode_with_pillow(samples, exif, "WEBP", lossless=True, exact=True)
 
 
-def _encode_with_pillow(samples: np.ndarray, exif: Image.Exif, **options: object) -> bytes:
+def _encode_with_pillow(samples: np.ndarray, exif: Image.Exif, name: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(samples).save(buffer, icc_profile=SRGB_PROFILE, exif=exif, **options)
+    Image.fromarray(samples).save(buffer, name, icc_profile=SRGB_PROFILE, exif=exif, **options)
     return buffer.getvalue()
 
 

@@ -32,14 +32,14 @@ class Windows(NamedTuple):
     width: int
     overhang: tuple[int, int]
 
-    def count(self, length: int, overhang: int) -> int:
+    def along(self, length: int, overhang: int) -> int:
         """Returns the number of windows along one direction."""
         return (length + overhang - self.size) // self.stride + 1
 
     @property
     def shape(self) -> tuple[int, int]:
         """The number of windows in both directions."""
-        return self.count(self.height, self.overhang[0]), self.count(self.width, self.overhang[1])
+        return self.along(self.height, self.overhang[0]), self.along(self.width, self.overhang[1])
 
 
 def pool(images: jax.Array, *, size: int, stride: int, overhang: tuple[int, int], kind: Pooling) -> jax.Array:
@@ -58,13 +58,14 @@ def pool(images: jax.Array, *, size: int, stride: int, overhang: tuple[int, int]
     Returns:
         `[N, H', W', C]`.
     """
-    windows = Windows(size, stride, *images.shape[1:3], overhang)
+    _, height, width, _ = images.shape
+    windows = Windows(size, stride, height, width, overhang)
     if kind == "max":
         return _maximum(windows, images)
     total = _sum(windows, images)
     if not any(overhang):
         return total / size**2
-    return total / _sum(windows, jnp.ones((1, *images.shape[1:3], 1), images.dtype))
+    return total / _sum(windows, jnp.ones((1, height, width, 1), images.dtype))
 
 
 def _slices(windows: Windows, images: jax.Array, fill: float) -> list[jax.Array]:

@@ -1,1 +1,12 @@
 """What is painted, and from which variables: the canvas, parameterizations, random transformations."""
+
+from typing import TYPE_CHECKING
+
+from nst_jax.lazy import attributes
+
+if TYPE_CHECKING:
+    from nst_jax.rendering import canvas as canvas
+    from nst_jax.rendering import parameterization as parameterization
+    from nst_jax.rendering import transformation as transformation
+else:
+    __getattr__, __dir__ = attributes(__name__)

@@ -29,7 +29,7 @@ _DARKEST = 1 / 255
 _AMPLITUDE = 0.25
 """Of the logit's wave of a whole cycle a pixel, for a unit of its coefficient; see `_amplitudes`."""
 
-_CORRELATION_ROOT = np.float32([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+_CORRELATION_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
 """Square root of the correlation of red, green and blue (rows) in the photographs of ImageNet; as published with
 Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017."""
 
@@ -106,7 +106,7 @@ def _amplitudes(shape: Shape) -> np.ndarray:
     """
     height, width = shape
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
-    return np.float32(_AMPLITUDE / np.maximum(frequency, 1 / max(shape)))[..., None]
+    return (_AMPLITUDE / np.maximum(frequency, 1 / max(shape))).astype(np.float32)[..., None]
 
 
 def _coefficient_noise(key: jax.Array, shape: Shape) -> jax.Array:
