@@ -1,4 +1,4 @@
-"""The README's examples in Python, run one after the other as a person types them, with smaller pictures and few steps."""
+"""The README's examples in Python, run one after the other as a person types them, with fewer pixels and steps."""
 
 import contextlib
 import dataclasses
