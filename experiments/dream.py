@@ -167,7 +167,7 @@ def main(config: Config) -> None:
     if result.animation:
         print(f"animation: {result.animation}")
     if not result.finished:
-        print("stopped; the same command goes on with the frames, or begins anew where there are none")
+        print("stopped; the same command goes on with the frames of a zoom, and else begins anew")
         sys.exit(INTERRUPTED)
 
 

@@ -92,11 +92,16 @@ class Checkpoints:
         problem: Exception | None = None
         for step in sorted(files, reverse=True):
             try:
-                identity, restored = _read(files[step], state)
+                identity, leaves = _read(files[step])
             except _DAMAGED as error:
                 problem = error
                 continue
-            self._check_identity(identity)
+            self._check_identity(identity)  # first, as other settings may have other states
+            try:
+                restored = _restored(leaves, state)
+            except _DAMAGED as error:
+                problem = error
+                continue
             self._remove(files[other] for other in files if other > step)  # they are damaged, and would be in the way
             return restored
         if problem is not None:
@@ -131,13 +136,18 @@ class Checkpoints:
                 )
 
 
-def _read(path: Path, state: optimize.State) -> tuple[dict[str, Any], Restored]:
-    """Returns whose checkpoint this is, and what it holds, if that has the structure of `state`; raises `_DAMAGED`."""
+def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Returns whose checkpoint this is, and the arrays that it holds; raises `_DAMAGED`."""
     with safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}
         leaves = [file.get_tensor(name) for name in sorted(file.keys())]
     if metadata.get(_DIGEST) != _digest(leaves):
         raise ValueError("its content is not what was written")
+    return dict(json.loads(metadata[_IDENTITY])), leaves
+
+
+def _restored(leaves: Sequence[np.ndarray], state: optimize.State) -> Restored:
+    """Returns what a checkpoint holds, if that has the structure of `state`; raises `ValueError`."""
     nothing = np.zeros(())
     history = History(nothing, nothing, dict.fromkeys(state.evaluation.terms, nothing), nothing)
     expected, structure = jax.tree.flatten(Restored(state, history))
@@ -146,7 +156,7 @@ def _read(path: Path, state: optimize.State) -> tuple[dict[str, Any], Restored]:
         raise ValueError("its state is not that of this program")
     if len(leaves) != len(expected) or len({leaf.shape for leaf in leaves[count:]}) != 1 or leaves[-1].ndim != 1:
         raise ValueError("its history is not that of this program")
-    return dict(json.loads(metadata[_IDENTITY])), jax.tree.unflatten(structure, leaves)
+    return jax.tree.unflatten(structure, leaves)
 
 
 def _name(index: int) -> str:

@@ -209,6 +209,11 @@ def test_resuming_another_run_is_refused(pictures, tmp_path):
         match=r"--resume: .* expected a run with content_weight = 3.0 as now, found one with 1.0; set it back, or",
     ):
         stylize.run(config(pictures, tmp_path, resume=True, content_weight=3.0))
+    # Also where the state would be another one.
+    with pytest.raises(
+        UserError, match=r"expected a run with dream_layers = \['fire9/concat'\] as now, found one with"
+    ):
+        stylize.run(config(pictures, tmp_path, resume=True, dream_layers=("fire9/concat",)))
 
 
 def test_resuming_without_the_picture_that_the_run_began_with_is_refused(pictures, tmp_path):
