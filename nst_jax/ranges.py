@@ -6,10 +6,13 @@ from typing import Any
 
 from nst_jax.errors import UserError
 
+_LARGEST = 3.4028234663852886e38
+"""The largest number of single precision, in which everything is computed."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Finite numbers between bounds.
+    """Numbers of single precision between bounds.
 
     Attributes:
         least: the smallest number allowed.
@@ -24,8 +27,8 @@ class Range:
     below: float = math.inf
 
     def __contains__(self, number: float) -> bool:
-        """Returns whether the number is allowed; NaN and infinities never are."""
-        return math.isfinite(number) and self.least <= number <= self.most and self.above < number < self.below
+        """Returns whether the number is allowed; NaN, infinities and what single precision cannot hold never are."""
+        return abs(number) <= _LARGEST and self.least <= number <= self.most and self.above < number < self.below
 
     def __str__(self) -> str:
         """Returns the range in words, such as `0 to 1` or `0 or more and less than 1`."""
@@ -53,5 +56,8 @@ class Range:
             for item in value:
                 self.check(name, item)
         elif isinstance(value, int | float) and value not in self:
-            expected = self if math.isfinite(value) else "a finite number"
+            expected: object = self
+            if not abs(value) <= _LARGEST:  # NaN is not either
+                infinite = value != value or abs(value) == math.inf
+                expected = "a finite number" if infinite else f"at most {_LARGEST:.2g}"
             raise UserError(f"{name}: expected {expected}, found {value}")

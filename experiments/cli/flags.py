@@ -152,6 +152,7 @@ def run_script(config: type[Config], run: Callable[[Config], Any], *, bare: Sequ
                 raise
             sys.exit(f"error: expected the run to fit into memory, found: {one_line(error)}; choose a smaller --size")
         except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
             sys.exit(INTERRUPTED)
 
     define(config)

@@ -33,6 +33,10 @@ def test_what_compiles_nothing():
         ({"random_scale": 1.0}, "random_scale: expected 0 or more and less than 1, found 1.0"),
         ({"random_rotate": 180.5}, "random_rotate: expected 0 to 180, found 180.5"),
         ({"style_weight": math.nan}, "style_weight: expected a finite number, found nan"),
+        (
+            {"style_weight": 1e39},
+            "style_weight: expected at most 3.4e+38, found 1e+39",
+        ),
         ({"random_rotate": math.inf}, "random_rotate: expected a finite number, found inf"),
         ({"style_layer_weights": (1.0, math.nan)}, "style_layer_weights: expected a finite number, found nan"),
         ({"blend_weights": (-math.inf,)}, "blend_weights: expected a finite number, found -inf"),
