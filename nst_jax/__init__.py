@@ -10,7 +10,7 @@ Example::
     picture = nst_jax.stylize(photo.pixels, painting.pixels, network)
     nst_jax.write_image("stylised.png", photo._replace(pixels=picture))
 
-Underneath are its modules, which need no import of their own either: `nst_jax.run.run`, `nst_jax.losses`,
+Underneath are its modules, which need no import of their own either: `nst_jax.loop.run`, `nst_jax.losses`,
 `nst_jax.applications.dream`.
 """
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports when the program runs
     from nst_jax import history as history
     from nst_jax import io as io
     from nst_jax import lazy as lazy
+    from nst_jax import loop as loop
     from nst_jax import losses as losses
     from nst_jax import objective as objective
     from nst_jax import ops as ops
@@ -38,10 +39,9 @@ if TYPE_CHECKING:  # what `__getattr__` imports when the program runs
     from nst_jax import presets as presets
     from nst_jax import ranges as ranges
     from nst_jax import rendering as rendering
-    from nst_jax import run as run
     from nst_jax import settings as settings
+    from nst_jax import stacking as stacking
     from nst_jax import statistics as statistics
-    from nst_jax import sweep as sweep
     from nst_jax import targets as targets
     from nst_jax import transfer as transfer
     from nst_jax.backbones.pretrained import load as load
@@ -49,10 +49,10 @@ if TYPE_CHECKING:  # what `__getattr__` imports when the program runs
     from nst_jax.errors import UserError as UserError
     from nst_jax.io.images import read as read_image
     from nst_jax.io.images import write as write_image
+    from nst_jax.loop import stage as stage
     from nst_jax.presets import PRESETS as PRESETS
-    from nst_jax.run import stage as stage
     from nst_jax.settings import Settings as Settings
-    from nst_jax.sweep import stack as stack
+    from nst_jax.stacking import stack as stack
     from nst_jax.transfer import Transfer as Transfer
     from nst_jax.transfer import prepare as prepare
     from nst_jax.transfer import stylize as stylize
@@ -83,8 +83,8 @@ _PUBLIC = {
     "load": ("nst_jax.backbones.pretrained", "load"),
     "prepare": ("nst_jax.transfer", "prepare"),
     "read_image": ("nst_jax.io.images", "read"),
-    "stack": ("nst_jax.sweep", "stack"),
-    "stage": ("nst_jax.run", "stage"),
+    "stack": ("nst_jax.stacking", "stack"),
+    "stage": ("nst_jax.loop", "stage"),
     "stylize": ("nst_jax.transfer", "stylize"),
     "write_image": ("nst_jax.io.images", "write"),
 }

@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from nst_jax import optimize, parallel, sweep
+from nst_jax import optimize, parallel, stacking
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_canvas, check_image, check_known, check_style
 from nst_jax.errors import UserError, is_out_of_memory
+from nst_jax.loop import Progress, Stage, compile_chunk, run, state_shapes
 from nst_jax.objective import CONTENT, STYLE
 from nst_jax.rendering.canvas import extend
-from nst_jax.run import Progress, Stage, compile_chunk, run, state_shapes
 from nst_jax.settings import Settings
 from nst_jax.targets import layers_of, make_targets, measure, network_layers, union
 from nst_jax.transfer import Transfer, assemble, make_config
@@ -68,7 +68,7 @@ class Group:
         Raises:
             UserError: the recipes need several programs.
         """
-        for entries in zip(*(sweep.compiled_settings(recipe.settings) for recipe in recipes), strict=True):
+        for entries in zip(*(stacking.compiled_settings(recipe.settings) for recipe in recipes), strict=True):
             if len(set(entries)) > 1:
                 found = ", ".join(sorted({str(value) for _, value in entries}))
                 raise UserError(f"{entries[0][0]}: expected the same in all cells of one program, found {found}")
@@ -153,13 +153,13 @@ class Group:
 
                 return jax.tree.map(of, tree)
 
-            cells = sweep.map_cells(
+            cells = stacking.map_cells(
                 lambda part: described(part, each, length=size),
                 self._least.cells,
                 shared=lambda part: described(part, everywhere),
             )
             states = described(state_shapes(self._least), each, length=size)
-            self._compiled[size] = compile_chunk(sweep.Batch(cells, size), states)
+            self._compiled[size] = compile_chunk(stacking.Batch(cells, size), states)
         return self._compiled[size]
 
     def run(
@@ -172,7 +172,7 @@ class Group:
         states: Sequence[optimize.State] = (),
         pause_every: int = 0,
     ) -> Iterator[Progress]:
-        """Runs a batch, as `run.run`; what it yields has some more cells behind the given ones, which repeat the last.
+        """Runs a batch, as `loop.run`; what it yields has some more cells behind the given ones, which repeat the last.
 
         Args:
             indices: of the recipes.
@@ -190,7 +190,7 @@ class Group:
         def place(tree: Any) -> Any:
             return parallel.place_cells(tree, self._mesh)
 
-        def advance(batch: sweep.Batch, states: optimize.State, length: jax.Array) -> tuple[optimize.State, Any]:
+        def advance(batch: stacking.Batch, states: optimize.State, length: jax.Array) -> tuple[optimize.State, Any]:
             return program(batch, place(states), length)
 
         stage = Stage(
@@ -201,10 +201,10 @@ class Group:
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *_padded(states, size)) if states else None
         return run([stage], state=stacked and place(stacked), pause_every=pause_every, advance=advance)
 
-    def _batch(self, indices: Sequence[int], size: int) -> sweep.Batch:
+    def _batch(self, indices: Sequence[int], size: int) -> stacking.Batch:
         """Returns the cells with these indices, the last one repeated, where the program wants them."""
         transfers = [self._transfer(self.recipes[index]) for index in indices]
-        batch = sweep.stack(_padded(transfers, size), style_images=self._most_styles)
+        batch = stacking.stack(_padded(transfers, size), style_images=self._most_styles)
         return parallel.place_batch(batch, self._mesh)
 
     def _transfer(self, recipe: Recipe) -> Transfer:
@@ -234,9 +234,9 @@ class Group:
         )
 
     @functools.cached_property
-    def _least(self) -> sweep.Batch:
+    def _least(self) -> stacking.Batch:
         """The batch of the first cell alone: the shapes of its arrays."""
-        batch = sweep.stack([self._transfer(self.recipes[0])], style_images=self._most_styles)
+        batch = stacking.stack([self._transfer(self.recipes[0])], style_images=self._most_styles)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), batch)
 
 

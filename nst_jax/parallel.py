@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nst_jax import optimize, sweep
+from nst_jax import optimize, stacking
 from nst_jax.errors import UserError
 from nst_jax.transfer import Transfer
 
@@ -58,10 +58,10 @@ def everywhere(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def place_batch(batch: sweep.Batch, mesh: Mesh) -> sweep.Batch:
+def place_batch(batch: stacking.Batch, mesh: Mesh) -> stacking.Batch:
     """Returns a batch with its cells spread over the devices, and what they share on each of them."""
     each, everyone = over_cells(mesh), everywhere(mesh)
-    cells = sweep.map_cells(
+    cells = stacking.map_cells(
         lambda part: jax.device_put(part, each), batch.cells, shared=lambda part: jax.device_put(part, everyone)
     )
     return batch.replace(cells=cells)

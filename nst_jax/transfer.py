@@ -18,12 +18,12 @@ from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.pretrained import Pretrained, load
 from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_images
+from nst_jax.loop import run, stage
 from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, Objective, Targets, Weights
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.rendering.canvas import canvas_shape, crop, extend
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer
 from nst_jax.rendering.transformation import Transformation, transform
-from nst_jax.run import run, stage
 from nst_jax.settings import Parameterization, Settings
 from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measure, network_layers, union
 

@@ -18,9 +18,9 @@ from nst_jax import optimize, transfer
 from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_layers
+from nst_jax.loop import compile_chunk, init
 from nst_jax.presets import LEARNING_RATES, PRESETS
 from nst_jax.rendering.canvas import check_margin
-from nst_jax.run import compile_chunk, init
 from nst_jax.settings import Optimizer, Precision
 from nst_jax.transfer import Transfer
 

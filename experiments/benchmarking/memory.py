@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from nst_jax import run
+from nst_jax import loop
 from nst_jax.backbones import pretrained
 from nst_jax.settings import Precision
 
@@ -54,8 +54,8 @@ def _measure(side: str, backbone: str, size: int, precision: Precision) -> dict[
         pytorch.RIVALS[side](job, photograph, learning_rate=settings.learning_rate).run(1)
         device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     else:
-        state = run.init(job, jnp.asarray(photograph))
-        jax.block_until_ready(run.compile_chunk(job, state)(job, state, jnp.int32(1)))
+        state = loop.init(job, jnp.asarray(photograph))
+        jax.block_until_ready(loop.compile_chunk(job, state)(job, state, jnp.int32(1)))
         device = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     process = _resident()
     return {"process": process, "before": before, "step": process - before, "device": device}

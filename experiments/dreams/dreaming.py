@@ -16,7 +16,7 @@ from nst_jax.applications import dream
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.io import images
 from nst_jax.io.images import Picture
-from nst_jax.run import run, stage
+from nst_jax.loop import run, stage
 from nst_jax.settings import Settings
 from nst_jax.transfer import Transfer, seed_key
 

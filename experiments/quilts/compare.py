@@ -19,8 +19,8 @@ from nst_jax.applications import quilting
 from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.files import make_folder
+from nst_jax.loop import run, stage
 from nst_jax.rendering.canvas import extend
-from nst_jax.run import run, stage
 from nst_jax.transfer import Transfer
 
 from ..cli import transfer_flags

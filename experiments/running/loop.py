@@ -6,8 +6,8 @@ A single transfer is a batch of one cell, and runs as each cell of a sweep does.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nst_jax.history import DivergedError, History, diverged, join
-from nst_jax.run import Progress
-from nst_jax.sweep import state_of
+from nst_jax.loop import Progress
+from nst_jax.stacking import state_of
 
 from .checkpoints import Checkpoints, Restored
 

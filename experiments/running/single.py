@@ -8,13 +8,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from nst_jax import optimize, sweep
+from nst_jax import optimize, stacking
 from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
 from nst_jax.io.files import make_folder
-from nst_jax.run import Progress, stage, state_shapes
-from nst_jax.run import run as run_stages
+from nst_jax.loop import Progress, stage, state_shapes
+from nst_jax.loop import run as run_stages
 
 from ..cli.run_flags import SingleFlags
 from ..cli.transfer_flags import describe
@@ -71,7 +71,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     def save_record(done: int) -> None:
         write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})
 
-    batch = sweep.stack([job.transfer])
+    batch = stacking.stack([job.transfer])
     checkpoints = Checkpoints(workdir / "stylize-checkpoints", job.identity)
     restored = _restore(job, checkpoints, workdir, state_shapes(job.transfer)) if flags.resume else None
     courses = Courses([checkpoints], [restored])

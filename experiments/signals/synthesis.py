@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nst_jax.applications import random_features
-from nst_jax.run import run, stage
-from nst_jax.sweep import Batch
+from nst_jax.loop import run, stage
+from nst_jax.stacking import Batch
 
 from ..running.progress import graceful_interrupt, progress_bar
 

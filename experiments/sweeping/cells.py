@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nst_jax import sweep
+from nst_jax import stacking
 from nst_jax.backbones.pretrained import Pretrained, load_for
 from nst_jax.backbones.pretrained import resolve as resolve_name
 from nst_jax.checks import check_canvas, check_style
@@ -69,7 +69,7 @@ class PreparedCell:
     @property
     def program(self) -> tuple[Any, ...]:
         """Returns what cells have in common that one program runs."""
-        return self.identity["backbone"], self.shape, sweep.compiled_settings(self.how)
+        return self.identity["backbone"], self.shape, stacking.compiled_settings(self.how)
 
 
 class Pictures:

@@ -9,8 +9,8 @@ import numpy as np
 from flax import struct
 
 from nst_jax import optimize
+from nst_jax.loop import run, stage
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Shape
-from nst_jax.run import run, stage
 from nst_jax.transfer import seed_key
 
 _PAINTER = PARAMETERIZATIONS["coordinates"]

@@ -20,8 +20,8 @@ from nst_jax.backbones.spec import Backbone, least_side
 from nst_jax.checks import check_canvas
 from nst_jax.history import History, join
 from nst_jax.io import images
+from nst_jax.loop import Stage, run
 from nst_jax.presets import LEARNING_RATES, PRESETS
-from nst_jax.run import Stage, run
 from nst_jax.settings import Settings
 from nst_jax.transfer import Transfer
 

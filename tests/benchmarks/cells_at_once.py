@@ -23,9 +23,9 @@ import numpy as np
 from nst_jax import batches, parallel, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.batches import Recipe
+from nst_jax.loop import run as run_stages
+from nst_jax.loop import stage
 from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
-from nst_jax.run import run as run_stages
-from nst_jax.run import stage
 
 Run = Callable[[], tuple[list[float], float]]
 """Runs all cells; returns their last losses, and the seconds without those of compiling."""

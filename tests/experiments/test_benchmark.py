@@ -146,7 +146,7 @@ def test_the_rival_does_the_same(style_loss, content_loss):
     import jax.numpy as jnp
 
     from experiments.benchmarking import pytorch, workload
-    from nst_jax import run, transfer
+    from nst_jax import loop, transfer
     from nst_jax.backbones import pretrained
 
     settings = dataclasses.replace(
@@ -155,12 +155,12 @@ def test_the_rival_does_the_same(style_loss, content_loss):
     photograph, painting = workload.pictures(48)
     job = transfer.prepare(pretrained.load("squeezenet1_1"), settings, photograph, painting)
     image = np.asarray(transfer.initial_image(settings, jnp.asarray(photograph), seed=0)).clip(0, 1)
-    state = run.init(job, jnp.asarray(image))
+    state = loop.init(job, jnp.asarray(image))
     rival = pytorch.Torch(job, image, learning_rate=settings.learning_rate)
     assert rival.loss == pytest.approx(float(state.evaluation.loss), rel=1e-4)
     gradient = np.asarray(state.evaluation.gradient)
     assert np.linalg.norm(rival.gradient - gradient) < 1e-4 * np.linalg.norm(gradient)
-    _, info = run.compile_chunk(job, state)(job, state, jnp.int32(3))
+    _, info = loop.compile_chunk(job, state)(job, state, jnp.int32(3))
     assert rival.run(3) == pytest.approx(float(info.loss[2]), rel=1e-3)
 
 
@@ -170,7 +170,7 @@ def test_the_rival_computes_every_type_of_row():
     import jax.numpy as jnp
 
     from experiments.benchmarking import pytorch, workload
-    from nst_jax import run, transfer
+    from nst_jax import loop, transfer
     from nst_jax.backbones.features import Features
     from nst_jax.backbones.pretrained import Pretrained
     from nst_jax.backbones.registry import BACKBONES
@@ -195,7 +195,7 @@ def test_the_rival_computes_every_type_of_row():
     )
     job = transfer.prepare(Pretrained(backbone, params, ""), settings, photograph, painting)
     image = np.random.default_rng(0).uniform(size=painting.shape).astype(np.float32)
-    state = run.init(job, jnp.asarray(image))
+    state = loop.init(job, jnp.asarray(image))
     rival = pytorch.Torch(job, image, learning_rate=settings.learning_rate)
     assert rival.loss == pytest.approx(float(state.evaluation.loss), rel=1e-4)
     gradient = np.asarray(state.evaluation.gradient)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from runs import finish
 
-from nst_jax import batches, parallel, run, sweep, transfer
+from nst_jax import batches, loop, parallel, stacking, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.batches import Recipe
 from nst_jax.presets import PRESETS
@@ -55,7 +55,7 @@ def run_cells(network, optimizer, count, mesh):
     jobs = [transfer.prepare(network, recipe.settings, picture(0), picture(1)) for recipe in recipes]
     images = [image(recipe) for recipe in recipes]
     missing = -count % len(jax.devices()) if mesh else 0
-    batch, images = sweep.stack(jobs + jobs[-1:] * missing), jnp.stack(images + images[-1:] * missing)
+    batch, images = stacking.stack(jobs + jobs[-1:] * missing), jnp.stack(images + images[-1:] * missing)
     if mesh:
         batch, images = parallel.place_batch(batch, mesh), parallel.place_cells(images, mesh)
     last, _ = finish(batch, images, steps=STEPS)
@@ -68,14 +68,14 @@ def run_batch(network, optimizer, count, mesh):
     assert group.fitting(count) == mesh.size
     size = 2 * mesh.size  # some cells on each device, and not as many as there is room for
     *_, half = group.run(range(count), size, steps=STEPS // 2, images=[image(recipe) for recipe in recipes])
-    states = [sweep.state_of(half.state, place) for place in range(count)]
+    states = [stacking.state_of(half.state, place) for place in range(count)]
     *_, last = group.run(range(count), size, steps=STEPS, states=states)
     return np.asarray(last.result)[:count], len(last.state.variables.sharding.device_set)
 
 
 def run_rows(network, optimizer, mesh):
     job = transfer.prepare(network, settings(optimizer), picture(0), picture(1))
-    state = run.init(job, picture(2))
+    state = loop.init(job, picture(2))
     if mesh:
         job, state = parallel.replicate(job, mesh), parallel.place_rows(job, state, mesh)
     used = len(state.variables.sharding.device_set)

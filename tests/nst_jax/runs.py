@@ -1,7 +1,7 @@
 """Running a problem to its end, for tests."""
 
 from nst_jax.history import join
-from nst_jax.run import run, stage
+from nst_jax.loop import run, stage
 
 
 def finish(problem, start, *, steps, **options):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from runs import finish
 
-from nst_jax import batches, parallel, sweep, transfer
+from nst_jax import batches, parallel, stacking, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.batches import Recipe
 from nst_jax.errors import UserError
@@ -100,7 +100,7 @@ def test_batches_of_any_size_compile_once_and_hold_single_transfers(size, group,
 def test_cells_go_on_where_they_stood(group):
     whole, _ = run(group, [1, 3], 2)
     half, _ = run(group, [1, 3], 2, steps=2)
-    states = [sweep.state_of(half.state, place) for place in range(2)]
+    states = [stacking.state_of(half.state, place) for place in range(2)]
     assert jax.tree.map(np.shape, states[0]) == jax.tree.map(np.shape, group.state_shapes)
     resumed, histories = run(group, [1, 3], 2, states=states)
     assert histories[0].step.tolist() == [3, 4]

@@ -12,7 +12,7 @@ import scipy.optimize
 from flax import struct
 
 from nst_jax import optimize
-from nst_jax.run import chunk
+from nst_jax.loop import chunk
 
 SHAPE = (4, 5, 3)
 

@@ -8,7 +8,7 @@ import pytest
 from mypy import api
 
 import nst_jax
-from nst_jax.run import stage
+from nst_jax.loop import stage
 from nst_jax.transfer import stylize
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def test_jax_is_loaded_when_it_is_needed():
 
 def test_modules_need_no_import(modules):
     asked = "; ".join(f"nst_jax.{name}.__name__" for name in modules)
-    assert run(f"import nst_jax; {asked}; print(nst_jax.run.run.__name__)") == "run\n"
+    assert run(f"import nst_jax; {asked}; print(nst_jax.loop.run.__name__)") == "run\n"
 
 
 def test_types_are_seen(tmp_path, in_root):

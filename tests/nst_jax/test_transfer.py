@@ -19,9 +19,9 @@ from nst_jax.checks import check_style
 from nst_jax.errors import UserError
 from nst_jax.history import DivergedError
 from nst_jax.io.images import read as read_image
+from nst_jax.loop import compile_chunk, run, stage, state_shapes
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
 from nst_jax.presets import PRESETS, default_preset
-from nst_jax.run import compile_chunk, run, stage, state_shapes
 from nst_jax.targets import layers_of, make_weights
 
 SIZE = (48, 64, 3)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from runs import finish
 
-from nst_jax import sweep, transfer
+from nst_jax import stacking, transfer
 from nst_jax.applications import texture
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
@@ -105,7 +105,7 @@ def test_textures_in_a_sweep_beside_transfers(network, painting):
     settings = (only_style, both, only_content)
     jobs = [transfer.prepare(network, single, photograph, painting) for single in settings]
     images = [transfer.initial_image(single, photograph, seed=seed) for seed, single in enumerate(settings)]
-    _, history = finish(sweep.stack(jobs), np.stack(images), steps=0)
+    _, history = finish(stacking.stack(jobs), np.stack(images), steps=0)
     for loss, job, image in zip(history.loss[0], jobs, images, strict=True):
         np.testing.assert_allclose(loss, finish(job, image, steps=0)[1].loss[0], rtol=1e-4)
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from flax import struct
 
-from nst_jax import optimize, run
-from nst_jax.run import Stage, stage
+from nst_jax import loop, optimize
+from nst_jax.loop import Stage, stage
 
 _SOLVER = optimize.adam(0.1)
 
@@ -52,7 +52,7 @@ def growing(*lengths, steps=5):
 
 
 def test_each_stage_starts_from_the_one_before():
-    found = [(progress, np.asarray(progress.result)) for progress in run.run(growing(2, 3, steps=8))]
+    found = [(progress, np.asarray(progress.result)) for progress in loop.run(growing(2, 3, steps=8))]
     assert [progress.stage for progress, _ in found] == sorted(progress.stage for progress, _ in found)
     ends = {progress.stage: (progress, result) for progress, result in found}
     first, second = (pair for pair in found if pair[0].history.step.tolist() == [0])
@@ -64,10 +64,10 @@ def test_each_stage_starts_from_the_one_before():
 
 def test_a_run_goes_on_within_any_stage():
     stages = growing(4, 5, 6)
-    *_, whole = run.run(stages)
-    reached = next(found for found in run.run(stages, pause_every=2) if found.stage == 1 and found.state.step == 2)
+    *_, whole = loop.run(stages)
+    reached = next(found for found in loop.run(stages, pause_every=2) if found.stage == 1 and found.state.step == 2)
     kept = jax.device_get(reached.state)
-    again = list(run.run(stages, first=1, state=kept))
+    again = list(loop.run(stages, first=1, state=kept))
     assert [again[0].stage, again[0].history.step[0]] == [1, 3]
     jax.tree.map(np.testing.assert_array_equal, again[-1].state, whole.state)
 
@@ -81,7 +81,7 @@ def test_the_next_stage_is_compiled_in_a_thread_and_only_there():
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        list(run.run(growing(7, 8, 9)))
+        list(loop.run(growing(7, 8, 9)))
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert sorted(threads) == [("jit(_init)", False)] * 2 + [("jit(_init)", True)] + [("jit(chunk)", False)] * 2 + [
@@ -96,15 +96,15 @@ def test_what_is_wrong_with_the_next_stage_is_raised_when_it_comes():
     stages = [*growing(2), Stage(broken, lambda before: before, 1)]
     seen = []
     with pytest.raises(ValueError, match="no such stage"):
-        seen.extend(progress.stage for progress in run.run(stages))
-    ends = run.run(stages)
+        seen.extend(progress.stage for progress in loop.run(stages))
+    ends = loop.run(stages)
     assert next(ends).stage == 0
     ends.close()  # nobody waits for the thread
 
 
 def test_an_exit_while_the_next_stage_is_compiled_keeps_its_status():
     """A daemon thread that comes back from XLA into an interpreter that is ending aborts it."""
-    code = "import sys, test_run; next(r := test_run.run.run(test_run.growing(2, 3))); next(r); sys.exit(3)"
+    code = "import sys, test_loop; next(r := test_loop.loop.run(test_loop.growing(2, 3))); next(r); sys.exit(3)"
     folder = Path(__file__).parent
     paths = os.pathsep.join([str(folder), str(folder.parents[1])])
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}, check=False)
@@ -114,11 +114,11 @@ def test_an_exit_while_the_next_stage_is_compiled_keeps_its_status():
 def test_a_clock_that_stands_still_ends_nothing(monkeypatch):
     """As on Windows before Python 3.13, where it ticks every 15.6 ms."""
     monkeypatch.setattr(time, "perf_counter", lambda: 1.0)
-    *_, last = run.run([stage(Towards(jnp.ones(3)), jnp.zeros(3), steps=200)])
+    *_, last = loop.run([stage(Towards(jnp.ones(3)), jnp.zeros(3), steps=200)])
     assert int(last.state.step) == 200
 
 
 def test_no_steps_are_where_it_begins():
-    (only,) = run.run([stage(Towards(jnp.ones(3)), jnp.zeros(3), steps=0)])
+    (only,) = loop.run([stage(Towards(jnp.ones(3)), jnp.zeros(3), steps=0)])
     assert only.history.step.tolist() == [0]
     np.testing.assert_array_equal(only.result, np.zeros(3))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from runs import finish
 
-from nst_jax import sweep, transfer
+from nst_jax import stacking, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 from nst_jax.presets import PRESETS
@@ -69,7 +69,7 @@ def grid(network, optimizer):
 
 def run_all(cells, *, steps=STEPS, **options):
     jobs, images = zip(*cells, strict=True)
-    return finish(sweep.stack(jobs), np.stack(images), steps=steps, **options)
+    return finish(stacking.stack(jobs), np.stack(images), steps=steps, **options)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
@@ -91,10 +91,10 @@ def test_a_cell_is_the_single_transfer_with_its_settings(optimizer, network):
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_batch_of_one_is_the_transfer_itself_to_the_bit(optimizer, network):
     job, image = grid(network, optimizer)[2]
-    batch, history = finish(sweep.stack([job]), image[None], steps=STEPS)
+    batch, history = finish(stacking.stack([job]), image[None], steps=STEPS)
     single, losses = finish(job, image, steps=STEPS)
     np.testing.assert_array_equal(history.loss[:, 0], losses.loss)
-    jax.tree.map(np.testing.assert_array_equal, sweep.state_of(batch.state, 0), jax.device_get(single.state))
+    jax.tree.map(np.testing.assert_array_equal, stacking.state_of(batch.state, 0), jax.device_get(single.state))
 
 
 def test_one_program_serves_every_grid(network, count_compilations):
@@ -136,7 +136,7 @@ def test_a_cell_that_diverges_leaves_the_others_alone(network):
 
 def test_unused_layers_have_targets_that_no_relative_error_is_huge_for(network):
     jobs = [job for job, _ in grid(network, "adam")]
-    cells = sweep.stack(jobs).cells
+    cells = stacking.stack(jobs).cells
     for term, of in cells.targets.items():
         for layer, target in of.items():
             unused = np.asarray(cells.weights.layers[term][layer]) == 0
@@ -147,7 +147,7 @@ def test_unused_layers_have_targets_that_no_relative_error_is_huge_for(network):
 
 def test_transfers_that_share_their_parameters_go_on_sharing_them(network):
     jobs = [prepare(network, dataclasses.replace(base("adam"), style_weight=weight))[0] for weight in (1.0, 2.0)]
-    assert sweep.stack(jobs).cells.params is jobs[0].params
+    assert stacking.stack(jobs).cells.params is jobs[0].params
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_transfers_that_share_their_parameters_go_on_sharing_them(network):
 def test_transfers_of_several_programs_are_refused(changes, message, network):
     jobs = [prepare(network, dataclasses.replace(base("adam"), **change))[0] for change in ({}, changes)]
     with pytest.raises(UserError, match=message):
-        sweep.stack(jobs)
+        stacking.stack(jobs)
 
 
 def test_transfers_of_other_weights_are_refused(network):
@@ -171,7 +171,7 @@ def test_transfers_of_other_weights_are_refused(network):
     others = network._replace(params={"params": kernels})
     jobs = [prepare(of, base("adam"))[0] for of in (network, others)]
     with pytest.raises(UserError, match="params: expected the same weights of the backbone"):
-        sweep.stack(jobs)
+        stacking.stack(jobs)
 
 
 def test_a_cell_without_a_style_image_beside_one_with(network):
@@ -192,4 +192,4 @@ def test_a_network_that_is_ready_is_shared(network):
 
 def test_no_transfers_are_no_batch():
     with pytest.raises(UserError, match="transfers: expected one or more, found none"):
-        sweep.stack([])
+        stacking.stack([])
