@@ -1,7 +1,6 @@
 """Neural style transfer as pure functions in JAX.
 
-Example::
-
+Example:
     import nst_jax
 
     network = nst_jax.load()
@@ -10,7 +9,7 @@ Example::
     picture = nst_jax.stylize(photo.pixels, painting.pixels, network)
     nst_jax.write_image("stylised.png", photo._replace(pixels=picture))
 
-Underneath are its modules, which need no import of their own either: `nst_jax.loop.run`, `nst_jax.losses`,
+Underneath are its modules, which need no import of their own either: `nst_jax.losses`,
 `nst_jax.applications.dream`.
 """
 
@@ -42,17 +41,21 @@ if TYPE_CHECKING:  # what `__getattr__` imports when the program runs
     from nst_jax import settings as settings
     from nst_jax import stacking as stacking
     from nst_jax import statistics as statistics
+    from nst_jax import sweeping as sweeping
     from nst_jax import targets as targets
     from nst_jax import transfer as transfer
     from nst_jax.backbones.pretrained import load as load
     from nst_jax.backbones.registry import BACKBONES as BACKBONES
+    from nst_jax.batches import Recipe as Recipe
     from nst_jax.errors import UserError as UserError
     from nst_jax.io.images import read as read_image
     from nst_jax.io.images import write as write_image
+    from nst_jax.loop import run as run
     from nst_jax.loop import stage as stage
     from nst_jax.presets import PRESETS as PRESETS
     from nst_jax.settings import Settings as Settings
     from nst_jax.stacking import stack as stack
+    from nst_jax.sweeping import sweep as sweep
     from nst_jax.transfer import Transfer as Transfer
     from nst_jax.transfer import prepare as prepare
     from nst_jax.transfer import stylize as stylize
@@ -62,30 +65,62 @@ __version__ = "0.1.0"
 __all__ = [
     "BACKBONES",
     "PRESETS",
+    "Recipe",
     "Settings",
     "Transfer",
     "UserError",
+    "activations",
+    "applications",
+    "backbones",
+    "batches",
+    "checks",
+    "commands",
+    "compilation",
+    "errors",
+    "history",
+    "io",
+    "lazy",
     "load",
+    "loop",
+    "losses",
+    "objective",
+    "ops",
+    "optimize",
+    "parallel",
     "prepare",
+    "presets",
+    "ranges",
     "read_image",
+    "rendering",
+    "run",
+    "settings",
     "stack",
+    "stacking",
     "stage",
+    "statistics",
     "stylize",
+    "sweep",
+    "sweeping",
+    "targets",
+    "transfer",
     "write_image",
 ]
 
 _PUBLIC = {
     "BACKBONES": ("nst_jax.backbones.registry", "BACKBONES"),
     "PRESETS": ("nst_jax.presets", "PRESETS"),
+    "Recipe": ("nst_jax.batches", "Recipe"),
     "Settings": ("nst_jax.settings", "Settings"),
     "Transfer": ("nst_jax.transfer", "Transfer"),
     "UserError": ("nst_jax.errors", "UserError"),
     "load": ("nst_jax.backbones.pretrained", "load"),
     "prepare": ("nst_jax.transfer", "prepare"),
     "read_image": ("nst_jax.io.images", "read"),
+    "run": ("nst_jax.loop", "run"),
     "stack": ("nst_jax.stacking", "stack"),
     "stage": ("nst_jax.loop", "stage"),
     "stylize": ("nst_jax.transfer", "stylize"),
+    "sweep": ("nst_jax.sweeping", "sweep"),
     "write_image": ("nst_jax.io.images", "write"),
 }
 

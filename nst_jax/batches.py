@@ -40,14 +40,14 @@ class Recipe(NamedTuple):
 
     Attributes:
         settings: its own.
-        content: what the content image is asked for by.
-        styles: likewise for each style image.
+        content: the content image `[H, W, 3]`, or the key by which a group reads it.
+        styles: the style images, or their keys.
         seed: of random movements.
     """
 
     settings: Settings
-    content: Hashable
-    styles: tuple[Hashable, ...]
+    content: Any
+    styles: Sequence[Any]
     seed: int = 0
 
 
@@ -61,8 +61,8 @@ class Group:
 
         Args:
             network: the backbone.
-            recipes: one or more.
-            read: what an image is asked for by → the image, `[H, W, 3]`, RGB in [0, 1]; content images are of one size.
+            recipes: one or more, with hashable keys in the place of images.
+            read: key → the image, `[H, W, 3]`, RGB in [0, 1]; content images are of one size.
             mesh: over whose `cells` the cells of a batch are spread.
 
         Raises:
@@ -126,6 +126,16 @@ class Group:
                 return count
             count = self.balanced(most, fit)
         return self.spread
+
+    def smaller(self, size: int, error: RuntimeError) -> int:
+        """Returns the size of batches to go on with after one of `size` cells met an error: half of it.
+
+        Raises:
+            RuntimeError: that error, which is not about memory, or no batch is smaller.
+        """
+        if not is_out_of_memory(error) or size == self.spread:
+            raise error
+        return self.rounded(size // 2)
 
     def balanced(self, most: int, size: int) -> int:
         """Returns the size of batches of at most `size` cells, as many as needed for `most`, that are about equal."""

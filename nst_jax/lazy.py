@@ -1,7 +1,12 @@
-"""Names and modules of a package that are imported when they are first used: parsing flags need not load JAX."""
+"""Names and modules of a package that are imported when they are first used: parsing flags need not load JAX.
+
+`EAGER_IMPORT=1` in the environment imports the names at once, for tools that look into the package rather than ask it,
+such as those that make reference pages (Scientific Python's SPEC 1 has the variable).
+"""
 
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -11,7 +16,7 @@ from typing import Any
 def attributes(
     package: str, names: Mapping[str, tuple[str, str]] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Returns `__getattr__` and `__dir__` of a package, by which it has these names, and its modules.
+    """Returns the `__getattr__` and `__dir__` that give a package these names, and its modules.
 
     Args:
         package: its name.
@@ -33,4 +38,6 @@ def attributes(
         modules = (found.name for found in pkgutil.iter_modules(present["__path__"]))
         return sorted({*special, *public, *modules})
 
+    if os.environ.get("EAGER_IMPORT"):
+        vars(sys.modules[package]).update({name: get(name) for name in public})
     return get, names_of

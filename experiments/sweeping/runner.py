@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from nst_jax import batches
-from nst_jax.errors import UserError, is_out_of_memory
+from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, make_folder, sha256
@@ -114,10 +114,9 @@ class _Runner:
                 self._compile(group, size, len(left))
                 self._run_batch(group, cells, left, size)
             except RuntimeError as error:
-                if not is_out_of_memory(error) or size == group.spread:
-                    raise
-                self.bar.say(f"no memory for {size} cells at once: going on with {group.rounded(size // 2)}")
-                size = group.rounded(size // 2)
+                smaller = group.smaller(size, error)
+                self.bar.say(f"no memory for {size} cells at once: going on with {smaller}")
+                size = smaller
             left = [index for index in left if not self.gallery.is_done(cells[index])]
 
     def _group(self, cells: Sequence[PreparedCell]) -> batches.Group:

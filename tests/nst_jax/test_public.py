@@ -1,5 +1,7 @@
+import os
 import pkgutil
 import pydoc
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,8 +48,8 @@ def in_root(monkeypatch):
 
 
 def test_the_public_names_are_listed(modules):
-    assert set(names(nst_jax)) == {*nst_jax.__all__, *(name for name in modules if "." not in name)}
-    assert set(nst_jax.__all__) == set(nst_jax._PUBLIC)
+    assert sorted(names(nst_jax)) == sorted(nst_jax.__all__)
+    assert set(nst_jax.__all__) == {*nst_jax._PUBLIC, *(name for name in modules if "." not in name)}
     assert set(names(nst_jax.io)) == {name.removeprefix("io.") for name in modules if name.startswith("io.")}
 
 
@@ -80,6 +82,27 @@ def test_jax_is_loaded_when_it_is_needed():
 def test_modules_need_no_import(modules):
     asked = "; ".join(f"nst_jax.{name}.__name__" for name in modules)
     assert run(f"import nst_jax; {asked}; print(nst_jax.loop.run.__name__)") == "run\n"
+
+
+def test_no_module_takes_the_name_of_a_function(modules):
+    assert set(nst_jax._PUBLIC).isdisjoint(modules)
+
+
+def test_the_reference_pages_are_made_without_a_warning(tmp_path, modules):
+    command = re.search(r"EAGER_IMPORT=1 \S*python (-W error -m pdoc .*)", (ROOT / "README.md").read_text())[1]
+    words = [word.replace("reference", str(tmp_path)) for word in command.split()]
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env={**os.environ, "EAGER_IMPORT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for module in modules:
+        assert (tmp_path / "nst_jax" / f"{module.replace('.', '/')}.html").is_file()
+    assert "Paints the content image in the style of another" in (tmp_path / "nst_jax.html").read_text()
 
 
 def test_types_are_seen(tmp_path, in_root):

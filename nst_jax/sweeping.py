@@ -1,0 +1,122 @@
+"""A sweep: any number of transfers, as few compiled programs as they need, as many at once as the devices hold.
+
+`sweep` is the whole method, as `transfer.stylize` is that of one picture; `batches.Group` and `loop.run` are its parts.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nst_jax import parallel
+from nst_jax.backbones.pretrained import Pretrained, load
+from nst_jax.batches import Group, Recipe
+from nst_jax.checks import check_images
+from nst_jax.errors import UserError
+from nst_jax.history import DivergedError, History, diverged, join
+from nst_jax.stacking import compiled_settings, state_of
+from nst_jax.transfer import Image, as_images, initial_image
+
+
+class Cell(NamedTuple):
+    """What a sweep made of one recipe.
+
+    Attributes:
+        picture: the stylised image, float32 `[H, W, 3]` in [0, 1]; the last good one of a cell that diverged.
+        history: its losses, step by step, the first ones before any step.
+        error: why it diverged, or None.
+    """
+
+    picture: np.ndarray
+    history: History
+    error: DivergedError | None
+
+
+def sweep(recipes: Sequence[Recipe], network: Pretrained | None = None) -> list[Cell]:
+    """Paints one picture per recipe.
+
+    Recipes whose settings differ in traced options (weights, learning rate, layers, steps ...), images or seeds run as
+    one program, which is compiled once; each further size of the content image, and each other value of the remaining
+    options, needs one more. An array that several recipes share is measured once.
+
+    Args:
+        recipes: one or more, with the images themselves: `content` `[H, W, 3]` and `styles`, one such image or several
+            to be blended, RGB in [0, 1], of NumPy or JAX.
+        network: the backbone, by default the best one that is installed.
+
+    Returns:
+        The cells, in the order of the recipes. One that diverges leaves the others alone.
+
+    Raises:
+        UserError: there are no recipes, or settings do not suit the backbone or the images.
+    """
+    if not recipes:
+        raise UserError("recipes: expected one or more, found none")
+    network = network or load()
+    for recipe in recipes:
+        check_images(network.backbone, recipe.settings, recipe.content, as_images(recipe.styles))
+    images = _Images()
+    keyed = [
+        recipe._replace(
+            content=images.key(recipe.content), styles=tuple(images.key(style) for style in as_images(recipe.styles))
+        )
+        for recipe in recipes
+    ]
+    programs: dict[object, list[int]] = {}
+    for index, recipe in enumerate(keyed):
+        program = compiled_settings(recipe.settings), images.read(recipe.content).shape
+        programs.setdefault(program, []).append(index)
+    cells: dict[int, Cell] = {}
+    for indices in programs.values():
+        found = _run_program([keyed[index] for index in indices], network, images)
+        cells |= dict(zip(indices, found, strict=True))
+    return [cells[index] for index in range(len(recipes))]
+
+
+class _Images:
+    """Images by keys, the same key for the same array."""
+
+    def __init__(self) -> None:
+        self._images: dict[int, tuple[Image, np.ndarray]] = {}  # the given one too: its identity is the key
+
+    def key(self, image: Image) -> int:
+        self._images.setdefault(id(image), (image, np.asarray(image, np.float32)))
+        return id(image)
+
+    def read(self, key: int) -> np.ndarray:
+        return self._images[key][1]
+
+
+def _run_program(recipes: Sequence[Recipe], network: Pretrained, images: _Images) -> list[Cell]:
+    """Returns the cells of recipes that one program runs, batch after batch."""
+    group = Group(network, recipes, images.read, mesh=parallel.make_mesh())
+    size = group.fitting(len(recipes))
+    cells: dict[int, Cell] = {}
+    while left := [index for index in range(len(recipes)) if index not in cells]:
+        steps = recipes[left[0]].settings.steps
+        batch = [index for index in left if recipes[index].settings.steps == steps][:size]
+        starts = [
+            np.asarray(initial_image(recipe.settings, images.read(recipe.content), seed=recipe.seed))
+            for recipe in (recipes[index] for index in batch)
+        ]
+        try:
+            cells |= dict(zip(batch, _run_batch(group, batch, size, steps, starts), strict=True))
+        except RuntimeError as error:
+            size = group.smaller(size, error)
+    return [cells[index] for index in range(len(recipes))]
+
+
+def _run_batch(group: Group, indices: Sequence[int], size: int, steps: int, images: Sequence[np.ndarray]) -> list[Cell]:
+    errors: dict[int, DivergedError] = {}
+    histories: list[list[History]] = [[] for _ in indices]
+    for progress in group.run(indices, size, steps=steps, images=images):
+        for place, history in enumerate(histories):
+            if place in errors:
+                continue
+            news = progress.history.of(place)
+            if not progress.finite[:, place].all():
+                errors[place] = diverged(state_of(progress.state, place), news)
+                news = errors[place].history
+            history.append(news)
+    pictures = np.asarray(progress.result)
+    return [Cell(pictures[place], join(histories[place]), errors.get(place)) for place in range(len(indices))]
