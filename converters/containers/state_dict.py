@@ -8,6 +8,7 @@ LAYOUT = Layout(conv="OIHW", dense="OIHW")
 
 _PARALLEL = "module."  # what torch.nn.DataParallel puts in front of every name
 _ROLES = {"weight": "kernel"}
+_KERAS_ROLES = {"_W": "kernel", "_b": "bias"}  # of weights ported from Keras before version 2: block1_conv1_W
 
 
 def names(keys: Iterable[str]) -> dict[str, str]:
@@ -19,4 +20,7 @@ def names(keys: Iterable[str]) -> dict[str, str]:
 
 def _name(key: str) -> str:
     layer, dot, role = key.rpartition(".")
-    return f"{layer}/{_ROLES.get(role, role)}" if dot else key
+    if dot:
+        return f"{layer}/{_ROLES.get(role, role)}"
+    ported = next((ending for ending in _KERAS_ROLES if key.endswith(ending)), None)
+    return f"{key.removesuffix(ported)}/{_KERAS_ROLES[ported]}" if ported else key

@@ -13,7 +13,7 @@ from nst_jax.io.files import file_error
 from .. import regions, source
 from ..regions import Region
 from ..source import Provenance, Tensor, Tensors
-from . import pickles, state_dict
+from . import palette, pickles, state_dict
 from .pickles import Vocabulary
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # where checkpoints of a training usually have it
@@ -153,8 +153,8 @@ def load(path: Path, data: bytes) -> tuple[Any, int, dict[str, Storage]]:
     return *pickles.load(path, data, _VOCABULARY, refer), storages
 
 
-def tensors(path: Path, state: Any, storage: Callable[[str], Region]) -> Tensors:
-    """Returns the tensors of a state dict, by their names here.
+def tensors(path: Path, state: Any, storage: Callable[[str], Region]) -> tuple[Tensors, str | None]:
+    """Returns the tensors of a state dict, by their names here, and how their numbers came about (see `palette`).
 
     Args:
         path: of the file, for messages.
@@ -171,16 +171,21 @@ def tensors(path: Path, state: Any, storage: Callable[[str], Region]) -> Tensors
     for key, view in state.items():
         if type(key) is not str or not isinstance(view, _View):
             raise file_error(path, f"{one_line(key)}: expected a tensor with a name, found {_title(view)}; {_ADVICE}")
+    stored: Tensors = {}
+    for key, view in state.items():
+        source.add(stored, path, key, _tensor(path, key, view, storage))
+    whole, numbers = palette.expand(path, stored)
     found: Tensors = {}
-    for key, name in state_dict.names(state).items():
-        source.add(found, path, name, _tensor(path, key, state[key], storage))
+    for key, name in state_dict.names(whole).items():
+        source.add(found, path, name, whole[key])
     source.check_total(path, found)
-    return found
+    return found, numbers
 
 
-def provenance(path: Path, container: str) -> Provenance:
-    """Returns where tensors of PyTorch come from; the file does not tell for what pixels they were trained."""
-    return Provenance(path, regions.sha256([path]), f"PyTorch {container}", layout=state_dict.LAYOUT)
+def provenance(path: Path, container: str, numbers: str | None) -> Provenance:
+    """Returns where tensors of PyTorch come from; the file does not say which preprocessing they were trained with."""
+    sha256 = regions.sha256([path])
+    return Provenance(path, sha256, f"PyTorch {container}", layout=state_dict.LAYOUT, numbers=numbers)
 
 
 def _title(value: Any) -> str:

@@ -54,6 +54,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     tensors: Tensors = {}
     shards: list[Path] = []
     stored: dict[str, None] = {}
+    bits = 0
     total = 0
     for group in model if isinstance(model, list) else _list(path, model, "weightsManifest"):
         paths = [_shard(path, name) for name in _list(path, group, "paths")]
@@ -65,6 +66,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
             raise file_error(path, f"expected at most {regions.LARGEST} bytes in all shards, found more")
         entries = [_entry(path, weight) for weight in _list(path, group, "weights")]
         stored |= dict.fromkeys(entry.stored for entry in entries)
+        bits = max([bits, *(8 * entry.numpy_dtype.itemsize for entry in entries if entry.scale is not None)])
         _add(tensors, path, _Group(paths, sizes), entries)
     source.check_total(path, tensors)
     if not tensors:
@@ -76,6 +78,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         producer=_producer(model),
         layout=_layout(model),
         convention="caffe",  # that of keras-applications
+        numbers=f"{bits}-bit quantisation" if bits else None,
     )
     return tensors, provenance
 

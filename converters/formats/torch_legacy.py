@@ -45,8 +45,8 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     state, storages, rest = _load(rest)
     keys, _, rest = _load(rest)
     places = _regions(keys, storages, rest)
-    tensors = torch_pickle.tensors(path, state, places.__getitem__)
-    return tensors, torch_pickle.provenance(path, "legacy archive")
+    tensors, numbers = torch_pickle.tensors(path, state, places.__getitem__)
+    return tensors, torch_pickle.provenance(path, "legacy archive", numbers)
 
 
 def _load(rest: Region) -> tuple[Any, dict[str, Storage], Region]:

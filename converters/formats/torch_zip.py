@@ -56,8 +56,8 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         member.check()
         return member.region
 
-    tensors = torch_pickle.tensors(path, state, intact)
-    return tensors, torch_pickle.provenance(path, "zip archive")
+    tensors, numbers = torch_pickle.tensors(path, state, intact)
+    return tensors, torch_pickle.provenance(path, "zip archive", numbers)
 
 
 def _root(path: Path) -> str:

@@ -26,6 +26,7 @@ EMBEDDED = "squeezenet1_1"
 AUTO = "auto"
 _AUTO_ORDER = ("vgg19", EMBEDDED)
 METADATA_KEY = "nst_jax"
+NUMBERS_KEY = "numbers"
 _DTYPES = {"F32": np.float32, "F16": np.float16}
 
 
@@ -36,11 +37,13 @@ class Pretrained(NamedTuple):
         backbone: the network.
         params: what `Features.apply` takes: `{"params": {"conv1_1/kernel": float32 [h, w, in, out], ...}}`.
         sha256: of the weight file, in hexadecimal.
+        numbers: how they came about where they are not quite those of the training, such as `8-bit palette`.
     """
 
     backbone: Backbone
     params: dict[str, dict[str, np.ndarray]]
     sha256: str
+    numbers: str | None = None
 
 
 def load(name: str = AUTO) -> Pretrained:
@@ -123,7 +126,7 @@ def read(path: Path, backbone: Backbone) -> Pretrained:
     expected = parameter_shapes(backbone)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            _check_metadata(path, file.metadata(), backbone)
+            record = _checked_metadata(path, file.metadata(), backbone)
             names = set(file.keys())
             head = parameter_shapes(with_head(backbone)).keys() - expected.keys()
             _check_names(path, expected.keys(), names - head if head <= names else names, backbone)
@@ -134,7 +137,8 @@ def read(path: Path, backbone: Backbone) -> Pretrained:
             f"expected a safetensors file with the weights of {backbone.name}, found: {one_line(error)}; "
             f"convert other formats with: {command('converters.convert')} FILE --backbone={backbone.name}",
         ) from error
-    return Pretrained(backbone, {"params": tensors}, sha256(path))
+    numbers = record.get(NUMBERS_KEY)
+    return Pretrained(backbone, {"params": tensors}, sha256(path), None if numbers is None else one_line(numbers))
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, metadata: Mapping[str, Any]) -> None:
@@ -198,7 +202,8 @@ def _tensor(path: Path, file: Any, name: str, shape: tuple[int, ...]) -> np.ndar
     return values
 
 
-def _check_metadata(path: Path, metadata: Mapping[str, str] | None, backbone: Backbone) -> None:
+def _checked_metadata(path: Path, metadata: Mapping[str, str] | None, backbone: Backbone) -> Mapping[str, Any]:
+    """Returns the record in the metadata of a weight file of this backbone."""
     try:
         record = json.loads((metadata or {})[METADATA_KEY])
         version, name = record["format_version"], record["backbone"]
@@ -214,6 +219,7 @@ def _check_metadata(path: Path, metadata: Mapping[str, str] | None, backbone: Ba
             f"expected {backbone.name} in format version {FORMAT_VERSION}, "
             f"found {one_line(name)} in format version {one_line(version)}; convert its source again",
         )
+    return record
 
 
 def _check_names(path: Path, expected: Any, found: Any, backbone: Backbone) -> None:

@@ -117,7 +117,9 @@ def test_command_installs_the_real_vgg19_in_seconds(folder, shared):
     result = commands.run("convert", shared / "weights/vgg19_tfjs", "--backbone=vgg19")
     assert time.monotonic() - start < 10
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith("recognised TensorFlow.js layers model, uint8, written by keras v2.2.4-tf")
+    assert result.stdout.startswith(
+        "recognised TensorFlow.js layers model, uint8, 8-bit quantisation, written by keras v2.2.4-tf"
+    )
     assert "conv5_4/bias    block5_conv4/bias    [512]" in result.stdout
     assert result.stdout.endswith(f"wrote {folder / 'vgg19.safetensors'}\n")
     installed = pretrained.load("auto")
