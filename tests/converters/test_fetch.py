@@ -362,7 +362,7 @@ def test_the_exact_file():
 SOURCES = "pypi, keras, caffe, matconvnet"
 NO_FILE = [
     (("vgg91",), "unknown backbone with published weights 'vgg91'; expected one of: vgg19, "),
-    (("vgg19", "kreas"), f"unknown source of vgg19 'kreas'; expected one of: keras, pypi, caffe, matconvnet$"),
+    (("vgg19", "kreas"), "unknown source of vgg19 'kreas'; expected one of: keras, pypi, caffe, matconvnet$"),
     (("vgg19", "cafe"), "unknown source of vgg19 'cafe'; expected one of: caffe, pypi, keras, matconvnet$"),
     (
         ("vgg19", "torchvision"),
