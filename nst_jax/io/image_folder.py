@@ -8,6 +8,7 @@ from PIL import Image
 
 from nst_jax.io import images
 from nst_jax.io.files import file_error
+from nst_jax.io.image_decoding import READABLE
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -16,7 +17,7 @@ def list_pictures(folder: Path) -> list[Path]:
     Raises:
         UserError: the folder is missing or cannot be listed, or has no pictures.
     """
-    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in images.READABLE}
+    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in READABLE}
     try:
         found = sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.name[0] != ".")
     except (OSError, ValueError) as error:
