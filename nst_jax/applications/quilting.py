@@ -10,14 +10,15 @@ Images are float32 RGB in [0, 1]. Nothing here needs JAX.
 """
 
 import functools
-import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import ndimage
 
+from nst_jax.applications.block_matching import Matcher
+from nst_jax.applications.boundary_cut import new_pixels
 from nst_jax.errors import UserError
 
 OVERLAP = 1 / 3
@@ -44,7 +45,6 @@ one block that is as even. This is the spatial uniformity of Kaspar et al., "Sel
 Eurographics 2015, for blocks."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-_TILE = 4  # times the side of a block: larger tiles leave the processor's cache, smaller ones are mostly overlap
 
 Laid = Callable[[int], None]
 """Is told after every row of blocks how many it had."""
@@ -214,95 +214,6 @@ def match_distribution(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return matched[place].reshape(values.shape)
 
 
-def boundary_cut(errors: np.ndarray) -> np.ndarray:
-    """Returns the path of least error from top to bottom, one position a row, next to or below that before.
-
-    The minimum error boundary cut of the paper, by dynamic programming: Eᵢⱼ = eᵢⱼ + min(Eᵢ₋₁,ⱼ₋₁, Eᵢ₋₁,ⱼ, Eᵢ₋₁,ⱼ₊₁).
-
-    Args:
-        errors: `[H, W]`, of joining two blocks at each pixel.
-
-    Returns:
-        `[H]`, columns.
-    """
-    height, width = errors.shape
-    least = np.full((height, width + 2), np.inf)  # no path leaves the overlap
-    least[:, 1:-1] = errors
-    for above, row in itertools.pairwise(least):
-        row[1:-1] += np.minimum(np.minimum(above[:-2], above[1:-1]), above[2:])
-    column = int(np.argmin(least[-1]))
-    path = [column]
-    for row in least[-2::-1]:
-        column += int(np.argmin(row[column - 1 : column + 2])) - 1
-        path.append(column)
-    return np.array(path[::-1]) - 1
-
-
-class Matcher:
-    """Compares a block with a picture at all places: Σ w (f − t)², for weights w that are always the same.
-
-    Of the three terms Σ w f² is computed once, and Σ w t² is a number; Σ (w t) f is a correlation, computed by FFT with
-    the overlap-save method, for which the transforms of the tiles of the picture are kept.
-    """
-
-    def __init__(self, picture: np.ndarray, weights: np.ndarray) -> None:
-        """Prepares for blocks of the shape of the weights.
-
-        Args:
-            picture: f, `[H, W, C]`.
-            weights: w, `[h, w, C]`.
-        """
-        self._weights = weights
-        self._mean = picture.mean(axis=(0, 1))  # subtracted, for the sake of float32
-        centred = picture - self._mean
-        self._squares = _Correlation(centred**2, weights.shape)(weights)
-        self._correlation = _Correlation(centred, weights.shape)
-
-    def __call__(self, block: np.ndarray) -> np.ndarray:
-        """Returns the error of a block t, `[h, w, C]`, at every place where it is within: `[H - h + 1, W - w + 1]`."""
-        centred = block - self._mean
-        weighted = self._weights * centred
-        errors = self._correlation(weighted)
-        errors *= -2
-        errors += self._squares
-        errors += np.sum(weighted * centred)
-        return np.maximum(errors, 0, out=errors)  # what is below is rounding
-
-
-class _Correlation:
-    """Correlates a picture `[H, W, C]` with kernels `[h, w, C]`, summing over channels."""
-
-    def __init__(self, picture: np.ndarray, kernel: tuple[int, ...]) -> None:
-        sides = kernel[:2]
-        self._shape = tuple(length - side + 1 for length, side in zip(picture.shape, sides, strict=False))
-        self._tile = tuple(
-            fft.next_fast_len(min(_TILE * side, length), real=True)
-            for side, length in zip(sides, picture.shape, strict=False)
-        )
-        self._steps = tuple(tile - side + 1 for tile, side in zip(self._tile, sides, strict=True))
-        self._counts = tuple(-(-length // step) for length, step in zip(self._shape, self._steps, strict=True))
-        missing = [
-            (0, count * step + side - 1 - length)
-            for count, step, side, length in zip(self._counts, self._steps, sides, picture.shape, strict=False)
-        ]
-        padded = np.pad(picture, (*missing, (0, 0)))
-        tiles = np.lib.stride_tricks.sliding_window_view(padded, self._tile, axis=(0, 1))
-        down, right = self._steps
-        self._spectra = fft.rfft2(np.moveaxis(tiles[::down, ::right], 2, 0))  # [C, rows, columns, *tile]
-
-    def __call__(self, kernel: np.ndarray) -> np.ndarray:
-        spectra = fft.rfft2(np.moveaxis(kernel, -1, 0), self._tile).conj()
-        total = self._spectra[0] * spectra[0]
-        for tiles, spectrum in zip(self._spectra[1:], spectra[1:], strict=True):
-            total += tiles * spectrum
-        # Of each tile the part where the kernel did not reach around its end.
-        down, right = self._steps
-        parts = fft.irfft2(total, self._tile, overwrite_x=True)[..., :down, :right]
-        rows, columns = self._counts
-        whole = parts.swapaxes(1, 2).reshape(rows * down, columns * right)
-        return whole[: self._shape[0], : self._shape[1]]
-
-
 def _quilt(
     texture: np.ndarray,
     picture: np.ndarray | None,
@@ -359,7 +270,7 @@ def _quilt(
             used += np.outer(*(_shared(length, at, patch) for length, at in zip(places, (y, x), strict=True)))
             block = texture[y : y + patch, x : x + patch]
             differences = np.square(canvas[window] - block).sum(axis=-1)
-            new = _joined(differences, overlap, above=above, left=left)
+            new = new_pixels(differences, overlap, above=above, left=left)
             canvas[window][new] = block[new]
         if laid:
             laid(columns)
@@ -376,26 +287,6 @@ def _drawn(errors: np.ndarray, tolerance: float, rng: np.random.Generator) -> tu
 def _shared(count: int, at: int, patch: int) -> np.ndarray:
     """Returns the share of a patch that each of the patches at 0, 1, ... has in common with that at `at`, `[count]`."""
     return np.maximum(0, 1 - np.abs(np.arange(count, dtype=np.float32) - at) / patch)
-
-
-def _joined(differences: np.ndarray, overlap: int, *, above: bool, left: bool) -> np.ndarray:
-    """Returns which pixels of a block are laid: those below the upper cut and to the right of the left one.
-
-    Args:
-        differences: squared, of the block to what is there, `[patch, patch]`.
-        overlap: with its neighbours, in pixels.
-        above: whether there is one.
-        left: likewise.
-
-    Returns:
-        bool `[patch, patch]`.
-    """
-    new = np.ones(differences.shape, bool)
-    if left:
-        new[:, :overlap] &= np.arange(overlap) >= boundary_cut(differences[:, :overlap])[:, None]
-    if above:
-        new[:overlap] &= np.arange(overlap)[:, None] >= boundary_cut(differences[:overlap].T)
-    return new
 
 
 def _extended(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
