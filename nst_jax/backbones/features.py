@@ -8,20 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nst_jax.backbones.spec import (
-    Backbone,
-    Concat,
-    Conv,
-    GlobalAverage,
-    LocalResponseNorm,
-    Pool,
-    Preprocess,
-    Row,
-    ancestors,
-    blocks,
-    convolutions,
-    layers,
-)
+from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
+from nst_jax.backbones.spec import Backbone, Preprocess, ancestors, blocks, convolutions, layers
 from nst_jax.ops import circular_padding, conv, normalisation, pooling
 from nst_jax.settings import Padding, Pooling, Precision
 

@@ -7,7 +7,8 @@ doi:10.23915/distill.00021. What they find backwards from a layer is found here 
 import math
 from typing import NamedTuple
 
-from nst_jax.backbones.spec import Backbone, Row, forward
+from nst_jax.backbones.rows import Row
+from nst_jax.backbones.spec import Backbone, forward
 
 
 class Box(NamedTuple):

@@ -1,6 +1,7 @@
 """VGG-16 and VGG-19 (Simonyan & Zisserman, "Very Deep Convolutional Networks", arXiv:1409.1556, table 1, D and E)."""
 
-from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Family, Pool, Provenance, Row
+from nst_jax.backbones.rows import Conv, Pool, Row
+from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Family, Provenance
 
 _FEATURES = (64, 128, 256, 512, 512)
 
