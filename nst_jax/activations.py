@@ -17,7 +17,7 @@ import numpy as np
 from nst_jax import statistics
 from nst_jax.errors import UserError
 from nst_jax.losses import Term
-from nst_jax.settings import Gain
+from nst_jax.settings import ActivationObjective
 
 _NEXT_TO_NOTHING = 1e-6
 """Beside mean squares of activations, which are of the order of 1 to 10⁶: a layer that is silent has a gradient too."""
@@ -27,27 +27,27 @@ _ROWS = 256
 """Positions whose products with a guide exist at once."""
 
 
-def mean_response(features: jax.Array, channels: jax.Array) -> jax.Array:
+def channel(features: jax.Array, channels: jax.Array) -> jax.Array:
     """Returns the mean over positions of Σ_c w_c F_c: the channel objective of Olah et al. 2017, or a direction's."""
     return jnp.mean(_weighed(features, channels))
 
 
-def contrasted_response(features: jax.Array, channels: jax.Array) -> jax.Array:
-    """Returns `mean_response` of what each channel has more than the mean of all channels at its position.
+def class_logit(features: jax.Array, channels: jax.Array) -> jax.Array:
+    """Returns `channel` of what each channel has more than the mean of all channels at its position.
 
     Ours, for logits: what speaks for every class speaks for none, and softmax leaves it out likewise. Pictures of
     classes have less in them that has nothing to do with the class.
     """
-    return mean_response(features - features.mean(axis=-1, keepdims=True), channels)
+    return channel(features - features.mean(axis=-1, keepdims=True), channels)
 
 
-def central_response(features: jax.Array, channels: jax.Array) -> jax.Array:
+def neuron(features: jax.Array, channels: jax.Array) -> jax.Array:
     """Returns Σ_c w_c F_c in the middle: the neuron objective of Olah et al. 2017."""
     height, width, _ = features.shape
     return _weighed(features, channels)[height // 2, width // 2]
 
 
-def mean_square(features: jax.Array, channels: jax.Array) -> jax.Array:
+def deepdream(features: jax.Array, channels: jax.Array) -> jax.Array:
     """Returns ½ Σ_c w_c F_c², the mean over positions: whatever is there already, more of it (DeepDream).
 
     Inceptionism's gradient at the layer is the activations themselves, that of ½ Σ F².
@@ -55,15 +55,15 @@ def mean_square(features: jax.Array, channels: jax.Array) -> jax.Array:
     return jnp.mean(_weighed(jnp.square(features), channels)) / 2
 
 
-def log_mean_square(features: jax.Array, channels: jax.Array) -> jax.Array:
-    """Returns the logarithm of `mean_square`: the same direction, however large the activations of the layer are.
+def log_deepdream(features: jax.Array, channels: jax.Array) -> jax.Array:
+    """Returns the logarithm of `deepdream`: the same direction, however large the activations of the layer are.
 
     Ours. A weight means the same in every layer and network so, and beside other losses.
     """
-    return jnp.log(mean_square(features, channels) + _NEXT_TO_NOTHING)
+    return jnp.log(deepdream(features, channels) + _NEXT_TO_NOTHING)
 
 
-def matched_response(features: jax.Array, guide: jax.Array) -> jax.Array:
+def guided(features: jax.Array, guide: jax.Array) -> jax.Array:
     """Returns the mean over positions of F · G, with G the position of a guide whose F · G is greatest.
 
     Guided dreaming of the notebook that Google published with Inceptionism, where the gradient at the layer is that G.
@@ -94,9 +94,9 @@ def channel_weights(layer: str, count: int, chosen: Sequence[int], weights: Sequ
     Raises:
         UserError: there is no such channel, or the numbers of channels and weights differ.
     """
-    for channel in chosen:
-        if not 0 <= channel < count:
-            raise UserError(f"channel of {layer}: expected 0 to {count - 1}, found {channel}")
+    for index in chosen:
+        if not 0 <= index < count:
+            raise UserError(f"channel of {layer}: expected 0 to {count - 1}, found {index}")
     if weights and len(weights) != len(chosen):
         raise UserError(f"dream_channel_weights: expected {len(chosen)}, one a dream channel, found {len(weights)}")
     found = np.zeros(count, np.float32)
@@ -108,11 +108,11 @@ def _weighed(features: jax.Array, channels: jax.Array) -> jax.Array:
     return jnp.matmul(features, channels, precision=jax.lax.Precision.HIGHEST)
 
 
-GAINS: dict[Gain, Term] = {
-    "mean_response": Term(statistics.activations, mean_response),
-    "contrasted_response": Term(statistics.activations, contrasted_response),
-    "central_response": Term(statistics.activations, central_response),
-    "mean_square": Term(statistics.activations, mean_square),
-    "log_mean_square": Term(statistics.activations, log_mean_square),
-    "matched_response": Term(statistics.activations, matched_response),
+ACTIVATION_OBJECTIVES: dict[ActivationObjective, Term] = {
+    "channel": Term(statistics.activations, channel),
+    "class_logit": Term(statistics.activations, class_logit),
+    "neuron": Term(statistics.activations, neuron),
+    "deepdream": Term(statistics.activations, deepdream),
+    "log_deepdream": Term(statistics.activations, log_deepdream),
+    "guided": Term(statistics.activations, guided),
 }

@@ -128,12 +128,12 @@ def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int],
         )
     if guided and not settings.dream_layers:
         raise UserError("guide: expected dream_layers, whose activations become like the guide's, found none")
-    if settings.dream_layers and (settings.dream_gain == "matched_response") != guided:
-        raise UserError("dream_gain: expected matched_response with a guide, which dreams may have, and only then")
+    if settings.dream_layers and (settings.dream_objective == "guided") != guided:
+        raise UserError("dream_objective: expected guided with a guide, which dreams may have, and only then")
     if guided and (settings.dream_channels or settings.dream_channel_weights):
         raise UserError("dream_channels: expected none with a guide, whose features say what becomes large; found some")
-    if settings.dream_gain == "log_mean_square" and any(weight < 0 for weight in settings.dream_channel_weights):
-        raise UserError("dream_channel_weights: expected none below 0 with log_mean_square; choose mean_response")
+    if settings.dream_objective == "log_deepdream" and any(weight < 0 for weight in settings.dream_channel_weights):
+        raise UserError("dream_channel_weights: expected none below 0 with log_deepdream; choose channel")
     counts = channels(backbone)
     for layer in settings.dream_layers:
         channel_weights(layer, counts[layer], settings.dream_channels, settings.dream_channel_weights)

@@ -75,7 +75,13 @@ TERMS: dict[str, TermKind] = {
     ),
     VARIATION: TermKind(losses.VARIATION_LOSSES, "variation_loss", "tv_weight", None, "tv"),
     ACTIVATION: TermKind(
-        activations.GAINS, "dream_gain", "dream_weight", "dream_layers", "dream", sign=-1, always=False
+        activations.ACTIVATION_OBJECTIVES,
+        "dream_objective",
+        "dream_weight",
+        "dream_layers",
+        "dream",
+        sign=-1,
+        always=False,
     ),
 }
 

@@ -27,13 +27,13 @@ Parameterization = Literal["pixels", "fourier", "coordinates"]
 """What is optimised: the pixels; the spectrum of their logit, in colours that are not correlated; or the weights of a
 perceptron that paints a picture from the coordinates of its pixels."""
 
-Gain = Literal[
-    "mean_response",
-    "contrasted_response",
-    "central_response",
-    "mean_square",
-    "log_mean_square",
-    "matched_response",
+ActivationObjective = Literal[
+    "channel",
+    "class_logit",
+    "neuron",
+    "deepdream",
+    "log_deepdream",
+    "guided",
 ]
 """Formula of the activation objective, see `activations`."""
 
@@ -156,7 +156,9 @@ class Settings:
     dream_channel_weights: tuple[float, ...] = option(
         (), "Weights of the dream channels, one per channel; an empty list means 1 each.", traced=True
     )
-    dream_gain: Gain = option("log_mean_square", "Formula of the activation objective, which is maximised.")
+    dream_objective: ActivationObjective = option(
+        "log_deepdream", "Formula of the activation objective, which is maximised."
+    )
     dream_weight: float = option(1.0, "Weight of the activation objective; higher values dream more.", traced=True)
     dream_anywhere: bool = option(
         False,

@@ -80,7 +80,7 @@ def prepare(
         content: the content image, `[H, W, 3]`, RGB in [0, 1].
         style: the style image, `[H', W', 3]`, or several of any sizes, whose styles are blended; none without style
             layers.
-        guide: an image `[H', W', 3]` whose features the dream layers are to have, for `matched_response`.
+        guide: an image `[H', W', 3]` whose features the dream layers are to have, for `guided`.
         solver: instead of that of the settings: a function of a learning rate and `bounds`, see `optimize.from_optax`.
         seed: of random movements.
 

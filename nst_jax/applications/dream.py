@@ -57,7 +57,7 @@ def dream_settings(backbone: str, *, guided: bool = False) -> Settings:
         pooling="max",
         margin=0,
         dream_layers=family.dream_layers,
-        dream_gain="matched_response" if guided else "log_mean_square",
+        dream_objective="guided" if guided else "log_deepdream",
         jitter=32,
         optimizer="gradient",
         learning_rate=LEARNING_RATES["gradient"],
@@ -102,7 +102,7 @@ def stages(
         settings: of each octave, as of `dream_settings`.
         picture: that is dreamt over.
         shapes: of the octaves, from the smallest to that of the picture, see `octave_shapes`.
-        guide: a picture `[H', W', 3]`, RGB in [0, 1], whose features are to become large, for `matched_response`.
+        guide: a picture `[H', W', 3]`, RGB in [0, 1], whose features are to become large, for `guided`.
         seed: of the jitter.
 
     Raises:

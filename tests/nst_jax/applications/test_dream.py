@@ -24,7 +24,7 @@ def network():
 
 
 def settings(**changes):
-    how = dream.dream_settings("squeezenet1_1", guided=changes.get("dream_gain") == "matched_response")
+    how = dream.dream_settings("squeezenet1_1", guided=changes.get("dream_objective") == "guided")
     return dataclasses.replace(how, **{"dream_layers": (LAYER,), "jitter": 4, "steps": 4, **changes})
 
 
@@ -70,7 +70,7 @@ def ascend(job, how, photograph):
 def test_a_step_is_that_of_the_notebook(network):
     """x += rate · g / mean |g|, with g the derivative of ½ Σ F²: the activations as the gradient at their own layer."""
     photograph = picture(1, (40, 40))
-    how = settings(steps=1, jitter=0, dream_gain="mean_square")
+    how = settings(steps=1, jitter=0, dream_objective="deepdream")
     dreamt, _ = ascend(dream.prepare(network, how, photograph.shape), how, photograph)
     features, pull = jax.vjp(lambda image: activations(network, how, image), photograph)
     (gradient,) = pull(features)
@@ -80,11 +80,11 @@ def test_a_step_is_that_of_the_notebook(network):
 
 def test_a_guided_dream_comes_nearer_to_its_guide(network):
     photograph, guide = picture(2, (40, 48)), picture(3, (48, 40))
-    how = settings(dream_gain="matched_response")
+    how = settings(dream_objective="guided")
     _, history = ascend(dream.prepare(network, how, photograph.shape, guide=guide), how, photograph)
     response = history.terms["activation"]
     assert response[-1] > 1.1 * response[0]
-    with pytest.raises(UserError, match="expected matched_response with a guide"):
+    with pytest.raises(UserError, match="expected guided with a guide"):
         dream.prepare(network, how, photograph.shape)
 
 
