@@ -1,4 +1,4 @@
-"""What stands on transfers and their parts: textures, dreams, coordinate networks, patches, quilts."""
+"""Applications of transfers and their parts: textures, dreams, coordinate networks, patches, quilts."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Matching a block with all places of a picture at once, for image quilting."""
+"""Block matching: the error of a block at every place of a picture, for image quilting."""
 
 import numpy as np
 from scipy import fft
@@ -7,34 +7,34 @@ _TILE = 4  # times the side of a block: larger tiles leave the processor's cache
 
 
 class Matcher:
-    """Compares a block with a picture at all places: Σ w (f − t)², for weights w that are always the same.
+    """Computes the error Σ w (f − t)² of blocks t at all places of a picture f, for constant weights w.
 
-    Of the three terms Σ w f² is computed once, and Σ w t² is a number; Σ (w t) f is a correlation, computed by FFT with
-    the overlap-save method, for which the transforms of the tiles of the picture are kept.
+    Σ w f² is computed once, and Σ w t² is a number; Σ (w t) f is a correlation, computed by FFT with the overlap-save
+    method, which keeps the transforms of the picture's tiles.
     """
 
     def __init__(self, picture: np.ndarray, weights: np.ndarray) -> None:
-        """Prepares for blocks of the shape of the weights.
+        """Prepares for blocks with the shape of the weights.
 
         Args:
             picture: f, `[H, W, C]`.
             weights: w, `[h, w, C]`.
         """
         self._weights = weights
-        self._mean = picture.mean(axis=(0, 1))  # subtracted, for the sake of float32
+        self._mean = picture.mean(axis=(0, 1))  # subtracted for precision in float32
         centred = picture - self._mean
         self._squares = _Correlation(centred**2, weights.shape)(weights)
         self._correlation = _Correlation(centred, weights.shape)
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
-        """Returns the error of a block t, `[h, w, C]`, at every place where it is within: `[H - h + 1, W - w + 1]`."""
+        """Returns the error of a block t, `[h, w, C]`, at every place within the picture: `[H - h + 1, W - w + 1]`."""
         centred = block - self._mean
         weighted = self._weights * centred
         errors = self._correlation(weighted)
         errors *= -2
         errors += self._squares
         errors += np.sum(weighted * centred)
-        return np.maximum(errors, 0, out=errors)  # what is below is rounding
+        return np.maximum(errors, 0, out=errors)  # below 0 is rounding
 
 
 class _Correlation:
@@ -63,7 +63,7 @@ class _Correlation:
         total = self._spectra[0] * spectra[0]
         for tiles, spectrum in zip(self._spectra[1:], spectra[1:], strict=True):
             total += tiles * spectrum
-        # Of each tile the part where the kernel did not reach around its end.
+        # The part of each tile where the kernel did not wrap.
         down, right = self._steps
         parts = fft.irfft2(total, self._tile, overwrite_x=True)[..., :down, :right]
         rows, columns = self._counts

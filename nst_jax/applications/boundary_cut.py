@@ -33,10 +33,10 @@ def boundary_cut(errors: np.ndarray) -> np.ndarray:
 
 
 def new_pixels(differences: np.ndarray, overlap: int, *, above: bool, left: bool) -> np.ndarray:
-    """Returns the pixels of a block that replace what it is laid over: below the upper cut, right of the left one.
+    """Returns the pixels of a block that replace those beneath: below the upper cut and right of the left one.
 
     Args:
-        differences: squared differences between the block and what it is laid over, `[patch, patch]`.
+        differences: squared differences between the block and the pixels beneath, `[patch, patch]`.
         overlap: of the block with its neighbours, in pixels.
         above: whether it has a neighbour above.
         left: whether it has a neighbour to the left.

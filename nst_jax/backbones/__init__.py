@@ -1,4 +1,4 @@
-"""Pretrained networks: tables, the module that interprets them, their weights."""
+"""Pretrained networks: their tables, the module that interprets these, their weights."""
 
 from typing import TYPE_CHECKING
 

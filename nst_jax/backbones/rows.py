@@ -23,7 +23,7 @@ class Window(NamedTuple):
         size: side of the window, in positions of the input.
         stride: distance between neighbouring windows, in positions of the input.
         padding: positions added on each side of the input.
-        ceil: whether to keep a last window that sticks out of the padded input, as Caffe's pooling does.
+        ceil: whether to keep a last window that exceeds the padded input, as Caffe's pooling does.
     """
 
     size: int = 1
@@ -32,12 +32,12 @@ class Window(NamedTuple):
     ceil: bool = False
 
     def count(self, length: int) -> int:
-        """Returns how many windows fit into `length` positions; 0 or less if none does."""
+        """Returns the number of windows that fit into `length` positions; 0 or less if none does."""
         fits = (length + 2 * self.padding - self.size) / self.stride
         return (math.ceil(fits) if self.ceil else math.floor(fits)) + 1
 
     def overhang(self, length: int) -> int:
-        """Returns by how many positions the last window sticks out of `length` positions and their padding.
+        """Returns the number of positions by which the last window exceeds `length` positions and their padding.
 
         Caffe drops a last window that would start outside; without padding none ever does while stride ≤ size.
         """
@@ -52,7 +52,7 @@ class RowBase(abc.ABC):
     interpreters reject it.
 
     Attributes:
-        name: of the layer that it computes.
+        name: name of the layer that it computes.
     """
 
     name: str
@@ -65,7 +65,7 @@ class RowBase(abc.ABC):
     @property
     @abc.abstractmethod
     def window(self) -> Window | None:
-        """The window of its inputs that each output position sees; None if it sees all positions."""
+        """The window of input positions that each output position sees; None if it sees all."""
 
     @abc.abstractmethod
     def channels(self, *inputs: int) -> int:
@@ -95,10 +95,10 @@ class RowBase(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class _OneInput(RowBase):
-    """A row with a single input, whose number of channels it keeps unless it says otherwise.
+    """A row with a single input, whose number of channels it keeps by default.
 
     Attributes:
-        input: the name of the layer.
+        input: name of the layer that it reads.
     """
 
     input: str
@@ -114,7 +114,7 @@ class _OneInput(RowBase):
 
 @dataclasses.dataclass(frozen=True)
 class Conv(_OneInput):
-    """A convolution with bias, and the ReLU behind it: `relu` is its name, None for a linear layer."""
+    """A convolution with bias and a ReLU named `relu`, or None for a linear layer."""
 
     features: int
     kernel: int
@@ -124,7 +124,7 @@ class Conv(_OneInput):
 
     @property
     def window(self) -> Window:
-        """The kernel's."""
+        """The window of the kernel."""
         return Window(self.kernel, self.stride, self.padding)
 
     def channels(self, *inputs: int) -> int:  # noqa: ARG002 - whatever it reads
@@ -144,7 +144,7 @@ class Conv(_OneInput):
 
 @dataclasses.dataclass(frozen=True)
 class Pool(_OneInput):
-    """A pooling without padding; `ceil` keeps the last window even where it sticks out of the map, as Caffe does."""
+    """A pooling without padding; `ceil` keeps a last window that exceeds the map, as Caffe does."""
 
     size: int
     stride: int
@@ -152,7 +152,7 @@ class Pool(_OneInput):
 
     @property
     def window(self) -> Window:
-        """What is pooled."""
+        """The window that is pooled."""
         return Window(self.size, self.stride, ceil=self.ceil)
 
 
@@ -188,7 +188,7 @@ class Concat(RowBase):
         return Window()
 
     def channels(self, *inputs: int) -> int:
-        """Returns the sum."""
+        """Returns the sum of the input channels."""
         return sum(inputs)
 
 
@@ -198,7 +198,7 @@ class GlobalAverage(_OneInput):
 
     @property
     def window(self) -> None:
-        """Everything."""
+        """None: it sees all positions."""
         return
 
 

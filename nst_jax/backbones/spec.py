@@ -1,4 +1,4 @@
-"""Networks as data: a table of rows, how the network wants its pixels, and the shapes that follow from both."""
+"""Networks as data: a table of rows, the input convention, and the shapes that follow."""
 
 import dataclasses
 import itertools
@@ -17,13 +17,13 @@ Found = TypeVar("Found")
 
 @dataclasses.dataclass(frozen=True)
 class Preprocess:
-    """How a network wants its pixels: `(pixels · scale − mean) / std`, in the units and channel order of its framework.
+    """The input convention of a network: `(pixels · scale − mean) / std`, in the channel order of its framework.
 
     Attributes:
-        scale: what white is: 255 for Caffe, 1 for torchvision.
-        mean: per channel in `order`, in units of `scale`.
-        std: likewise.
-        order: of the channels.
+        scale: the value of white: 255 for Caffe, 1 for torchvision.
+        mean: mean per channel, in `order` and in units of `scale`.
+        std: standard deviation per channel, in `order` and in units of `scale`.
+        order: order of the channels.
     """
 
     scale: float
@@ -37,12 +37,12 @@ CONVENTIONS = {
     "caffe": Preprocess(scale=255.0, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), order="BGR"),
     "torchvision": Preprocess(scale=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), order="RGB"),
 }
-"""How the published networks want their pixels, by who trained them. Nothing in a weight file shows which it is."""
+"""Input conventions of published networks, by framework. Nothing in a weight file shows which one applies."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """Where the weights come from and what one may do with them."""
+    """Source, licence and citation of weights."""
 
     url: str
     licence: str
@@ -79,13 +79,13 @@ class Backbone:
     """A pretrained network. Hashable, so that it can be a static argument of jit.
 
     Attributes:
-        name: by which it is chosen.
-        rows: the layers that see textures and things, for pictures of nearly any size.
-        preprocess: how it wants its pixels.
-        provenance: where its weights come from.
+        name: the name by which it is loaded.
+        rows: the convolutional part, for pictures of nearly any size.
+        preprocess: its input convention.
+        provenance: source of its weights.
         family: the defaults that suit networks of its kind.
-        head: the layers behind them, which tell classes. Style transfer does without, and so do most weight files:
-            nobody computes them or has their weights in memory who did not ask for `with_head`.
+        head: the classifier after `rows`. Style transfer and most weight files lack it; it is loaded and computed only
+            for `with_head`.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Backbone:
 
 
 def with_head(backbone: Backbone) -> Backbone:
-    """Returns the whole network, in which the layers of the head are like all others."""
+    """Returns the whole network, with the layers of the head among its rows."""
     return dataclasses.replace(backbone, rows=backbone.rows + backbone.head, head=())
 
 
@@ -152,7 +152,7 @@ def parameter_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
 
 
 def ancestors(backbone: Backbone, read: Collection[str]) -> tuple[Row, ...]:
-    """Returns the rows that have to be computed for these layers, in order."""
+    """Returns the rows that these layers depend on, in order of computation."""
     needed: set[str] = set(read)
     rows: list[Row] = []
     for row in reversed(backbone.rows):
@@ -163,7 +163,7 @@ def ancestors(backbone: Backbone, read: Collection[str]) -> tuple[Row, ...]:
 
 
 def blocks(backbone: Backbone) -> tuple[tuple[Row, ...], ...]:
-    """Returns the rows in parts, each of which reads nothing of those before but their last map: cut behind pools."""
+    """Returns the rows in blocks that end in pools, each of which reads only the last map of the block before."""
     last_use = {name: index for index, row in enumerate(backbone.rows) for name in row.inputs}
     parts: list[tuple[Row, ...]] = []
     part: list[Row] = []
@@ -184,7 +184,7 @@ def layer_shapes(backbone: Backbone, height: int, width: int) -> dict[str, Shape
 
 
 def least_side(backbone: Backbone, layer: str) -> int:
-    """Returns the least side of a picture of which something is left at a layer, in pixels."""
+    """Returns the least side of a picture, in pixels, for which a layer has at least one position."""
     rows = ancestors(backbone, (layer,))
     part = dataclasses.replace(backbone, rows=rows)
     return next(
@@ -193,7 +193,7 @@ def least_side(backbone: Backbone, layer: str) -> int:
 
 
 def strides(backbone: Backbone) -> dict[str, int]:
-    """Returns how many pixels lie between two positions of each layer."""
+    """Returns the stride of each layer: the distance between neighbouring positions, in pixels."""
 
     def step(row: Row, *inputs: int) -> int:
         return max(inputs) * (1 if row.window is None else row.window.stride)

@@ -9,8 +9,8 @@ _FEATURES = (64, 128, 256, 512, 512)
 def _table(depths: tuple[int, ...]) -> tuple[Row, ...]:
     """Returns the rows of the convolutional part: blocks of 3×3 convolutions, each block ending in a 2×2 pooling.
 
-    On sides that are no multiple of 2 Keras and torchvision drop the rest and Caffe keeps it; here it is dropped, since
-    Keras and torchvision distribute the files that can still be had.
+    On sides that are no multiple of 2, Keras and torchvision drop the rest and Caffe keeps it; here it is dropped,
+    since Keras and torchvision distribute the files that are still available.
     """
     rows: list[Row] = []
     source = INPUT

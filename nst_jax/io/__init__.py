@@ -1,4 +1,4 @@
-"""Files: images, folders of images, atomic writes, what a safetensors file begins with."""
+"""Files: images, folders of images, atomic writes, headers of safetensors files."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Colour profiles: from whatever a file declares to sRGB."""
+"""Colour profiles: from the colours of a file to sRGB."""
 
 import logging
 import struct
@@ -12,7 +12,7 @@ from nst_jax.io.files import file_error
 _LOG = logging.getLogger(__name__)
 
 _profile = imagecodecs.cms_profile("srgb")
-# With a date of creation that is not now: equal pictures make equal files.
+# With a fixed date of creation: equal pictures make equal files.
 SRGB_PROFILE = _profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + _profile[36:]
 
 

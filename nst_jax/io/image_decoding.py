@@ -68,7 +68,7 @@ def decoding(path: Path) -> Iterator[io.BufferedReader]:
     head = b""
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # to open a pipe would be to wait for a writer, maybe for ever
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for a writer, perhaps for ever
             raise ValueError("a folder, pipe or device")
         if not 0 < status.st_size <= MAX_BYTES:
             raise ValueError(f"{status.st_size:,} bytes")

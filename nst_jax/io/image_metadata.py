@@ -26,7 +26,7 @@ def carried(exif: Image.Exif) -> bytes:
     for tag in _CARRIED & exif.keys():
         kept[tag] = 1 if tag == ORIENTATION else exif[tag]
     if str(kept.get(DESCRIPTION)).startswith(_SETTINGS):
-        del kept[DESCRIPTION]  # they made the source, not what will be made of it
+        del kept[DESCRIPTION]  # they describe the source, not the picture made from it
     for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         if tags := {tag: value for tag, value in exif.get_ifd(ifd).items() if tag not in _OUTDATED}:
             kept[ifd] = tags

@@ -27,8 +27,8 @@ class Picture(NamedTuple):
     Attributes:
         pixels: float32 [H, W, 3] in [0, 1], sRGB-encoded, not multiplied by alpha.
         alpha: float32 [H, W] in [0, 1], 0 is transparent; None for an opaque picture.
-        exif: EXIF block of the source with orientation 1, without thumbnail, MakerNote and what describes its encoding;
-            b"" where there is none.
+        exif: EXIF block of the source with orientation 1, without thumbnail, MakerNote and tags about its encoding; b""
+            if there is none.
     """
 
     pixels: np.ndarray
@@ -44,7 +44,7 @@ def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
 
     Args:
         path: a file in one of the formats `READABLE`.
-        size: long side of the result in pixels; None leaves it as it is.
+        size: long side of the result in pixels; None keeps that of the file.
 
     Raises:
         UserError: the file is missing, damaged, incomplete, too large or no picture, has float samples outside [0, 1],
@@ -69,8 +69,8 @@ def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
     # Resized first, there are mostly fewer pixels for the transform, which is exact but slow in float.
     pixels = to_srgb(path, np.clip(colours, 0, 1, out=colours), source.profile)
     if alpha is not None:
-        # Translucent pixels keep their own colour, nothing is composited away. Transparent ones have none that anyone
-        # meant, yet the network sees one: white, the paper under the picture, is the least of an object.
+        # Translucent pixels keep their own colour. Transparent ones have no intended colour, yet the network sees one:
+        # white, like paper, is the least of an object.
         pixels[hidden] = 1
     return Picture(pixels, alpha, source.exif)
 
@@ -97,12 +97,12 @@ def write(
     """Writes a picture with an sRGB profile, its EXIF and the settings; equal arguments make equal bytes.
 
     Args:
-        path: where to; the suffix chooses the format (`.png`, `.jpg`, `.jpeg`, `.webp`, `.tif`, `.tiff`). JPEG has no
-            alpha: the picture is put on white.
-        picture: what to write; values are clipped to [0, 1].
+        path: path of the file; the suffix chooses the format (`.png`, `.jpg`, `.jpeg`, `.webp`, `.tif`, `.tiff`). JPEG
+            has no alpha: the picture is put on white.
+        picture: the picture; values are clipped to [0, 1].
         bits: bits per channel, 8 or (PNG and TIFF) 16.
-        settings: what made the picture, anything JSON can hold. It becomes the ImageDescription, in place of the
-            source's, and in a PNG the text chunk `nst_jax` as well.
+        settings: the settings that made the picture, anything JSON can hold. It becomes the ImageDescription, in place
+            of the source's, and in a PNG the text chunk `nst_jax` as well.
 
     Raises:
         UserError: as `check_output`; also NaN in the picture, a size the format cannot hold, or a full disk.
@@ -143,20 +143,20 @@ def read_settings(path: str | os.PathLike) -> dict | None:
 
 
 def check_format(path: str | os.PathLike, *, bits: int = 8) -> None:
-    """Checks that the suffix of a path is one that `write` knows, for these bits per channel.
+    """Checks that `write` knows the suffix of a path, with this number of bits per channel.
 
     Raises:
-        UserError: it is not.
+        UserError: it does not.
     """
     encoder(Path(path), bits)
 
 
 def check_output(path: str | os.PathLike, *, bits: int = 8) -> None:
-    """Checks beforehand what can be checked of `write`: worth a call before hours of computing.
+    """Checks the output of `write` as far as possible in advance: worth a call before hours of computing.
 
     Raises:
-        UserError: unknown suffix, bits that the format does not hold, a folder that is missing or not writable, or
-            something at `path` that is no regular file.
+        UserError: unknown suffix, number of bits that the format does not hold, a folder that is missing or not
+            writable, or something at `path` that is no regular file.
     """
     check_format(path, bits=bits)
     check_target(Path(path))
@@ -166,7 +166,7 @@ def _resized_shape(path: Path, height: int, width: int, size: int | None) -> tup
     long, short = max(height, width), min(height, width)
     if size is not None:
         height, width = (max(1, round(side * size / long)) for side in (height, width))
-    if short < MIN_SIDE:  # nor is there anything in it to be seen larger
+    if short < MIN_SIDE:  # enlarging it would show nothing more
         raise file_error(path, f"expected a short side of {MIN_SIDE} px or more, found {short} px: choose another")
     if min(height, width) < MIN_SIDE:
         found = f"expected a short side of {MIN_SIDE} px or more, found {width} × {height} px"

@@ -44,8 +44,8 @@ def test_channel_weights():
     [
         ((4,), (), "channel of conv1: expected 0 to 3, found 4"),
         ((-1,), (), "channel of conv1: expected 0 to 3, found -1"),
-        ((1, 2), (1.0,), "expected 2, one a dream channel, found 1"),
-        ((), (1.0,), "expected 0, one a dream channel, found 1"),
+        ((1, 2), (1.0,), "expected 2, one per dream channel, found 1"),
+        ((), (1.0,), "expected 0, one per dream channel, found 1"),
     ],
 )
 def test_unusable_channels(chosen, weights, message):

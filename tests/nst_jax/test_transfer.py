@@ -101,7 +101,7 @@ def test_blend_weights_are_equal_shares_by_default(network, settings):
     assert job.weights.style_images.tolist() == [0.5, 0.5]
     for shares, images, found in (((1.0,), 2, 1), ((0.5, 0.5), 1, 2)):
         unequal = dataclasses.replace(settings, blend_weights=shares)
-        message = f"blend_weights: expected one for each of {images} paintings, found {found}"
+        message = f"blend_weights: expected one for each of {images} style images, found {found}"
         with pytest.raises(UserError, match=message):
             check_style(network.backbone, unequal, [SIZE] * images)
 
@@ -277,11 +277,11 @@ def test_arrays_of_jax_and_lists_of_either_are_images(network, settings):
 @pytest.mark.parametrize(
     ("content", "style", "options", "message"),
     [
-        (None, [], {}, "style: expected a style image for the style layers, or several, found none"),
-        (picture(0).tolist(), None, {}, "photograph: expected an array .H, W, 3. of NumPy or JAX, found list"),
-        (picture(0).astype(np.uint8), None, {}, "photograph: expected floating-point RGB"),
-        (picture(0) * 2, None, {}, "photograph: expected values in .0, 1., found"),
-        (None, picture(1)[..., 0], {}, "painting: expected floating-point RGB"),
+        (None, [], {}, "style: expected one or more style images for the style layers, found none"),
+        (picture(0).tolist(), None, {}, "content image: expected an array .H, W, 3. of NumPy or JAX, found list"),
+        (picture(0).astype(np.uint8), None, {}, "content image: expected floating-point RGB"),
+        (picture(0) * 2, None, {}, "content image: expected values in .0, 1., found"),
+        (None, picture(1)[..., 0], {}, "style image: expected floating-point RGB"),
         (None, None, {"guide": picture(2)}, "guide: expected dream_layers"),
     ],
 )

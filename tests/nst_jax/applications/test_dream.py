@@ -127,7 +127,7 @@ def test_octaves_too_small_for_the_layer_are_refused(network):
     ("changes", "message"),
     [
         ({"dream_layers": ("fire3/concat",)}, "dream_layers: expected layers that neither content nor style uses"),
-        ({"dream_layers": ("relu_conv1",)}, "found relu_conv1; choose of"),
+        ({"dream_layers": ("relu_conv1",)}, "found relu_conv1; choose from"),
         ({"dream_layers": ("fire33",)}, "unknown dream layer of squeezenet1_1 'fire33'"),
         ({"dream_layers": ("fire9/concat",), "dream_channels": (512,)}, "channel of fire9/concat: expected 0 to 511"),
     ],
