@@ -106,7 +106,7 @@ class Group:
         return self._mesh.shape[parallel.CELLS]
 
     def fitting(self, most: int) -> int:
-        """Returns the number of cells per batch, up to `most`, that fit the memory; mostly compiles once or twice."""
+        """Returns the number of cells per batch, up to `most`, that fit into memory; compiles about twice."""
         shared = sum(leaf.nbytes for leaf in jax.tree.leaves(self._params))
         available = bytes_available(self._mesh.devices.flat[0], mine=shared)
         if available is None:

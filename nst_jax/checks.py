@@ -91,9 +91,9 @@ def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int
 
     Args:
         backbone: the network.
-        settings: of the transfer.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        settings: options of the transfer.
+        height: height of the picture in pixels.
+        width: width of the picture in pixels.
         guided: whether there is a guide for the dream layers.
 
     Raises:
@@ -117,8 +117,8 @@ def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int],
 
     Args:
         backbone: the network.
-        settings: of the transfer.
-        canvas: its height and width.
+        settings: options of the transfer.
+        canvas: height and width of the canvas.
         guided: whether there is a guide, whose features are amplified.
 
     Raises:
@@ -153,7 +153,7 @@ def check_images(
     """Checks that the images `[H, W, 3]` of a transfer can be used, and that the settings fit them.
 
     Raises:
-        UserError: an image is none, or the settings do not fit.
+        UserError: an array is not an image, or the settings do not fit.
     """
     check_image(content, what="content image")
     check_canvas(backbone, settings, *content.shape[:2], guided=guide is not None)

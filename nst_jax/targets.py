@@ -57,7 +57,7 @@ def make_targets(
 
     Args:
         backbone: the network.
-        settings: of the transfer.
+        settings: options of the transfer.
         layers: the layers of the settings, perhaps with others, whose weight is 0.
         content: layer → statistic of the content image's canvas.
         styles: for each style image, layer → statistic.

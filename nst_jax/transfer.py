@@ -75,7 +75,7 @@ def prepare(
 
     Args:
         network: the backbone.
-        settings: of the transfer.
+        settings: options of the transfer.
         content: the content image, `[H, W, 3]`, RGB in [0, 1].
         style: the style image, `[H', W', 3]`, or several of any sizes, whose styles are blended; an empty list without
             style layers.
@@ -85,7 +85,7 @@ def prepare(
         seed: seed of random transformations.
 
     Raises:
-        UserError: an image is none, a layer is unknown or vanishes at these sizes, or weights and layers do not match.
+        UserError: an array is not an image, a layer is unknown or vanishes at these sizes, or the settings do not fit.
     """
     backbone, styles = network.backbone, as_images(style)
     check_images(backbone, settings, content, styles, guide)

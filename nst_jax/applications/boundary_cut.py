@@ -37,7 +37,7 @@ def new_pixels(differences: np.ndarray, overlap: int, *, above: bool, left: bool
 
     Args:
         differences: squared differences between the block and the pixels beneath, `[patch, patch]`.
-        overlap: of the block with its neighbours, in pixels.
+        overlap: overlap with its neighbours, in pixels.
         above: whether it has a neighbour above.
         left: whether it has a neighbour to the left.
 

@@ -54,11 +54,11 @@ class Family:
     """The defaults that suit one kind of network. Presets are names in `presets.PRESETS`.
 
     Attributes:
-        preset: for style transfer.
-        figure_preset: for the figures of Gatys, Ecker & Bethge: the settings closest to those of the paper.
+        preset: preset for style transfer.
+        figure_preset: preset for the figures of Gatys, Ecker & Bethge, the closest to their settings.
         figure_ratios: content to style weight, α/β, for the columns of figure 3 of that paper.
         depth_layers: five layers from fine to coarse, for the rows of that figure.
-        texture_preset: for texture synthesis, which leaves out its content term.
+        texture_preset: preset for texture synthesis, without its content term.
         texture_layers: style layers for texture synthesis, instead of those of `texture_preset`.
         dream_layers: layers that DeepDream amplifies.
         logits: the layer of the head with one linear response per ImageNet class.

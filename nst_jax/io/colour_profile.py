@@ -20,7 +20,7 @@ def to_srgb(path: Path, colours: np.ndarray, profile: bytes | None) -> np.ndarra
     """Converts grey, RGB or CMYK to sRGB.
 
     Args:
-        path: of the file, for the log: a profile that cannot be used is logged and ignored.
+        path: path of the file, for the log: an unusable profile is logged and ignored.
         colours: float32 `[H, W, 1, 3 or 4]` in [0, 1].
         profile: the ICC profile. Without one, grey and RGB are taken as sRGB and CMYK as plain ink coverage.
 

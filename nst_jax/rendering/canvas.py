@@ -7,7 +7,7 @@ from nst_jax.errors import UserError
 
 
 def canvas_shape(height: int, width: int, margin: int) -> tuple[int, int]:
-    """Returns height and width of the canvas of a picture of this height and width."""
+    """Returns the height and width of a canvas, from those of its picture."""
     return height + 2 * margin, width + 2 * margin
 
 

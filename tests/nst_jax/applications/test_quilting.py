@@ -83,7 +83,7 @@ def test_all_of_a_texture_is_used_and_not_only_what_fits_with_itself():
     assert abs(shares[3.0] - 0.5) < 0.1
 
 
-def test_a_transfer_is_as_bright_as_the_photograph_and_in_the_colours_of_the_painting():
+def test_a_transfer_is_as_bright_as_the_content_image_and_in_the_colours_of_the_style_image():
     y, x = np.mgrid[:60, :80].astype(np.float32)
     hill = np.exp(-((y - 30) ** 2 + (x - 40) ** 2) / 500)
     content = np.stack([hill, hill, hill], axis=-1)
@@ -121,19 +121,19 @@ def test_by_default_there_are_three_passes_or_as_many_as_blocks_have_room_for(pa
     assert [single.patch for single in passes] == sides
     assert passes[0].alpha == quilting.ALPHA[0]
     texture, content = noise(40, 40, 3), noise(42, 38, 3, seed=1)
-    by_default, told = (
-        transfer(texture, content, patch=patch, rng=rng(), **how) for how in ({}, {"iterations": len(sides)})
+    by_default, given = (
+        transfer(texture, content, patch=patch, rng=rng(), **options) for options in ({}, {"iterations": len(sides)})
     )
-    np.testing.assert_array_equal(by_default, told)
+    np.testing.assert_array_equal(by_default, given)
 
 
-def test_every_block_is_told():
-    texture, content, told = noise(30, 30, 3), noise(41, 50, 3, seed=1), []
-    transfer(texture, content, patch=12, overlap=2, iterations=2, rng=rng(), laid=told.append)
+def test_every_row_of_blocks_is_reported():
+    texture, content, laid = noise(30, 30, 3), noise(41, 50, 3, seed=1), []
+    transfer(texture, content, patch=12, overlap=2, iterations=2, rng=rng(), laid=laid.append)
     # 12 and 8 px, every 10 and 7: 4 × 5, then 6 × 7 blocks.
-    assert told == [5] * 4 + [7] * 6
+    assert laid == [5] * 4 + [7] * 6
     passes = schedule(patch=12, overlap=2, alpha=quilting.ALPHA, iterations=2)
-    assert sum(told) == sum(math.prod(single.blocks((41, 50))) for single in passes)
+    assert sum(laid) == sum(math.prod(single.blocks((41, 50))) for single in passes)
 
 
 def test_the_distribution_becomes_that_of_the_reference():

@@ -1,4 +1,4 @@
-"""The tables: their shapes are those that the interpreter computes, and those that the literature tells."""
+"""The tables: their shapes are those that the interpreter computes, and those in the literature."""
 
 import dataclasses
 
