@@ -106,7 +106,7 @@ class Group:
         return self._mesh.shape[parallel.CELLS]
 
     def fitting(self, most: int) -> int:
-        """Returns the number of cells per batch, up to `most`, that fit into memory; compiles about twice."""
+        """Returns the cells per batch, up to `most`, that fit memory; compiles once if all fit, else about twice."""
         shared = sum(leaf.nbytes for leaf in jax.tree.leaves(self._params))
         available = bytes_available(self._mesh.devices.flat[0], mine=shared)
         if available is None:
@@ -176,7 +176,7 @@ class Group:
         Args:
             indices: indices of the recipes.
             size: number of cells, a multiple of `spread`.
-            steps: number of steps.
+            steps: number of the step at which to end.
             images: initial images of the cells, `[H, W, 3]` each.
             states: states to resume from instead, all after the same number of steps.
             pause_every: see `loop.run`.

@@ -54,7 +54,7 @@ class Stage(NamedTuple):
         prepare: returns the problem; called in a thread while the stage before runs, where the caller's
             `jax.default_device` and the like do not apply.
         start: the result of the stage before, None for the first → the start that the problem's `init` takes.
-        steps: number of steps.
+        steps: number of the step at which the stage ends.
     """
 
     prepare: Callable[[], Problem]
