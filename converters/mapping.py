@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Row, convolutions, parameter_shapes, with_head
+from nst_jax.backbones.rows import Conv, Row
+from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, convolutions, parameter_shapes, with_head
 from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import file_error
 

@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from nst_jax.backbones import squeezenet, vgg
-from nst_jax.backbones.spec import Backbone, Conv, Family, Pool, Row, with_head
+from nst_jax.backbones.rows import Conv, Pool, Row
+from nst_jax.backbones.spec import Backbone, Family, with_head
 
 _KERAS_CLASSIFIER = {"fc6": "fc1", "fc7": "fc2", "fc8": "predictions"}
 

@@ -30,7 +30,8 @@ from rich.progress import track
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import INPUT, Backbone, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool
+from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool
+from nst_jax.backbones.spec import INPUT, Backbone
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.files import check_target, file_error, make_folder, sha256
 from nst_jax.io.image_folder import list_pictures, read_squares

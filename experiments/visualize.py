@@ -22,7 +22,7 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import with_head
 from nst_jax.errors import UserError
 from nst_jax.io import images
-from nst_jax.settings import Gain, Parameterization
+from nst_jax.settings import ActivationObjective, Parameterization
 
 from .cli.flags import MOST_SEED, flag, option_flag, run_script
 from .cli.run_flags import RunFlags
@@ -137,7 +137,7 @@ def make_grid(config: Config, units: list["Unit"]) -> Grid:
                 "dream_layers": (unit.layer,),
                 "dream_channels": unit.channels,
                 "dream_channel_weights": unit.weights,
-                "dream_gain": _gain(config, unit),
+                "dream_objective": _objective(config, unit),
             }
             for unit in units
         ),
@@ -147,10 +147,10 @@ def make_grid(config: Config, units: list["Unit"]) -> Grid:
     return Grid(title, (seeds, what), product(base, [seeds, what]), (seeds.name,), (what.name,))
 
 
-def _gain(config: Config, unit: "Unit") -> Gain:
+def _objective(config: Config, unit: "Unit") -> ActivationObjective:
     if config.where == "centre":
-        return "central_response"
-    return "contrasted_response" if unit.is_class else "mean_response"
+        return "neuron"
+    return "class_logit" if unit.is_class else "channel"
 
 
 def main(config: Config) -> None:

@@ -4,20 +4,19 @@ Example:
     import nst_jax
 
     network = nst_jax.load()
-    photo = nst_jax.read_image("photo.jpg", size=512)
-    painting = nst_jax.read_image("painting.jpg", size=512)
-    picture = nst_jax.stylize(photo.pixels, painting.pixels, network)
-    nst_jax.write_image("stylised.png", photo._replace(pixels=picture))
+    content = nst_jax.read_image("photo.jpg", size=512)
+    style = nst_jax.read_image("painting.jpg", size=512)
+    stylised = nst_jax.stylize(content.pixels, style.pixels, network)
+    nst_jax.write_image("stylised.png", content._replace(pixels=stylised))
 
-Underneath are its modules, which need no import of their own either: `nst_jax.losses`,
-`nst_jax.applications.dream`.
+The modules underneath need no import of their own: `nst_jax.losses`, `nst_jax.applications.dream`.
 """
 
 from typing import TYPE_CHECKING
 
 from nst_jax.lazy import attributes
 
-if TYPE_CHECKING:  # what `__getattr__` imports when the program runs
+if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import activations as activations
     from nst_jax import applications as applications
     from nst_jax import backbones as backbones
@@ -124,5 +123,5 @@ _PUBLIC = {
     "write_image": ("nst_jax.io.images", "write"),
 }
 
-if not TYPE_CHECKING:  # to a type checker, whatever one asks for would be there
+if not TYPE_CHECKING:  # a type checker would take every name to exist
     __getattr__, __dir__ = attributes(__name__, _PUBLIC)

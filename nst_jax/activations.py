@@ -1,7 +1,8 @@
-"""What of a layer's activations `F` is to be made large: gains, as the others are losses.
+"""Activation-maximisation objectives (DeepDream, feature visualisation); the transfer subtracts them.
 
-All take features `[H, W, C]` and weights of their channels `w` `[C]` (ones for a whole layer, a single one for a
-channel, any numbers for a direction in the layer), and return a scalar.
+Each takes features `F` `[H, W, C]` and channel weights `w` `[C]` (ones for a whole layer, a single one for a channel,
+any numbers for a direction in the layer), and returns a scalar. Channel, neuron, class_logit and deepdream are called
+as in Lucid, the program of Olah et al.
 
 Sources:
     Mordvintsev, Olah & Tyka, "Inceptionism: Going Deeper into Neural Networks", 2015 (DeepDream).
@@ -17,60 +18,60 @@ import numpy as np
 from nst_jax import statistics
 from nst_jax.errors import UserError
 from nst_jax.losses import Term
-from nst_jax.settings import Gain
+from nst_jax.settings import ActivationObjective
 
 _NEXT_TO_NOTHING = 1e-6
-"""Beside mean squares of activations, which are of the order of 1 to 10⁶: a layer that is silent has a gradient too."""
-
+"""Added to mean squares of activations, which are of the order of 1 to 10⁶, so that a silent layer has a gradient
+too."""
 
 _ROWS = 256
-"""Positions whose products with a guide exist at once."""
+"""Positions whose products with a guide are in memory at once."""
 
 
-def mean_response(features: jax.Array, channels: jax.Array) -> jax.Array:
+def channel(features: jax.Array, channels: jax.Array) -> jax.Array:
     """Returns the mean over positions of Σ_c w_c F_c: the channel objective of Olah et al. 2017, or a direction's."""
     return jnp.mean(_weighed(features, channels))
 
 
-def contrasted_response(features: jax.Array, channels: jax.Array) -> jax.Array:
-    """Returns `mean_response` of what each channel has more than the mean of all channels at its position.
+def class_logit(features: jax.Array, channels: jax.Array) -> jax.Array:
+    """Returns `channel` of the features less the mean over channels at each position.
 
-    Ours, for logits: what speaks for every class speaks for none, and softmax leaves it out likewise. Pictures of
-    classes have less in them that has nothing to do with the class.
+    Ours, for logits; Lucid's takes them as they are. Evidence for every class is evidence for none, and softmax ignores
+    it too. Pictures of classes then show less that has nothing to do with the class.
     """
-    return mean_response(features - features.mean(axis=-1, keepdims=True), channels)
+    return channel(features - features.mean(axis=-1, keepdims=True), channels)
 
 
-def central_response(features: jax.Array, channels: jax.Array) -> jax.Array:
-    """Returns Σ_c w_c F_c in the middle: the neuron objective of Olah et al. 2017."""
+def neuron(features: jax.Array, channels: jax.Array) -> jax.Array:
+    """Returns Σ_c w_c F_c at the middle position: the neuron objective of Olah et al. 2017."""
     height, width, _ = features.shape
     return _weighed(features, channels)[height // 2, width // 2]
 
 
-def mean_square(features: jax.Array, channels: jax.Array) -> jax.Array:
-    """Returns ½ Σ_c w_c F_c², the mean over positions: whatever is there already, more of it (DeepDream).
+def deepdream(features: jax.Array, channels: jax.Array) -> jax.Array:
+    """Returns the mean over positions of ½ Σ_c w_c F_c², which amplifies whatever is active (DeepDream).
 
-    Inceptionism's gradient at the layer is the activations themselves, that of ½ Σ F².
+    Inceptionism's gradient at the layer is the activations themselves: that of ½ Σ F².
     """
     return jnp.mean(_weighed(jnp.square(features), channels)) / 2
 
 
-def log_mean_square(features: jax.Array, channels: jax.Array) -> jax.Array:
-    """Returns the logarithm of `mean_square`: the same direction, however large the activations of the layer are.
+def log_deepdream(features: jax.Array, channels: jax.Array) -> jax.Array:
+    """Returns the logarithm of `deepdream`: the same direction, whatever the scale of the activations.
 
-    Ours. A weight means the same in every layer and network so, and beside other losses.
+    Ours. A weight then means the same in every layer and network, and beside other losses.
     """
-    return jnp.log(mean_square(features, channels) + _NEXT_TO_NOTHING)
+    return jnp.log(deepdream(features, channels) + _NEXT_TO_NOTHING)
 
 
-def matched_response(features: jax.Array, guide: jax.Array) -> jax.Array:
-    """Returns the mean over positions of F · G, with G the position of a guide whose F · G is greatest.
+def guided(features: jax.Array, guide: jax.Array) -> jax.Array:
+    """Returns the mean over positions of F · G, for the position of a guide with features G where F · G is greatest.
 
-    Guided dreaming of the notebook that Google published with Inceptionism, where the gradient at the layer is that G.
+    Guided dreaming, as in the notebook that Google published with Inceptionism: the gradient at the layer is that G.
 
     Args:
         features: `[H, W, C]`.
-        guide: features of another picture, `[M, C]`.
+        guide: features of the guide, `[M, C]`.
     """
     rows = features.reshape(-1, features.shape[-1])
 
@@ -83,22 +84,22 @@ def matched_response(features: jax.Array, guide: jax.Array) -> jax.Array:
 
 
 def channel_weights(layer: str, count: int, chosen: Sequence[int], weights: Sequence[float]) -> np.ndarray:
-    """Returns the weights of a layer's channels, `[C]`.
+    """Returns the channel weights of a layer, `[C]`.
 
     Args:
-        layer: its name, for what is said if this cannot be.
+        layer: name of the layer, for errors.
         count: C.
-        chosen: the channels, or none: all of them.
-        weights: one a chosen channel, or none: ones.
+        chosen: the channels; empty for all.
+        weights: one per chosen channel; empty for 1 each.
 
     Raises:
         UserError: there is no such channel, or the numbers of channels and weights differ.
     """
-    for channel in chosen:
-        if not 0 <= channel < count:
-            raise UserError(f"channel of {layer}: expected 0 to {count - 1}, found {channel}")
+    for index in chosen:
+        if not 0 <= index < count:
+            raise UserError(f"channel of {layer}: expected 0 to {count - 1}, found {index}")
     if weights and len(weights) != len(chosen):
-        raise UserError(f"dream_channel_weights: expected {len(chosen)}, one a dream channel, found {len(weights)}")
+        raise UserError(f"dream_channel_weights: expected {len(chosen)}, one per dream channel, found {len(weights)}")
     found = np.zeros(count, np.float32)
     np.add.at(found, list(chosen or range(count)), weights or 1)
     return found
@@ -108,11 +109,11 @@ def _weighed(features: jax.Array, channels: jax.Array) -> jax.Array:
     return jnp.matmul(features, channels, precision=jax.lax.Precision.HIGHEST)
 
 
-GAINS: dict[Gain, Term] = {
-    "mean_response": Term(statistics.activations, mean_response),
-    "contrasted_response": Term(statistics.activations, contrasted_response),
-    "central_response": Term(statistics.activations, central_response),
-    "mean_square": Term(statistics.activations, mean_square),
-    "log_mean_square": Term(statistics.activations, log_mean_square),
-    "matched_response": Term(statistics.activations, matched_response),
+ACTIVATION_OBJECTIVES: dict[ActivationObjective, Term] = {
+    "channel": Term(statistics.activations, channel),
+    "class_logit": Term(statistics.activations, class_logit),
+    "neuron": Term(statistics.activations, neuron),
+    "deepdream": Term(statistics.activations, deepdream),
+    "log_deepdream": Term(statistics.activations, log_deepdream),
+    "guided": Term(statistics.activations, guided),
 }

@@ -1,8 +1,7 @@
 """Sweeps of any length on devices of any memory: the transfers of one program, batch after batch.
 
-A batch has as many cells as the devices hold; the last one repeats a cell until it is as long as the others, so that
-one program is compiled for all. On a CPU a batch gains nothing (WORKSPACE.md tells what was measured), so there it is
-one cell a device.
+A batch has as many cells as fit the devices; the last one is filled up with copies of a cell, so that one program is
+compiled for all. On a CPU batches gain nothing (measured in WORKSPACE.md), so there they have one cell per device.
 """
 
 import functools
@@ -29,20 +28,20 @@ from nst_jax.transfer import Transfer, assemble, make_config
 Item = TypeVar("Item")
 
 USABLE = 0.9
-"""Share of a device's memory that a program may take: the allocator needs some that it cannot fill."""
+"""Share of a device's memory that a program may take; the allocator cannot fill all of it."""
 
 _KEPT_TARGETS = 16
-"""Content images whose targets are kept on the device; cells in the order of these compute each once."""
+"""Number of content images whose targets stay on the device; cells sorted by content image compute each once."""
 
 
 class Recipe(NamedTuple):
-    """What a transfer is prepared from.
+    """A transfer that is yet to be prepared.
 
     Attributes:
-        settings: its own.
+        settings: the settings of the transfer.
         content: the content image `[H, W, 3]`, or the key by which a group reads it.
         styles: the style images, or their keys.
-        seed: of random movements.
+        seed: seed of random transformations.
     """
 
     settings: Settings
@@ -52,18 +51,18 @@ class Recipe(NamedTuple):
 
 
 class Group:
-    """Transfers that one program runs, on pictures of one size, prepared when their batch comes."""
+    """Transfers of one program and one size, each prepared when its batch runs."""
 
     def __init__(
         self, network: Pretrained, recipes: Sequence[Recipe], read: Callable[[Any], np.ndarray], *, mesh: Mesh
     ) -> None:
-        """Takes what the transfers are prepared from, and computes nothing yet.
+        """Checks the recipes; targets are computed later.
 
         Args:
             network: the backbone.
-            recipes: one or more, with hashable keys in the place of images.
-            read: key → the image, `[H, W, 3]`, RGB in [0, 1]; content images are of one size.
-            mesh: over whose `cells` the cells of a batch are spread.
+            recipes: one or more recipes, with hashable keys in place of images.
+            read: key of an image → the image, `[H, W, 3]`, RGB in [0, 1]; all content images have the same size.
+            mesh: devices over which the cells of a batch are spread.
 
         Raises:
             UserError: the recipes need several programs.
@@ -81,20 +80,20 @@ class Group:
         self._config = config = make_config(network.backbone, recipes[0].settings)
         self._layers = layers = union(layers_of(recipe.settings) for recipe in recipes)
         self._most_styles = max(len(recipe.styles) for recipe in recipes)
-        # Of these alone, not of the group: it would keep itself, and all that it has on the device.
+        # Closures over these alone: over the group, they would keep it and its arrays on the device.
         params = parallel.replicate(network.params, mesh)
         self._params = config.objective.prepare(params, network_layers(layers))
         margin = recipes[0].settings.margin
 
         def content_targets(key: Hashable) -> dict[str, Any]:
             image = read(key)
-            check_image(image, what="photograph")
+            check_image(image, what="content image")
             canvas = extend(jnp.asarray(image), margin)
             return measure(params, canvas, objective=config.objective, term=CONTENT, layers=layers[CONTENT])
 
         def style_targets(key: Hashable) -> dict[str, Any]:
             image = read(key)
-            check_image(image, what="painting")
+            check_image(image, what="style image")
             return measure(params, jnp.asarray(image), objective=config.objective, term=STYLE, layers=layers[STYLE])
 
         self._content_targets = functools.lru_cache(_KEPT_TARGETS)(content_targets)
@@ -103,11 +102,11 @@ class Group:
 
     @property
     def spread(self) -> int:
-        """Into how many parts a batch is divided: the least number of cells in one."""
+        """Number of parts into which a batch is divided, the least number of cells in it."""
         return self._mesh.shape[parallel.CELLS]
 
     def fitting(self, most: int) -> int:
-        """Returns how many of `most` cells should be in a batch; compiles once if all fit, else mostly twice."""
+        """Returns the cells per batch, up to `most`, that fit memory; compiles once if all fit, else about twice."""
         shared = sum(leaf.nbytes for leaf in jax.tree.leaves(self._params))
         available = bytes_available(self._mesh.devices.flat[0], mine=shared)
         if available is None:
@@ -116,7 +115,7 @@ class Group:
         while count > self.spread:
             try:
                 needed = bytes_needed(self.compile(count))
-            except RuntimeError as error:  # some compilers try the program, and find it too large
+            except RuntimeError as error:  # some compilers run the program, and find it too large
                 if not is_out_of_memory(error):
                     raise
                 count = self.rounded(count // 2)
@@ -138,11 +137,11 @@ class Group:
         return self.rounded(size // 2)
 
     def balanced(self, most: int, size: int) -> int:
-        """Returns the size of batches of at most `size` cells, as many as needed for `most`, that are about equal."""
+        """Returns the size of batches for `most` cells that are about equal and have at most `size` cells."""
         return self.rounded(math.ceil(most / math.ceil(most / max(size, self.spread))))
 
     def rounded(self, count: int) -> int:
-        """Returns the number of cells in a batch of `count` when every device has as many as the others."""
+        """Returns `count` rounded up to equal numbers of cells per device."""
         return self.spread * math.ceil(count / self.spread)
 
     @functools.cached_property
@@ -152,7 +151,7 @@ class Group:
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), states)
 
     def compile(self, size: int) -> jax.stages.Compiled:
-        """Returns the program for a batch, from the shapes of its arrays alone; the same one every time."""
+        """Returns the program for batches of a size, compiled from shapes alone, once."""
         if size not in self._compiled:
             each, everywhere = parallel.over_cells(self._mesh), parallel.everywhere(self._mesh)
 
@@ -182,18 +181,18 @@ class Group:
         states: Sequence[optimize.State] = (),
         pause_every: int = 0,
     ) -> Iterator[Progress]:
-        """Runs a batch, as `loop.run`; what it yields has some more cells behind the given ones, which repeat the last.
+        """Runs a batch like `loop.run`; the progress has copies of the last cell after the given ones.
 
         Args:
-            indices: of the recipes.
-            size: of the batch, a multiple of `spread`.
-            steps: at which to end.
-            images: that the cells begin with, `[H, W, 3]` each.
-            states: that they go on from instead, all after the same number of steps.
-            pause_every: yields at every multiple of it.
+            indices: indices of the recipes.
+            size: number of cells, a multiple of `spread`.
+            steps: number of the step at which to end.
+            images: initial images of the cells, `[H, W, 3]` each.
+            states: states to resume from instead, all after the same number of steps.
+            pause_every: see `loop.run`.
 
         Raises:
-            RuntimeError: the devices have not enough memory (`errors.is_out_of_memory`); fewer cells may fit.
+            RuntimeError: the devices are out of memory (`errors.is_out_of_memory`); fewer cells may fit.
         """
         program = self.compile(size)
 
@@ -212,7 +211,7 @@ class Group:
         return run([stage], state=stacked and place(stacked), pause_every=pause_every, advance=advance)
 
     def _batch(self, indices: Sequence[int], size: int) -> stacking.Batch:
-        """Returns the cells with these indices, the last one repeated, where the program wants them."""
+        """Returns the cells with these indices, the last one repeated, placed on the devices."""
         transfers = [self._transfer(self.recipes[index]) for index in indices]
         batch = stacking.stack(_padded(transfers, size), style_images=self._most_styles)
         return parallel.place_batch(batch, self._mesh)
@@ -223,7 +222,7 @@ class Group:
         check_canvas(backbone, settings, *shape[:2])
         if not recipe.styles:
             check_style(backbone, settings, [])
-        # A cell without a style image has those of another, which weigh nothing.
+        # A cell without style images has those of another, with weight 0.
         styles = recipe.styles or next((other.styles for other in self.recipes if other.styles), ())
         targets = make_targets(
             backbone,
@@ -245,7 +244,7 @@ class Group:
 
     @functools.cached_property
     def _least(self) -> stacking.Batch:
-        """The batch of the first cell alone: the shapes of its arrays."""
+        """The shapes of a batch of the first cell alone."""
         batch = stacking.stack([self._transfer(self.recipes[0])], style_images=self._most_styles)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), batch)
 
@@ -253,22 +252,22 @@ class Group:
 def bytes_needed(compiled: jax.stages.Compiled) -> int:
     """Returns the bytes that a program needs on each device, its arguments and results included."""
     memory = compiled.memory_analysis()
-    assert memory is not None, "XLA tells it for processors and graphics cards"
+    assert memory is not None, "XLA reports it on CPUs and GPUs"
     return (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes  # results in the place of arguments that were given up
+        - memory.alias_size_in_bytes  # results in the place of donated arguments
         + memory.temp_size_in_bytes
         + memory.generated_code_size_in_bytes
     )
 
 
 def bytes_available(device: jax.Device, *, mine: int) -> int | None:
-    """Returns the bytes that a program may have on a device; None for one that does not tell, as CPUs do not.
+    """Returns the bytes that a program may take on a device; None if the device, like a CPU, does not report them.
 
     Args:
-        device: to ask.
-        mine: bytes there already that the program counts as its own.
+        device: the device.
+        mine: bytes in use there that the program counts as its own.
     """
     memory = device.memory_stats() or {}
     if "bytes_limit" not in memory:
@@ -277,18 +276,18 @@ def bytes_available(device: jax.Device, *, mine: int) -> int | None:
 
 
 def cells_that_fit(needed: int, *, cells: int, shared: int, available: int) -> int:
-    """Returns how many cells a device has memory for, at least 1.
+    """Returns the number of cells that a device has memory for, at least 1.
 
     Args:
         needed: bytes of a program for `cells` cells.
-        cells: on that device.
-        shared: bytes of what all cells share; the rest grows with their number.
-        available: bytes.
+        cells: number of cells on the device.
+        shared: bytes of the arrays that all cells share; the rest grows with the number of cells.
+        available: bytes that the program may take.
     """
     each = max(1, needed - shared) / cells
     return max(1, int((available - shared) / each))
 
 
 def _padded(items: Sequence[Item], count: int) -> list[Item]:
-    """Returns so many items, the last one repeated."""
+    """Returns `count` items, the last one repeated."""
     return [*items, *[*items[-1:]] * (count - len(items))]

@@ -1,4 +1,4 @@
-"""Whether settings, images and a backbone go together: looked at once, before anything is computed."""
+"""Checks that settings, images and a backbone fit together, before anything is computed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,10 +34,10 @@ def check_image(image: Any, *, what: str) -> None:
 
 
 def check_layers(backbone: Backbone, named: tuple[str, ...], shape: tuple[int, ...], *, what: str) -> None:
-    """Checks that a backbone has the layers, each once, and something is left there of a picture of this shape.
+    """Checks that a backbone has the layers, that each is named once, and that a picture of this shape reaches them.
 
     Raises:
-        UserError: not so.
+        UserError: a layer is unknown, named twice, or has no positions left.
     """
     height, width, _ = shape
     shapes = layer_shapes(backbone, height, width)
@@ -49,14 +49,14 @@ def check_layers(backbone: Backbone, named: tuple[str, ...], shape: tuple[int, .
                 f"use at least {least_side(backbone, layer)}×{least_side(backbone, layer)}, or a lower layer"
             )
     if len(set(named)) < len(named):
-        raise UserError(f"{what}s: expected each once, found {', '.join(named)}")
+        raise UserError(f"{what}s: expected each once, found {', '.join(named)}; leave the repeated ones out")
 
 
 def check_known(backbone: Backbone, settings: Settings) -> None:
-    """Checks that a backbone has all the layers that the settings name.
+    """Checks that a backbone has all layers that the settings name.
 
     Raises:
-        UserError: it has not; the message lists those that it has.
+        UserError: it has not; the message lists its layers.
     """
     known = layers(backbone)
     for kind in TERMS.values():
@@ -65,11 +65,11 @@ def check_known(backbone: Backbone, settings: Settings) -> None:
 
 
 def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[int, ...]]) -> None:
-    """Checks that style images of these shapes `(H, W, 3)` can be used, as many as there are.
+    """Checks that style images of these shapes `(H, W, 3)` can be used.
 
     Raises:
-        UserError: a layer is unknown or vanishes, or there are more or fewer layer weights than style layers, or blend
-            weights than style images.
+        UserError: a layer is unknown or vanishes, or the numbers of layer weights and style layers, or of blend weights
+            and style images, differ.
     """
     for shape in shapes:
         check_layers(backbone, settings.style_layers, shape, what="style layer")
@@ -80,14 +80,21 @@ def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[i
             f"found {len(given)}"
         )
     if named and not shapes:
-        raise UserError("style: expected a style image for the style layers, or several, found none")
+        raise UserError("style: expected one or more style images for the style layers, found none")
     count = len(settings.blend_weights) or len(shapes)
     if count != len(shapes):
-        raise UserError(f"blend_weights: expected one for each of {len(shapes)} paintings, found {count}")
+        raise UserError(f"blend_weights: expected one for each of {len(shapes)} style images, found {count}")
 
 
 def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int, *, guided: bool = False) -> None:
-    """Checks that a picture of so many pixels can be painted with these settings; `guided` as of `check_dream`.
+    """Checks that a picture of this height and width can be optimised with these settings.
+
+    Args:
+        backbone: the network.
+        settings: options of the transfer.
+        height: height of the picture in pixels.
+        width: width of the picture in pixels.
+        guided: whether there is a guide for the dream layers.
 
     Raises:
         UserError: the margin is too wide, a layer is unknown or vanishes, dream layers or channels cannot be used, or
@@ -106,16 +113,16 @@ def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int
 
 
 def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int], *, guided: bool = False) -> None:
-    """Checks that dream layers and channels are there, and are none whose activations are told otherwise already.
+    """Checks that dream layers and channels exist, and that no other term pulls at the same activations.
 
     Args:
         backbone: the network.
-        settings: of the transfer.
-        canvas: its height and width.
-        guided: whether there is a guide, whose features are made large.
+        settings: options of the transfer.
+        canvas: height and width of the canvas.
+        guided: whether there is a guide, whose features are amplified.
 
     Raises:
-        UserError: not so.
+        UserError: a layer or channel is unknown or used otherwise, or the activation objective does not suit the guide.
     """
     check_layers(backbone, settings.dream_layers, (*canvas, 3), what="dream layer")
     used = {tensor(backbone, layer): layer for layer in settings.content_layers + settings.style_layers}
@@ -124,16 +131,17 @@ def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int],
         free = [row.name for row in backbone.rows if row.name not in used]
         raise UserError(
             f"dream_layers: expected layers that neither content nor style uses, found {', '.join(shared)}; choose "
-            f"of {', '.join(free)}, or say dream_anywhere"
+            f"from {', '.join(free)}, or set dream_anywhere"
         )
     if guided and not settings.dream_layers:
-        raise UserError("guide: expected dream_layers, whose activations become like the guide's, found none")
-    if settings.dream_layers and (settings.dream_gain == "matched_response") != guided:
-        raise UserError("dream_gain: expected matched_response with a guide, which dreams may have, and only then")
+        raise UserError("guide: expected dream_layers, at which the guide's features are amplified, found none")
+    if settings.dream_layers and (settings.dream_objective == "guided") != guided:
+        found = settings.dream_objective + (" with a guide" if guided else " without a guide")
+        raise UserError(f"dream_objective: expected guided with a guide, another without one, found {found}")
     if guided and (settings.dream_channels or settings.dream_channel_weights):
-        raise UserError("dream_channels: expected none with a guide, whose features say what becomes large; found some")
-    if settings.dream_gain == "log_mean_square" and any(weight < 0 for weight in settings.dream_channel_weights):
-        raise UserError("dream_channel_weights: expected none below 0 with log_mean_square; choose mean_response")
+        raise UserError("dream_channels: expected none with a guide, whose features are amplified instead, found some")
+    if settings.dream_objective == "log_deepdream" and any(weight < 0 for weight in settings.dream_channel_weights):
+        raise UserError("dream_channel_weights: expected 0 or more with log_deepdream; use dream_objective channel")
     counts = channels(backbone)
     for layer in settings.dream_layers:
         channel_weights(layer, counts[layer], settings.dream_channels, settings.dream_channel_weights)
@@ -142,15 +150,15 @@ def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int],
 def check_images(
     backbone: Backbone, settings: Settings, content: Any, styles: Sequence[Any], guide: Any | None = None
 ) -> None:
-    """Checks that the images `[H, W, 3]` of a transfer can be used, and the settings with them.
+    """Checks that the images `[H, W, 3]` of a transfer can be used, and that the settings fit them.
 
     Raises:
-        UserError: they cannot.
+        UserError: an array is not an image, or the settings do not fit.
     """
-    check_image(content, what="photograph")
+    check_image(content, what="content image")
     check_canvas(backbone, settings, *content.shape[:2], guided=guide is not None)
     for image in styles:
-        check_image(image, what="painting")
+        check_image(image, what="style image")
     check_style(backbone, settings, [image.shape for image in styles])
     if guide is not None:
         check_image(guide, what="guide")

@@ -1,4 +1,4 @@
-"""What a user types to run a script or a converter: here, in a clone, or where the wheel is installed."""
+"""The command that runs a script or a converter, in a clone or where the wheel is installed."""
 
 import functools
 import importlib.util
@@ -8,7 +8,7 @@ _IN_A_CLONE = re.compile(r"python -m ((?:experiments|converters)\.\w+)")
 
 
 def command(module: str) -> str:
-    """Returns how a user starts a module of `experiments` or `converters`.
+    """Returns the command that starts a module of `experiments` or `converters`.
 
     Args:
         module: its name in a clone, such as `experiments.stylize`.
@@ -20,11 +20,11 @@ def command(module: str) -> str:
 
 
 def as_typed_here(text: str) -> str:
-    """Returns a text, written for a clone, with every command as `command` has it."""
+    """Returns a text written for a clone, with every command replaced by that of `command`."""
     return _IN_A_CLONE.sub(lambda found: command(found[1]), text)
 
 
 @functools.cache
 def _installed() -> bool:
-    """Returns whether the scripts are part of this package, as the wheel has them, and not beside it."""
+    """Returns whether the scripts are inside this package, as in the wheel, and not beside it."""
     return importlib.util.find_spec("nst_jax.experiments") is not None

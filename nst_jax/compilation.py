@@ -1,4 +1,4 @@
-"""How programs that run for long are compiled, where JAX's own way costs memory."""
+"""Compilation of long-running programs, where JAX's defaults cost memory."""
 
 import functools
 from collections.abc import Callable
@@ -7,13 +7,14 @@ from typing import Any
 import jax
 
 _KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
-"""XLA's CPU compiler removes the barriers before it looks for what is computed twice, and merges that (jax 0.10). So it
-keeps what was to be computed anew, and values where a bit of each is enough: a VGG-19 step then takes half as much
-memory again, and 2.5 times as much with `remat`, at the same speed. This leaves out the pass that removes them."""
+"""XLA's CPU compiler removes optimisation barriers before it merges repeated computations (jax 0.10). So it stores
+activations that were to be recomputed, and whole values where a bit of each is enough: a VGG-19 step then takes half as
+much memory again, and 2.5 times as much with `remat`, at the same speed. This disables the pass that removes
+barriers."""
 
 
 class Jit:
-    """A function compiled by `jax.jit`, as suits the platform, which is only known when it is called."""
+    """A function compiled by `jax.jit` with options that suit the platform, which is known only at the first call."""
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         """Takes the options of `jax.jit`."""
@@ -25,7 +26,7 @@ class Jit:
         return self._jitted(*arguments)
 
     def shapes(self, *arguments: Any) -> Any:
-        """Returns the shapes of what it returns for arguments like these; computes nothing."""
+        """Returns the shapes of its results for arguments like these, without computing them."""
         return jax.eval_shape(self._function, *arguments)  # not of the compiled: its options allow no jit around it
 
     def lower(self, *arguments: Any) -> jax.stages.Lowered:

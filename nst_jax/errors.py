@@ -1,4 +1,4 @@
-"""What goes wrong because of what was given: one exception, and the words that it is put in."""
+"""Errors in the user's input: one exception, and the wording of its messages."""
 
 import difflib
 from collections.abc import Iterable
@@ -33,5 +33,5 @@ def choose(value: str, choices: Iterable[str], *, what: str) -> str:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Returns whether JAX raised the error because a device has not enough memory."""
+    """Returns whether JAX raised the error because a device is out of memory."""
     return "RESOURCE_EXHAUSTED" in str(error)  # what XLA calls it

@@ -1,4 +1,4 @@
-"""The losses of a run, and what is wrong where they are no numbers."""
+"""The losses of a run, and the error when one is not a number."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,13 @@ from nst_jax.errors import UserError
 
 
 class History(NamedTuple):
-    """The losses of some steps; in a batch of N cells every array but `step` has a second axis of N.
+    """Losses of consecutive steps; in a batch of N cells every array but `step` has a second axis of N.
 
     Attributes:
-        step: `[S]`, the number of each.
-        loss: `[S]`, of the variables after it.
-        terms: name → `[S]`.
-        evaluations: `[S]`, of the loss and its gradient during it.
+        step: `[S]`, the numbers of the steps.
+        loss: `[S]`, the loss after each step.
+        terms: name → `[S]`, the terms of that loss.
+        evaluations: `[S]`, the number of evaluations of loss and gradient in each step.
     """
 
     step: np.ndarray
@@ -31,7 +31,7 @@ class History(NamedTuple):
 
 
 class DivergedError(UserError):
-    """The loss is no number any more; `state` holds the last good picture, `history` the steps up to it."""
+    """The loss is not a number; `state` is the last good one, `history` ends there."""
 
     def __init__(self, message: str, state: optimize.State, history: History) -> None:
         super().__init__(message)
@@ -40,39 +40,39 @@ class DivergedError(UserError):
 
 
 def first_history(state: optimize.State) -> History:
-    """Returns the history that consists of where a run stands: its variables before the next step."""
+    """Returns the history of a state alone: the loss before the next step."""
     step, loss, terms = jax.device_get((state.step, state.evaluation.loss, state.evaluation.terms))
     found = History(np.asarray(step.max()), loss, terms, np.ones_like(loss, np.int32))
     return jax.tree.map(lambda values: np.asarray(values)[None], found)
 
 
 def history_of(done: int, info: optimize.Info) -> History:
-    """Returns the history of the steps behind the first `done`, whose info is on the host."""
+    """Returns the history of the steps after the first `done`, from their info on the host."""
     loss, terms, evaluations = jax.tree.map(np.asarray, (info.loss, info.terms, info.evaluations))
     return History(done + 1 + np.arange(len(loss)), loss, terms, evaluations)
 
 
 def join(histories: list[History]) -> History:
-    """Returns consecutive histories as one."""
+    """Returns consecutive histories joined."""
     return jax.tree.map(lambda *parts: np.concatenate(parts), *histories)
 
 
 def diverged(state: optimize.State, history: History) -> DivergedError:
-    """Returns the error for a history whose first step after the state's, or only entry, is no number.
+    """Returns the error for a history whose first step after the state, or whose only entry, is not a number.
 
-    Its history ends before that step.
+    The history of the error ends before that step.
     """
     done = int(state.step)
     bad = int(np.argmax(history.step > done)) if history.step[-1] > done else 0
     broken = {name: values[bad] for name, values in history.terms.items() if not np.isfinite(values[bad])}
     if broken:
-        # A sum is no number because a part of it is none: name the part.
+        # A sum is not a number because one of its parts is not: name the part.
         term = next((name for name in broken if "/" in name), next(iter(broken)))
         problem = f"the {term} is {broken[term]}"
     elif not np.isfinite(history.loss[bad]):
         problem = f"the loss is {history.loss[bad]}"
     else:
-        problem = "the gradient of the loss has parts that are none"
+        problem = "the gradient of the loss is not finite"
     return DivergedError(
         f"step {history.step[bad]}: expected numbers, {problem}; lower learning_rate or the weights",
         state,

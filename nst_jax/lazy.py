@@ -1,4 +1,4 @@
-"""Names and modules of a package that are imported when they are first used: parsing flags need not load JAX.
+"""Lazy packages, whose names and modules are imported at first use: parsing flags need not load JAX.
 
 `EAGER_IMPORT=1` in the environment imports the names at once, for tools that look into the package rather than ask it,
 such as those that make reference pages (Scientific Python's SPEC 1 has the variable).
@@ -16,11 +16,11 @@ from typing import Any
 def attributes(
     package: str, names: Mapping[str, tuple[str, str]] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Returns the `__getattr__` and `__dir__` that give a package these names, and its modules.
+    """Returns the `__getattr__` and `__dir__` of a package that give it these names and its modules.
 
     Args:
-        package: its name.
-        names: public name → module, and the name in there.
+        package: name of the package.
+        names: public name → (module, name in the module).
     """
     public = names or {}
 

@@ -1,8 +1,8 @@
-"""The one loop: a list of stages, each a problem that is solved in chunks of steps without a look at the host.
+"""The one loop: a list of stages, each a problem that is solved in chunks of steps without returning to the host.
 
-A transfer is one stage. The octaves of a dream, the scales of a picture that is painted from coarse to fine, the frames
-of a video are several: each starts from what the one before has come to, and while one runs, the next is prepared and
-compiled in a thread.
+A transfer is one stage. The octaves of a dream, the scales of a coarse-to-fine picture, the frames of a video are
+several: each starts from the result of the one before, and while one runs, the next is prepared and compiled in a
+thread.
 """
 
 import operator
@@ -21,40 +21,40 @@ from nst_jax.history import History, diverged, first_history, history_of
 from nst_jax.optimize import Info, State
 
 LONGEST_CHUNK = 64
-"""Steps that the device does without a break, at most."""
+"""The most steps in a chunk."""
 
 CHUNK_SECONDS = 1.0
-"""How long the device works between two looks at progress, Ctrl-C and snapshots; short against a person's patience."""
+"""Seconds for which a chunk should run, after which the host handles progress, Ctrl-C and snapshots."""
 
 _SHORTEST = 1e-3
-"""Seconds that a chunk is taken for at least: clocks may tell the same time twice."""
+"""The least time that a chunk is assumed to take, in seconds: a coarse clock may not advance."""
 
 
 class Problem(Protocol):
-    """What can be run: a pytree whose arrays are the data and whose static part is the program."""
+    """A problem that `run` solves: a pytree whose arrays are the data and whose static part is the program."""
 
     def init(self, start: Any) -> State:
         """Returns the state before the first step."""
 
     def step(self, state: State) -> tuple[State, Info]:
-        """Returns the state after one step, and what the step found."""
+        """Returns the state after one step, and the loss found in it."""
 
     def result(self, state: State) -> Any:
-        """Returns what a state stands for, such as a picture."""
+        """Returns the result of a state, such as a picture."""
 
     @property
     def start_shape(self) -> Any:
-        """The shapes of what `init` takes."""
+        """The shapes of the start that `init` takes."""
 
 
 class Stage(NamedTuple):
     """A part of a run.
 
     Attributes:
-        prepare: makes the problem; called in a thread while the stage before runs, which does not see the caller's
-            `jax.default_device` and the like.
-        start: the result of the stage before, None for the first, to what the problem's `init` takes.
-        steps: at which the stage ends.
+        prepare: returns the problem; called in a thread while the stage before runs, where the caller's
+            `jax.default_device` and the like do not apply.
+        start: the result of the stage before, None for the first → the start that the problem's `init` takes.
+        steps: number of the step at which the stage ends.
     """
 
     prepare: Callable[[], Problem]
@@ -63,20 +63,20 @@ class Stage(NamedTuple):
 
 
 def stage(problem: Problem, start: Any, *, steps: int) -> Stage:
-    """Returns the stage that solves a problem from what its `init` takes."""
+    """Returns the stage that solves a problem from a start, which its `init` takes."""
     return Stage(lambda: problem, lambda _: start, steps)
 
 
 class Progress(NamedTuple):
-    """How far a run has come.
+    """Progress of a run.
 
     Attributes:
-        stage: the index of the present stage.
-        problem: of that stage.
-        state: of that problem.
-        history: of the steps since the last look; at first, of the variables before any step.
-        finite: whether loss and gradient were numbers, `[S]` as the history; in a batch of N cells `[S, N]`. A cell
-            where they were not stays where it was before, and none of its later steps means anything.
+        stage: index of the current stage.
+        problem: problem of that stage.
+        state: state of that problem.
+        history: losses of the steps since the last progress; in the first, the loss before any step.
+        finite: whether loss and gradient were finite, `[S]` as in the history; in a batch of N cells `[S, N]`. A cell
+            keeps its last finite state, and its later steps mean nothing.
     """
 
     stage: int
@@ -87,7 +87,7 @@ class Progress(NamedTuple):
 
     @property
     def result(self) -> Any:
-        """What the state stands for."""
+        """The result of the state."""
         return self.problem.result(self.state)
 
 
@@ -99,22 +99,23 @@ def run(
     pause_every: int = 0,
     advance: Callable[[Any, State, jax.Array], tuple[State, Info]] | None = None,
 ) -> Iterator[Progress]:
-    """Runs the stages, yielding now and then; what comes out does not depend on when.
+    """Runs the stages, yielding between chunks of steps; the results do not depend on the chunks.
 
     Args:
-        stages: one or more.
-        first: the index of the stage to begin with.
-        state: to go on from in that stage, given up to the device; by default it begins with its start.
-        pause_every: yields at every multiple of it; 0 for only as time has passed.
-        advance: runs a number of steps of a problem, at most `LONGEST_CHUNK`, from a state that it may overwrite; by
+        stages: one or more stages.
+        first: index of the stage to begin with.
+        state: state from which to resume that stage, donated to the device; by default the stage begins at its start.
+        pause_every: number of steps at whose multiples to yield; 0 yields about every `CHUNK_SECONDS` only.
+        advance: (problem, state, number of steps up to `LONGEST_CHUNK`) → (state, info); it may overwrite the state. By
             default `chunk`, compiled at the first call.
 
     Yields:
-        The progress: once before the first step of every stage that begins with its start, then after each chunk. Its
-        state may be used until the next is asked for.
+        The progress: once before the first step of a stage, unless it is resumed, then after each chunk. Its state is
+        valid until the next progress is requested.
 
     Raises:
-        DivergedError: a loss or a gradient of a problem that is no batch is no number; the message names step and term.
+        DivergedError: a loss or gradient of a problem that is not a batch is not finite; the message names step and
+            term.
     """
     cancelled = threading.Event()
     result, ahead = None, None
@@ -133,7 +134,7 @@ def run(
                 began = time.perf_counter()
                 state, info = (advance or _CHUNK)(problem, state, jnp.int32(length))
                 info = jax.tree.map(operator.itemgetter(slice(length)), jax.device_get(info))
-                # The first call may compile, so its time says nothing about steps; what comes next would only delay it.
+                # The first call may compile, so its time says nothing about steps; the next stage would only delay it.
                 warm, seconds = seconds is not None, max(time.perf_counter() - began, _SHORTEST)
                 if upcoming and not ahead:
                     ahead = _in_thread(upcoming, cancelled)
@@ -151,7 +152,7 @@ def chunk(problem: Problem, state: State, length: jax.Array) -> tuple[State, Inf
     """Runs `length` steps, at most `LONGEST_CHUNK`; one compiled program for every length.
 
     Returns:
-        The state, and the info of each step stacked `[LONGEST_CHUNK]`, the first `length` of which mean something.
+        The state, and the info of each step, stacked `[LONGEST_CHUNK]`; only the first `length` are meaningful.
     """
     idle = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(problem.step, state)[1])
 
@@ -167,22 +168,20 @@ def init(problem: Problem, start: Any) -> State:
 
 
 def state_shapes(problem: Problem) -> State:
-    """Returns the shapes of the states of a problem; computes nothing."""
+    """Returns the shapes of the states of a problem, without computing any."""
     return _INIT.shapes(problem, problem.start_shape)
 
 
 def compile_chunk(problem: Problem, state: State) -> jax.stages.Compiled:
-    """Returns the program that `run` runs for arrays like these, or of these shapes, to ask for its memory or to use as
-    `advance`.
-    """
+    """Returns the program of `run` for arrays, or shapes, like these: to query its memory or to use as `advance`."""
     return _CHUNK.lower(problem, state, jnp.int32(1)).compile()
 
 
 def _in_thread(stage: Stage, cancelled: threading.Event) -> Future[Problem]:
-    """Returns what will be the problem of a stage, after everything that it needs was compiled in a thread of its own.
+    """Returns the future problem of a stage, while a thread prepares it and compiles its programs.
 
-    No daemon: one that comes back from XLA into an interpreter that is ending would take it down with an abort. So an
-    exit waits for the program that is being compiled, and no longer.
+    Not a daemon thread: one that returns from XLA while the interpreter ends would abort it. So an exit waits for the
+    program that is being compiled, but for no other.
     """
     future: Future[Problem] = Future()
 
@@ -207,7 +206,7 @@ def _first_progress(index: int, problem: Problem, state: State) -> Progress:
 
 
 def _checked(progress: Progress) -> Progress:
-    """Returns the progress, unless it is that of a problem which is no batch and has diverged."""
+    """Returns the progress; raises DivergedError if it is that of a single problem that has diverged."""
     if progress.finite.ndim == 1 and not progress.finite.all():
         raise diverged(progress.state, progress.history)
     return progress

@@ -2,8 +2,8 @@
 
 A formula is a `Term`: a statistic of features, and the error of that statistic against its target. Content losses
 compare feature maps `F` and `P` `[..., C]` with any number of spatial axes, style losses compare Gram matrices `G` and
-`A` `[C, C]` or moments, total variation looks at what is optimised: an image `[H, W, 3]`, RGB in [0, 1]; a signal
-`[T, C]` or a volume `[D, H, W, C]` likewise. All errors are scalars, and none knows a batch: that is `jax.vmap`.
+`A` `[C, C]` or moments, total variation takes the picture itself: an image `[H, W, 3]`, RGB in [0, 1], a signal
+`[T, C]` or a volume `[D, H, W, C]`. All errors are scalars; a batch is `jax.vmap`.
 
 Sources:
     Gatys, Ecker & Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
@@ -29,9 +29,8 @@ class Term(NamedTuple):
     """A formula of the loss.
 
     Attributes:
-        statistic: features `[..., C]` → what is compared, an array or a pytree of arrays.
-        error: that statistic and the target's → a scalar. For style, where it has the structure of the statistic, the
-            target may be a mean over several style images.
+        statistic: features `[..., C]` → the statistic that is compared, an array or a pytree of arrays.
+        error: (statistic, target) → a scalar. The target of a style may be a mean over several style images.
     """
 
     statistic: Callable[[jax.Array], Any]
@@ -39,7 +38,7 @@ class Term(NamedTuple):
 
 
 _NEXT_TO_NOTHING = 1e-6
-"""As a mean square; activations of the networks are of the order of 1 to 1000."""
+"""A negligible mean square; activations of the networks are of the order of 1 to 1000."""
 
 
 def half_squared_error(features: jax.Array, target: jax.Array) -> jax.Array:
@@ -58,18 +57,18 @@ def quarter_mean_squared_error(features: jax.Array, target: jax.Array) -> jax.Ar
 
 
 def relative_squared_error(features: jax.Array, target: jax.Array) -> jax.Array:
-    """Returns Σ (F − P)² / Σ P²: how wrong, as a share of the target; for features and Gram matrices alike.
+    """Returns Σ (F − P)² / Σ P², the error as a share of the target; for features and Gram matrices alike.
 
-    Ours. 1 for an empty picture whatever the layer, network and size, so that one weight means the same everywhere.
+    Ours. It is 1 for zeros, whatever the layer, network and size, so that one weight means the same everywhere.
     """
-    # A target that is nearly nothing, as of a black picture, would make everything else infinitely wrong.
+    # A target of almost nothing, as of a black image, would make any other error infinite.
     return jnp.sum(jnp.square(features - target)) / (jnp.sum(jnp.square(target)) + _NEXT_TO_NOTHING * target.size)
 
 
 def gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:
     """Returns Σ (G − A)² / (4 N²): style in Gatys et al. 2016, equation 4, for N channels.
 
-    The M² of the paper is in the Gram matrices already. Ng's course has the same formula as 1 / (2 n_H n_W n_C)².
+    The M² of the paper is already in the Gram matrices. Ng's course has the same formula as 1 / (2 n_H n_W n_C)².
     """
     return jnp.mean(jnp.square(gram - target)) / 4
 
@@ -83,8 +82,8 @@ def scaled_gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:
 def mean_covariance_error(found: statistics.Moments, target: statistics.Moments) -> jax.Array:
     """Returns Σ (μ − μ_s)² / Σ μ_s² + Σ (Σ − Σ_s)² / Σ Σ_s²: the relative squared errors of mean and covariance.
 
-    The moment loss of Kolkin et al. 2019, with squares where they have absolute values. A Gram matrix has both
-    in one, and mostly the mean; apart, brightness and contrast of a layer cannot be traded for each other.
+    The moment loss of Kolkin et al. 2019, with squares in place of absolute values. A Gram matrix mixes both, mostly
+    the mean; apart, the brightness and contrast of a layer cannot be traded for each other.
     """
     return relative_squared_error(found.mean, target.mean) + relative_squared_error(
         _covariance(found), _covariance(target)
@@ -96,9 +95,11 @@ def _covariance(moments: statistics.Moments) -> jax.Array:
 
 
 def squared_variation(image: jax.Array) -> jax.Array:
-    """Returns the mean over positions of the squared differences to the next one along each axis, all channels summed.
+    """Returns the mean over positions of the squared differences to the next position on each axis, summed over
+    channels.
 
-    Mahendran & Vedaldi 2015, section 3.1, with β = 2; a mean where they sum, so that it does not grow with the size.
+    Mahendran & Vedaldi 2015, section 3.1, with β = 2; a mean in place of their sum, so that it does not grow with the
+    size.
 
     Args:
         image: `[..., C]`; the neighbours of a pixel of `[H, W, C]` are the lower and the right one.
@@ -111,8 +112,8 @@ def squared_variation(image: jax.Array) -> jax.Array:
 def neural_style_variation(image: jax.Array) -> jax.Array:
     """Returns ½ Σ of the squared differences to the right and lower neighbours, for pixels in 0..255.
 
-    The function whose gradient neural-style adds in `nn.TVLoss` (which has no value of its own), down to the last row
-    and column, which have no differences along the border there. It is one of images alone.
+    Its gradient is what neural-style adds in `nn.TVLoss` (which has no value of its own), down to the last row and
+    column, which have no differences along the border there. For images only.
 
     Raises:
         ValueError: `image` is not `[H, W, C]`.
@@ -124,7 +125,7 @@ def neural_style_variation(image: jax.Array) -> jax.Array:
 
 
 def circular_squared_variation(image: jax.Array) -> jax.Array:
-    """Returns `squared_variation` of a picture that begins anew where it ends: with differences across that seam."""
+    """Returns `squared_variation` of a picture that repeats: with differences across its border."""
     *spatial, _ = image.shape
     squares = (_squares(jnp.roll(image, -1, axis) - image) for axis in range(len(spatial)))
     return sum(squares, start=jnp.float32(0)) / math.prod(spatial)
@@ -135,7 +136,7 @@ def _squares(values: jax.Array) -> jax.Array:
 
 
 def _of_the_canvas(formula: Callable[[jax.Array], jax.Array]) -> Term:
-    """Returns the term whose error is its statistic: there is nothing to compare it with."""
+    """Returns the term whose error is its statistic, without a target."""
     return Term(formula, lambda found, _: found)
 
 

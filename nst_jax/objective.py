@@ -1,8 +1,7 @@
-"""The objective: a canvas and what it should resemble, to one scalar and its named terms.
+"""The objective: from a canvas and its targets to one scalar and its named terms.
 
-A term is data: its row in `TERMS` says which formulas there are, and whether it is minimised or maximised. Targets and
-weights are pytrees keyed by term and layer, so that whatever is done to one term (blending, sweeping, sharding) is done
-to all.
+A term is data: its row in `TERMS` lists its formulas and says whether it is minimised or maximised. Targets and weights
+are pytrees keyed by term and layer, so that blending, sweeping and sharding treat all terms alike.
 """
 
 import dataclasses
@@ -27,28 +26,28 @@ VARIATION = "total_variation"
 ACTIVATION = "activation"
 
 CANVAS = "canvas"
-"""The layer of terms that look at the canvas itself and not through the network."""
+"""The layer of terms of the canvas itself, which do not use the network."""
 
 Targets = dict[str, dict[str, Any]]
-"""Term → layer → what the statistic is compared with. Content: features `[H, W, C]`. Style: the statistic of each style
+"""Term → layer → target of the statistic. Content: features `[H, W, C]`. Style: the statistic of each style
 image, with a leading axis `[S, ...]`. Activation: weights of the channels `[C]`, or the features of a guide `[M, C]`.
 Total variation, at the layer `CANVAS`: nothing."""
 
 
 class TermKind(NamedTuple):
-    """What a term is, whatever its formula.
+    """A kind of term, whatever its formula.
 
     Attributes:
         formulas: name → formula.
-        formula: the option of `Settings` that names it.
-        weight: the option that is its weight.
-        layers: the option that names its layers; None for one that looks at the canvas itself.
-        layer_weights: the option with a weight for each layer, or one for all, or none for one divided by their number;
-            None for a term whose layers count fully.
-        label: what it is called in few letters, also of its layers.
-        sign: 1 for what is minimised, −1 for what is maximised.
-        blended: whether its targets are those of several style images.
-        always: whether it is told of, as 0, where it has no layers.
+        formula: the option of `Settings` that names the formula.
+        weight: the option that holds the weight.
+        layers: the option that names the layers; None for a term of the canvas itself.
+        layer_weights: the option that holds the layers' weights: one per layer, one for all, or none for 1 / number of
+            layers each; None for a term whose layers all have weight 1.
+        label: short name of the term and its layers.
+        sign: 1 to minimise the term, −1 to maximise it.
+        blended: whether it has one target per style image.
+        always: whether it is reported, as 0, even without layers.
     """
 
     formulas: Mapping[Any, Term]
@@ -75,17 +74,23 @@ TERMS: dict[str, TermKind] = {
     ),
     VARIATION: TermKind(losses.VARIATION_LOSSES, "variation_loss", "tv_weight", None, "tv"),
     ACTIVATION: TermKind(
-        activations.GAINS, "dream_gain", "dream_weight", "dream_layers", "dream", sign=-1, always=False
+        activations.ACTIVATION_OBJECTIVES,
+        "dream_objective",
+        "dream_weight",
+        "dream_layers",
+        "dream",
+        sign=-1,
+        always=False,
     ),
 }
 
 
 class Weights(struct.PyTreeNode):
-    """How much each term counts; all of them traced, so that changing one recompiles nothing.
+    """Weights of the terms; all traced, so that changing one recompiles nothing.
 
     Attributes:
-        terms: term → its weight: α and β of Gatys et al. 2016, equation 7, and those of total variation and activation.
-        layers: term → layer → its weight within the term, as w_l of equation 5.
+        terms: term → weight: α and β of Gatys et al. 2016, equation 7, and those of total variation and activation.
+        layers: term → layer → weight within the term: w_l of equation 5.
         style_images: `[S]`, the share of each style image; they should add up to 1.
     """
 
@@ -96,16 +101,16 @@ class Weights(struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """The static part: the network, how it is run, which formulas. Hashable: a static argument of jit.
+    """The network, its options and the formulas. Hashable: a static argument of jit.
 
     Attributes:
-        backbone: that looks at the pictures.
+        backbone: the network.
         pooling: `max` or `average`.
         padding: see `settings.Padding`.
-        precision: of the network.
-        remat: whether the gradient computes activations anew instead of keeping them.
-        formulas: the formula of each term, by its name in `TERMS`.
-        blending: what is added up when there are several style images.
+        precision: see `settings.Precision`.
+        remat: whether the gradient recomputes activations instead of storing them.
+        formulas: (term in `TERMS`, its formula).
+        blending: see `settings.Blending`.
     """
 
     backbone: Backbone
@@ -117,21 +122,21 @@ class Objective:
     blending: Blending
 
     def prepare(self, params: Any, layers: Sequence[str]) -> Any:
-        """Returns the parameters with what makes many evaluations at these layers fast: constants, not to be learnt.
+        """Returns the parameters, with constants that speed up many evaluations at these layers; not for training.
 
-        Those that were prepared already are returned as they are.
+        Prepared parameters are returned unchanged.
         """
-        # What is prepared takes memory, of which there is none to spare with remat; it is in single precision.
+        # The constants take memory, which remat is there to save, and they are in single precision.
         if features.PREPARED in params or self.remat or self.precision != "float32":
             return params
         return features.prepare(params, self.backbone, layers)
 
     def statistics(self, params: Any, image: jax.Array, term: str, layers: Sequence[str]) -> dict[str, Any]:
-        """Returns the statistics of a term for an image `[H, W, 3]` at some layers: its targets, if it is the target.
+        """Returns layer → statistic of a term, for an image `[H, W, 3]`: the targets, if it is the target image.
 
-        They are computed with the parameters as they are, whatever was prepared of them.
+        Prepared constants are not used.
         """
-        # A style image is no tile: wrapped, it would have a seam in its statistics that the picture is to have nowhere.
+        # A style image does not repeat: wrapped, its statistics would include a seam that the picture should not have.
         plain = TERMS[term].blended and self.padding == CIRCULAR
         padding = "reflect" if plain else self.padding
         read = dict.fromkeys(layers, dict(self.formulas)[term].statistic)
@@ -146,18 +151,18 @@ class Objective:
         *,
         seen: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Returns Σ ± w_t Σ_l w_tl error_t(statistic_t(F_l), target_tl) over terms t and layers l, and all of these.
+        """Returns Σ ± w_t Σ_l w_tl error_t(statistic_t(F_l), target_tl) over terms t and layers l, and every term.
 
         Args:
-            params: of the backbone.
+            params: parameters of the backbone.
             canvas: `[H, W, 3]`, RGB in [0, 1].
-            targets: at the layers that count.
-            weights: with an entry for each of these layers.
-            seen: what the network sees instead of the canvas.
+            targets: targets at all layers in use.
+            weights: weights with an entry for each of these layers.
+            seen: `[H, W, 3]`, the input of the network if it is not the canvas.
 
         Returns:
-            The scalar, and by name the terms before their weights (`content`, `style` ...), and before the weights of
-            the layers `content/conv4_2`, `style/conv1_1` and so on.
+            The scalar; and by name the unweighted terms (`content`, `style`, ...) and the unweighted errors of layers
+            (`content/conv4_2`, `style/conv1_1`, ...).
         """
 
         def errors(layer: str, values: jax.Array) -> dict[str, jax.Array]:
@@ -183,10 +188,10 @@ class Objective:
 
     def _read(self, padding: Padding, params: Any, image: jax.Array, readers: Mapping[str, Callable]) -> dict[str, Any]:
         network = features.Features(self.backbone, self.pooling, padding, self.precision, self.remat)
-        return cast(dict[str, Any], network.apply(params, image, readers))  # Linen knows no types of what it applies
+        return cast(dict[str, Any], network.apply(params, image, readers))  # Linen's apply is untyped
 
     def _error(self, term: str, formula: Term, values: jax.Array, target: Any, weights: Weights) -> jax.Array:
-        """Returns the error of one layer's features, whose target may be that of several style images `[S, ...]`."""
+        """Returns the error of a layer's features; the target of a blended term is `[S, ...]`, one per style image."""
         found = formula.statistic(values)
         if not TERMS[term].blended:
             return formula.error(found, target)

@@ -1,12 +1,12 @@
 """Solvers: `init(evaluate, variables) → state`, `step(evaluate, state) → (state, info)`.
 
-The variables that are optimised are any pytree of arrays: pixels, whatever else a picture is rendered from, parameters
-of a network. They stay within their bounds throughout: every step is projected. Adam is Optax's, and
-`from_optax` makes a solver of any other transformation. L-BFGS is Optax's two-loop recursion (`optax.scale_by_lbfgs`,
+The variables are any pytree of arrays: pixels, other variables from which a picture is rendered, parameters of a
+network. They always stay within their bounds: every step is projected. Adam is Optax's, and `from_optax` makes a solver
+of any other transformation. L-BFGS is Optax's two-loop recursion (`optax.scale_by_lbfgs`,
 the core of `optax.lbfgs`) under a backtracking line search of our own along the projected path (Bertsekas, "Projected
 Newton methods for optimization problems with simple constraints", 1982, without its sets of active bounds, so that
 descent is checked and not guaranteed): the line searches of Optax know neither bounds nor auxiliary outputs, so
-clipping would cost a second evaluation a step and the terms a third.
+clipping would cost a second evaluation per step and the terms a third.
 """
 
 import functools
@@ -25,24 +25,24 @@ Variables = Any
 """A pytree of arrays."""
 
 Bounds = tuple[float, float]
-"""The least and the greatest value of a variable."""
+"""The least and greatest value of a variable."""
 
 UNBOUNDED: Bounds = (-math.inf, math.inf)
 
 LBFGS_MEMORY = 10
 SUFFICIENT_DECREASE = 1e-4
-"""Share of the decrease that the gradient promises which a step must bring (c₁ of Armijo's rule)."""
+"""Share of the decrease predicted by the gradient that a step must achieve (c₁ of Armijo's rule)."""
 MOST_HALVINGS = 12
 
 
 class Evaluation(struct.PyTreeNode):
-    """Variables and what the objective says of them.
+    """The objective and its gradient at some variables.
 
     Attributes:
-        variables: that were evaluated.
-        loss: a scalar.
-        terms: of that loss, by name.
-        gradient: of that loss, of the structure of the variables.
+        variables: the variables.
+        loss: the objective, a scalar.
+        terms: terms of the loss, by name.
+        gradient: gradient of the loss, with the structure of the variables.
     """
 
     variables: Variables
@@ -52,22 +52,22 @@ class Evaluation(struct.PyTreeNode):
 
     @property
     def finite(self) -> jax.Array:
-        """Whether the loss and its gradient are numbers."""
+        """Whether the loss and its gradient are finite."""
         parts = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(self.gradient)]
         return functools.reduce(jnp.logical_and, parts, jnp.isfinite(self.loss))
 
 
 Evaluate = Callable[[Variables, jax.Array], Evaluation]
-"""Variables and the number of the step, on which a loss with something random in it depends, to their evaluation."""
+"""(Variables, number of the step) → their evaluation; a random loss depends on the step."""
 
 
 class State(struct.PyTreeNode):
     """State of an optimisation.
 
     Attributes:
-        evaluation: of the present variables.
-        step: steps done.
-        memory: of the solver.
+        evaluation: evaluation of the current variables.
+        step: number of steps done.
+        memory: memory of the solver.
     """
 
     evaluation: Evaluation
@@ -76,18 +76,18 @@ class State(struct.PyTreeNode):
 
     @property
     def variables(self) -> Variables:
-        """The present variables."""
+        """The current variables."""
         return self.evaluation.variables
 
 
 class Info(struct.PyTreeNode):
-    """What a step found.
+    """Losses of a step.
 
     Attributes:
-        loss: of the new variables.
-        terms: of that loss.
-        finite: whether the loss and its gradient are numbers; where not, the state keeps the variables before the step.
-        evaluations: of the loss and its gradient in this step.
+        loss: loss of the new variables.
+        terms: terms of that loss.
+        finite: whether the loss and its gradient are finite; if not, the state keeps the variables before the step.
+        evaluations: number of evaluations of the loss and its gradient in this step.
     """
 
     loss: jax.Array
@@ -100,12 +100,12 @@ class Solver(NamedTuple):
     """A way to minimise, as a value.
 
     Attributes:
-        init: the objective and variables to the state before the first step: the variables clipped to their bounds and
+        init: (objective, variables) → the state before the first step, with the variables clipped to their bounds and
             evaluated.
-        step: the objective and a state to the state after one step, and what the step found. A step that meets a loss
-            or a gradient that is not finite leaves the state as it was.
-        map_memory: a function and a memory to the memory with the function applied to every array in it that has the
-            shape of a variable, or that shape behind a leading axis.
+        step: (objective, state) → the state after one step, and its info. If the loss or gradient is not finite, the
+            state stays as it was.
+        map_memory: (function, memory) → the memory with the function applied to every array that has the shape of a
+            variable, or that shape after a leading axis.
     """
 
     init: Callable[[Evaluate, Variables], State]
@@ -116,8 +116,8 @@ class Solver(NamedTuple):
 def from_optax(transformation: optax.GradientTransformation, *, bounds: Bounds = UNBOUNDED) -> Solver:
     """Returns the solver that follows an Optax transformation, its learning rate or schedule included.
 
-    Transformations that ask for the value, the gradient or the function itself are given them; what they evaluate is
-    not counted.
+    Transformations that take the value, the gradient or the function itself receive them; their own evaluations are not
+    counted.
     """
     update = optax.with_extra_args_support(transformation).update
 
@@ -148,7 +148,7 @@ def adam(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED) -> Sol
 def gradient(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED) -> Solver:
     """Returns descent along the gradient divided by its mean absolute value (Mordvintsev et al., "Inceptionism", 2015).
 
-    The learning rate is the mean change of a variable in a step.
+    The learning rate is the mean change of a variable per step.
     """
 
     def normalised(gradients: Variables, _: Variables) -> Variables:
@@ -166,9 +166,9 @@ def lbfgs(
     """Returns L-BFGS (Liu & Nocedal 1989), projected: it halves the step until the loss has decreased enough.
 
     Args:
-        learning_rate: the first try as a share of the step.
-        bounds: of the variables.
-        memory_size: steps that are remembered.
+        learning_rate: share of the step that is tried first.
+        bounds: bounds of the variables.
+        memory_size: number of steps that are remembered.
     """
     direction_of = optax.scale_by_lbfgs(memory_size=memory_size)
 
@@ -204,7 +204,7 @@ def lbfgs(
             return evaluate(optax.tree.clip(moved, *bounds), number), tries + 1
 
         there, tries = jax.lax.while_loop(go_on, try_half, (here, jnp.int32(0)))
-        # No decrease however short the step: the variables stay, and the next step begins anew. Optax takes a count of
+        # No decrease however short the step: the variables stay, and the next step starts over. Optax takes a count of
         # 0 for the first step, which goes along the gradient and not far; otherwise it would try the whole gradient for
         # ever.
         stay = there.finite & ~decreased(there)
@@ -220,11 +220,11 @@ def lbfgs(
 
 
 def map_variables(solver: Solver, state: State, function: Callable[[jax.Array], Any]) -> State:
-    """Returns a state with a function applied to every array that is laid out as the variables are.
+    """Returns a state with a function applied to every array that has the layout of the variables.
 
-    These are the variables, their gradient, and what the solver remembers of them: moments of Adam, and the differences
-    of L-BFGS, which have a leading axis more. So a state is placed on devices, cropped or turned. The loss and its
-    terms stay as they are: after a change of values `solver.init` evaluates anew.
+    These are the variables, their gradient, and the solver's memory of them: moments of Adam, and the differences of
+    L-BFGS, which have one more leading axis. This places a state on devices, crops it or rotates it. The loss and its
+    terms stay: after a change of values, `solver.init` evaluates again.
     """
     evaluation = state.evaluation.replace(
         variables=jax.tree.map(function, state.evaluation.variables),
@@ -245,13 +245,13 @@ def _first(evaluate: Evaluate, variables: Variables, memory: Callable[[Variables
 
 
 def _accept(state: State, there: Evaluation, memory: Any, evaluations: jax.Array) -> tuple[State, Info]:
-    """Returns the state that a step has come to, or the one before where that is no number, and what was found."""
+    """Returns the state after a step, or the one before if the loss is not finite, and the info of the step."""
     info = Info(there.loss, there.terms, there.finite, evaluations)
     after = State(there, state.step + 1, memory)
     return jax.lax.cond(info.finite, lambda: after, lambda: state), info
 
 
 MakeSolver = Callable[..., Solver]
-"""A learning rate, traced or not, and `bounds` to a solver; as `adam`."""
+"""(Learning rate, traced or not, and `bounds`) → solver; such as `adam`."""
 
 SOLVERS: dict[Optimizer, MakeSolver] = {"adam": adam, "lbfgs": lbfgs, "gradient": gradient}

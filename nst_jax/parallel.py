@@ -1,8 +1,8 @@
-"""Devices: which part of the work is where.
+"""Placement of arrays on several devices.
 
-A mesh has two axes. Over `cells` the cells of a sweep are spread, which need nothing of each other; over `rows` the
-rows of one large picture, for which XLA exchanges the borders between the parts itself. Placing the arrays is all:
-programs follow them, and the numbers are those of one device.
+A mesh has two axes. Over `cells` it spreads the cells of a sweep, which are independent; over `rows` the rows of one
+large picture, whose borders XLA exchanges itself. Placing the arrays suffices: programs follow them, and the numbers
+are those of one device.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ def make_mesh(*, rows: int = 1, devices: Sequence[jax.Device] | None = None) -> 
     """Returns a mesh of all devices, `rows` of them for each picture.
 
     Args:
-        rows: into how many parts the rows of a picture are divided.
-        devices: by default all that there are.
+        rows: number of parts into which the rows of a picture are divided.
+        devices: the devices; by default all.
 
     Raises:
-        UserError: the devices cannot be divided so.
+        UserError: the number of devices is no multiple of `rows`.
     """
     devices = jax.devices() if devices is None else list(devices)
     if rows < 1 or len(devices) % rows:
@@ -39,27 +39,27 @@ def make_mesh(*, rows: int = 1, devices: Sequence[jax.Device] | None = None) -> 
 
 
 def place_cells(tree: Tree, mesh: Mesh) -> Tree:
-    """Returns arrays of N cells, N a multiple of the mesh's `cells`, spread over the devices."""
+    """Returns arrays of N cells spread over the devices; N is a multiple of the mesh's `cells`."""
     return jax.device_put(tree, over_cells(mesh))
 
 
 def over_cells(mesh: Mesh) -> NamedSharding:
-    """Returns where arrays of cells lie: their leading axis over the mesh's `cells`."""
+    """Returns the sharding of cells: the leading axis over the mesh's `cells`."""
     return NamedSharding(mesh, PartitionSpec(CELLS))
 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
-    """Returns what all cells share, or all parts of a picture, with a copy on every device."""
+    """Returns arrays that all cells, or all parts of a picture, share, with a copy on every device."""
     return jax.device_put(tree, everywhere(mesh))
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:
-    """Returns where that lies: on every device."""
+    """Returns the sharding of shared arrays: a copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def place_batch(batch: stacking.Batch, mesh: Mesh) -> stacking.Batch:
-    """Returns a batch with its cells spread over the devices, and what they share on each of them."""
+    """Returns a batch with its cells spread over the devices, and shared arrays on each of them."""
     each, everyone = over_cells(mesh), everywhere(mesh)
     cells = stacking.map_cells(
         lambda part: jax.device_put(part, each), batch.cells, shared=lambda part: jax.device_put(part, everyone)
@@ -71,7 +71,7 @@ def place_rows(transfer: Transfer, state: optimize.State, mesh: Mesh) -> optimiz
     """Returns the state of a single transfer with its picture, gradient and memory divided by rows.
 
     Raises:
-        UserError: the canvas has rows that cannot be divided among the devices, or something else is optimised.
+        UserError: the rows of the canvas cannot be divided equally, or the variables are no picture or spectrum.
     """
     if jnp.ndim(state.variables) != 3:
         raise UserError("rows: expected pixels or a spectrum to divide, found the weights of a network")

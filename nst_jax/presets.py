@@ -1,10 +1,10 @@
 """Named settings: those of the literature, and ours for each family of backbones.
 
-Each is what differs from the defaults of `Settings`.
+Each gives its differences from the defaults of `Settings`.
 
-Three things differ from the programs of the literature under every preset: pixels stay in [0, 1] at each step, white
-noise is that of `parameterization.NOISE_DEVIATION`, and L-BFGS remembers 10 steps and searches along its direction (in
-neural-style: 100, and no search).
+Every preset deviates from the programs of the literature in three ways: pixels stay in [0, 1] at each step, white noise
+has `parameterization.NOISE_DEVIATION`, and L-BFGS remembers 10 steps and searches along its direction (neural-style:
+100 steps, no search).
 """
 
 from nst_jax.backbones.registry import BACKBONES
@@ -13,9 +13,9 @@ from nst_jax.settings import Optimizer, Settings
 _GATYS_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 PRESETS: dict[str, Settings] = {
-    # Gatys, Ecker & Bethge, CVPR 2016: equations 1 to 7, α/β = 1e-3 as in figure 3 B. The paper names no number of
+    # Gatys, Ecker & Bethge, CVPR 2016: equations 1 to 7, α/β = 1e-3 as in figure 3 B. The paper gives no number of
     # steps, the authors' later code does. Their network is rescaled so that each filter's mean activation is 1, here
-    # the backbone vgg19_normalized; with the plain weights the same ratio gives the style more say.
+    # the backbone vgg19_normalized; with the plain weights the same ratio favours the style.
     "gatys": Settings(
         content_layers=("conv4_2",),
         style_layers=_GATYS_STYLE_LAYERS,
@@ -70,7 +70,7 @@ PRESETS: dict[str, Settings] = {
 }
 
 LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.02, "lbfgs": 1.0, "gradient": 1.5 / 255}
-"""What suits an optimiser that is not the one of its preset."""
+"""Learning rates that suit an optimiser other than that of the preset."""
 
 
 def default_preset(backbone: str) -> str:

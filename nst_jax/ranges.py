@@ -1,4 +1,4 @@
-"""The range that a number may have, and what is said of one outside it."""
+"""Ranges of numbers, and the error for a number outside."""
 
 import dataclasses
 import math
@@ -7,18 +7,18 @@ from typing import Any
 from nst_jax.errors import UserError
 
 _LARGEST = 3.4028234663852886e38
-"""The largest number of single precision, in which everything is computed."""
+"""The largest number in single precision, the precision of all computation."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Numbers of single precision between bounds.
+    """A range of single-precision numbers.
 
     Attributes:
         least: the smallest number allowed.
         most: the largest number allowed.
-        above: a number that all allowed ones exceed.
-        below: a number that all allowed ones fall short of.
+        above: a number that every allowed one exceeds.
+        below: a number that every allowed one falls short of.
     """
 
     least: float = -math.inf
@@ -27,7 +27,7 @@ class Range:
     below: float = math.inf
 
     def __contains__(self, number: float) -> bool:
-        """Returns whether the number is allowed; NaN, infinities and what single precision cannot hold never are."""
+        """Returns whether a number is allowed; NaN, infinities and numbers beyond single precision never are."""
         return abs(number) <= _LARGEST and self.least <= number <= self.most and self.above < number < self.below
 
     def __str__(self) -> str:
@@ -43,10 +43,10 @@ class Range:
         return " and ".join(text for bound, text in bounds if math.isfinite(bound)) or "a finite number"
 
     def check(self, name: str, value: Any) -> None:
-        """Checks a value, and every item of a tuple; what is no number is let pass.
+        """Checks a value, and every item of a tuple; anything that is no number passes.
 
         Args:
-            name: the word that an error begins with, such as a flag.
+            name: the first word of the error, such as a flag.
             value: a number, a tuple of values, or anything else.
 
         Raises:

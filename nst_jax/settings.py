@@ -1,4 +1,4 @@
-"""The options of a transfer: each is one row, from which range checks, flags, help and sweeps are derived."""
+"""The options of a transfer: one row each, from which range checks, flags, help and sweeps are derived."""
 
 import dataclasses
 import inspect
@@ -9,33 +9,34 @@ from nst_jax.errors import UserError
 from nst_jax.ranges import Range
 
 Pooling = Literal["max", "average"]
-"""Max as the networks were trained, or average, which Gatys et al. found to give slightly more appealing pictures."""
+"""`max`, as the networks were trained, or `average`, which Gatys et al. found to give slightly more appealing
+pictures."""
 
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
-"""What a convolution sees beyond the border. Zeros, which the networks were trained with, look like a black frame to
-the filters, and that frame can show in stylised pictures; the others continue the picture. `circular` takes the picture
-for a tile, beside which there is itself again, for pools too."""
+"""Values beyond the border of a convolution's input. Zeros, with which the networks were trained, look like a black
+frame to the filters, and that frame can show in stylised images; the other modes continue the picture. With `circular`
+the picture repeats itself beyond its border, for pools too."""
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-"""Of the network: single precision throughout; products of 10 bits where the hardware has them (NVIDIA's tensor cores;
-elsewhere as float32); or activations of 8 bits. Losses, Gram matrices and the picture are float32 always."""
+"""Precision of the network: float32 throughout; tf32 products, of 10 bits, on NVIDIA's tensor cores (elsewhere
+float32); or bfloat16 activations, of 8 bits. Losses, Gram matrices and the picture are always float32."""
 
 Optimizer = Literal["adam", "lbfgs", "gradient"]
 """`gradient` follows the gradient divided by its mean absolute value, as DeepDream does."""
 
 Parameterization = Literal["pixels", "fourier", "coordinates"]
-"""What is optimised: the pixels; the spectrum of their logit, in colours that are not correlated; or the weights of a
-perceptron that paints a picture from the coordinates of its pixels."""
+"""The variables that are optimised: the pixels; the spectrum of their logit, in decorrelated colours; or the weights of
+a perceptron that maps the coordinates of a pixel to its colour."""
 
-Gain = Literal[
-    "mean_response",
-    "contrasted_response",
-    "central_response",
-    "mean_square",
-    "log_mean_square",
-    "matched_response",
+ActivationObjective = Literal[
+    "channel",
+    "class_logit",
+    "neuron",
+    "deepdream",
+    "log_deepdream",
+    "guided",
 ]
-"""Formula of the activation objective, see `activations`."""
+"""Formula of the activation objective; see `activations`."""
 
 Init = Literal["content", "noise", "blend"]
 ContentLoss = Literal[
@@ -45,9 +46,9 @@ StyleLoss = Literal["gram_error", "scaled_gram_error", "relative_squared_error",
 VariationLoss = Literal["squared_variation", "neural_style_variation", "circular_squared_variation"]
 
 Blending = Literal["targets", "losses"]
-"""How the styles of several images are blended: one loss towards the weighted mean of their Gram matrices (as in
-neural-style), or the weighted sum of a loss towards each, which differs by what the images differ among each other
-where the loss is quadratic, and weighs them anew where it is relative."""
+"""How several styles are blended: `targets`, one loss towards the weighted mean of their Gram matrices, as in
+neural-style; or `losses`, the weighted sum of a loss towards each. For a quadratic loss the two differ by a constant,
+the spread of the Gram matrices; a relative loss also changes their weights."""
 
 
 def option(
@@ -63,12 +64,12 @@ def option(
     """Returns the dataclass field of an option.
 
     Args:
-        default: its value where none is given.
-        help: a text of its own, which is the option's only documentation, in Python and on the command line.
-        least: the smallest number allowed; this and the following hold for every item of a tuple.
+        default: the value where none is given.
+        help: a sentence that stands alone: the option's only documentation, in Python and on the command line.
+        least: the smallest number allowed; this and the next three hold for every item of a tuple.
         most: the largest number allowed.
-        above: a number that all allowed ones exceed.
-        below: a number that all allowed ones fall short of.
+        above: a number that every allowed one exceeds.
+        below: a number that every allowed one falls short of.
         traced: whether a transfer with another value runs the same compiled program.
     """
     metadata = {"help": help, "range": Range(least, most, above, below), "traced": traced}
@@ -79,7 +80,7 @@ def option(
 class Settings:
     """All options of a style transfer except the images, their size and the backbone.
 
-    The defaults are our own settings for VGG networks. WORKSPACE.md tells what was compared: errors relative to the
+    The defaults are our own settings for VGG networks, whose comparison is in WORKSPACE.md: errors relative to the
     target make one weight mean the same at every size and in every layer.
     """
 
@@ -93,7 +94,7 @@ class Settings:
     )
     style_layer_weights: tuple[float, ...] = option(
         (),
-        "Weights of the style layers: one per layer, or one for all; an empty list means 1 / number of layers.",
+        "Weights of the style layers: one per layer, or one for all; an empty list means 1 / number of layers each.",
         traced=True,
     )
     content_loss: ContentLoss = option("relative_squared_error", "Formula of the content loss.")
@@ -107,17 +108,17 @@ class Settings:
     )
     blending: Blending = option(
         "targets",
-        "What is blended of several style images: their Gram matrices, into one target, or the losses towards each.",
+        "Blending of several style images: targets averages their Gram matrices, losses adds a loss towards each.",
     )
     blend_weights: tuple[float, ...] = option(
-        (), "Share of each style image where there are several; an empty list means equal shares.", traced=True
+        (), "Weights of several style images, one per image; an empty list means equal shares.", traced=True
     )
     tv_weight: float = option(
         3.0, "Weight of the total variation loss; higher values give smoother pictures.", least=0, traced=True
     )
     pooling: Pooling = option("average", "Pooling of the network: max, as it was trained, or average.")
     padding: Padding = option(
-        "zeros", "Padding of the network's convolutions; circular makes the picture a tile that repeats seamlessly."
+        "zeros", "Padding of the network's convolutions; circular gives a picture that repeats without a seam."
     )
     precision: Precision = option(
         "float32", "Floating-point precision of the network; tf32 and bfloat16 are faster on accelerators."
@@ -128,14 +129,14 @@ class Settings:
     )
     margin: int = option(
         16,
-        "Width in pixels of a margin around the picture that is optimised with it and cropped at the end, to keep "
+        "Width in pixels of a margin around the picture that is optimised with it and cropped at the end; it keeps "
         "artefacts of the border out.",
         least=0,
     )
     optimizer: Optimizer = option("lbfgs", "Optimiser; gradient follows the normalised gradient, as DeepDream does.")
     learning_rate: float = option(
         1.0,
-        "Step size in units of the variables; for lbfgs, the share of its step to try first.",
+        "Step size in units of the variables; for lbfgs, the share of its step that is tried first.",
         above=0,
         traced=True,
     )
@@ -144,8 +145,8 @@ class Settings:
     init_noise: float = option(1.0, "Share of white noise in a blended initial image.", least=0, most=1, traced=True)
     parameterization: Parameterization = option(
         "pixels",
-        "What is optimised: pixels, a Fourier spectrum in decorrelated colours, or a small network that paints from "
-        "coordinates.",
+        "Variables that are optimised: pixels, a Fourier spectrum in decorrelated colours, or a small network from "
+        "coordinates to colours.",
     )
     dream_layers: tuple[str, ...] = option(
         (), "Layers whose activations are maximised, each with weight 1.", traced=True
@@ -156,11 +157,13 @@ class Settings:
     dream_channel_weights: tuple[float, ...] = option(
         (), "Weights of the dream channels, one per channel; an empty list means 1 each.", traced=True
     )
-    dream_gain: Gain = option("log_mean_square", "Formula of the activation objective, which is maximised.")
+    dream_objective: ActivationObjective = option(
+        "log_deepdream", "Formula of the activation objective, which is maximised."
+    )
     dream_weight: float = option(1.0, "Weight of the activation objective; higher values dream more.", traced=True)
     dream_anywhere: bool = option(
         False,
-        "Allow dream layers that are also content or style layers, where the terms pull against each other.",
+        "Allow dream layers that are also content or style layers, although the terms pull against each other.",
         traced=True,
     )
     jitter: int = option(
@@ -168,7 +171,7 @@ class Settings:
     )
     random_scale: float = option(
         0.0,
-        "Maximal random change in size of the network's input in each step, as a share: 0.1 means 0.9 to 1.1 times.",
+        "Maximal random change in size of the network's input in each step, as a share; 0.1 means 0.9 to 1.1 times.",
         least=0,
         below=1,
     )
@@ -177,20 +180,20 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        """Raises UserError for numbers out of their range, and for options that exclude each other."""
+        """Raises UserError for numbers out of range and for options that exclude each other."""
         for row in dataclasses.fields(self):
             row.metadata["range"].check(row.name, getattr(self, row.name))
         moves = [name for name in ("jitter", "random_scale", "random_rotate") if getattr(self, name)]
         if moves and self.optimizer == "lbfgs":
-            raise UserError(f"{moves[0]}: expected an optimizer that bears a loss that changes, found lbfgs; use adam")
+            raise UserError(f"{moves[0]}: expected an optimizer for a changing loss, found lbfgs; use adam")
         if moves and self.content_layers:
             raise UserError(f"{moves[0]}: expected no content_layers, whose features stay in place, found some")
         if self.padding == "circular" and self.margin:
-            raise UserError(f"margin: expected 0 with circular padding, as a tile has no border; found {self.margin}")
+            raise UserError(f"margin: expected 0 with circular padding, which leaves no border, found {self.margin}")
 
 
 _ATTRIBUTES = [f"    {row.name}: {row.metadata['help']}" for row in dataclasses.fields(Settings)]
 Settings.__doc__ = "\n".join([inspect.getdoc(Settings) or "", "", "Attributes:", *_ATTRIBUTES])
 
 TRACED: frozenset[str] = frozenset(row.name for row in dataclasses.fields(Settings) if row.metadata["traced"])
-"""Options whose value may differ between transfers that run as one compiled program."""
+"""Options that may differ between transfers that run as one compiled program."""

@@ -1,8 +1,8 @@
 """Many transfers as one program: `jax.vmap` over stacked transfers.
 
-What differs from cell to cell is an array of the transfer: weights, also those of layers and style images, targets,
-keys, learning rates. What they share is there once: the parameters of the backbone. A layer or a style image that a
-cell does not use weighs nothing, so cells may use others and still be one compiled program.
+Everything that differs between cells is an array of the transfer: targets, keys, learning rates, and the weights of
+terms, layers and style images. The parameters of the backbone, which all share, exist once. A layer or style image that
+a cell does not use has weight 0, so cells with different ones are still one compiled program.
 """
 
 import dataclasses
@@ -24,10 +24,10 @@ from nst_jax.transfer import Transfer
 
 
 class Batch(struct.PyTreeNode):
-    """Cells that run at once: a problem as each of them is, with a leading axis of N.
+    """N cells that run at once: a problem like each of them, with a leading axis of N.
 
     Attributes:
-        cells: one problem, such as a transfer, whose arrays have a leading axis of N where its `axes` say so.
+        cells: a problem, such as a transfer, whose arrays have a leading axis of N where its `axes` say so.
         count: N.
     """
 
@@ -35,28 +35,28 @@ class Batch(struct.PyTreeNode):
     count: int = struct.field(pytree_node=False)
 
     def init(self, start: jax.Array) -> optimize.State:
-        """Returns the states before the first step, each cell from its part of `start` `[N, ...]`."""
+        """Returns the states before the first step, from the starts of the cells `[N, ...]`."""
         return self._each(lambda cell, own: cell.init(own), start)
 
     def step(self, states: optimize.State) -> tuple[optimize.State, optimize.Info]:
-        """Returns the states after one step, and what it found."""
+        """Returns the states after one step, and the losses found in it."""
         return self._each(lambda cell, state: cell.step(state), states)
 
     def result(self, states: optimize.State) -> jax.Array:
-        """Returns what the states stand for, of transfers the pictures `[N, H, W, 3]`."""
+        """Returns the results of the states: of transfers, the pictures `[N, H, W, 3]`."""
         return self._each(lambda cell, state: cell.result(state), states)
 
     @property
     def start_shape(self) -> jax.ShapeDtypeStruct:
-        """The shape of what `init` takes."""
+        """The shape of the starts that `init` takes."""
         single = self.cells.start_shape
         return jax.ShapeDtypeStruct((self.count, *single.shape), single.dtype)
 
     def _each(self, function: Callable[[Any, Any], Any], values: Any) -> Any:
-        """Returns what a function makes of each cell and its part of the values, as `jax.vmap` does.
+        """Applies a function to each cell and its part of the values, by `jax.vmap`.
 
-        Of one cell it is the function alone: vmap computes both sides of every branch and chooses, which means copies
-        of the solver's memory, a fifth of a step on SqueezeNet.
+        A single cell goes without: vmap computes both sides of every branch and selects, which copies the solver's
+        memory and takes a fifth of a step on SqueezeNet.
         """
         axes = self.cells.axes
         if self.count > 1:
@@ -67,7 +67,7 @@ class Batch(struct.PyTreeNode):
 
 
 def map_cells(function: Callable[[Any], Any], cells: Any, *, shared: Callable[[Any], Any] = lambda part: part) -> Any:
-    """Returns a problem with a function applied to what each cell has of its own, and `shared` to what all share."""
+    """Returns a problem with a function applied to the cells' own arrays, and `shared` to those that all share."""
     return jax.tree.map(
         lambda axis, part: shared(part) if axis is None else function(part),
         cells.axes,
@@ -77,17 +77,17 @@ def map_cells(function: Callable[[Any], Any], cells: Any, *, shared: Callable[[A
 
 
 def stack(transfers: Sequence[Transfer], *, style_images: int = 0) -> Batch:
-    """Returns transfers as one batch.
+    """Returns transfers stacked into one batch.
 
-    A cell that does not use a layer or a style image has the target of another there, or of another style image of its
-    own, with weight 0: no target of zeros, of which a relative error may become very large.
+    For a layer that a cell does not use it has the target of another cell, for a style image that of its last one, with
+    weight 0: against a target of zeros a relative error could become very large.
 
     Args:
-        transfers: one or more, of one program.
-        style_images: for how many of them there should be room, if that are more than any cell has.
+        transfers: one or more transfers of one program.
+        style_images: least number of style images to make room for.
 
     Raises:
-        UserError: there are none, or they need several programs.
+        UserError: there are no transfers, or they need several programs.
     """
     if not transfers:
         raise UserError("transfers: expected one or more, found none")
@@ -111,7 +111,7 @@ def stack(transfers: Sequence[Transfer], *, style_images: int = 0) -> Batch:
 
 
 def compiled_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:
-    """Returns those settings, by name, that are part of the program: transfers in which they differ need several."""
+    """Returns (name, value) of the settings that are compiled in, in which transfers of one program agree."""
     return tuple((name, value) for name, value in dataclasses.asdict(settings).items() if name not in TRACED)
 
 
@@ -125,9 +125,9 @@ def _layers(transfer: Transfer) -> Layers:
 
 
 def _widened(transfer: Transfer, layers: Layers, others: dict[str, dict[str, Any]], room: int) -> Transfer:
-    """Returns a transfer with all these layers, those that it has not with others' targets, and more style images."""
+    """Returns a transfer with all these layers, the targets of `others` where it has none, and more style images."""
     own, weights = transfer.targets, transfer.weights
-    # Shares that are all 0 would blend another's targets to zeros.
+    # Shares that are all 0 would blend the targets of others to zeros.
     shares = weights.style_images if len(weights.style_images) else jnp.ones(min(room, 1))
 
     def more_images(leaf: jax.Array) -> jax.Array:
@@ -155,7 +155,7 @@ def _check_same_program(first: Transfer, other: Transfer) -> None:
     """Checks that one program runs both.
 
     Raises:
-        UserError: their canvases or something that is compiled differ.
+        UserError: their canvases or compiled settings differ.
     """
     pairs = {"canvas": (first.canvas, other.canvas)}
     for part, of in ((first.config, other.config), (first.config.objective, other.config.objective)):

@@ -1,11 +1,11 @@
-"""Statistics of a feature map: what a term of the loss compares with its target.
+"""Statistics of a feature map, which terms of the loss compare with their targets.
 
 A map has any number of spatial axes before its channels: `[T, C]` of a signal, `[H, W, C]` of an image, `[D, H, W, C]`
-of a volume. None of them is a batch: many maps are `jax.vmap`.
+of a volume. A batch of maps is `jax.vmap`.
 
-Those that describe style are means over positions. So the statistic of a whole is the mean of those of its parts,
-weighted by their numbers of positions, and statistics of several style images can be averaged; whatever is not linear
-in them, as a covariance, is left to the error.
+Statistics of style are means over positions. So the statistic of a map is the mean over its parts, weighted by their
+numbers of positions, and statistics of several style images can be averaged; anything non-linear, such as a covariance,
+is left to the error.
 """
 
 from typing import NamedTuple
@@ -30,7 +30,7 @@ def gram(features: jax.Array) -> jax.Array:
     """Returns the Gram matrix: the mean over positions of the products of channels.
 
     Gatys et al. 2016, equation 3, divided by the number of positions M. Their losses divide by M² later; dividing here
-    gives the same numbers and lets the painting have another size than the picture.
+    gives the same numbers and lets the style image have another size than the picture.
 
     Args:
         features: `[..., C]`, of any precision.
@@ -54,7 +54,7 @@ def moments(features: jax.Array) -> Moments:
 
 @jax.custom_vjp
 def _self_product(rows: jax.Array) -> jax.Array:
-    """Returns Fᵀ F for `[M, C]`, summed up in single precision at least.
+    """Returns Fᵀ F for `[M, C]`, accumulated in float32 at least.
 
     Its derivative is one product, F (Ḡ + Ḡᵀ), where JAX would compute two.
     """

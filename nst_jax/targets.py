@@ -1,4 +1,4 @@
-"""From images and settings to targets and weights: what a picture should resemble, and how much each term counts."""
+"""Targets and weights, from images and settings: the statistics a picture should have, and how much each counts."""
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,17 +13,17 @@ from nst_jax.objective import ACTIVATION, CANVAS, CONTENT, STYLE, TERMS, VARIATI
 from nst_jax.settings import Settings
 
 Layers = Mapping[str, tuple[str, ...]]
-"""Term → the layers at which it is measured; none for terms that are not there."""
+"""Term → the layers at which it is measured; absent terms are left out."""
 
 
 def layers_of(settings: Settings) -> Layers:
-    """Returns the layers that the settings name."""
+    """Returns the layers of each term in the settings."""
     named = {term: getattr(settings, kind.layers) if kind.layers else (CANVAS,) for term, kind in TERMS.items()}
     return {term: layers for term, layers in named.items() if layers or TERMS[term].always}
 
 
 def union(layers: Iterable[Layers]) -> Layers:
-    """Returns all the layers of each term, in the order in which they come."""
+    """Returns all layers of each term, in order of appearance."""
     found: dict[str, dict[str, None]] = {}
     for single in layers:
         for term, of in single.items():
@@ -32,7 +32,7 @@ def union(layers: Iterable[Layers]) -> Layers:
 
 
 def network_layers(layers: Layers) -> tuple[str, ...]:
-    """Returns the layers of the network that are looked at."""
+    """Returns the layers of the network that any term uses."""
     return tuple(layer for of in layers.values() for layer in of if layer != CANVAS)
 
 
@@ -40,7 +40,7 @@ def network_layers(layers: Layers) -> tuple[str, ...]:
 def measure(
     params: Any, image: jax.Array, *, objective: Objective, term: str, layers: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Returns layer → the statistic of a term there, for an image `[H, W, 3]`, RGB in [0, 1]."""
+    """Returns layer → statistic of a term, for an image `[H, W, 3]`, RGB in [0, 1]."""
     return objective.statistics(params, image, term, layers)
 
 
@@ -53,15 +53,15 @@ def make_targets(
     *,
     guide: Mapping[str, jax.Array] | None = None,
 ) -> Targets:
-    """Puts together what a picture is compared with.
+    """Returns the targets of all terms.
 
     Args:
         backbone: the network.
-        settings: of the transfer.
-        layers: those of the settings, or more, which then weigh nothing.
-        content: layer → the statistic of the content image's canvas.
-        styles: for each style image, layer → its statistic.
-        guide: layer → features `[H, W, C]` of what is to become active, instead of channels.
+        settings: options of the transfer.
+        layers: the layers of the settings, perhaps with others, whose weight is 0.
+        content: layer → statistic of the content image's canvas.
+        styles: for each style image, layer → statistic.
+        guide: layer → features `[H, W, C]` of the guide, which replace channel weights.
     """
     targets: Targets = {CONTENT: dict(content), STYLE: stack(styles), VARIATION: {CANVAS: None}}
     if ACTIVATION in layers:
@@ -75,7 +75,7 @@ def make_targets(
 
 
 def activation_target(backbone: Backbone, settings: Settings, layer: str) -> jax.Array:
-    """Returns the weights `[C]` of the channels that should become active; 0 at a layer that is none of theirs."""
+    """Returns the weights `[C]` of the channels to maximise; zeros at a layer that is no dream layer."""
     count = channels(backbone)[layer]
     if layer not in settings.dream_layers:
         return jnp.zeros(count)
@@ -86,9 +86,9 @@ def make_weights(settings: Settings, layers: Layers, *, style_images: int) -> We
     """Returns the weights of the settings as arrays, 0 for layers that are not theirs.
 
     Args:
-        settings: that suit so many style images, see `checks.check_style`.
-        layers: those of the settings, or more.
-        style_images: how many there are.
+        settings: options that suit the number of style images, see `checks.check_style`.
+        layers: the layers of the settings, perhaps with others, whose weight is 0.
+        style_images: number of style images.
     """
     within = {term: _layer_weights(settings, term) for term in layers}
     weights = Weights(
@@ -100,7 +100,7 @@ def make_weights(settings: Settings, layers: Layers, *, style_images: int) -> We
 
 
 def _layer_weights(settings: Settings, term: str) -> dict[str, float]:
-    """Returns layer → its weight within a term."""
+    """Returns layer → weight within a term."""
     kind = TERMS[term]
     named = getattr(settings, kind.layers) if kind.layers else (CANVAS,)
     if kind.layer_weights is None:
@@ -110,5 +110,5 @@ def _layer_weights(settings: Settings, term: str) -> dict[str, float]:
 
 
 def stack(trees: Sequence[Any]) -> Any:
-    """Returns equal pytrees as one, their arrays with a leading axis; nothing of none."""
+    """Returns pytrees of one structure stacked along a new leading axis; an empty dict if there are none."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees) if trees else {}

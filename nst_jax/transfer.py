@@ -1,7 +1,6 @@
 """A style transfer: one self-contained pytree, from images and settings to a picture.
 
-`stylize` is the whole method; `prepare`, `Transfer.init`, `Transfer.step` and `Transfer.result` are its parts, to be
-combined anew.
+`stylize` is the whole method; `prepare`, `Transfer.init`, `Transfer.step` and `Transfer.result` are its parts.
 """
 
 import dataclasses
@@ -39,14 +38,14 @@ def stylize(
     settings: Settings | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """Paints the content image in the style of another, or of several.
+    """Renders the content image in the style of one or more other images.
 
     Args:
         content: the content image, `[H, W, 3]`, RGB in [0, 1].
         style: the style image, `[H', W', 3]`, or several of any sizes, whose styles are blended.
-        network: the backbone, by default the best one that is installed.
-        settings: by default those that suit the backbone.
-        seed: of the noise, where the initial picture has any, and of random movements.
+        network: the backbone; by default the best installed one.
+        settings: the options; by default the preset of the backbone.
+        seed: seed of the noise in the initial image and of random transformations.
 
     Returns:
         The stylised image, float32 `[H, W, 3]` in [0, 1].
@@ -72,20 +71,21 @@ def prepare(
     solver: optimize.MakeSolver | None = None,
     seed: int = 0,
 ) -> "Transfer":
-    """Measures what the picture should resemble, and puts together everything that a transfer needs.
+    """Measures the targets and returns the transfer towards them.
 
     Args:
         network: the backbone.
-        settings: of the transfer.
+        settings: options of the transfer.
         content: the content image, `[H, W, 3]`, RGB in [0, 1].
-        style: the style image, `[H', W', 3]`, or several of any sizes, whose styles are blended; none without style
-            layers.
-        guide: an image `[H', W', 3]` whose features the dream layers are to have, for `matched_response`.
-        solver: instead of that of the settings: a function of a learning rate and `bounds`, see `optimize.from_optax`.
-        seed: of random movements.
+        style: the style image, `[H', W', 3]`, or several of any sizes, whose styles are blended; an empty list without
+            style layers.
+        guide: an image `[H', W', 3]` whose features are amplified at the dream layers, for `guided`.
+        solver: a function of a learning rate and `bounds`, in place of the settings' optimiser; see
+            `optimize.from_optax`.
+        seed: seed of random transformations.
 
     Raises:
-        UserError: an image is none, a layer is unknown or vanishes at these sizes, or weights and layers do not match.
+        UserError: an array is not an image, a layer is unknown or vanishes at these sizes, or the settings do not fit.
     """
     backbone, styles = network.backbone, as_images(style)
     check_images(backbone, settings, content, styles, guide)
@@ -118,17 +118,17 @@ def assemble(
     style_images: int,
     seed: int,
 ) -> "Transfer":
-    """Returns a transfer to targets that were measured already, of a picture of the shape `[H, W, ...]`.
+    """Returns a transfer towards targets that were measured before.
 
     Args:
-        params: of the backbone, prepared for all these layers or not.
+        params: parameters of the backbone, prepared or not.
         config: the static part.
-        settings: that the weights and the learning rate are taken from.
-        layers: those of the settings, or more, which then weigh nothing.
-        targets: at all these layers.
-        shape: of the picture.
-        style_images: how many there are.
-        seed: of random movements.
+        settings: the source of the weights and the learning rate.
+        layers: the layers of the settings, perhaps with others, whose weight is 0.
+        targets: the targets at all these layers.
+        shape: shape of the picture, `[H, W, ...]`.
+        style_images: number of style images.
+        seed: seed of random transformations.
     """
     height, width = shape[:2]
     return Transfer(
@@ -144,14 +144,14 @@ def assemble(
 
 @dataclasses.dataclass(frozen=True)
 class TransferConfig:
-    """The static part of a transfer, which is compiled. Hashable: a static argument of jit.
+    """The static, compiled part of a transfer. Hashable: a static argument of jit.
 
     Attributes:
-        objective: the formulas.
-        solver: a learning rate and bounds to the solver; one of `optimize.SOLVERS`, or a function of one's own.
-        margin: of the canvas, in pixels.
-        parameterization: of the canvas.
-        transformation: of the canvas, before the network sees it.
+        objective: the network and the formulas.
+        solver: a learning rate and bounds → the solver; one of `optimize.SOLVERS`, or any such function.
+        margin: width of the margin around the picture, in pixels.
+        parameterization: the variables that the canvas is rendered from.
+        transformation: random transformation of the canvas before the network sees it.
     """
 
     objective: Objective
@@ -162,23 +162,23 @@ class TransferConfig:
 
     @property
     def parameterizer(self) -> Parameterizer:
-        """The functions of the parameterization."""
+        """The functions that encode and render the canvas."""
         return PARAMETERIZATIONS[self.parameterization]
 
 
 class Transfer(struct.PyTreeNode):
     """One transfer, self-contained: a pytree whose static part is the program and whose arrays are the data.
 
-    It works on a canvas `[H + 2 margin, W + 2 margin, 3]`, the picture and the margin that is cut off at the end.
+    It works on a canvas `[H + 2 margin, W + 2 margin, 3]`: the picture and a margin that is cropped at the end.
 
     Attributes:
-        params: of the backbone, see `Objective.prepare`.
-        targets: what the canvas is compared with.
-        weights: of the terms.
-        learning_rate: of the solver.
-        key: of random movements, and of variables that do not follow from the image alone.
+        params: parameters of the backbone, see `Objective.prepare`.
+        targets: the statistics that the canvas is compared with.
+        weights: weights of the terms.
+        learning_rate: learning rate of the solver.
+        key: random key of transformations, and of variables that do not follow from the image alone.
         config: the static part.
-        canvas: its height and width.
+        canvas: height and width of the canvas.
     """
 
     params: Any
@@ -190,12 +190,12 @@ class Transfer(struct.PyTreeNode):
     canvas: tuple[int, int] = struct.field(pytree_node=False)
 
     def init(self, image: jax.Array) -> optimize.State:
-        """Returns the state before the first step of painting over an image `[H, W, 3]`."""
+        """Returns the state before the first step, from an initial image `[H, W, 3]`."""
         variables = self.config.parameterizer.encode(extend(image, self.config.margin), self.key)
         return self.solver.init(self.evaluate, variables)
 
     def step(self, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
-        """Returns the state after one step, and what the step found."""
+        """Returns the state after one step, and the loss found in it."""
         return self.solver.step(self.evaluate, state)
 
     def result(self, state: optimize.State) -> jax.Array:
@@ -203,7 +203,7 @@ class Transfer(struct.PyTreeNode):
         return crop(self.render(state.variables), self.config.margin)
 
     def evaluate(self, variables: jax.Array, step: jax.Array) -> optimize.Evaluation:
-        """Returns the loss of the canvas that the variables render to, as a step sees it, its terms and gradient."""
+        """Returns the loss of the canvas that the variables render to in a step, its terms and its gradient."""
 
         def loss(variables: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
             canvas, moves = self.render(variables), self.config.transformation
@@ -219,25 +219,25 @@ class Transfer(struct.PyTreeNode):
 
     @property
     def solver(self) -> optimize.Solver:
-        """The solver, within the bounds of the variables."""
+        """The solver, with the bounds of the variables."""
         return self.config.solver(self.learning_rate, bounds=self.config.parameterizer.bounds)
 
     @property
     def axes(self) -> "Transfer":
-        """Which axis of its arrays is that of cells when several are stacked: all share the parameters alone."""
+        """The axis of cells in each array of stacked transfers; None for the parameters, which all share."""
         return self.replace(params=None, targets=0, weights=0, learning_rate=0, key=0)
 
     @property
     def start_shape(self) -> jax.ShapeDtypeStruct:
-        """The shape of what `init` takes, the picture without its margin."""
+        """The shape of the image that `init` takes, without margin."""
         height, width = (side - 2 * self.config.margin for side in self.canvas)
         return jax.ShapeDtypeStruct((height, width, 3), jnp.float32)
 
 
 def initial_image(settings: Settings, content: Image, *, seed: int) -> jax.Array:
-    """Returns the picture to start from, of the shape of `content` `[H, W, 3]`: the content image, noise, or a blend.
+    """Returns the initial image `[H, W, 3]`: the content image, noise, or a blend of both.
 
-    The noise is that of the parameterization: white, of pixels.
+    The noise is that of the parameterization; that of pixels is white.
     """
     share = {"content": 0.0, "noise": 1.0, "blend": settings.init_noise}[settings.init]
     content = jnp.asarray(content, jnp.float32)
@@ -249,20 +249,19 @@ def initial_image(settings: Settings, content: Image, *, seed: int) -> jax.Array
 
 
 def seed_key(seed: int) -> jax.Array:
-    """Returns the key of a seed from 0 to 2³² − 1."""
+    """Returns the random key of a seed from 0 to 2³² − 1."""
     return jax.random.key(np.uint32(seed))
 
 
 def as_images(images: Image | Sequence[Image]) -> list[Image]:
-    """Returns the images as a list: several, or one `[H, W, 3]`."""
+    """Returns one image `[H, W, 3]`, or several, as a list."""
     return list(images) if isinstance(images, list | tuple) or np.ndim(images) == 4 else [images]  # type: ignore[list-item]
 
 
 def ready(network: Pretrained, *settings: Settings) -> Pretrained:
-    """Returns a network whose parameters are on the device, and prepared for steps with all these settings.
+    """Returns a network with its parameters on the device, prepared for transfers with all these settings.
 
-    `prepare` does so itself. Transfers that are prepared from what this returns share the parameters; they are taken as
-    they are.
+    `prepare` does so itself; transfers that are prepared from the network returned here share its parameters.
     """
     if PREPARED in network.params:
         return network
@@ -272,7 +271,7 @@ def ready(network: Pretrained, *settings: Settings) -> Pretrained:
 
 
 def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.MakeSolver | None = None) -> TransferConfig:
-    """Returns what is compiled of the settings, on a backbone, perhaps with another solver."""
+    """Returns the static part of a transfer with these settings, perhaps with another solver."""
     objective = Objective(
         backbone=backbone,
         pooling=settings.pooling,

@@ -10,7 +10,8 @@ import numpy as np
 
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import Backbone, Conv, ancestors, convolutions, layer_shapes
+from nst_jax.backbones.rows import Conv
+from nst_jax.backbones.spec import Backbone, ancestors, convolutions, layer_shapes
 from nst_jax.io import images
 from nst_jax.objective import CONTENT, STYLE, VARIATION
 from nst_jax.presets import LEARNING_RATES, PRESETS

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from nst_jax.errors import UserError
-from nst_jax.io import images
+from nst_jax.io.colour_profile import SRGB_PROFILE
 from nst_jax.io.files import atomic_write, file_error
 
 from .layout import Heading, Plan, Rule, Scale, Tile, framed, plan_freely, plan_grid, typeset_caption
@@ -189,7 +189,7 @@ def _write(
         what = f"{extent[1]:g} × {extent[0]:g} pictures with their headings"
         raise file_error(path, f"expected a sheet of at most {longest} px, found {what}: draw fewer on a sheet")
     sheet, data = _drawn(plan(scale(width)), scale(width)), io.BytesIO()
-    sheet.save(data, "PNG", icc_profile=images.SRGB_PROFILE, compress_level=3)
+    sheet.save(data, "PNG", icc_profile=SRGB_PROFILE, compress_level=3)
     with atomic_write(path) as file:
         file.write(data.getbuffer())
 

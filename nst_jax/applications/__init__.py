@@ -1,10 +1,12 @@
-"""What stands on transfers and their parts: textures, dreams, coordinate networks, patches, quilts."""
+"""Applications of transfers and their parts: textures, dreams, coordinate networks, patches, quilts."""
 
 from typing import TYPE_CHECKING
 
 from nst_jax.lazy import attributes
 
 if TYPE_CHECKING:
+    from nst_jax.applications import block_matching as block_matching
+    from nst_jax.applications import boundary_cut as boundary_cut
     from nst_jax.applications import coordinate_network as coordinate_network
     from nst_jax.applications import dream as dream
     from nst_jax.applications import quilting as quilting

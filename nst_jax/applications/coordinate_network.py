@@ -1,4 +1,4 @@
-"""A perceptron that learns to paint one picture, from the coordinates of a pixel to its colour."""
+"""A coordinate network: a perceptron, from the coordinates of a pixel to its colour, fitted to one picture."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,12 +19,12 @@ _ERROR = "squared_error"
 
 
 class Fit(NamedTuple):
-    """How far it has come.
+    """Progress of a fit.
 
     Attributes:
-        step: of L-BFGS, after it was taught by Adam; see `parameterization`.
-        variables: its weights, `[P]`.
-        error: root of the mean square over pixels and colours.
+        step: step of L-BFGS, which follows a fit by Adam; see `parameterization`.
+        variables: weights of the perceptron, `[P]`.
+        error: root mean square error over pixels and colours.
     """
 
     step: int
@@ -33,22 +33,22 @@ class Fit(NamedTuple):
 
 
 class PictureFit(struct.PyTreeNode):
-    """The problem of painting a picture by a perceptron.
+    """The problem of fitting a perceptron to a picture.
 
     Attributes:
         picture: `[H, W, 3]`, RGB in [0, 1].
-        key: of the weights to begin with.
+        key: random key of the initial weights.
     """
 
     picture: jax.Array
     key: jax.Array
 
     def init(self, picture: jax.Array) -> optimize.State:
-        """Returns the state of a perceptron that Adam has taught a picture."""
+        """Returns the state of a perceptron that Adam has fitted to a picture."""
         return _SOLVER.init(self.evaluate, _PAINTER.encode(picture, self.key))
 
     def step(self, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
-        """Returns the state after one step, and what the step found."""
+        """Returns the state after one step, and the loss found in it."""
         return _SOLVER.step(self.evaluate, state)
 
     def result(self, state: optimize.State) -> jax.Array:
@@ -56,7 +56,7 @@ class PictureFit(struct.PyTreeNode):
         return state.variables
 
     def evaluate(self, variables: jax.Array, _: jax.Array) -> optimize.Evaluation:
-        """Returns the mean squared error of the picture that the weights `[P]` paint."""
+        """Returns the mean squared error of the picture with the weights `[P]`."""
         height, width = self.picture.shape[:2]
 
         def loss(variables: jax.Array) -> jax.Array:
@@ -72,7 +72,7 @@ class PictureFit(struct.PyTreeNode):
 
 
 def fit(picture: np.ndarray, *, steps: int, seed: int = 0) -> Iterator[Fit]:
-    """Learns a picture `[H, W, 3]`, RGB in [0, 1], and tells now and then how far it is."""
+    """Fits a perceptron to a picture `[H, W, 3]`, RGB in [0, 1], and yields its progress."""
     target = jnp.asarray(picture)
     problem = PictureFit(target, seed_key(seed))
     for progress in run([stage(problem, target, steps=steps)]):
@@ -81,5 +81,5 @@ def fit(picture: np.ndarray, *, steps: int, seed: int = 0) -> Iterator[Fit]:
 
 
 def draw(variables: jax.Array, shape: Shape) -> np.ndarray:
-    """Returns the picture `[H, W, 3]` at any height and width."""
+    """Returns the picture `[H, W, 3]` of a perceptron, at any height and width."""
     return np.asarray(_PAINTER.render(variables, shape))

@@ -1,8 +1,8 @@
-"""DeepDream: whatever a network sees in a picture, more of it, from coarse to fine.
+"""DeepDream: amplifies whatever a network sees in a picture, from coarse to fine.
 
 Mordvintsev, Olah & Tyka, "Inceptionism: Going Deeper into Neural Networks", 2015, and the notebook that Google
-published with it: gradient ascent with normalised gradients and jitter, on the picture at several sizes (octaves), the
-detail that was added at one carried over to the next. Guided, the features of another picture are made large instead.
+published with it: gradient ascent with normalised gradients and jitter, on the picture at several sizes (octaves),
+where each octave adds its detail to the next. A guided dream amplifies the features of another picture.
 """
 
 import dataclasses
@@ -26,16 +26,16 @@ from nst_jax.settings import Settings
 from nst_jax.transfer import Transfer
 
 OCTAVES = 4
-"""As in the notebook."""
+"""Number of octaves, as in the notebook."""
 
 
 class Octave(NamedTuple):
-    """What was dreamt at one size.
+    """The dream at one size.
 
     Attributes:
-        stage: from 0, the smallest.
+        stage: index of the octave; 0 is the smallest.
         picture: `[H, W, 3]`, RGB in [0, 1].
-        history: of its steps.
+        history: losses of its steps.
     """
 
     stage: int
@@ -44,9 +44,9 @@ class Octave(NamedTuple):
 
 
 def dream_settings(backbone: str, *, guided: bool = False) -> Settings:
-    """Returns the settings of the notebook on a backbone: steps of 1.5 of 255 in the mean.
+    """Returns the settings of the notebook on a backbone: steps of 1.5 / 255 on average.
 
-    An octave has 20 steps, the notebook 10: with these networks its dreams stay faint.
+    Deviation: an octave has 20 steps, in the notebook 10, with which these networks dream faintly.
     """
     family = BACKBONES[backbone].family
     return dataclasses.replace(
@@ -57,7 +57,7 @@ def dream_settings(backbone: str, *, guided: bool = False) -> Settings:
         pooling="max",
         margin=0,
         dream_layers=family.dream_layers,
-        dream_gain="matched_response" if guided else "log_mean_square",
+        dream_objective="guided" if guided else "log_deepdream",
         jitter=32,
         optimizer="gradient",
         learning_rate=LEARNING_RATES["gradient"],
@@ -70,10 +70,10 @@ def octave_shapes(shape: tuple[int, ...], *, count: int | None, scale: float, le
     """Returns heights and widths of octaves, each `scale` times as large as the one before, up to `shape`.
 
     Args:
-        shape: `[H, W, ...]`, of the last one.
-        count: how many; by default `OCTAVES`, without those that are too small.
-        scale: from one to the next.
-        least: short side in pixels below which an octave is too small, unless a count asks for it.
+        shape: shape of the last octave, `[H, W, ...]`.
+        count: number of octaves; by default `OCTAVES`, without those that are too small.
+        scale: ratio of sizes from one octave to the next.
+        least: short side in pixels below which an octave is too small; ignored with a count.
     """
     height, width = shape[:2]
     sizes = [scale**-index for index in reversed(range(count or OCTAVES))]
@@ -82,7 +82,7 @@ def octave_shapes(shape: tuple[int, ...], *, count: int | None, scale: float, le
 
 
 def least_octave(backbone: Backbone, settings: Settings) -> int:
-    """Returns the least short side of an octave in pixels, so that something is left of it at the dream layers."""
+    """Returns the least short side of an octave, in pixels, for which the dream layers have positions."""
     return max(images.MIN_SIDE, *(least_side(backbone, layer) for layer in settings.dream_layers))
 
 
@@ -95,24 +95,24 @@ def stages(
     guide: np.ndarray | None = None,
     seed: int = 0,
 ) -> list[Stage]:
-    """Returns a dream over a picture `[H, W, 3]`, RGB in [0, 1], as stages: an octave each.
+    """Returns the stages of a dream, one per octave.
 
     Args:
         network: the backbone.
-        settings: of each octave, as of `dream_settings`.
-        picture: that is dreamt over.
-        shapes: of the octaves, from the smallest to that of the picture, see `octave_shapes`.
-        guide: a picture `[H', W', 3]`, RGB in [0, 1], whose features are to become large, for `matched_response`.
-        seed: of the jitter.
+        settings: settings of each octave, see `dream_settings`.
+        picture: the content image, `[H, W, 3]`, RGB in [0, 1].
+        shapes: shapes of the octaves, from the smallest to that of the picture, see `octave_shapes`.
+        guide: an image `[H', W', 3]`, RGB in [0, 1], whose features are amplified, for `guided`.
+        seed: seed of the jitter.
 
     Raises:
-        UserError: a layer or a channel is unknown, nothing is left of an octave there, or the settings do not fit the
+        UserError: a layer or a channel is unknown, an octave is too small for a layer, or the settings do not fit the
             guide.
     """
     for shape in shapes:
         check_canvas(network.backbone, settings, *shape, guided=guide is not None)
     bases = [images.resize(picture, shape) for shape in shapes]
-    network = transfer.ready(network, settings)  # once for all octaves
+    network = transfer.ready(network, settings)  # shared by all octaves
 
     def octave(index: int) -> Stage:
         return Stage(
@@ -125,7 +125,7 @@ def stages(
 
 
 def _start(bases: Sequence[np.ndarray], index: int, dreamt: jax.Array | None) -> np.ndarray:
-    """Returns what an octave starts from: the picture at its size, and the detail that was dreamt at the one before."""
+    """Returns the initial image of an octave: the picture at its size plus the detail of the octave before."""
     if dreamt is None:
         return bases[index]
     detail = np.asarray(dreamt) - bases[index - 1]
@@ -140,10 +140,10 @@ def prepare(
     guide: np.ndarray | None = None,
     seed: int = 0,
 ) -> Transfer:
-    """Returns the transfer that dreams over pictures of one shape `[H, W, ...]`: of the picture itself nothing is kept.
+    """Returns the transfer that dreams over any picture of one shape `[H, W, ...]`.
 
     Raises:
-        UserError: as of `stages`.
+        UserError: as in `stages`.
     """
     blank = np.full((*shape[:2], 3), 0.5, np.float32)
     return transfer.prepare(network, settings, blank, [], guide=guide, seed=seed)
@@ -164,17 +164,20 @@ def dream(
 
     Args:
         network: the backbone.
-        settings: of each octave, as of `dream_settings`.
-        picture: `[H, W, 3]`, RGB in [0, 1].
-        octaves: how many; by default `OCTAVES`, or fewer where the smallest would be too small for the layers.
-        scale: from one to the next.
+        settings: settings of each octave, see `dream_settings`.
+        picture: the content image, `[H, W, 3]`, RGB in [0, 1].
+        octaves: number of octaves; by default `OCTAVES`, or fewer where the smallest would be too small for the layers.
+        scale: ratio of sizes from one octave to the next.
         guide: see `stages`.
-        seed: of the jitter.
-        stopping: asked about once a second; then the octave in the making is left undone.
+        seed: seed of the jitter.
+        stopping: called about once a second; if true, the dream ends without the current octave.
+
+    Yields:
+        The octaves.
 
     Raises:
-        UserError: as of `stages`.
-        DivergedError: the loss is no number.
+        UserError: as in `stages`.
+        DivergedError: the loss is not finite.
     """
     shapes = octave_shapes(picture.shape, count=octaves, scale=scale, least=least_octave(network.backbone, settings))
     histories: list[History] = []
@@ -188,7 +191,7 @@ def dream(
 
 
 def zoom(picture: np.ndarray, factor: float) -> np.ndarray:
-    """Returns the middle of a picture `[H, W, 3]`, `factor` times as large, in its size."""
+    """Returns a picture `[H, W, 3]` enlarged around its middle by a factor and cropped to its size."""
     height, width, _ = picture.shape
     scale = jnp.float32([factor, factor])
     offset = jnp.float32([height, width]) * (1 - factor) / 2

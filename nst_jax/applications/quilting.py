@@ -1,53 +1,51 @@
-"""Image quilting: a picture put together from blocks of a painting, joined along cuts that show least.
+"""Image quilting: a picture assembled from blocks of the style image, joined along the least visible cuts.
 
-Efros & Freeman, "Image Quilting for Texture Synthesis and Transfer", SIGGRAPH 2001: the style transfer of the time
-before neural networks, and what these are to be compared with. Blocks are laid from left to right and from top to
-bottom, each over the borders of those before it: of all places in the texture one is drawn whose block fits there,
-and it is joined to its neighbours along the cheapest path through the overlap. For transfer the blocks are also to be
-as bright as the photograph is where they are laid.
+Efros & Freeman, "Image Quilting for Texture Synthesis and Transfer", SIGGRAPH 2001: style transfer before neural
+networks, and a baseline for them. Blocks are laid from left to right and from top to bottom, each overlapping those
+before it: one of the best matching blocks of the texture is drawn, and joined to its neighbours along the cheapest path
+through the overlap. In a transfer the blocks also match the brightness of the content image.
 
 Images are float32 RGB in [0, 1]. Nothing here needs JAX.
 """
 
 import functools
-import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import ndimage
 
+from nst_jax.applications.block_matching import Matcher
+from nst_jax.applications.boundary_cut import new_pixels
 from nst_jax.errors import UserError
 
 OVERLAP = 1 / 3
-"""Of a block with the next, as a share of its side. The paper has a sixth, which is no room for a cut where the blocks
-of the last pass have 8 pixels or so: edges in the result were straight then."""
+"""Overlap of neighbouring blocks, as a share of their side. The paper's sixth leaves no room for a cut in the last
+pass, whose blocks have about 8 pixels: the edges were straight."""
 TOLERANCE = 0.1
-"""By how much the error of a block may be above the least one, as a share of that; the paper's."""
+"""Excess of a block's error over the least one, as a share of the least, up to which it may be drawn; the paper's."""
 ALPHA = (0.1, 0.9)
 """α of the first and of the last pass; the paper's αᵢ = 0.8 (i − 1) / (N − 1) + 0.1."""
 SHRINKAGE = 2 / 3
-"""Side of the blocks of a pass in those of the pass before: the paper reduces them by a third."""
+"""Ratio of the sides of blocks from one pass to the next; the paper's."""
 SMALLEST = 3
-"""Side of a block that has an inside between two overlaps."""
+"""Least side of a block with pixels between its overlaps."""
 PASSES = 3
-"""Of a transfer where nobody says how many, and the blocks have room for them."""
+"""Default number of passes of a transfer, if the blocks have room for them."""
 
 SYNTHESIS_UNIFORMITY, TRANSFER_UNIFORMITY = 0.3, 0.02
-"""How much it counts against a place in the texture to have been used as often as if all were used equally, as a share
-of the mean error of all places; with 0, as in the paper, it does not count.
+"""Penalty of a place in the texture that has been used as often as if all were used equally, as a share of the mean
+error of all places; 0 in the paper.
 
-The paper's textures are everywhere alike, a painting is not. Whatever is laid goes on best with the rest of the same
-painting, and the dark with more of its darkest corner, out of which nothing leads; and an even sky is tiled with the
-one block that is as even. This is the spatial uniformity of Kaspar et al., "Self Tuning Texture Optimization",
-Eurographics 2015, for blocks."""
+The paper's textures are homogeneous, a painting is not. Its blocks go best with their own neighbours, and dark ones
+with the darkest corner, from which nothing leads away; an even sky is tiled with the one block that is as even. This is
+the spatial uniformity of Kaspar et al., "Self Tuning Texture Optimization", Eurographics 2015, for blocks."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-_TILE = 4  # times the side of a block: larger tiles leave the processor's cache, smaller ones are mostly overlap
 
 Laid = Callable[[int], None]
-"""Is told after every row of blocks how many it had."""
+"""Called after every row of blocks with their number."""
 
 
 class Pass(NamedTuple):
@@ -55,8 +53,8 @@ class Pass(NamedTuple):
 
     Attributes:
         patch: side of the blocks in pixels.
-        overlap: of a block with the next, in pixels.
-        alpha: α, the share in the error of how well a block fits what is there; the rest has its brightness.
+        overlap: overlap of neighbouring blocks in pixels.
+        alpha: α, the share in the error of the match with pixels already laid; the rest is the match in brightness.
     """
 
     patch: int
@@ -64,12 +62,12 @@ class Pass(NamedTuple):
     alpha: float
 
     def blocks(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Returns how many rows and columns of blocks cover a picture of (height, width)."""
+        """Returns the numbers of rows and columns of blocks that cover a picture of (height, width)."""
         height, width = (-(-max(0, side - self.patch) // (self.patch - self.overlap)) + 1 for side in shape)
         return height, width
 
     def canvas(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Returns (height, width) of what these blocks cover: a picture, and what sticks out of it."""
+        """Returns (height, width) of the area of these blocks, which may exceed the picture."""
         height, width = (self.patch + (count - 1) * (self.patch - self.overlap) for count in self.blocks(shape))
         return height, width
 
@@ -85,23 +83,23 @@ def synthesize(
     rng: np.random.Generator,
     laid: Laid | None = None,
 ) -> np.ndarray:
-    """Makes more of a texture (section 2 of the paper).
+    """Synthesises more of a texture (section 2 of the paper).
 
     Args:
         texture: `[H, W, 3]`.
         shape: (height, width) of the result.
         patch: side of the blocks in pixels.
-        overlap: of a block with the next, in pixels; by default a third of its side.
-        tolerance: by how much the error of a block may be above the least one, as a share of that.
-        uniformity: see `TRANSFER_UNIFORMITY`; 0 as in the paper.
+        overlap: overlap of neighbouring blocks in pixels; by default a third of their side.
+        tolerance: see `TOLERANCE`.
+        uniformity: see `TRANSFER_UNIFORMITY`; 0 in the paper.
         rng: source of randomness.
-        laid: is told how far it is.
+        laid: called after every row of blocks with their number.
 
     Returns:
         `[*shape, 3]`.
 
     Raises:
-        UserError: a number is out of its range, which for `patch` ends with the smaller of both pictures.
+        UserError: a number is out of its range; `patch` may not exceed either picture.
     """
     (only,) = schedule(patch=patch, overlap=overlap, alpha=(1.0, 1.0), iterations=1)
     _check_fit(patch, texture.shape, shape)
@@ -123,29 +121,29 @@ def transfer(
     rng: np.random.Generator,
     laid: Laid | None = None,
 ) -> np.ndarray:
-    """Renders a photograph with the texture of a painting (section 3 of the paper).
+    """Renders the content image with the texture of the style image (section 3 of the paper).
 
-    Several passes, each with smaller blocks. From the second one on a block is to fit the picture that the pass before
-    has left, and where it overlaps its new neighbours these instead; the paper counts both there.
+    Several passes, each with smaller blocks. From the second pass on, blocks match the result of the pass before and,
+    where they overlap their new neighbours, these instead; the paper counts both there.
 
     Args:
-        texture: the painting, `[H, W, 3]`.
-        content: the photograph, `[H', W', 3]`.
+        texture: the style image, `[H, W, 3]`.
+        content: the content image, `[H', W', 3]`.
         patch: side of the blocks of the first pass in pixels.
-        overlap: of those blocks, in pixels; by default a third of their side.
-        alpha: α of the first and of the last pass, each in [0, 1]; a single pass has the first.
-        iterations: the number of passes; by default 3, or as many as blocks of that side have room for.
-        blur: standard deviation, in pixels, by which the brightness of both pictures is smoothed.
-        tolerance: by how much the error of a block may be above the least one, as a share of that.
-        uniformity: see `TRANSFER_UNIFORMITY`; 0 as in the paper.
+        overlap: overlap of those blocks in pixels; by default a third of their side.
+        alpha: α of the first and last pass, each in [0, 1]; a single pass has the first.
+        iterations: number of passes; by default 3, or as many as blocks of that side have room for.
+        blur: standard deviation, in pixels, of the smoothing of both pictures' brightness.
+        tolerance: see `TOLERANCE`.
+        uniformity: see `TRANSFER_UNIFORMITY`; 0 in the paper.
         rng: source of randomness.
-        laid: is told how far it is.
+        laid: called after every row of blocks with their number.
 
     Returns:
         `[H', W', 3]`.
 
     Raises:
-        UserError: a number is out of its range, which for `patch` ends with the smaller of both pictures.
+        UserError: a number is out of its range; `patch` may not exceed either picture.
     """
     first, *others = schedule(patch=patch, overlap=overlap, alpha=alpha, iterations=iterations)
     _check_fit(patch, texture.shape, content.shape)
@@ -160,10 +158,10 @@ def transfer(
 def schedule(
     *, patch: int, overlap: int | None, alpha: tuple[float, float], iterations: int | None
 ) -> tuple[Pass, ...]:
-    """Returns the passes of a transfer, see there.
+    """Returns the passes of a `transfer` with these arguments.
 
     Raises:
-        UserError: a number is out of its range; that of `iterations` ends where blocks would become too small.
+        UserError: a number is out of its range; `iterations` may not make blocks too small.
     """
     _check("patch", patch, SMALLEST, math.inf)
     overlap = max(1, round(OVERLAP * patch)) if overlap is None else overlap
@@ -188,10 +186,11 @@ def schedule(
 
 
 def correspondence(texture: np.ndarray, content: np.ndarray, *, blur: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the correspondence maps of a transfer: the brightness of both pictures, that of the content remapped.
+    """Returns the correspondence maps of a transfer: the brightness of the texture, and the remapped one of the
+    content.
 
-    The paper compares brightness as it is. Here that of the content gets the distribution of the texture's, or a sunny
-    photograph would find nothing in a night but its few lights, over and over.
+    The paper compares brightness as it is. Here that of the content image gets the distribution of the texture's, else
+    a sunny scene would match only the few lights of a night scene, over and over.
 
     Args:
         texture: `[H, W, 3]`.
@@ -206,101 +205,12 @@ def correspondence(texture: np.ndarray, content: np.ndarray, *, blur: float) -> 
 
 
 def match_distribution(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Returns values `[...]`, in the same order, distributed as a reference `[...]` is; equal ones stay equal."""
+    """Returns values `[...]` in their order, with the distribution of a reference `[...]`; equal ones stay equal."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - counts / 2) / values.size
     spread = (np.arange(reference.size) + 0.5) / reference.size
     matched = np.interp(ranks, spread, np.sort(reference, axis=None)).astype(values.dtype)
     return matched[place].reshape(values.shape)
-
-
-def boundary_cut(errors: np.ndarray) -> np.ndarray:
-    """Returns the path of least error from top to bottom, one position a row, next to or below that before.
-
-    The minimum error boundary cut of the paper, by dynamic programming: Eᵢⱼ = eᵢⱼ + min(Eᵢ₋₁,ⱼ₋₁, Eᵢ₋₁,ⱼ, Eᵢ₋₁,ⱼ₊₁).
-
-    Args:
-        errors: `[H, W]`, of joining two blocks at each pixel.
-
-    Returns:
-        `[H]`, columns.
-    """
-    height, width = errors.shape
-    least = np.full((height, width + 2), np.inf)  # no path leaves the overlap
-    least[:, 1:-1] = errors
-    for above, row in itertools.pairwise(least):
-        row[1:-1] += np.minimum(np.minimum(above[:-2], above[1:-1]), above[2:])
-    column = int(np.argmin(least[-1]))
-    path = [column]
-    for row in least[-2::-1]:
-        column += int(np.argmin(row[column - 1 : column + 2])) - 1
-        path.append(column)
-    return np.array(path[::-1]) - 1
-
-
-class Matcher:
-    """Compares a block with a picture at all places: Σ w (f − t)², for weights w that are always the same.
-
-    Of the three terms Σ w f² is computed once, and Σ w t² is a number; Σ (w t) f is a correlation, computed by FFT with
-    the overlap-save method, for which the transforms of the tiles of the picture are kept.
-    """
-
-    def __init__(self, picture: np.ndarray, weights: np.ndarray) -> None:
-        """Prepares for blocks of the shape of the weights.
-
-        Args:
-            picture: f, `[H, W, C]`.
-            weights: w, `[h, w, C]`.
-        """
-        self._weights = weights
-        self._mean = picture.mean(axis=(0, 1))  # subtracted, for the sake of float32
-        centred = picture - self._mean
-        self._squares = _Correlation(centred**2, weights.shape)(weights)
-        self._correlation = _Correlation(centred, weights.shape)
-
-    def __call__(self, block: np.ndarray) -> np.ndarray:
-        """Returns the error of a block t, `[h, w, C]`, at every place where it is within: `[H - h + 1, W - w + 1]`."""
-        centred = block - self._mean
-        weighted = self._weights * centred
-        errors = self._correlation(weighted)
-        errors *= -2
-        errors += self._squares
-        errors += np.sum(weighted * centred)
-        return np.maximum(errors, 0, out=errors)  # what is below is rounding
-
-
-class _Correlation:
-    """Correlates a picture `[H, W, C]` with kernels `[h, w, C]`, summing over channels."""
-
-    def __init__(self, picture: np.ndarray, kernel: tuple[int, ...]) -> None:
-        sides = kernel[:2]
-        self._shape = tuple(length - side + 1 for length, side in zip(picture.shape, sides, strict=False))
-        self._tile = tuple(
-            fft.next_fast_len(min(_TILE * side, length), real=True)
-            for side, length in zip(sides, picture.shape, strict=False)
-        )
-        self._steps = tuple(tile - side + 1 for tile, side in zip(self._tile, sides, strict=True))
-        self._counts = tuple(-(-length // step) for length, step in zip(self._shape, self._steps, strict=True))
-        missing = [
-            (0, count * step + side - 1 - length)
-            for count, step, side, length in zip(self._counts, self._steps, sides, picture.shape, strict=False)
-        ]
-        padded = np.pad(picture, (*missing, (0, 0)))
-        tiles = np.lib.stride_tricks.sliding_window_view(padded, self._tile, axis=(0, 1))
-        down, right = self._steps
-        self._spectra = fft.rfft2(np.moveaxis(tiles[::down, ::right], 2, 0))  # [C, rows, columns, *tile]
-
-    def __call__(self, kernel: np.ndarray) -> np.ndarray:
-        spectra = fft.rfft2(np.moveaxis(kernel, -1, 0), self._tile).conj()
-        total = self._spectra[0] * spectra[0]
-        for tiles, spectrum in zip(self._spectra[1:], spectra[1:], strict=True):
-            total += tiles * spectrum
-        # Of each tile the part where the kernel did not reach around its end.
-        down, right = self._steps
-        parts = fft.irfft2(total, self._tile, overwrite_x=True)[..., :down, :right]
-        rows, columns = self._counts
-        whole = parts.swapaxes(1, 2).reshape(rows * down, columns * right)
-        return whole[: self._shape[0], : self._shape[1]]
 
 
 def _quilt(
@@ -319,13 +229,13 @@ def _quilt(
     Args:
         texture: `[H, W, 3]`.
         picture: `[H', W', 3]`, or None.
-        brightness: of the texture, `[H, W, 1]`, or `[H, W, 0]` where nothing is wanted.
-        wanted: brightness of the result, `[H', W', 1]` or `[H', W', 0]`.
+        brightness: brightness of the texture, `[H, W, 1]`, or `[H, W, 0]` without a target.
+        wanted: target brightness of the result, `[H', W', 1]` or `[H', W', 0]`.
         current: the pass.
-        tolerance: as of `synthesize`.
-        uniformity: likewise.
-        rng: likewise.
-        laid: likewise.
+        tolerance: see `synthesize`.
+        uniformity: see `synthesize`.
+        rng: see `synthesize`.
+        laid: see `synthesize`.
     """
     _check("tolerance", tolerance, 0, math.inf)
     _check("uniformity", uniformity, 0, math.inf)
@@ -337,7 +247,7 @@ def _quilt(
 
     @functools.cache
     def matcher(above: bool, left: bool) -> Matcher:
-        """For blocks with these neighbours; over a picture there is something everywhere."""
+        """Returns the matcher of blocks with these neighbours; over a picture, all pixels count."""
         there = np.full((patch, patch, 1), picture is not None, np.float32)
         there[: above * overlap] = there[:, : left * overlap] = 1
         shares = np.full_like(brightness, 1 - alpha, shape=(patch, patch, brightness.shape[-1]))
@@ -346,7 +256,7 @@ def _quilt(
 
     rows, columns = current.blocks(shape)
     places = tuple(length - patch + 1 for length in texture.shape[:2])
-    used = np.zeros(places, np.float32)  # how often the block at each place was laid already, parts of it in part
+    used = np.zeros(places, np.float32)  # how often each place has been used, overlapping ones in part
     penalty = uniformity * math.prod(texture.shape[:2]) / (rows * columns * patch**2)
     for row in range(rows):
         for column in range(columns):
@@ -359,7 +269,7 @@ def _quilt(
             used += np.outer(*(_shared(length, at, patch) for length, at in zip(places, (y, x), strict=True)))
             block = texture[y : y + patch, x : x + patch]
             differences = np.square(canvas[window] - block).sum(axis=-1)
-            new = _joined(differences, overlap, above=above, left=left)
+            new = new_pixels(differences, overlap, above=above, left=left)
             canvas[window][new] = block[new]
         if laid:
             laid(columns)
@@ -367,39 +277,19 @@ def _quilt(
 
 
 def _drawn(errors: np.ndarray, tolerance: float, rng: np.random.Generator) -> tuple[int, int]:
-    """Returns (row, column) of one of the least errors."""
+    """Returns (row, column) of a random one of the least errors."""
     candidates = np.flatnonzero(errors <= (1 + tolerance) * errors.min())
     row, column = divmod(int(rng.choice(candidates)), errors.shape[1])
     return row, column
 
 
 def _shared(count: int, at: int, patch: int) -> np.ndarray:
-    """Returns the share of a patch that each of the patches at 0, 1, ... has in common with that at `at`, `[count]`."""
+    """Returns the share of its pixels that each patch at 0, 1, ... has in common with the patch at `at`, `[count]`."""
     return np.maximum(0, 1 - np.abs(np.arange(count, dtype=np.float32) - at) / patch)
 
 
-def _joined(differences: np.ndarray, overlap: int, *, above: bool, left: bool) -> np.ndarray:
-    """Returns which pixels of a block are laid: those below the upper cut and to the right of the left one.
-
-    Args:
-        differences: squared, of the block to what is there, `[patch, patch]`.
-        overlap: with its neighbours, in pixels.
-        above: whether there is one.
-        left: likewise.
-
-    Returns:
-        bool `[patch, patch]`.
-    """
-    new = np.ones(differences.shape, bool)
-    if left:
-        new[:, :overlap] &= np.arange(overlap) >= boundary_cut(differences[:, :overlap])[:, None]
-    if above:
-        new[:overlap] &= np.arange(overlap)[:, None] >= boundary_cut(differences[:overlap].T)
-    return new
-
-
 def _extended(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Returns a copy of an image `[H, W, C]` that is mirrored as far as (height, width)."""
+    """Returns a copy of an image `[H, W, C]` extended by mirroring to (height, width)."""
     missing = [(0, length - have) for length, have in zip(shape, image.shape, strict=False)]
     return np.pad(image, (*missing, (0, 0)), mode="symmetric")
 
@@ -409,6 +299,6 @@ def _check_fit(patch: int, texture: tuple[int, ...], picture: tuple[int, ...]) -
 
 
 def _check(name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:  # which NaN is not
+    if not least <= value <= most:  # NaN fails too
         valid = f"{least} or more" if most == math.inf else f"{least} to {most}"
         raise UserError(f"{name}: expected {valid}, found {value}")

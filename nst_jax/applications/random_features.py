@@ -3,9 +3,9 @@
 Ustyuzhaninov, Brendel, Gatys & Bethge, "Texture Synthesis Using Shallow Convolutional Networks with Random Filters",
 arXiv:1606.00021, 2016: the Gram matrices of one layer of rectified random filters of several widths are enough for many
 textures. Ulyanov & Lebedev, "Audio texture synthesis and style transfer", 2016, and Antognini, Hoffman & Weiss, "Audio
-Texture Synthesis with Random Neural Networks", arXiv:1901.08125, 2019, do so for sound, over spectrograms; here it is
-the signal itself that is looked at. The widths are those of one filter on a pyramid each level of which is half as long
-as the one before, so that a wide filter costs no more than a narrow one.
+Texture Synthesis with Random Neural Networks", arXiv:1901.08125, 2019, do so for sound, over spectrograms; here the
+filters see the signal itself. The widths are those of one filter on a pyramid whose levels halve in length, so that a
+wide filter costs no more than a narrow one.
 """
 
 import math
@@ -22,8 +22,8 @@ from nst_jax.ops import conv
 from nst_jax.statistics import gram
 
 BIAS = 0.5
-"""Standard deviation of the biases: each filter has a threshold of its own, and rectifying one tells more of the signal
-than its sign. The responses to white noise of variance 1 have √2."""
+"""Standard deviation of the biases, which give each filter its own threshold, so that its rectified response shows more
+than a sign. Responses to white noise of variance 1 have standard deviation √2."""
 
 _NEXT_TO_NOTHING = 1e-6
 
@@ -45,12 +45,12 @@ Params = tuple[Layer, ...]
 
 
 class Texture(NamedTuple):
-    """What is kept of a signal.
+    """The texture of a signal.
 
     Attributes:
-        mean: of each channel, `[C]`.
-        deviation: the standard deviation from it, of all channels together.
-        grams: scale → Gram matrix `[K, K]` of the signal less its mean, over its deviation.
+        mean: mean of each channel, `[C]`.
+        deviation: standard deviation from the mean, over all channels.
+        grams: scale → Gram matrix `[K, K]` of the standardised signal.
     """
 
     mean: jax.Array
@@ -59,15 +59,15 @@ class Texture(NamedTuple):
 
 
 def init(key: jax.Array, *, rank: int, channels: int, filters: int, size: int, scales: int) -> Params:
-    """Returns the weights of a network, drawn as He et al. do, arXiv:1502.01852, and biases that are not 0.
+    """Returns random weights of a network (He et al., arXiv:1502.01852, but with biases).
 
     Args:
-        key: of the weights.
-        rank: the number of spatial axes: 1 for signals, 2 for images, 3 for volumes.
-        channels: of the input.
-        filters: at each scale, K.
-        size: of a filter along each axis.
-        scales: each twice as wide as the one before.
+        key: random key.
+        rank: number of spatial axes: 1 for signals, 2 for images, 3 for volumes.
+        channels: number of channels of the input.
+        filters: number of filters at each scale, K.
+        size: length of a filter along each axis.
+        scales: number of scales, each twice as wide as the one before.
 
     Raises:
         UserError: `rank` is not 1, 2 or 3.
@@ -89,9 +89,9 @@ def features(params: Params, signal: jax.Array, *, periodic: bool = False) -> di
     """Returns the rectified responses of the filters.
 
     Args:
-        params: of `init`.
-        signal: `[T, C]`, `[H, W, C]` or `[D, H, W, C]`, of mean 0 and variance 1 or so.
-        periodic: whether it begins anew where it ends; else filters lie within it only.
+        params: result of `init`.
+        signal: `[T, C]`, `[H, W, C]` or `[D, H, W, C]`, of mean about 0 and variance about 1.
+        periodic: whether the signal repeats; else filters stay within it.
 
     Returns:
         `scale1`, `scale2`, ... → `[..., K]`, each at half as many positions along each axis as the one before.
@@ -114,21 +114,21 @@ def features(params: Params, signal: jax.Array, *, periodic: bool = False) -> di
 
 
 def describe(params: Params, signal: jax.Array) -> Texture:
-    """Returns the texture of a signal `[..., C]`, of any unit."""
+    """Returns the texture of a signal `[..., C]`, in any unit."""
     mean = signal.mean(axis=tuple(range(signal.ndim - 1)))
-    deviation = jnp.maximum((signal - mean).std(), _NEXT_TO_NOTHING)  # a signal that never varies has a texture too
+    deviation = jnp.maximum((signal - mean).std(), _NEXT_TO_NOTHING)  # a constant signal has a texture too
     return Texture(mean, deviation, _grams(params, (signal - mean) / deviation))
 
 
 def loss(params: Params, texture: Texture, signal: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Returns how far a signal is from a texture: the mean over scales of their relative errors, and these by name.
+    """Returns the mean over scales of the relative errors of a signal against a texture, and these errors by name.
 
-    It is taken for periodic, so that its ends are no places of their own, and what is synthesised can be repeated.
+    The signal counts as periodic, so that its ends are not special and the result can be repeated.
 
     Args:
-        params: of `init`.
-        texture: to resemble, of `describe`.
-        signal: `[..., C]`, in the unit of the signal with that texture; it may have another size.
+        params: result of `init`.
+        texture: target, a result of `describe`.
+        signal: `[..., C]`, in the unit of the texture's signal, of any size.
     """
     found = _grams(params, (signal - texture.mean) / texture.deviation, periodic=True)
     terms = {name: relative_squared_error(found[name], target) for name, target in texture.grams.items()}
@@ -139,9 +139,9 @@ class TextureSynthesis(struct.PyTreeNode):
     """The problem of changing a signal `[..., C]` with values in [0, 1] until it has a texture.
 
     Attributes:
-        params: of `init`.
-        texture: to resemble.
-        shape: of the signal.
+        params: result of `init`.
+        texture: the target.
+        shape: shape of the signal.
     """
 
     params: Params
@@ -149,14 +149,14 @@ class TextureSynthesis(struct.PyTreeNode):
     shape: tuple[int, ...] = struct.field(pytree_node=False)
 
     axes = None
-    """Several that are stacked share all of it."""
+    """Stacked problems share all arrays."""
 
     def init(self, signal: jax.Array) -> optimize.State:
         """Returns the state before the first step."""
         return _SOLVER.init(self.evaluate, signal)
 
     def step(self, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
-        """Returns the state after one step, and what the step found."""
+        """Returns the state after one step, and the loss found in it."""
         return _SOLVER.step(self.evaluate, state)
 
     def result(self, state: optimize.State) -> jax.Array:
@@ -182,7 +182,7 @@ def _grams(params: Params, signal: jax.Array, *, periodic: bool = False) -> dict
 
 
 def _halve(signal: jax.Array) -> jax.Array:
-    """Returns the averages of pairs along each spatial axis; an odd last position is left out."""
+    """Returns the averages of pairs along each spatial axis, without an odd last position."""
     for axis in range(signal.ndim - 1):
         pairs = signal.shape[axis] // 2
         even, odd = (jax.lax.slice_in_dim(signal, start, 2 * pairs, 2, axis) for start in (0, 1))

@@ -1,8 +1,8 @@
-"""Texture synthesis: pictures of any size from a style alone, and such that tile the plane without a seam.
+"""Texture synthesis: pictures of any size from a style alone, and tiles that repeat without a seam.
 
 Gatys, Ecker & Bethge, "Texture Synthesis Using Convolutional Neural Networks", NIPS 2015: white noise is changed until
-its Gram matrices are those of the texture. That is a style transfer which keeps nothing of a photograph, so here it is
-no more than settings. A picture is a tile (ours) if the network sees it go on at its other side, see `circular`.
+its Gram matrices are those of the texture. This is a style transfer without content, so it is only settings. A picture
+is a tile (ours) if the network uses circular padding, see `ops.circular_padding`.
 """
 
 import dataclasses
@@ -21,9 +21,9 @@ def texture_settings(backbone: str, *, tileable: bool = False) -> Settings:
     """Returns the settings that suit a backbone.
 
     Args:
-        backbone: its name.
-        tileable: whether the picture should go on at its other side without a seam. Then the stride of each layer has
-            to divide its sides (16 for the layers here).
+        backbone: name of the backbone.
+        tileable: whether the picture should repeat without a seam. Then the stride of each layer (16 at most here) has
+            to divide its sides.
     """
     family = BACKBONES[backbone].family
     settings = dataclasses.replace(
@@ -47,21 +47,21 @@ def synthesize(
     settings: Settings | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """Paints a texture.
+    """Synthesises a texture.
 
     Args:
-        style: a picture of it, `[H', W', 3]`, RGB in [0, 1], or several of any sizes, which are blended.
-        network: the backbone, else the best one that is installed.
+        style: the style image, `[H', W', 3]`, RGB in [0, 1], or several of any sizes, which are blended.
+        network: the backbone; by default the best installed one.
         height: H in pixels.
         width: W in pixels.
-        settings: how, else the `texture_settings` of the backbone, whose picture is no tile.
-        seed: of the noise to start from.
+        settings: the options; by default the `texture_settings` of the backbone, without tiling.
+        seed: seed of the initial noise.
 
     Returns:
         The picture, float32 `[H, W, 3]` in [0, 1].
 
     Raises:
-        UserError: as of `transfer.stylize`.
+        UserError: as in `transfer.stylize`.
     """
     network = network or pretrained.load()
     settings = settings or texture_settings(network.backbone.name)
@@ -69,10 +69,10 @@ def synthesize(
 
 
 def blank(height: int, width: int) -> np.ndarray:
-    """Returns a grey picture `[H, W, 3]`: the photograph of a transfer that takes nothing of it but its size."""
+    """Returns a grey image `[H, W, 3]`: the content image of a transfer that uses only its size."""
     return np.full((height, width, 3), 0.5, np.float32)
 
 
 def tiled(tile: np.ndarray, *, rows: int = 2, columns: int = 2) -> np.ndarray:
-    """Returns a picture `[H, W, 3]` so many times below and beside itself, `[rows H, columns W, 3]`."""
+    """Returns a tile `[H, W, 3]` repeated in rows and columns, `[rows H, columns W, 3]`."""
     return np.tile(tile, (rows, columns, 1))

@@ -1,4 +1,4 @@
-"""What excites a unit most: the best patches of a set of pictures, cut out by what the unit sees.
+"""Top patches: the receptive fields in a set of pictures that activate a unit most.
 
 Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", arXiv:1311.2901, figure 2: for single feature
 maps the nine strongest activations in a set of pictures, each shown as the part of its picture that causes it.
@@ -26,8 +26,8 @@ class Unit(NamedTuple):
     """A feature map: the same unit at every position of a layer.
 
     Attributes:
-        layer: its name.
-        channel: from 0.
+        layer: name of the layer.
+        channel: index of the channel.
     """
 
     layer: str
@@ -35,15 +35,15 @@ class Unit(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """A part of a picture that excites a unit.
+    """A part of a picture that activates a unit.
 
     Attributes:
-        activation: of the unit.
-        name: of the picture.
+        activation: activation of the unit.
+        name: name of the picture.
         position: row and column of the unit on the map of its layer.
-        box: what it sees, in pixels of the picture, in part possibly outside.
-        pixels: float32 `[h, w, 3]`, what it sees. Outside of the picture it is of the mean colour of the pictures that
-            the network was trained on, as are the zeros that networks pad with; no side is longer than the picture.
+        box: receptive field in pixels of the picture, which may extend beyond it.
+        pixels: float32 `[h, w, 3]`, the pixels in that box. Beyond the picture they have the mean colour of the
+            training set, which networks see where they pad with zeros; no side is longer than the picture.
     """
 
     activation: float
@@ -56,22 +56,22 @@ class Patch(NamedTuple):
 def top_patches(
     pictures: Iterable[tuple[str, np.ndarray]], pretrained: Pretrained, units: Sequence[Unit], *, count: int = 9
 ) -> dict[Unit, list[Patch]]:
-    """Returns the patches that excite each unit most, the strongest first.
+    """Returns the patches that activate each unit most, the strongest first.
 
-    A picture has one patch at most while there are enough pictures, so that no single one fills the figure. With fewer
-    pictures than `count` each has its second best patch too, and so on; patches of a picture do not overlap. Only what
-    the unit answers with more than 0 counts: for a unit that nothing excites there are fewer patches, or none. A patch
-    of a concatenation shows what all its branches together see, which may be more than the unit does.
+    While there are enough pictures, each has at most one patch, so that no single one fills the figure. With fewer
+    pictures than `count` each also has its second best patch, and so on; patches of a picture do not overlap. Only
+    activations above 0 count, so that a unit may have fewer patches, or none. A patch of a concatenation shows the
+    field of all its branches, which may be more than the unit sees.
 
     Args:
-        pictures: names, and float32 `[H, W, 3]` in [0, 1]; taken one by one, of each only the patches are kept. A
-            program is compiled for each shape that occurs: let it be one.
-        pretrained: the network, with its head if units of that are wanted.
-        units: to look at.
-        count: of patches for each unit, at most.
+        pictures: names, and float32 `[H, W, 3]` in [0, 1]; read one by one, keeping only patches. A program is compiled
+            for each shape: use a single one.
+        pretrained: the network, with its head for units of the head.
+        units: the units.
+        count: maximal number of patches per unit.
 
     Raises:
-        UserError: the network has no such unit, or nothing is left of a picture at its layer.
+        UserError: the network has no such unit, or a picture is too small for its layer.
     """
     backbone = pretrained.backbone
     check_units(backbone, units)
@@ -92,7 +92,7 @@ def top_patches(
             for rank, (row, column) in enumerate(_peaks(values, field)):
                 activation, box = float(values[row, column]), field.box(row, column)
                 if not of_unit.admits((rank, -activation, number)):
-                    break  # nor those behind it, which are weaker and of higher rank
+                    break  # nor any later peak, which is weaker and of higher rank
                 patch = Patch(activation, name, (row, column), box, _cut(pixels, box, fill))
                 of_unit.add((rank, -activation, number), patch)
     return {unit: of_unit.patches() for unit, of_unit in best.items()}
@@ -102,7 +102,7 @@ def check_units(backbone: Backbone, units: Sequence[Unit]) -> None:
     """Checks that a backbone has the units.
 
     Raises:
-        UserError: it has not.
+        UserError: a layer or channel is unknown.
     """
     side = max((least_side(backbone, layer) for layer, _ in units if layer in layers(backbone)), default=1)
     shapes = layer_shapes(backbone, side, side)
@@ -123,7 +123,7 @@ def _check_size(backbone: Backbone, layers: Iterable[str], name: str, pixels: np
 
 
 def _responses(backbone: Backbone, channels: Mapping[str, Sequence[int]]) -> Callable[..., dict[str, jax.Array]]:
-    """Returns the compiled function from variables and a picture to the maps `[H', W', channels]` by layer."""
+    """Returns the compiled function (variables, picture) → layer → maps of the channels `[H', W', channels]`."""
     read = {
         layer: functools.partial(jnp.take, indices=jnp.array(of_layer), axis=-1) for layer, of_layer in channels.items()
     }
@@ -136,7 +136,7 @@ def _responses(backbone: Backbone, channels: Mapping[str, Sequence[int]]) -> Cal
 
 
 def _peaks(values: np.ndarray, field: Field) -> Iterator[tuple[int, int]]:
-    """Yields positions on a map `[H, W]` with values above 0, strongest first, whose fields do not overlap."""
+    """Yields positions on a map `[H, W]` with values above 0 and disjoint fields, the strongest first."""
     apart = math.ceil(min(max(values.shape), field.size / max(field.stride, 1)))
     left = values.copy()
     while True:
@@ -148,7 +148,7 @@ def _peaks(values: np.ndarray, field: Field) -> Iterator[tuple[int, int]]:
 
 
 class _Best:
-    """The first of all patches of a unit, in the order of their keys."""
+    """The best patches of a unit: those with the least keys."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -166,7 +166,7 @@ class _Best:
 
 
 def _cut(pixels: np.ndarray, box: Box, fill: np.ndarray) -> np.ndarray:
-    """Returns the pixels in a box, `fill` `[3]` where there are none."""
+    """Returns the pixels in a box, with the colour `fill` `[3]` beyond the picture."""
     height, width, _ = pixels.shape
     top, bottom = _shortened(box.top, box.bottom, height)
     left, right = _shortened(box.left, box.right, width)
@@ -177,7 +177,7 @@ def _cut(pixels: np.ndarray, box: Box, fill: np.ndarray) -> np.ndarray:
 
 
 def _shortened(start: float, end: float, side: int) -> tuple[int, int]:
-    """Returns a span of at most `side` pixels that has all those of a longer one that lie within the picture."""
+    """Returns a span shortened to `side` pixels, with all its pixels within the picture."""
     if end - start <= side:
         return int(start), int(end)
     first = int(min(max(0, start), end - side))

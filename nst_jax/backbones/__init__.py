@@ -1,4 +1,4 @@
-"""Pretrained networks: tables, the module that interprets them, their weights."""
+"""Pretrained networks: their tables, the module that interprets these, their weights."""
 
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nst_jax.backbones import pretrained as pretrained
     from nst_jax.backbones import receptive_field as receptive_field
     from nst_jax.backbones import registry as registry
+    from nst_jax.backbones import rows as rows
     from nst_jax.backbones import spec as spec
     from nst_jax.backbones import squeezenet as squeezenet
     from nst_jax.backbones import vgg as vgg

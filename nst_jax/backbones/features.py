@@ -8,25 +8,13 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nst_jax.backbones.spec import (
-    Backbone,
-    Concat,
-    Conv,
-    GlobalAverage,
-    LocalResponseNorm,
-    Pool,
-    Preprocess,
-    Row,
-    ancestors,
-    blocks,
-    convolutions,
-    layers,
-)
+from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
+from nst_jax.backbones.spec import Backbone, Preprocess, ancestors, blocks, convolutions, layers
 from nst_jax.ops import circular_padding, conv, normalisation, pooling
 from nst_jax.settings import Padding, Pooling, Precision
 
 PREPARED = "prepared"
-"""The collection of variables beside Linen's `params` that holds what `prepare` made."""
+"""The collection of variables, beside Linen's `params`, for the constants of `prepare`."""
 
 Maps = dict[str, jax.Array]
 
@@ -38,17 +26,17 @@ _PRODUCTS: dict[Precision, jax.lax.Precision] = {
 
 
 class Features(nn.Module):
-    """The activations of a backbone by layer name, or what is read of them.
+    """The activations of a backbone by layer name, or functions of them.
 
-    Under jit, layers that nobody reads cost nothing, so there is no way to ask for some only.
+    Under jit, layers that are not used cost nothing, so there is no way to select some.
 
     Attributes:
         backbone: the network.
-        pooling: how its pools pool.
-        padding: of the convolutions; circular: of pools too.
-        precision: of the activations (bfloat16) or of the products (tf32).
-        remat: whether the derivative computes the activations anew, block by block, instead of keeping them: less
-            memory, a third more time.
+        pooling: kind of pooling.
+        padding: padding of the convolutions; if circular, of pools too.
+        precision: precision of the activations (bfloat16) or of the products (tf32).
+        remat: whether the derivative recomputes the activations, block by block, instead of storing them: less memory,
+            a third more time.
     """
 
     backbone: Backbone
@@ -59,14 +47,15 @@ class Features(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, read: Mapping[str, Callable[[jax.Array], Any]] | None = None) -> Any:
-        """Returns what is read of the layers for RGB `images` `[..., H, W, 3]` in [0, 1].
+        """Returns functions of the activations of some layers.
 
         Args:
-            images: the pictures.
-            read: layer → what to make of its activations `[..., H', W', C]`. With `remat` only that is kept.
+            images: RGB `[..., H, W, 3]` in [0, 1].
+            read: layer → function of its activations `[..., H', W', C]`; by default the identity for every layer. With
+                `remat` only the values of the functions are stored.
 
         Returns:
-            Layer → what was made of it, or all activations themselves if nothing is said.
+            Layer → value of its function.
         """
         if read is None:
             read = dict.fromkeys(layers(self.backbone), lambda values: values)
@@ -96,7 +85,7 @@ class Features(nn.Module):
         kernels: dict[str, tuple[jax.Array, jax.Array, Any]],
         values: jax.Array,
     ) -> tuple[jax.Array, dict[str, Any]]:
-        """Returns the last map of a block that starts from `values` `[N, H, W, C]`, and what is read of its layers."""
+        """Returns the last map of a block with input `values` `[N, H, W, C]`, and the values read from its layers."""
         maps: Maps = {rows[0].inputs[0]: values}
         outputs: tuple[jax.Array, ...]
         for row in rows:
@@ -148,16 +137,16 @@ class Features(nn.Module):
 
 
 def prepare(params: Any, backbone: Backbone, read: Collection[str]) -> Any:
-    """Returns the variables for a run that evaluates some layers many times: parameters that its kernels come from.
+    """Returns the variables for many evaluations of some layers.
 
     Args:
-        params: of the backbone, or what this has returned before.
+        params: parameters of the backbone, or an earlier result of this function.
         backbone: the network.
         read: the layers.
 
     Returns:
-        `params`, and beside them what `conv.prepare` made of the kernels before these layers. No derivative by the
-        parameters can be taken through them.
+        `params`, and beside them the constants of `conv.prepare` for the kernels before these layers, through which
+        there is no derivative by the parameters.
     """
     strides = tuple((row.name, row.stride) for row in ancestors(backbone, read) if isinstance(row, Conv))
     return {"params": params["params"], PREPARED: _prepare(params["params"], strides)}
@@ -169,7 +158,7 @@ def _prepare(kernels: dict[str, jax.Array], strides: tuple[tuple[str, int], ...]
     return {name: made for name, made in prepared.items() if made is not None}
 
 
-def preprocess(images: jax.Array, how: Preprocess) -> jax.Array:
-    """Returns RGB `images` `[..., 3]` in [0, 1] as the network wants them."""
-    pixels = images if how.order == "RGB" else images[..., ::-1]
-    return (pixels * how.scale - jnp.asarray(how.mean)) / jnp.asarray(how.std)
+def preprocess(images: jax.Array, convention: Preprocess) -> jax.Array:
+    """Returns RGB `images` `[..., 3]` in [0, 1] in the input convention of a network."""
+    pixels = images if convention.order == "RGB" else images[..., ::-1]
+    return (pixels * convention.scale - jnp.asarray(convention.mean)) / jnp.asarray(convention.std)

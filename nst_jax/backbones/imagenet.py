@@ -1,7 +1,7 @@
 """The 1000 classes of ImageNet (ILSVRC 2012, Russakovsky et al., arXiv:1409.0575) by number and by name.
 
-The classes are nouns of WordNet 3.0, each with all its names, numbered as in Caffe and everything after it; so the
-head of every network of the registry counts them. `python -m converters.embed_imagenet` remakes the table.
+The classes are nouns of WordNet 3.0, each with all its names, numbered as in Caffe and every later framework,
+and so in the head of every network of the registry. `python -m converters.embed_imagenet` remakes the table.
 """
 
 import difflib
@@ -13,18 +13,18 @@ from typing import NamedTuple
 from nst_jax.errors import UserError, one_line
 
 FILE = Path(str(importlib.resources.files("nst_jax.backbones") / "data" / "imagenet_classes.tsv"))
-"""Number, WordNet id, names and definition, one class a line."""
+"""Number, WordNet id, names and definition, one class per line."""
 
-_MOST = 8  # near matches
+_MOST = 8  # similar names in a message
 
 
 class ImageNetClass(NamedTuple):
     """A class.
 
     Attributes:
-        synset: its WordNet id.
-        names: all of them, the most usual first.
-        definition: of WordNet.
+        synset: the WordNet id.
+        names: all names, the most usual first.
+        definition: the definition in WordNet.
     """
 
     synset: str
@@ -34,7 +34,7 @@ class ImageNetClass(NamedTuple):
 
 @functools.cache
 def classes() -> tuple[ImageNetClass, ...]:
-    """Returns all classes, each at its number."""
+    """Returns all classes, in the order of their numbers."""
     rows = (line.split("\t") for line in FILE.read_text(encoding="utf-8").splitlines())
     return tuple(ImageNetClass(synset, tuple(names.split(", ")), text) for _, synset, names, text in rows)
 
@@ -48,10 +48,10 @@ def class_index(name: str) -> int:
     """Returns the number of a class.
 
     Args:
-        name: any of its names, capitals and underscores as one likes, its WordNet id, or the number itself.
+        name: any of its names, in any case and with underscores or spaces, its WordNet id, or the number itself.
 
     Raises:
-        UserError: no class is called so, or several are; the message lists those, or what is called alike.
+        UserError: no class has this name, or several have; the message lists these, or similar names.
     """
     key = _plain(name)
     if key.isdecimal() and int(key) < len(classes()):
@@ -68,7 +68,7 @@ def class_index(name: str) -> int:
 
 
 def _alike(key: str) -> list[str]:
-    """Returns the names that have the words of the key, and those that are spelled like it."""
+    """Returns the names with all words of the key, then those with a similar spelling."""
     words = set(key.split())
     having = [name for name in _by_name() if words and words <= set(name.replace("-", " ").split())]
     spelled = difflib.get_close_matches(key, _by_name(), n=_MOST, cutoff=0.7)

@@ -35,9 +35,9 @@ class Pretrained(NamedTuple):
 
     Attributes:
         backbone: the network.
-        params: what `Features.apply` takes: `{"params": {"conv1_1/kernel": float32 [h, w, in, out], ...}}`.
-        sha256: of the weight file, in hexadecimal.
-        numbers: how they came about where they are not quite those of the training, such as `8-bit palette`.
+        params: variables for `Features.apply`: `{"params": {"conv1_1/kernel": float32 [h, w, in, out], ...}}`.
+        sha256: SHA-256 of the weight file, in hexadecimal.
+        numbers: how the numbers came about where they are not quite those of the training, such as `8-bit palette`.
     """
 
     backbone: Backbone
@@ -50,7 +50,7 @@ def load(name: str = AUTO) -> Pretrained:
     """Loads an installed or the embedded backbone, without its head.
 
     Args:
-        name: of a backbone, or `auto`: vgg19 if its weights are installed, else the embedded one.
+        name: name of a backbone, or `auto`: vgg19 if its weights are installed, else the embedded one.
 
     Raises:
         UserError: there is no such backbone, its weights are not installed, or the file is unusable.
@@ -60,10 +60,10 @@ def load(name: str = AUTO) -> Pretrained:
 
 
 def load_classifier(name: str = AUTO) -> Pretrained:
-    """Loads an installed or the embedded backbone with its head, as `load` does without.
+    """Loads an installed or the embedded backbone with its head.
 
     Raises:
-        UserError: there is no such backbone, its weights are not installed or without the head, or are unusable.
+        UserError: there is no such backbone, or its weights are not installed, lack the head or are unusable.
     """
     name = resolve(name)
     return read(_installed(name), with_head(BACKBONES[name]))
@@ -79,7 +79,7 @@ def resolve(name: str) -> str:
     """Returns the name of the backbone that `name` stands for.
 
     Raises:
-        UserError: there is no such backbone; the message lists those that there are.
+        UserError: there is no such backbone; the message lists all.
     """
     if name == AUTO:
         return next(candidate for candidate in _AUTO_ORDER if find(candidate))
@@ -93,14 +93,14 @@ def folder() -> Path:
 
 
 def file_name(name: str) -> str:
-    """Returns what the weight file of a backbone is called."""
+    """Returns the name of the weight file of a backbone."""
     return f"{name}.safetensors"
 
 
 def find(name: str) -> Path | None:
     """Returns the weight file of a backbone: the installed one, else the embedded one, else None."""
     installed = folder() / file_name(name)
-    if os.path.isfile(installed):  # noqa: PTH113 - where one may not look, there is nothing
+    if os.path.isfile(installed):  # noqa: PTH113 - False where permission is lacking
         return installed
     return _data_folder() / file_name(name) if name == EMBEDDED else None
 
@@ -118,10 +118,10 @@ def origin(name: str) -> str:
 def read(path: Path, backbone: Backbone) -> Pretrained:
     """Reads a weight file, which must hold the parameters of the backbone and, at most, those of its head.
 
-    Half precision is widened to float32, everything else is refused. The head is read for `with_head(backbone)` only.
+    Half precision is widened to float32, any other type is refused. The head is read for `with_head(backbone)` only.
 
     Raises:
-        UserError: the file cannot be read or is not that of this backbone.
+        UserError: the file cannot be read or belongs to another backbone.
     """
     expected = parameter_shapes(backbone)
     try:
@@ -142,14 +142,14 @@ def read(path: Path, backbone: Backbone) -> Pretrained:
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, metadata: Mapping[str, Any]) -> None:
-    """Writes a weight file, atomically, the same bytes for the same arguments.
+    """Writes a weight file, atomically; equal arguments make equal bytes.
 
     Args:
-        path: to write.
-        tensors: `conv1_1/kernel` → `[h, w, in, out]` and so on, all of them float32 or all float16. Each is asked for
-            once and let go, so that a mapping which reads them on demand needs memory for the largest one only.
-        backbone: whose weights they are.
-        metadata: where they come from: source file, its sha256, source format, licence ...
+        path: path of the file.
+        tensors: `conv1_1/kernel` → `[h, w, in, out]` and so on, all float32 or all float16. Each is read once and
+            released, so that a mapping that reads on demand needs memory for the largest one only.
+        backbone: the network with these weights.
+        metadata: origin of the weights: source file, its sha256, source format, licence, ...
 
     Raises:
         UserError: the tensors are not those of the backbone, or the file cannot be written.
@@ -175,7 +175,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, met
 
 
 def _check_written(path: str, digests: Mapping[str, bytes]) -> None:
-    """Checks with the library that a file has the tensors with these digests."""
+    """Checks with the safetensors library that a file has tensors with these digests."""
     with safetensors.safe_open(path, framework="numpy") as written:
         if any(hashlib.sha256(written.get_tensor(name)).digest() != digest for name, digest in digests.items()):
             raise AssertionError("the file does not have the tensors that were written")

@@ -1,17 +1,18 @@
-"""Receptive fields: which pixels of the picture each unit of a layer sees, as follows from the table of a backbone.
+"""Receptive fields: the pixels that each unit of a layer sees, computed from the table of a backbone.
 
 Araujo, Norris & Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019,
-doi:10.23915/distill.00021. What they find backwards from a layer is found here forwards, for all layers at once.
+doi:10.23915/distill.00021. They work backwards from a layer; this works forwards, for all layers at once.
 """
 
 import math
 from typing import NamedTuple
 
-from nst_jax.backbones.spec import Backbone, Row, forward
+from nst_jax.backbones.rows import Row
+from nst_jax.backbones.spec import Backbone, forward
 
 
 class Box(NamedTuple):
-    """Some rows and columns of pixels, `bottom` and `right` not included; those outside of the picture do not exist."""
+    """A rectangle of pixels, `bottom` and `right` excluded, which may extend beyond the picture."""
 
     top: float
     left: float
@@ -19,7 +20,7 @@ class Box(NamedTuple):
     right: float
 
     def within(self, height: int, width: int) -> tuple[slice, slice]:
-        """Returns the rows and columns that a picture of `height` × `width` pixels really has."""
+        """Returns the rows and columns within a picture of `height` × `width` pixels."""
         return _inside(self.top, self.bottom, height), _inside(self.left, self.right, width)
 
 
@@ -29,12 +30,12 @@ def _inside(first: float, end: float, length: int) -> slice:
 
 
 class Field(NamedTuple):
-    """The receptive fields of a layer, which are squares: lengths in pixels, along rows and columns alike.
+    """The receptive fields of a layer, which are squares, in pixels.
 
     Attributes:
         offset: first pixel that the first unit sees; negative where layers are padded.
-        end: the pixel behind its last one.
-        stride: from a unit to the next one.
+        end: the pixel after its last one.
+        stride: distance between neighbouring units.
     """
 
     offset: float
@@ -47,16 +48,16 @@ class Field(NamedTuple):
         return self.end - self.offset
 
     def box(self, row: int, column: int) -> Box:
-        """Returns what the unit at a position of the layer sees, in part possibly outside of the picture.
+        """Returns the field of the unit at a position of the layer, which may extend beyond the picture.
 
-        A unit at the lower or right border sees less where a layer before has dropped a remainder of its input.
+        A unit at the lower or right border sees less where an earlier layer has dropped a remainder of its input.
         """
         down, right = row * self.stride, column * self.stride
         return Box(self.offset + down, self.offset + right, self.end + down, self.end + right)
 
 
 EVERYTHING = Field(-math.inf, math.inf, 0)
-"""Of a unit that sees the whole picture."""
+"""The field of a unit that sees the whole picture."""
 
 
 def receptive_fields(backbone: Backbone) -> dict[str, Field]:
@@ -65,7 +66,7 @@ def receptive_fields(backbone: Backbone) -> dict[str, Field]:
 
 
 def _field(row: Row, *inputs: Field) -> Field:
-    """Returns the field of a row's units, which see a window of units with these fields."""
+    """Returns the field of a row's units, given the fields of its inputs' units."""
     window = row.window
     if window is None:
         return EVERYTHING

@@ -1,17 +1,7 @@
 """SqueezeNet 1.1 (Iandola et al., arXiv:1602.07360; the v1.1 table of the authors' deploy.prototxt)."""
 
-from nst_jax.backbones.spec import (
-    CONVENTIONS,
-    INPUT,
-    Backbone,
-    Concat,
-    Conv,
-    Family,
-    GlobalAverage,
-    Pool,
-    Provenance,
-    Row,
-)
+from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, Pool, Row
+from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Family, Provenance
 
 
 def _fire(index: int, source: str, squeeze: int, expand: int) -> tuple[Row, ...]:

@@ -1,6 +1,7 @@
 """VGG-16 and VGG-19 (Simonyan & Zisserman, "Very Deep Convolutional Networks", arXiv:1409.1556, table 1, D and E)."""
 
-from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Family, Pool, Provenance, Row
+from nst_jax.backbones.rows import Conv, Pool, Row
+from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Family, Provenance
 
 _FEATURES = (64, 128, 256, 512, 512)
 
@@ -8,8 +9,8 @@ _FEATURES = (64, 128, 256, 512, 512)
 def _table(depths: tuple[int, ...]) -> tuple[Row, ...]:
     """Returns the rows of the convolutional part: blocks of 3×3 convolutions, each block ending in a 2×2 pooling.
 
-    On sides that are no multiple of 2 Keras and torchvision drop the rest and Caffe keeps it; here it is dropped, since
-    Keras and torchvision distribute the files that can still be had.
+    On sides that are no multiple of 2, Keras and torchvision drop the rest and Caffe keeps it; here it is dropped,
+    since Keras and torchvision distribute the files that are still available.
     """
     rows: list[Row] = []
     source = INPUT

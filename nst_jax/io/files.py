@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, hashed, and complained about in one line."""
+"""Files: atomic writes, hashes, checks, and one-line errors."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ _LONGEST_PROBLEM = 2000
 
 
 def file_error(path: Path, problem: object) -> UserError:
-    """Returns the one line about a file."""
+    """Returns a one-line error about a file."""
     return UserError(one_line(f"{path}: {problem}", longest=_LONGEST_PROBLEM))
 
 
@@ -25,7 +25,7 @@ def sha256(path: Path) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, where they are not there yet.
+    """Makes a folder and its parents, unless they exist.
 
     Raises:
         UserError: it cannot be made.
@@ -37,10 +37,10 @@ def make_folder(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Checks that a folder is there and can be written to, or could be made.
+    """Checks that a folder exists and is writable, or can be made.
 
     Raises:
-        UserError: neither.
+        UserError: it cannot be used.
     """
     try:
         nearest = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
@@ -52,7 +52,7 @@ def check_folder(path: Path) -> None:
 
 
 def check_target(path: Path) -> Path:
-    """Checks that a file can be made at `path`; returns where it really is, so that a link stays a link.
+    """Checks that a file can be written at `path`, and returns its real path, so that a link stays a link.
 
     Raises:
         UserError: its folder is missing or not writable, or `path` is no regular file.
@@ -72,15 +72,15 @@ def check_target(path: Path) -> Path:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike, *, encoding: str | None = None, newline: str | None = None) -> Iterator[IO]:
-    """Opens a file that is written whole or not at all: `path` has the old content until it has all of the new.
+    """Opens a file that is written whole or not at all: `path` keeps its old content until all of the new is written.
 
     Args:
-        path: the file to create or to replace.
-        encoding: of a text file; None opens a binary one.
+        path: the file to create or replace.
+        encoding: encoding of a text file; None opens a binary file.
         newline: as for `open` (the csv module wants "").
 
     Yields:
-        The open file. Do nothing but write to it: every OSError counts as one of writing.
+        The open file. Only write to it: any OSError counts as an error of writing.
 
     Raises:
         UserError: it cannot be written: missing folder, no permission, full disk, ...
@@ -90,11 +90,11 @@ def atomic_write(path: str | os.PathLike, *, encoding: str | None = None, newlin
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         try:
-            # Mode x gives it the permissions of any new file; `tempfile` would give them to the owner alone.
+            # Mode x gives it the permissions of any new file; `tempfile` would restrict them to the owner.
             with temporary.open("xb" if encoding is None else "x", encoding=encoding, newline=newline) as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())  # or a power cut may keep the new name and lose the content
+                os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
             temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)

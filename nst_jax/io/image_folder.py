@@ -1,4 +1,4 @@
-"""Folders of pictures: what is in them, and one after the other at one size."""
+"""Folders of pictures: lists of them, and squares of one size read one by one."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,15 +8,16 @@ from PIL import Image
 
 from nst_jax.io import images
 from nst_jax.io.files import file_error
+from nst_jax.io.image_decoding import READABLE
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """Returns the pictures in a folder in the order of their names, by their suffixes; not the hidden ones.
+    """Returns the pictures in a folder, chosen by suffix and sorted by name, without hidden ones.
 
     Raises:
-        UserError: the folder is missing or cannot be listed, or has no pictures.
+        UserError: the folder is missing, cannot be listed or has no pictures.
     """
-    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in images.READABLE}
+    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in READABLE}
     try:
         found = sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.name[0] != ".")
     except (OSError, ValueError) as error:
@@ -30,14 +31,14 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def read_squares(paths: Iterable[Path], side: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Reads pictures one by one, so that there is never more than one in memory: the middle square of each, resized.
+    """Reads the middle square of each picture, resized, with one picture in memory at a time.
 
     Args:
-        paths: of the pictures.
-        side: of the squares in pixels.
+        paths: paths of the pictures.
+        side: side of the squares in pixels.
 
     Yields:
-        The name of the file, and float32 `[side, side, 3]` in [0, 1]; what is transparent is on white.
+        The name of the file, and float32 `[side, side, 3]` in [0, 1]; transparent pixels are put on white.
 
     Raises:
         UserError: a picture cannot be read.

@@ -1,7 +1,7 @@
-"""What a safetensors file begins with, so that arrays can be written one by one.
+"""The header of a safetensors file, for writing arrays one by one.
 
-The library itself would need all of them in memory, twice, and writes a transposed view in its original byte order:
-values wrong under right shapes.
+The library itself needs all arrays in memory, twice, and writes a transposed view in the order of its memory: wrong
+values in the right shape.
 """
 
 import json
@@ -19,7 +19,7 @@ def header(arrays: Mapping[str, tuple[np.dtype, tuple[int, ...]]], metadata: Map
     """Returns the header (https://github.com/huggingface/safetensors#format); the arrays follow it, in `little_endian`.
 
     Args:
-        arrays: name → type and shape, in the order in which they will be written.
+        arrays: name → type and shape, in the order in which they are written.
         metadata: text by name.
     """
     codes = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
@@ -34,5 +34,5 @@ def header(arrays: Mapping[str, tuple[np.dtype, tuple[int, ...]]], metadata: Map
 
 
 def little_endian(values: np.ndarray) -> memoryview:
-    """Returns the bytes of an array as they stand in the file: contiguous, the lowest byte first."""
+    """Returns the bytes of an array as the file holds them: contiguous and little-endian."""
     return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data

@@ -1,4 +1,4 @@
-"""What layers compute: functions of arrays that know no network."""
+"""The operations of layers: functions of arrays, independent of any network."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,8 @@
-"""Maps that are tiles: beside each there is itself again.
+"""Circular padding: maps that repeat themselves beyond their border.
 
-A network that sees a picture so gives the features of the plane that is tiled with it, one period of them. For that all
-its windows have to go around, those of pools and of convolutions without padding too, and the strides have to divide
-the sides of the picture: otherwise the last windows of one tile and the first of the next are too near to each other.
+A network with circular padding computes one period of the features of the plane tiled with the picture. All its windows
+have to wrap, those of pools and of unpadded convolutions too, and the strides have to divide the sides of the picture:
+otherwise the last windows of one period and the first of the next are too close.
 """
 
 import jax
@@ -15,13 +15,13 @@ CIRCULAR: Padding = "circular"
 
 
 def wrap(maps: jax.Array, *, size: int, stride: int, before: int) -> jax.Array:
-    """Returns maps with so much of their other side around them that there are windows for a whole period.
+    """Returns maps padded with their other side, so that the windows cover a whole period.
 
     Args:
         maps: `[N, H, W, C]`.
-        size: of the windows.
-        stride: between windows; there will be H / stride of them, rounded up, and W / stride.
-        before: by how many positions the first window begins above and left of the map.
+        size: side of the windows.
+        stride: distance between windows; there will be ⌈H / stride⌉ × ⌈W / stride⌉ of them.
+        before: number of positions padded above and to the left.
 
     Returns:
         `[N, H', W', C]`.
@@ -35,16 +35,16 @@ def wrap(maps: jax.Array, *, size: int, stride: int, before: int) -> jax.Array:
 
 
 def check_sides(height: int, width: int, *, stride: int, layer: str) -> None:
-    """Checks that a picture of so many pixels can be a tile.
+    """Checks that a picture can repeat without a seam.
 
     Args:
-        height: in pixels.
-        width: in pixels.
-        stride: of the deepest layer that is looked at.
-        layer: its name.
+        height: height in pixels.
+        width: width in pixels.
+        stride: stride of the deepest layer in use.
+        layer: name of that layer.
 
     Raises:
-        UserError: the stride does not divide a side; the message has the nearest that it does.
+        UserError: the stride does not divide a side; the message has the nearest side that it divides.
     """
     for name, length in (("width", width), ("height", height)):
         if length % stride:

@@ -1,6 +1,6 @@
-"""Convolution: which algorithm computes it is decided here alone.
+"""Convolution, and the choice of its algorithm.
 
-Everywhere: channels last, images `[N, H, W, C]`; `convolve` takes signals `[N, T, C]` and volumes as well.
+Channels are last everywhere: images are `[N, H, W, C]`; `convolve` also takes signals `[N, T, C]` and volumes.
 
 | where | kernel | algorithm |
 |---|---|---|
@@ -38,7 +38,7 @@ _PAD_MODE: dict[Padding, str] = {"zeros": "constant", "reflect": "reflect", "rep
 
 
 def prepare(kernel: jax.Array, *, stride: int) -> winograd.Kernels | None:
-    """Returns what speeds up many convolutions with one kernel `[size, size, C, K]`, None where nothing does."""
+    """Returns constants that speed up convolutions with a kernel `[size, size, C, K]`; None if there are none."""
     size, _, *channels = kernel.shape
     if jax.default_backend() == "cpu" and (size, stride) == (3, 1) and min(channels) >= WINOGRAD_CHANNELS:
         return winograd.transform(kernel)
@@ -62,12 +62,12 @@ def conv2d(
         images: `[N, H, W, C]`.
         kernel: `[size, size, C, K]`.
         bias: `[K]`.
-        stride: of the output positions.
-        padding: positions added on each side; with `circular`, above and left only, and below and right as many as make
-            a whole period.
-        mode: what they hold.
-        precision: of the products, on accelerators.
-        prepared: what `prepare` made of the kernel; then there is no derivative by the kernel.
+        stride: distance between output positions.
+        padding: positions added on each side; with `circular`, above and to the left, and enough for a whole period
+            below and to the right.
+        mode: kind of padding.
+        precision: precision of the products, on accelerators.
+        prepared: result of `prepare` for the kernel; without derivative by the kernel.
 
     Returns:
         `[N, H', W', K]`.
@@ -107,17 +107,17 @@ def convolve(
 ) -> jax.Array:
     """Returns the cross-correlation of signals, images or volumes with a kernel; its derivative is fast in `lax.scan`.
 
-    JAX's own derivative asks for the kernel with its channels swapped by dimension numbers. In a loop XLA's CPU
-    compiler does not normalise these and falls back on a generic convolution, 2.6 times slower for a whole VGG-19 step
-    (jax 0.10). A kernel that really is turned, behind a barrier so that the compiler does not undo it, meets the fast
-    path; it is invariant, so XLA moves the turning out of the loop.
+    JAX's own derivative swaps the kernel's channels by dimension numbers. In a loop XLA's CPU compiler does not
+    normalise these and falls back on a generic convolution, 2.6 times slower for a whole VGG-19 step (jax 0.10). A
+    kernel that is really flipped, behind a barrier so that the compiler does not undo it, takes the fast path; XLA
+    moves the flip, which is invariant, out of the loop.
 
     Args:
         images: `[N, ..., C]` with one to three spatial axes.
         kernel: `[..., C, K]` with as many.
-        stride: of the output positions.
+        stride: distance between output positions.
         padding: zeros added on each side.
-        precision: of the products, on accelerators.
+        precision: precision of the products, on accelerators.
 
     Returns:
         `[N, ..., K]`.
@@ -156,7 +156,7 @@ convolve.defvjp(_convolve_forward, _convolve_backward)
 
 @jax.custom_vjp
 def rectify(linear: jax.Array) -> jax.Array:
-    """Returns the greater of 0 and each value; keeps a byte a value for its derivative, where XLA would keep four."""
+    """Returns the maximum of 0 and each value; its derivative stores one byte per value, where XLA's stores four."""
     return jnp.maximum(linear, 0)
 
 

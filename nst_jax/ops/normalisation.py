@@ -1,7 +1,7 @@
 """Local response normalisation: divides each activation by the activity of the channels around it.
 
 Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012, section
-3.3. On a CPU XLA's own derivative of shifted sums takes ten times as long as the one that is written out here.
+3.3. On a CPU XLA's own derivative of shifted sums takes ten times as long as the explicit one here.
 """
 
 import functools
@@ -28,7 +28,7 @@ class _Response(NamedTuple):
         )
 
     def base(self, values: jax.Array) -> jax.Array:
-        """Returns what is raised to the power −beta."""
+        """Returns the base of the power −beta."""
         return self.k + self.alpha / self.size * self.total(jnp.square(values))
 
     def power(self, base: jax.Array) -> jax.Array:
@@ -42,8 +42,8 @@ def local_response_norm(maps: jax.Array, *, size: int, alpha: float, beta: float
     Deviation: in the paper alpha is not divided by the size (there alpha is 1e-4 and size 5, and k is 2).
 
     Args:
-        maps: `[..., C]`, of any range; what is narrower than float32 is computed in float32.
-        size: of the window of channels, odd; channels that do not exist count as 0.
+        maps: `[..., C]`, any range; narrower types are computed in float32.
+        size: size of the window of channels, odd; channels beyond the first and last count as 0.
         alpha: weight of the sum, 0 or more.
         beta: the power.
         k: the base where all activations are 0; above 0.
@@ -55,7 +55,7 @@ def local_response_norm(maps: jax.Array, *, size: int, alpha: float, beta: float
         ValueError: the size is even.
     """
     if size % 2 == 0:
-        raise ValueError(f"size: expected an odd number of channels, with one in the middle, found {size}")
+        raise ValueError(f"size: expected an odd number of channels, found {size}")
     wide = maps.astype(jnp.promote_types(maps.dtype, jnp.float32))
     return _normalise(_Response(size, alpha, beta, k), wide).astype(maps.dtype)
 

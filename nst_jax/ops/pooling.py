@@ -16,14 +16,14 @@ from nst_jax.settings import Pooling
 
 
 class Windows(NamedTuple):
-    """Where windows lie on maps `[N, H, W, C]`.
+    """Positions of windows on maps `[N, H, W, C]`.
 
     Attributes:
-        size: of a window.
-        stride: between windows.
+        size: side of a window.
+        stride: distance between windows.
         height: H.
         width: W.
-        overhang: by how many positions the last windows stick out at the bottom and at the right.
+        overhang: number of positions by which the last windows exceed the map at the bottom and at the right.
     """
 
     size: int
@@ -45,15 +45,15 @@ class Windows(NamedTuple):
 def pool(images: jax.Array, *, size: int, stride: int, overhang: tuple[int, int], kind: Pooling) -> jax.Array:
     """Returns the maximum or the average over windows of `size` × `size`.
 
-    Of a window that sticks out only the part within counts: the average divides by the positions that it really covers,
-    as Caffe does. Among equal maxima the first takes the gradient.
+    Only positions within the map count: the average divides by their number, as Caffe does. Among equal maxima the
+    first takes the gradient.
 
     Args:
         images: `[N, H, W, C]`.
-        size: of a window.
-        stride: between windows.
-        overhang: by how many positions the last windows stick out at the bottom and at the right.
-        kind: of pooling.
+        size: side of a window.
+        stride: distance between windows.
+        overhang: number of positions by which the last windows exceed the map at the bottom and at the right.
+        kind: kind of pooling.
 
     Returns:
         `[N, H', W', C]`.
@@ -69,7 +69,7 @@ def pool(images: jax.Array, *, size: int, stride: int, overhang: tuple[int, int]
 
 
 def _slices(windows: Windows, images: jax.Array, fill: float) -> list[jax.Array]:
-    """Returns for each position in a window its value in all windows, `[N, H', W', C]`, row by row."""
+    """Returns, for each position in a window, its values in all windows `[N, H', W', C]`, row by row."""
     down, right = windows.overhang
     padded = jnp.pad(images, ((0, 0), (0, down), (0, right), (0, 0)), constant_values=fill)
     high, wide = windows.shape
@@ -81,10 +81,10 @@ def _slices(windows: Windows, images: jax.Array, fill: float) -> list[jax.Array]
 
 
 def _scatter(windows: Windows, parts: Sequence[jax.Array]) -> jax.Array:
-    """Returns the sum of what the windows give to each position, `[N, H, W, C]`: the transpose of `_slices`.
+    """Returns the sum of the windows' values at each position, `[N, H, W, C]`: the transpose of `_slices`.
 
-    Positions are taken by their remainders modulo the stride: those with the same remainders belong to the same places
-    in windows, so that each plane of them is a sum of a few shifted parts, and the planes interleaved are the map.
+    Positions with the same remainders modulo the stride have the same places in windows, so that each plane of them is
+    a sum of a few shifted parts; the map interleaves the planes.
     """
     size, step = windows.size, windows.stride
     number, high, wide, channels = parts[0].shape
@@ -132,10 +132,10 @@ def _maximum_forward(windows: Windows, images: jax.Array) -> tuple[jax.Array, ja
     slices = _slices(windows, images, -jnp.inf)
     most, where = slices[0], jnp.zeros(slices[0].shape, jnp.uint8)
     for index, values in enumerate(slices[1:], start=1):
-        # Not greater or not a number: what is none goes on.
+        # Greater, or not a number, which is passed on.
         where = jnp.where(~(values <= most), jnp.uint8(index), where)
         most = jnp.maximum(most, values)
-    # The barrier keeps a byte a window for the derivative instead of all that it could be computed from.
+    # The barrier makes XLA store one byte per window for the derivative, not all its inputs.
     return most, jax.lax.optimization_barrier(where)
 
 

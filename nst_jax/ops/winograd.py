@@ -5,8 +5,8 @@ Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, se
 
     Y = Aᵀ [ Σ_c (G g Gᵀ) ⊙ (Bᵀ d B) ] A
 
-The sum over channels is a matrix product for each of the 36 frequencies, and what is around it are sums over rows and
-over columns. These run as separate passes: in one fused pass XLA's CPU compiler computes them anew for each of the 36
+The sum over channels is a matrix product for each of the 36 frequencies; the transforms around it are sums over rows
+and over columns. These run as separate passes: in one fused pass XLA's CPU compiler recomputes them for each of the 36
 frequencies, two to four times slower.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 from flax import struct
 
 OUTPUTS = 4
-"""Of a tile, in each direction."""
+"""Outputs of a tile in each direction."""
 
 _B_T = np.array(
     [
@@ -38,17 +38,17 @@ _A_T = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [
 _INPUTS = OUTPUTS + 2
 
 _STRIP_BYTES = 40 << 20
-"""Of the transformed input that exists at once: larger pictures are done in strips, for memory and for the caches. At
-512 px a VGG-19 step takes 1.15 s with 40 MB, 1.19 s in one piece, and 90 % of the memory."""
+"""Bytes of transformed input in memory at once: larger pictures are done in strips, for memory and the caches. At 512
+px a VGG-19 step takes 1.15 s with 40 MB, 1.19 s in one piece, and 90 % of the memory."""
 
 
 @struct.dataclass
 class Kernels:
-    """A kernel as both directions need it, transformed once; constants, of which nothing knows a derivative.
+    """A kernel transformed for both directions; constants without a derivative.
 
     Attributes:
         forward: `[6, 6, C, K]`.
-        backward: `[6, 6, K, C]`, of the kernel turned by 180 degrees, its channels swapped.
+        backward: `[6, 6, K, C]`, of the kernel rotated by 180 degrees with its channels swapped.
     """
 
     forward: jax.Array
@@ -66,7 +66,7 @@ def convolve(images: jax.Array, kernels: Kernels, padding: int) -> jax.Array:
 
     Args:
         images: `[N, H, W, C]`.
-        kernels: of `transform`.
+        kernels: result of `transform`.
         padding: zeros added on each side: 0, 1 or 2.
 
     Returns:
@@ -97,7 +97,7 @@ def _correlate(images: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
 
 
 def _window(images: jax.Array, rows: tuple[int, int], columns: tuple[int, int]) -> jax.Array:
-    """Returns rows and columns of `[N, H, W, C]` from one up to another, zeros where they lie outside."""
+    """Returns a range of rows and columns of `[N, H, W, C]`, with zeros outside of the map."""
     pads = [
         (max(-first, 0), max(last - length, 0))
         for (first, last), length in zip((rows, columns), images.shape[1:3], strict=True)
@@ -129,7 +129,7 @@ def _correlate_strip(images: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _every_fourth(array: jax.Array, axis: int) -> list[jax.Array]:
-    """Returns the positions 0, 4, 8 … along an axis, those one further, and so on up to five further."""
+    """Returns the positions 0, 4, 8, … along an axis, then 1, 5, 9, …, and so on to 5, 9, 13 and every fourth."""
     count = array.shape[axis] // OUTPUTS
     return [
         jax.lax.slice_in_dim(array, first, first + OUTPUTS * (count - 1) + 1, OUTPUTS, axis) for first in range(_INPUTS)
@@ -137,7 +137,7 @@ def _every_fourth(array: jax.Array, axis: int) -> list[jax.Array]:
 
 
 def _combine(matrix: np.ndarray, arrays: Sequence[jax.Array] | jax.Array) -> list[jax.Array]:
-    """Returns the sums of the arrays weighed by the rows of a matrix, with no work for its zeros and ones."""
+    """Returns the sums of the arrays weighted by the rows of a matrix, without work for its zeros and ones."""
     sums = []
     for row in matrix:
         terms = [

@@ -1,4 +1,4 @@
-"""What is painted, and from which variables: the canvas, parameterizations, random transformations."""
+"""Rendering: the canvas, the variables that it is rendered from, random transformations."""
 
 from typing import TYPE_CHECKING
 

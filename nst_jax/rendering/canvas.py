@@ -1,4 +1,4 @@
-"""The canvas: a picture and a margin around it that is painted too and cut off at the end."""
+"""The canvas: a picture and a margin around it that is optimised with it and cropped at the end."""
 
 import jax
 import jax.numpy as jnp
@@ -7,15 +7,15 @@ from nst_jax.errors import UserError
 
 
 def canvas_shape(height: int, width: int, margin: int) -> tuple[int, int]:
-    """Returns height and width of the canvas of a picture of so many pixels."""
+    """Returns the height and width of a canvas, from those of its picture."""
     return height + 2 * margin, width + 2 * margin
 
 
 def extend(images: jax.Array, margin: int) -> jax.Array:
-    """Returns the images `[..., H, W, 3]` with a margin that mirrors each.
+    """Returns images `[..., H, W, 3]` with a margin that mirrors them.
 
     Raises:
-        UserError: the margin is wider than what it could mirror.
+        UserError: the margin is as wide as the image, or wider.
     """
     *lead, height, width, _ = images.shape
     check_margin(margin, height, width)
@@ -23,7 +23,7 @@ def extend(images: jax.Array, margin: int) -> jax.Array:
 
 
 def check_margin(margin: int, height: int, width: int) -> None:
-    """Checks that a picture of so many pixels can be mirrored that far.
+    """Checks that a picture of this height and width can be mirrored by the margin.
 
     Raises:
         UserError: it cannot.
@@ -33,6 +33,6 @@ def check_margin(margin: int, height: int, width: int) -> None:
 
 
 def crop(canvases: jax.Array, margin: int) -> jax.Array:
-    """Returns the canvases `[..., H, W, 3]` without their margin."""
+    """Returns canvases `[..., H, W, 3]` without their margin."""
     *_, height, width, _ = canvases.shape
     return canvases[..., margin : height - margin, margin : width - margin, :]

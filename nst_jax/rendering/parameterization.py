@@ -1,8 +1,8 @@
-"""What is optimised in place of the pixels, and how a picture is rendered from it.
+"""Image parameterizations: the variables that are optimised in place of pixels, and the picture rendered from them.
 
-Mordvintsev, Pezzotti, Schubert & Olah, "Differentiable Image Parameterizations", Distill 2018: the same picture can be
-written in other variables, and where an optimiser arrives depends on them. Every one of them is a single array of real
-numbers, so that the optimisers need not know.
+Mordvintsev, Pezzotti, Schubert & Olah, "Differentiable Image Parameterizations", Distill 2018: the result of an
+optimisation depends on the variables in which a picture is written. Each parameterization is a single array of real
+numbers, so that solvers need not know it.
 """
 
 import dataclasses
@@ -24,35 +24,36 @@ Shape = tuple[int, int]
 _EVERYWHERE = (-math.inf, math.inf)
 
 _DARKEST = 1 / 255
-"""Of what can be rendered from a spectrum, as white is the brightest: beyond these the logistic function is flat."""
+"""The darkest value rendered from a spectrum, and 1 less the brightest: beyond, the logistic function is flat."""
 
 _AMPLITUDE = 0.25
-"""Of the logit's wave of a whole cycle a pixel, for a unit of its coefficient; see `_amplitudes`."""
+"""Amplitude, in logits, of a wave of one cycle per pixel for a coefficient of 1; see `_amplitudes`."""
 
 _CORRELATION_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
-"""Square root of the correlation of red, green and blue (rows) in the photographs of ImageNet; as published with
-Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017."""
+"""Square root of the correlation of red, green and blue (rows) in the images of ImageNet, as published with Olah,
+Mordvintsev & Schubert, "Feature Visualization", Distill 2017."""
 
 _COLOURS = (_CORRELATION_ROOT / np.linalg.norm(_CORRELATION_ROOT, axis=0).max()).T
-"""Directions of colour that are not correlated there, one a row: light, blue to red, green to purple."""
+"""Decorrelated directions of colour, one per row: light, blue to red, green to purple."""
 
 NOISE_DEVIATION = 0.1
-"""Of white noise, in units of the pixels. Gatys et al. do not tell theirs; neural-style has 0.001 of 255 around a mean
-colour, Ng's course evenly spread ±20 of 255. What is left in the picture after the run differs little."""
+"""Standard deviation of white noise, in units of the pixels. Gatys et al. do not give theirs; neural-style has 0.001 of
+255 around a mean colour, Ng's course a uniform ±20 of 255. The pictures differ little."""
 
 _COEFFICIENTS_DEVIATION = 0.01
+"""Standard deviation of the coefficients of noise."""
 
 _HIDDEN = (32,) * 6
 """Units of the hidden layers of the coordinate network."""
 
 _FINEST = 6.0
-"""Of the first layer's weights, how often it can change sign over half the picture: the finest detail at the start."""
+"""Gain of the first layer: sign changes over half the picture, the finest detail at the start."""
 
 _GAIN = 1.6
-"""Of the other layers: tanh shrinks what it is given."""
+"""Gain of the other layers, because tanh shrinks its input."""
 
 _ROWS = 64
-"""Of pixels that the perceptron paints at once."""
+"""Rows of pixels that the perceptron renders at once."""
 
 _FIT_STEPS = 300
 _FIT_RATE = 5e-3
@@ -61,13 +62,13 @@ _FIT_POINTS = 128**2
 
 @dataclasses.dataclass(frozen=True)
 class Parameterizer:
-    """One way to write a picture.
+    """A parameterization of pictures.
 
     Attributes:
-        noise: a key, the picture's height and width to a random picture `[H, W, 3]`, as good to start from as any.
-        encode: a picture `[H, W, 3]`, RGB in [0, 1], and a key to variables that render to it, as nearly as they can.
-        render: the variables and the picture's height and width to the picture `[H, W, 3]`, RGB in [0, 1].
-        bounds: within which the variables stay.
+        noise: (key, height and width) → a random picture `[H, W, 3]` to start from.
+        encode: (picture `[H, W, 3]`, RGB in [0, 1], key) → variables that render to it as nearly as possible.
+        render: (variables, height and width) → the picture `[H, W, 3]`, RGB in [0, 1].
+        bounds: the least and greatest value of a variable.
     """
 
     noise: Callable[[jax.Array, Shape], jax.Array]
@@ -77,9 +78,9 @@ class Parameterizer:
 
 
 def _logistic_spectrum(variables: jax.Array, shape: Shape) -> jax.Array:
-    """Returns the picture of coefficients `[H, W, 3]`: of its logit, by frequency, in colours that are not correlated.
+    """Returns the picture whose logit has these coefficients `[H, W, 3]`, by frequency, in decorrelated colours.
 
-    The transform is Hartley's, which is Fourier's for real numbers: cos + sin. It is its own inverse.
+    The transform is Hartley's, a real Fourier transform with cos + sin, which is its own inverse.
     """
     waves = _hartley(variables * _amplitudes(shape))
     return jax.nn.sigmoid(jnp.matmul(waves, _COLOURS, precision=jax.lax.Precision.HIGHEST))
@@ -99,10 +100,10 @@ def _hartley(waves: jax.Array) -> jax.Array:
 
 @functools.cache
 def _amplitudes(shape: Shape) -> np.ndarray:
-    """Returns how much a unit of each coefficient is worth, `[H, W, 1]`: less, the higher its frequency.
+    """Returns the amplitude of each coefficient of 1, `[H, W, 1]`, which falls with the frequency.
 
-    As amplitudes in photographs fall (Field 1987); Adam, which changes all variables as fast, changes coarse forms
-    first so.
+    Amplitudes in natural images fall alike (Field 1987); Adam, which changes all variables at the same rate, then
+    changes coarse forms first.
     """
     height, width = shape
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
@@ -119,13 +120,13 @@ def _pixel_noise(key: jax.Array, shape: Shape) -> jax.Array:
 
 
 def _paint(variables: jax.Array, shape: Shape) -> jax.Array:
-    """Returns the picture that a perceptron paints, from a pixel's position to its colour."""
+    """Returns the picture of a perceptron that maps the position of a pixel to its colour."""
     row = jax.checkpoint(functools.partial(_perceptron, variables))
-    return jax.lax.map(row, _positions(shape), batch_size=_ROWS)  # or a large picture would take gigabytes
+    return jax.lax.map(row, _positions(shape), batch_size=_ROWS)  # all at once, a large picture would take gigabytes
 
 
 def _positions(shape: Shape) -> jax.Array:
-    """Returns (x, y) of every pixel's centre, `[H, W, 2]`, from −1 to 1 along the longer side."""
+    """Returns (x, y) of the centre of every pixel, `[H, W, 2]`, from −1 to 1 along the longer side."""
     across, down = ((2 * np.arange(length) + 1 - length) / max(shape) for length in shape[::-1])
     return jnp.float32(np.stack(np.meshgrid(across, down), axis=-1))
 
@@ -152,7 +153,7 @@ _WIDTHS = (2, *_HIDDEN, 3)
 
 
 def _fit(image: jax.Array, key: jax.Array) -> jax.Array:
-    """Returns the variables of a perceptron after it has learnt to paint a picture, by Adam on the squared error."""
+    """Returns the variables of a perceptron fitted to a picture, by Adam on the squared error."""
     height, width, _ = image.shape
     stride = max(1, math.ceil(math.sqrt(height * width / _FIT_POINTS)))
     positions, colours = (values[::stride, ::stride] for values in (_positions((height, width)), image))
@@ -164,13 +165,13 @@ def _fit(image: jax.Array, key: jax.Array) -> jax.Array:
         updates, memory = solver.update(gradient, memory)
         return optax.apply_updates(variables, updates), memory
 
-    start = _unlearnt(key)
+    start = _untrained(key)
     variables, _ = jax.lax.fori_loop(0, _FIT_STEPS, step, (start, solver.init(start)))
     return variables
 
 
-def _unlearnt(key: jax.Array) -> jax.Array:
-    """Returns the variables of a perceptron that has learnt nothing: a random painting."""
+def _untrained(key: jax.Array) -> jax.Array:
+    """Returns the random variables of an untrained perceptron."""
     parts = []
     for index, (inputs, outputs) in enumerate(itertools.pairwise(_WIDTHS)):
         matrix, bias = (
@@ -182,12 +183,12 @@ def _unlearnt(key: jax.Array) -> jax.Array:
     return jnp.concatenate(parts)
 
 
-def _random_painting(key: jax.Array, shape: Shape) -> jax.Array:
-    return _paint(_unlearnt(key), shape)
+def _random_picture(key: jax.Array, shape: Shape) -> jax.Array:
+    return _paint(_untrained(key), shape)
 
 
 PARAMETERIZATIONS: dict[Parameterization, Parameterizer] = {
     "pixels": Parameterizer(_pixel_noise, lambda image, _: image, lambda variables, _: variables, bounds=(0.0, 1.0)),
     "fourier": Parameterizer(_coefficient_noise, _spectrum, _logistic_spectrum),
-    "coordinates": Parameterizer(_random_painting, _fit, _paint),
+    "coordinates": Parameterizer(_random_picture, _fit, _paint),
 }

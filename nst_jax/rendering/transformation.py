@@ -1,6 +1,6 @@
-"""Small random movements of the picture before the network looks at it, so that no picture can rely on exact places.
+"""Random transformations of the network's input, to which an optimised picture has to be robust.
 
-Without them, pictures that excite a unit most are full of high frequencies that strides and kernels happen to amplify
+Without them, pictures that maximise an activation are full of high frequencies that strides and kernels amplify
 (Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017; jitter: Mordvintsev, Olah & Tyka, "Inceptionism",
 2015).
 """
@@ -13,12 +13,12 @@ import jax.numpy as jnp
 
 @dataclasses.dataclass(frozen=True)
 class Transformation:
-    """How far a picture is moved at most; each time another amount, evenly spread up to that in both directions.
+    """The range of random transformations, drawn uniformly up to these values in both directions.
 
     Attributes:
-        jitter: in pixels, down and to the right; what leaves on one side comes in on the other.
-        scale: as a share: 0.1 for 0.9 to 1.1 times as large.
-        rotate: in degrees, around the middle.
+        jitter: shift along both axes in pixels; pixels that leave on one side come in on the other.
+        scale: change in size as a share: 0.1 for 0.9 to 1.1 times.
+        rotate: rotation around the middle in degrees.
     """
 
     jitter: int = 0
@@ -27,22 +27,22 @@ class Transformation:
 
     @property
     def moves(self) -> bool:
-        """Whether it does anything."""
+        """Whether it changes anything."""
         return bool(self.jitter or self.scale or self.rotate)
 
 
-def transform(how: Transformation, image: jax.Array, key: jax.Array) -> jax.Array:
-    """Returns a picture `[H, W, 3]` moved; what comes in from beyond its border mirrors it."""
-    if how.jitter:
-        image = jnp.roll(image, jax.random.randint(key, (2,), -how.jitter, how.jitter + 1), (0, 1))
-    if how.scale or how.rotate:
+def transform(ranges: Transformation, image: jax.Array, key: jax.Array) -> jax.Array:
+    """Returns a picture `[H, W, 3]` after a random transformation; beyond its border it is mirrored."""
+    if ranges.jitter:
+        image = jnp.roll(image, jax.random.randint(key, (2,), -ranges.jitter, ranges.jitter + 1), (0, 1))
+    if ranges.scale or ranges.rotate:
         amount = jax.random.uniform(jax.random.fold_in(key, 1), (2,), minval=-1, maxval=1)
-        image = _similar(image, 1 + how.scale * amount[0], jnp.deg2rad(how.rotate * amount[1]))
+        image = _similar(image, 1 + ranges.scale * amount[0], jnp.deg2rad(ranges.rotate * amount[1]))
     return image
 
 
 def _similar(image: jax.Array, factor: jax.Array, angle: jax.Array) -> jax.Array:
-    """Returns a picture made `factor` times as large and turned, between pixels the linear mean of four."""
+    """Returns a picture scaled by a factor and rotated, with bilinear interpolation."""
     height, width, _ = image.shape
     middle = jnp.float32([(height - 1) / 2, (width - 1) / 2])
     down, across = jnp.meshgrid(jnp.arange(height) - middle[0], jnp.arange(width) - middle[1], indexing="ij")

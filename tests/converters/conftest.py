@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from converters import convert
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Provenance, parameter_shapes
+from nst_jax.backbones.rows import Conv
+from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Provenance, parameter_shapes
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.errors import UserError
 

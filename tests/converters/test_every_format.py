@@ -15,7 +15,8 @@ from converters.formats.registry import FORMATS
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Conv, Pool, Provenance, parameter_shapes, with_head
+from nst_jax.backbones.rows import Conv, Pool
+from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Provenance, parameter_shapes, with_head
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.errors import UserError
 

@@ -6,7 +6,8 @@ import pytest
 
 from converters import names
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import LocalResponseNorm, with_head
+from nst_jax.backbones.rows import LocalResponseNorm
+from nst_jax.backbones.spec import with_head
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -15,7 +15,8 @@ from converters import convert, normalize
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import INPUT, Conv, LocalResponseNorm, RowBase, Window
+from nst_jax.backbones.rows import Conv, LocalResponseNorm, RowBase, Window
+from nst_jax.backbones.spec import INPUT
 from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.files import sha256

@@ -174,7 +174,7 @@ def test_the_rival_computes_every_type_of_row():
     from nst_jax.backbones.features import Features
     from nst_jax.backbones.pretrained import Pretrained
     from nst_jax.backbones.registry import BACKBONES
-    from nst_jax.backbones.spec import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
+    from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
 
     rows = (
         Conv("conv", "data", 8, kernel=3, padding=1, relu="relu"),

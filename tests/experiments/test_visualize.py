@@ -11,7 +11,8 @@ from experiments import visualize
 from experiments.units.units import Unit, channel_units, class_units
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import Conv, parameter_shapes, with_head
+from nst_jax.backbones.rows import Conv
+from nst_jax.backbones.spec import parameter_shapes, with_head
 from nst_jax.errors import UserError
 
 SQUEEZENET = with_head(BACKBONES["squeezenet1_1"])

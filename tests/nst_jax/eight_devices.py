@@ -52,10 +52,10 @@ def image(recipe):
 def run_cells(network, optimizer, count, mesh):
     """Stacked transfers, the last one repeated until every device has as many."""
     recipes = noise_recipes(optimizer, count)
-    jobs = [transfer.prepare(network, recipe.settings, picture(0), picture(1)) for recipe in recipes]
+    problems = [transfer.prepare(network, recipe.settings, picture(0), picture(1)) for recipe in recipes]
     images = [image(recipe) for recipe in recipes]
     missing = -count % len(jax.devices()) if mesh else 0
-    batch, images = stacking.stack(jobs + jobs[-1:] * missing), jnp.stack(images + images[-1:] * missing)
+    batch, images = stacking.stack(problems + problems[-1:] * missing), jnp.stack(images + images[-1:] * missing)
     if mesh:
         batch, images = parallel.place_batch(batch, mesh), parallel.place_cells(images, mesh)
     last, _ = finish(batch, images, steps=STEPS)
@@ -74,12 +74,12 @@ def run_batch(network, optimizer, count, mesh):
 
 
 def run_rows(network, optimizer, mesh):
-    job = transfer.prepare(network, settings(optimizer), picture(0), picture(1))
-    state = loop.init(job, picture(2))
+    problem = transfer.prepare(network, settings(optimizer), picture(0), picture(1))
+    state = loop.init(problem, picture(2))
     if mesh:
-        job, state = parallel.replicate(job, mesh), parallel.place_rows(job, state, mesh)
+        problem, state = parallel.replicate(problem, mesh), parallel.place_rows(problem, state, mesh)
     used = len(state.variables.sharding.device_set)
-    last, _ = finish(job, picture(2), steps=STEPS, state=state)
+    last, _ = finish(problem, picture(2), steps=STEPS, state=state)
     assert len(last.state.variables.sharding.device_set) == used
     return np.asarray(last.result), used
 

@@ -78,8 +78,8 @@ def singles(network, recipes):
     found = []
     for single in recipes:
         styles = [read(key) for key in single.styles]
-        job = transfer.prepare(network, single.settings, read(single.content), styles, seed=single.seed)
-        found.append(finish(job, image(single), steps=STEPS)[1].loss)
+        problem = transfer.prepare(network, single.settings, read(single.content), styles, seed=single.seed)
+        found.append(finish(problem, image(single), steps=STEPS)[1].loss)
     return found
 
 
@@ -124,7 +124,7 @@ def test_images_are_read_when_their_batch_comes(network, recipes):
 
 def test_a_program_tells_how_many_cells_fit(group, monkeypatch):
     """What is predicted from a program for four cells holds for the program with fewer."""
-    assert group.fitting(5) == 1  # a CPU does not tell its memory, and gains nothing by batches
+    assert group.fitting(5) == 1  # a CPU does not report its memory, and gains nothing from batches
     needed = {size: batches.bytes_needed(group.compile(size)) for size in (2, 4)}
     monkeypatch.setattr(batches, "bytes_available", lambda device, mine: needed[4] * 2)
     assert group.fitting(4) == 4

@@ -14,7 +14,7 @@ SIDE, BLOCKS = 128, 4
 
 
 def gradient(x, matrix):
-    """Of four blocks whose values are computed anew for it."""
+    """Of four blocks whose values are recomputed for it."""
 
     @jax.checkpoint
     def block(x):

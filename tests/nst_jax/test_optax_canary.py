@@ -92,7 +92,7 @@ def test_pairs_of_weight_zero_do_not_turn_the_direction(after_two):
 
 
 def test_a_count_of_zero_is_the_first_step(after_two):
-    """Along the gradient, not farther than 1, and without a pair of what was before: how `_lbfgs` begins anew."""
+    """Along the gradient, not farther than 1, and without a pair of what was before: how `_lbfgs` starts over."""
     slope = 10 * gradient(PLACES[2])
     begun = after_two._replace(count=jnp.zeros_like(after_two.count), weights_memory=jnp.zeros(MEMORY))
     found, state = LBFGS.update(slope, begun, PLACES[2])

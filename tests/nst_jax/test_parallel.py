@@ -31,7 +31,7 @@ def test_eight_devices_compute_what_one_does():
     assert len(found) == 8
     for name, (most, rest, used) in found.items():
         assert used == 8, name
-        # Sums in another order. Adam divides a gradient by its own size: where there is hardly any, only rounding tells
+        # Sums in another order. Adam divides a gradient by its own size: where there is hardly any, rounding decides
         # the direction of a whole step.
         assert most < 0.005 * LEARNING_RATE, (name, most)
         assert rest < LEARNING_RATE, (name, rest)

@@ -70,7 +70,7 @@ def test_help_shows_what_is_public():
     text = pydoc.plain(pydoc.render_doc(nst_jax))
     assert "class Transfer(" in text
     assert "stylize(" in text
-    assert "Paints the content image in the style of another" in text
+    assert "Renders the content image in the style of one or more other images" in text
 
 
 def test_jax_is_loaded_when_it_is_needed():

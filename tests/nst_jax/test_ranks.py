@@ -1,4 +1,4 @@
-"""Signals and volumes: the formulas that images have, written anew, and textures made of each."""
+"""Signals and volumes: the formulas that images have, written again, and textures made of each."""
 
 import functools
 import itertools

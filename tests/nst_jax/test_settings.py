@@ -63,7 +63,7 @@ def test_numbers_at_the_ends_of_their_range():
     [
         ({"jitter": 1, "content_layers": ()}, "jitter: expected an optimizer .*, found lbfgs; use adam"),
         ({"random_scale": 0.1, "optimizer": "adam"}, "random_scale: expected no content_layers"),
-        ({"padding": "circular"}, "margin: expected 0 with circular padding, .*; found 16"),
+        ({"padding": "circular"}, "margin: expected 0 with circular padding, .*, found 16"),
     ],
     ids=str,
 )

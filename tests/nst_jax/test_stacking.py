@@ -42,8 +42,8 @@ def base(optimizer):
 
 def prepare(network, settings, *, content=0, styles=(0,), seed=0):
     """Returns a transfer and the picture that it begins with."""
-    job = transfer.prepare(network, settings, CONTENTS[content], [STYLES[index] for index in styles], seed=seed)
-    return job, transfer.initial_image(settings, CONTENTS[content], seed=seed)
+    problem = transfer.prepare(network, settings, CONTENTS[content], [STYLES[index] for index in styles], seed=seed)
+    return problem, transfer.initial_image(settings, CONTENTS[content], seed=seed)
 
 
 def grid(network, optimizer):
@@ -68,8 +68,8 @@ def grid(network, optimizer):
 
 
 def run_all(cells, *, steps=STEPS, **options):
-    jobs, images = zip(*cells, strict=True)
-    return finish(stacking.stack(jobs), np.stack(images), steps=steps, **options)
+    problems, images = zip(*cells, strict=True)
+    return finish(stacking.stack(problems), np.stack(images), steps=steps, **options)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
@@ -78,8 +78,8 @@ def test_a_cell_is_the_single_transfer_with_its_settings(optimizer, network):
     last, history = run_all(cells)
     assert history.step.tolist() == list(range(STEPS + 1))
     assert last.finite.all()
-    for index, (job, image) in enumerate(cells):
-        single, losses = finish(job, image, steps=STEPS)
+    for index, (problem, image) in enumerate(cells):
+        single, losses = finish(problem, image, steps=STEPS)
         # The same sums in another order: float32 has 1e-7, and L-BFGS divides by differences of gradients.
         np.testing.assert_allclose(history.loss[:, index], losses.loss, rtol=2e-4, err_msg=str(index))
         np.testing.assert_allclose(last.result[index], single.result, atol=2e-3, err_msg=str(index))
@@ -90,9 +90,9 @@ def test_a_cell_is_the_single_transfer_with_its_settings(optimizer, network):
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_batch_of_one_is_the_transfer_itself_to_the_bit(optimizer, network):
-    job, image = grid(network, optimizer)[2]
-    batch, history = finish(stacking.stack([job]), image[None], steps=STEPS)
-    single, losses = finish(job, image, steps=STEPS)
+    problem, image = grid(network, optimizer)[2]
+    batch, history = finish(stacking.stack([problem]), image[None], steps=STEPS)
+    single, losses = finish(problem, image, steps=STEPS)
     np.testing.assert_array_equal(history.loss[:, 0], losses.loss)
     jax.tree.map(np.testing.assert_array_equal, stacking.state_of(batch.state, 0), jax.device_get(single.state))
 
@@ -101,8 +101,11 @@ def test_one_program_serves_every_grid(network, count_compilations):
     cells = grid(network, "adam")
     run_all(cells, steps=3)
     others = [
-        (job.replace(weights=jax.tree.map(lambda weight, factor=7.0 + index: weight * factor, job.weights)), 1 - image)
-        for index, (job, image) in enumerate(cells)
+        (
+            problem.replace(weights=jax.tree.map(lambda weight, factor=7.0 + index: weight * factor, problem.weights)),
+            1 - image,
+        )
+        for index, (problem, image) in enumerate(cells)
     ]
     with count_compilations() as compiled:
         run_all(others, steps=3)
@@ -135,19 +138,19 @@ def test_a_cell_that_diverges_leaves_the_others_alone(network):
 
 
 def test_unused_layers_have_targets_that_no_relative_error_is_huge_for(network):
-    jobs = [job for job, _ in grid(network, "adam")]
-    cells = stacking.stack(jobs).cells
+    problems = [problem for problem, _ in grid(network, "adam")]
+    cells = stacking.stack(problems).cells
     for term, of in cells.targets.items():
         for layer, target in of.items():
             unused = np.asarray(cells.weights.layers[term][layer]) == 0
             assert all(np.square(leaf[unused]).sum() > 0 for leaf in jax.tree.leaves(target) if unused.any())
     assert cells.weights.style_images.shape == (8, 2)
-    assert cells.params is not jobs[0].params  # prepared anew, for more layers
+    assert cells.params is not problems[0].params  # prepared again, for more layers
 
 
 def test_transfers_that_share_their_parameters_go_on_sharing_them(network):
-    jobs = [prepare(network, dataclasses.replace(base("adam"), style_weight=weight))[0] for weight in (1.0, 2.0)]
-    assert stacking.stack(jobs).cells.params is jobs[0].params
+    problems = [prepare(network, dataclasses.replace(base("adam"), style_weight=weight))[0] for weight in (1.0, 2.0)]
+    assert stacking.stack(problems).cells.params is problems[0].params
 
 
 @pytest.mark.parametrize(
@@ -161,17 +164,17 @@ def test_transfers_that_share_their_parameters_go_on_sharing_them(network):
     ids=str,
 )
 def test_transfers_of_several_programs_are_refused(changes, message, network):
-    jobs = [prepare(network, dataclasses.replace(base("adam"), **change))[0] for change in ({}, changes)]
+    problems = [prepare(network, dataclasses.replace(base("adam"), **change))[0] for change in ({}, changes)]
     with pytest.raises(UserError, match=message):
-        stacking.stack(jobs)
+        stacking.stack(problems)
 
 
 def test_transfers_of_other_weights_are_refused(network):
     kernels = {name: values / 2 for name, values in network.params["params"].items()}
     others = network._replace(params={"params": kernels})
-    jobs = [prepare(of, base("adam"))[0] for of in (network, others)]
+    problems = [prepare(of, base("adam"))[0] for of in (network, others)]
     with pytest.raises(UserError, match="params: expected the same weights of the backbone"):
-        stacking.stack(jobs)
+        stacking.stack(problems)
 
 
 def test_a_cell_without_a_style_image_beside_one_with(network):
@@ -186,8 +189,8 @@ def test_a_cell_without_a_style_image_beside_one_with(network):
 
 def test_a_network_that_is_ready_is_shared(network):
     shared = transfer.ready(network, base("adam"), dataclasses.replace(base("adam"), style_layers=("fire4/concat",)))
-    jobs = [prepare(shared, dataclasses.replace(base("adam"), style_weight=weight))[0] for weight in (1.0, 2.0)]
-    assert jobs[0].params is jobs[1].params is shared.params
+    problems = [prepare(shared, dataclasses.replace(base("adam"), style_weight=weight))[0] for weight in (1.0, 2.0)]
+    assert problems[0].params is problems[1].params is shared.params
 
 
 def test_no_transfers_are_no_batch():

@@ -53,8 +53,8 @@ def picture(seed, shape=SIZE):
 def test_a_transfer_lowers_the_loss(optimizer, network, settings):
     settings = dataclasses.replace(settings, optimizer=optimizer, learning_rate={"adam": 0.02, "lbfgs": 1.0}[optimizer])
     content = picture(0)
-    job = transfer.prepare(network, settings, content, picture(1, (40, 40, 3)))
-    last, history = finish(job, content, steps=settings.steps)
+    problem = transfer.prepare(network, settings, content, picture(1, (40, 40, 3)))
+    last, history = finish(problem, content, steps=settings.steps)
     assert history.step.tolist() == list(range(9))
     assert history.loss[-1] < 0.7 * history.loss[0]
     assert history.loss[-1] == last.state.evaluation.loss
@@ -64,8 +64,8 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(network, settings):
     settings = dataclasses.replace(
         settings, content_weight=2.0, style_weight=3.0, tv_weight=0.5, style_layer_weights=(0.3, 0.7)
     )
-    job = transfer.prepare(network, settings, picture(0), picture(1))
-    found = jax.jit(lambda job, image: job.evaluate(image, 0))(job, picture(2))
+    problem = transfer.prepare(network, settings, picture(0), picture(1))
+    found = jax.jit(lambda problem, image: problem.evaluate(image, 0))(problem, picture(2))
     loss, terms = found.loss, found.terms
     assert terms[CONTENT] == terms["content/fire3/concat"]
     np.testing.assert_allclose(terms[STYLE], 0.3 * terms["style/conv1"] + 0.7 * terms["style/fire2/concat"], rtol=1e-6)
@@ -74,34 +74,34 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(network, settings):
 
 @pytest.mark.parametrize("blending", ["targets", "losses"])
 @pytest.mark.parametrize("style_loss", ["gram_error", "relative_squared_error"])
-def test_several_paintings(blending, style_loss, network, settings):
-    # Σ b A as target, or Σ b L; the paintings are of different sizes.
-    paintings = [picture(1), picture(2, (40, 40, 3)), picture(3, (64, 33, 3))]
+def test_several_style_images(blending, style_loss, network, settings):
+    # Σ b A as target, or Σ b L; the style images are of different sizes.
+    styles = [picture(1), picture(2, (40, 40, 3)), picture(3, (64, 33, 3))]
     shares = (0.2, 0.5, 0.3)
     several = dataclasses.replace(settings, blending=blending, blend_weights=shares, style_loss=style_loss)
-    evaluate = jax.jit(lambda job, image: job.evaluate(image, 0).terms)
-    found = evaluate(transfer.prepare(network, several, picture(0), paintings), picture(4))
+    evaluate = jax.jit(lambda problem, image: problem.evaluate(image, 0).terms)
+    found = evaluate(transfer.prepare(network, several, picture(0), styles), picture(4))
     single = dataclasses.replace(settings, style_loss=style_loss)
-    jobs = [transfer.prepare(network, single, picture(0), painting) for painting in paintings]
+    problems = [transfer.prepare(network, single, picture(0), style) for style in styles]
     for layer in settings.style_layers:
         if blending == "losses":
-            terms = [float(evaluate(job, picture(4))[f"style/{layer}"]) for job in jobs]
+            terms = [float(evaluate(problem, picture(4))[f"style/{layer}"]) for problem in problems]
             expected = np.dot(shares, terms)
         else:
             features = Features(network.backbone, settings.pooling, settings.padding).apply(network.params, picture(4))
             flat = np.float64(features[layer]).reshape(-1, features[layer].shape[-1])
-            target = sum(b * np.float64(job.targets[STYLE][layer][0]) for b, job in zip(shares, jobs, strict=True))
+            target = sum(b * np.float64(of.targets[STYLE][layer][0]) for b, of in zip(shares, problems, strict=True))
             error = np.square(flat.T @ flat / len(flat) - target)
             expected = error.mean() / 4 if style_loss == "gram_error" else error.sum() / np.square(target).sum()
         np.testing.assert_allclose(found[f"style/{layer}"], expected, rtol=1e-4)
 
 
 def test_blend_weights_are_equal_shares_by_default(network, settings):
-    job = transfer.prepare(network, settings, picture(0), [picture(1), picture(2)])
-    assert job.weights.style_images.tolist() == [0.5, 0.5]
+    problem = transfer.prepare(network, settings, picture(0), [picture(1), picture(2)])
+    assert problem.weights.style_images.tolist() == [0.5, 0.5]
     for shares, images, found in (((1.0,), 2, 1), ((0.5, 0.5), 1, 2)):
         unequal = dataclasses.replace(settings, blend_weights=shares)
-        message = f"blend_weights: expected one for each of {images} paintings, found {found}"
+        message = f"blend_weights: expected one for each of {images} style images, found {found}"
         with pytest.raises(UserError, match=message):
             check_style(network.backbone, unequal, [SIZE] * images)
 
@@ -109,17 +109,17 @@ def test_blend_weights_are_equal_shares_by_default(network, settings):
 def test_content_as_content_and_style_as_style_are_free(network, settings):
     content, style = picture(0), picture(1)
     for image, term in ((content, CONTENT), (style, STYLE)):
-        job = transfer.prepare(network, settings, content, style)
-        found = jax.jit(lambda job, image: job.evaluate(image, 0))(job, image)
+        problem = transfer.prepare(network, settings, content, style)
+        found = jax.jit(lambda problem, image: problem.evaluate(image, 0))(problem, image)
         assert found.terms[term] < 1e-9
 
 
 def test_new_numbers_compile_nothing(network, settings, count_compilations):
     def once(seed, settings):
         content = picture(seed)
-        job = transfer.prepare(network, settings, content, picture(seed + 1))
+        problem = transfer.prepare(network, settings, content, picture(seed + 1))
         image = transfer.initial_image(settings, jnp.asarray(content), seed=seed)
-        return finish(job, image, steps=settings.steps)
+        return finish(problem, image, steps=settings.steps)
 
     settings = dataclasses.replace(settings, init="blend", init_noise=0.5)
     once(0, settings)
@@ -145,26 +145,26 @@ def test_new_numbers_compile_nothing(network, settings, count_compilations):
 def test_where_a_run_pauses_does_not_matter(optimizer, network, settings):
     settings = dataclasses.replace(settings, optimizer=optimizer, learning_rate=0.05)
     content = picture(0)
-    job = transfer.prepare(network, settings, content, picture(1))
-    whole, history = finish(job, content, steps=8)
-    paused, again = finish(job, content, steps=8, pause_every=3)
+    problem = transfer.prepare(network, settings, content, picture(1))
+    whole, history = finish(problem, content, steps=8)
+    paused, again = finish(problem, content, steps=8, pause_every=3)
     assert history.step.tolist() == again.step.tolist() == list(range(9))
     jax.tree.map(np.testing.assert_array_equal, paused.state, whole.state)
     jax.tree.map(np.testing.assert_array_equal, again, history)
 
 
 def test_a_run_pauses_where_it_is_asked_to(network, settings):
-    job = transfer.prepare(network, settings, picture(0), picture(1))
-    ends = [int(progress.history.step[-1]) for progress in run([stage(job, picture(0), steps=8)], pause_every=3)]
+    problem = transfer.prepare(network, settings, picture(0), picture(1))
+    ends = [int(progress.history.step[-1]) for progress in run([stage(problem, picture(0), steps=8)], pause_every=3)]
     assert {0, 3, 6, 8} <= set(ends)
 
 
 def test_going_on_is_the_same_as_not_stopping(network, settings):
     content = picture(0)
-    job = transfer.prepare(network, settings, content, picture(1))
-    whole, _ = finish(job, content, steps=8)
-    half, _ = finish(job, content, steps=5)
-    last, news = finish(job, content, steps=8, state=half.state)
+    problem = transfer.prepare(network, settings, content, picture(1))
+    whole, _ = finish(problem, content, steps=8)
+    half, _ = finish(problem, content, steps=5)
+    last, news = finish(problem, content, steps=8, state=half.state)
     jax.tree.map(np.testing.assert_array_equal, last.state, whole.state)
     assert news.step.tolist() == [6, 7, 8]
 
@@ -196,9 +196,9 @@ def test_a_loss_that_is_no_number_names_step_and_term(network, settings, monkeyp
     monkeypatch.setattr(Objective, "loss", broken_below)
     # A batch of its own shape: the compiled programs of other tests know the loss as it was.
     content = 0.35 + 0.3 * picture(0, (36, 44, 3))
-    job = transfer.prepare(network, dataclasses.replace(settings, learning_rate=0.04), content, picture(1))
+    problem = transfer.prepare(network, dataclasses.replace(settings, learning_rate=0.04), content, picture(1))
     with pytest.raises(DivergedError, match=r"step 3: expected numbers, the style/conv1 is inf") as caught:
-        finish(job, content, steps=8)
+        finish(problem, content, steps=8)
     good = caught.value.state
     assert int(good.step) == 2
     assert jnp.isfinite(good.variables).all()
@@ -208,9 +208,9 @@ def test_a_loss_that_is_no_number_names_step_and_term(network, settings, monkeyp
 
 def test_a_first_picture_without_a_loss_is_refused(network, settings):
     settings = dataclasses.replace(settings, style_weight=3e38, style_loss="gram_error")
-    job = transfer.prepare(network, settings, picture(0), picture(1))
+    problem = transfer.prepare(network, settings, picture(0), picture(1))
     with pytest.raises(DivergedError, match="step 0: expected numbers, the loss is inf"):
-        finish(job, picture(0), steps=1)
+        finish(problem, picture(0), steps=1)
 
 
 @pytest.mark.parametrize(
@@ -244,12 +244,12 @@ def test_pictures_that_are_too_small(network, settings):
 def test_the_margin_is_painted_and_cut_off(network, settings):
     settings = dataclasses.replace(settings, margin=6)
     content = picture(0)
-    job = transfer.prepare(network, settings, content, picture(1))
-    first, _ = finish(job, content, steps=0)
+    problem = transfer.prepare(network, settings, content, picture(1))
+    first, _ = finish(problem, content, steps=0)
     canvas = np.pad(content, [(6, 6), (6, 6), (0, 0)], mode="reflect")
     np.testing.assert_array_equal(first.state.variables, canvas)
     np.testing.assert_array_equal(first.result, content)
-    last, _ = finish(job, content, steps=settings.steps)
+    last, _ = finish(problem, content, steps=settings.steps)
     assert (np.asarray(last.state.variables) != canvas).mean() > 0.9
     with pytest.raises(UserError, match="margin: expected less than the short side of 48 px, found 48"):
         transfer.prepare(network, dataclasses.replace(settings, margin=48), content, picture(1))
@@ -261,8 +261,8 @@ def test_arrays_in_an_array_out(network, settings):
     made = transfer.stylize(content, picture(1), network, settings=settings)
     assert made.dtype == np.float32
     assert made.shape == content.shape
-    job = transfer.prepare(network, settings, content, picture(1))
-    np.testing.assert_array_equal(made, finish(job, content, steps=settings.steps)[0].result)
+    problem = transfer.prepare(network, settings, content, picture(1))
+    np.testing.assert_array_equal(made, finish(problem, content, steps=settings.steps)[0].result)
 
 
 def test_arrays_of_jax_and_lists_of_either_are_images(network, settings):
@@ -277,11 +277,11 @@ def test_arrays_of_jax_and_lists_of_either_are_images(network, settings):
 @pytest.mark.parametrize(
     ("content", "style", "options", "message"),
     [
-        (None, [], {}, "style: expected a style image for the style layers, or several, found none"),
-        (picture(0).tolist(), None, {}, "photograph: expected an array .H, W, 3. of NumPy or JAX, found list"),
-        (picture(0).astype(np.uint8), None, {}, "photograph: expected floating-point RGB"),
-        (picture(0) * 2, None, {}, "photograph: expected values in .0, 1., found"),
-        (None, picture(1)[..., 0], {}, "painting: expected floating-point RGB"),
+        (None, [], {}, "style: expected one or more style images for the style layers, found none"),
+        (picture(0).tolist(), None, {}, "content image: expected an array .H, W, 3. of NumPy or JAX, found list"),
+        (picture(0).astype(np.uint8), None, {}, "content image: expected floating-point RGB"),
+        (picture(0) * 2, None, {}, "content image: expected values in .0, 1., found"),
+        (None, picture(1)[..., 0], {}, "style image: expected floating-point RGB"),
         (None, None, {"guide": picture(2)}, "guide: expected dream_layers"),
     ],
 )
@@ -301,15 +301,15 @@ def test_a_picture_is_in_single_precision_whatever_it_was_made_of(network, setti
 def test_transfers_are_stepped_by_hand(network, settings):
     """The README's recipe: self-contained, so that no bounds, learning rate or solver can be forgotten."""
     spectrum = dataclasses.replace(settings, parameterization="fourier", steps=4)
-    job = transfer.prepare(network, spectrum, picture(0), picture(1))
-    state = jax.jit(lambda job, image: job.init(image))(job, picture(0))
-    step = jax.jit(lambda job, state: job.step(state))
+    problem = transfer.prepare(network, spectrum, picture(0), picture(1))
+    state = jax.jit(lambda problem, image: problem.init(image))(problem, picture(0))
+    step = jax.jit(lambda problem, state: problem.step(state))
     losses = [float(state.evaluation.loss)]
     for _ in range(4):
-        state, info = step(job, state)
+        state, info = step(problem, state)
         losses.append(float(info.loss))
     assert np.abs(state.variables).max() > 1  # a spectrum is not bound to [0, 1], as pixels are
-    _, history = finish(job, picture(0), steps=4)
+    _, history = finish(problem, picture(0), steps=4)
     np.testing.assert_allclose(losses, history.loss, rtol=1e-5)
     assert losses[-1] < losses[0]
 
@@ -320,8 +320,8 @@ def test_a_transformation_of_optax_is_a_solver(network, settings):
         return optimize.from_optax(optax.sgd(schedule, momentum=0.9), bounds=bounds)
 
     settings = dataclasses.replace(settings, learning_rate=0.3)
-    job = transfer.prepare(network, settings, picture(0), picture(1), solver=sgd)
-    last, history = finish(job, picture(0), steps=5)
+    problem = transfer.prepare(network, settings, picture(0), picture(1), solver=sgd)
+    last, history = finish(problem, picture(0), steps=5)
     assert history.loss[-1] < history.loss[0]
     assert 0 <= last.result.min() <= last.result.max() <= 1
 
@@ -372,8 +372,8 @@ def test_presets_are_their_sources(name):
     params = jax.jit(model.init)(jax.random.key(0), images[0])
     content, style, features = (jax.jit(model.apply)(params, image) for image in images)
     network = pretrained.Pretrained(backbone, params, "")
-    job = transfer.prepare(network, settings, images[0], images[1])
-    found = jax.jit(lambda job, image: job.evaluate(image, 0))(job, images[2])
+    problem = transfer.prepare(network, settings, images[0], images[1])
+    found = jax.jit(lambda problem, image: problem.evaluate(image, 0))(problem, images[2])
     np.testing.assert_allclose(found.loss, numpy_losses(name, features, content, style, images[2]), rtol=1e-4)
 
 
@@ -383,9 +383,9 @@ def test_real_vgg19_on_real_pictures(shared, tmp_path):
     content = read_image(shared / "images" / "tubingen.jpg", size=128).pixels
     style = read_image(shared / "images" / "starry_night_google.jpg", size=128).pixels
     settings = dataclasses.replace(PRESETS["gatys"], steps=30)
-    job = transfer.prepare(vgg19, settings, content, style)
+    problem = transfer.prepare(vgg19, settings, content, style)
     image = transfer.initial_image(settings, jnp.asarray(content), seed=0)
-    _, history = finish(job, image, steps=settings.steps)
+    _, history = finish(problem, image, steps=settings.steps)
     assert history.loss[-1] < history.loss[0] / 10
 
 
@@ -396,9 +396,9 @@ def test_remat_needs_less_memory_and_gives_the_same_picture():
     images = picture(0, (320, 320, 3)), picture(1, (64, 64, 3))
     pictures, bytes_needed = [], []
     for remat in (False, True):
-        job = transfer.prepare(network, dataclasses.replace(settings, remat=remat), *images)
-        bytes_needed.append(compile_chunk(job, state_shapes(job)).memory_analysis().temp_size_in_bytes)
-        pictures.append(finish(job, images[0], steps=2)[0].result)
+        problem = transfer.prepare(network, dataclasses.replace(settings, remat=remat), *images)
+        bytes_needed.append(compile_chunk(problem, state_shapes(problem)).memory_analysis().temp_size_in_bytes)
+        pictures.append(finish(problem, images[0], steps=2)[0].result)
     # Rounding alone brings 2.1e-6 to 2.5e-6 with AVX-512, AVX2, SSE4.2 and on a single core, and a few ReLUs near 0
     # that change sides may bring some 1e-4; weights that are off by 1e-3 bring 0.17.
     moved = np.linalg.norm(pictures[0] - images[0])

@@ -179,7 +179,7 @@ _STYLIZE: dict[str, dict[str, Any]] = {
         "dream_layers": ("fire4/squeeze1x1",),
         "dream_channels": (3, 17),
         "dream_channel_weights": (1.0, -0.5),
-        "dream_gain": "mean_response",
+        "dream_objective": "channel",
         "optimizer": "gradient",
     },
     "remat": {"remat": True, "optimizer": "adam"},

@@ -24,8 +24,8 @@ def network():
 
 
 def settings(**changes):
-    how = dream.dream_settings("squeezenet1_1", guided=changes.get("dream_gain") == "matched_response")
-    return dataclasses.replace(how, **{"dream_layers": (LAYER,), "jitter": 4, "steps": 4, **changes})
+    options = dream.dream_settings("squeezenet1_1", guided=changes.get("dream_objective") == "guided")
+    return dataclasses.replace(options, **{"dream_layers": (LAYER,), "jitter": 4, "steps": 4, **changes})
 
 
 def picture(seed, shape):
@@ -46,65 +46,65 @@ def test_octaves_by_default_fit_the_picture(network):
 
 
 def test_a_dream_makes_its_layer_more_active_and_keeps_the_picture(network):
-    photograph = picture(0, (56, 72))
-    how = settings(steps=8)
-    octaves = list(dream.dream(network, how, photograph, octaves=2, scale=1.5))
+    content = picture(0, (56, 72))
+    options = settings(steps=8)
+    octaves = list(dream.dream(network, options, content, octaves=2, scale=1.5))
     assert [octave.picture.shape for octave in octaves] == [(37, 48, 3), (56, 72, 3)]
     dreamt = octaves[-1].picture
     assert 0 <= dreamt.min() <= dreamt.max() <= 1
-    assert 0.005 < np.abs(dreamt - photograph).mean() < 0.2
-    before, after = (np.mean(np.square(activations(network, how, image))) for image in (photograph, dreamt))
+    assert 0.005 < np.abs(dreamt - content).mean() < 0.2
+    before, after = (np.mean(np.square(activations(network, options, image))) for image in (content, dreamt))
     assert after > 1.5 * before
 
 
-def activations(network, how, image):
-    objective = transfer.make_config(network.backbone, how).objective
+def activations(network, options, image):
+    objective = transfer.make_config(network.backbone, options).objective
     return objective.statistics(network.params, image, ACTIVATION, (LAYER,))[LAYER]
 
 
-def ascend(job, how, photograph):
-    last, history = finish(job, photograph, steps=how.steps)
+def ascend(problem, options, content):
+    last, history = finish(problem, content, steps=options.steps)
     return np.asarray(last.result), history
 
 
 def test_a_step_is_that_of_the_notebook(network):
     """x += rate · g / mean |g|, with g the derivative of ½ Σ F²: the activations as the gradient at their own layer."""
-    photograph = picture(1, (40, 40))
-    how = settings(steps=1, jitter=0, dream_gain="mean_square")
-    dreamt, _ = ascend(dream.prepare(network, how, photograph.shape), how, photograph)
-    features, pull = jax.vjp(lambda image: activations(network, how, image), photograph)
+    content = picture(1, (40, 40))
+    options = settings(steps=1, jitter=0, dream_objective="deepdream")
+    dreamt, _ = ascend(dream.prepare(network, options, content.shape), options, content)
+    features, pull = jax.vjp(lambda image: activations(network, options, image), content)
     (gradient,) = pull(features)
-    expected = np.clip(photograph + 1.5 / 255 * gradient / np.abs(gradient).mean(), 0, 1)
+    expected = np.clip(content + 1.5 / 255 * gradient / np.abs(gradient).mean(), 0, 1)
     np.testing.assert_allclose(dreamt, expected, atol=2e-4)
 
 
 def test_a_guided_dream_comes_nearer_to_its_guide(network):
-    photograph, guide = picture(2, (40, 48)), picture(3, (48, 40))
-    how = settings(dream_gain="matched_response")
-    _, history = ascend(dream.prepare(network, how, photograph.shape, guide=guide), how, photograph)
+    content, guide = picture(2, (40, 48)), picture(3, (48, 40))
+    options = settings(dream_objective="guided")
+    _, history = ascend(dream.prepare(network, options, content.shape, guide=guide), options, content)
     response = history.terms["activation"]
     assert response[-1] > 1.1 * response[0]
-    with pytest.raises(UserError, match="expected matched_response with a guide"):
-        dream.prepare(network, how, photograph.shape)
+    with pytest.raises(UserError, match="expected guided with a guide"):
+        dream.prepare(network, options, content.shape)
 
 
 def test_octaves_are_stages_that_carry_their_detail(network):
     """A dream of two octaves is two dreams of one, the second over the first one's detail."""
-    photograph, how = picture(4, (48, 64)), settings(steps=2)
-    small, large = dream.dream(network, how, photograph, octaves=2, scale=1.5, seed=3)
-    base = images.resize(photograph, (32, 43))
-    first, _ = ascend(dream.prepare(network, how, base.shape, seed=3), how, base)
+    content, options = picture(4, (48, 64)), settings(steps=2)
+    small, large = dream.dream(network, options, content, octaves=2, scale=1.5, seed=3)
+    base = images.resize(content, (32, 43))
+    first, _ = ascend(dream.prepare(network, options, base.shape, seed=3), options, base)
     np.testing.assert_array_equal(small.picture, first)
-    begin = np.clip(photograph + images.resize(first - base, (48, 64)), 0, 1)
-    second, _ = ascend(dream.prepare(network, how, begin.shape, seed=4), how, begin)
+    begin = np.clip(content + images.resize(first - base, (48, 64)), 0, 1)
+    second, _ = ascend(dream.prepare(network, options, begin.shape, seed=4), options, begin)
     np.testing.assert_array_equal(large.picture, second)
 
 
 def test_channels_and_jitter_count(network):
-    photograph = picture(4, (40, 40))
+    content = picture(4, (40, 40))
     pictures = [
-        ascend(dream.prepare(network, how, photograph.shape, seed=seed), how, photograph)[0]
-        for how, seed in [(settings(), 0), (settings(), 1), (settings(dream_channels=(5,)), 0), (settings(), 0)]
+        ascend(dream.prepare(network, options, content.shape, seed=seed), options, content)[0]
+        for options, seed in [(settings(), 0), (settings(), 1), (settings(dream_channels=(5,)), 0), (settings(), 0)]
     ]
     np.testing.assert_array_equal(pictures[0], pictures[3])
     assert all(np.abs(pictures[0] - other).mean() > 1e-3 for other in pictures[1:3])
@@ -127,20 +127,20 @@ def test_octaves_too_small_for_the_layer_are_refused(network):
     ("changes", "message"),
     [
         ({"dream_layers": ("fire3/concat",)}, "dream_layers: expected layers that neither content nor style uses"),
-        ({"dream_layers": ("relu_conv1",)}, "found relu_conv1; choose of"),
+        ({"dream_layers": ("relu_conv1",)}, "found relu_conv1; choose from"),
         ({"dream_layers": ("fire33",)}, "unknown dream layer of squeezenet1_1 'fire33'"),
         ({"dream_layers": ("fire9/concat",), "dream_channels": (512,)}, "channel of fire9/concat: expected 0 to 511"),
     ],
 )
 def test_dreams_inside_style_transfer_refuse_what_they_cannot(changes, message, network):
-    how = dataclasses.replace(PRESETS["squeezenet"], margin=0, **changes)
+    options = dataclasses.replace(PRESETS["squeezenet"], margin=0, **changes)
     with pytest.raises(UserError, match=message):
-        transfer.prepare(network, how, picture(0, (48, 48)), picture(1, (48, 48)))
+        transfer.prepare(network, options, picture(0, (48, 48)), picture(1, (48, 48)))
 
 
 def test_dreams_inside_style_transfer(network):
     """The dream weighs against the rest: with it the layer is more active at the end, without it the loss is lower."""
-    how = dataclasses.replace(
+    options = dataclasses.replace(
         PRESETS["squeezenet"],
         margin=0,
         content_layers=("fire2/concat",),
@@ -153,20 +153,20 @@ def test_dreams_inside_style_transfer(network):
     content, style = picture(0, (48, 48)), picture(1, (48, 48))
     found = {}
     for weight in (0.0, 2.0):
-        changed = dataclasses.replace(how, dream_weight=weight)
-        job = transfer.prepare(network, changed, content, style)
-        _, history = finish(job, content, steps=how.steps)
+        changed = dataclasses.replace(options, dream_weight=weight)
+        problem = transfer.prepare(network, changed, content, style)
+        _, history = finish(problem, content, steps=options.steps)
         found[weight] = history.terms
         total = sum(
             factor * history.terms[name][-1]
             for name, factor in [
-                *(("content", how.content_weight), ("style", how.style_weight)),
-                *(("total_variation", how.tv_weight), ("activation", -weight)),
+                *(("content", options.content_weight), ("style", options.style_weight)),
+                *(("total_variation", options.tv_weight), ("activation", -weight)),
             ]
         )
         assert history.loss[-1] == pytest.approx(total, rel=1e-4)
     assert found[2.0]["activation"][-1] > found[0.0]["activation"][-1] + 0.1
-    job = transfer.prepare(
-        network, dataclasses.replace(how, dream_layers=("conv1",), dream_anywhere=True), content, style
+    problem = transfer.prepare(
+        network, dataclasses.replace(options, dream_layers=("conv1",), dream_anywhere=True), content, style
     )
-    assert set(job.targets[ACTIVATION]) == {"conv1"}
+    assert set(problem.targets[ACTIVATION]) == {"conv1"}

@@ -25,7 +25,7 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def painting():
+def style():
     """Oblique stripes and dots of some colours, which do not fit the sides of a tile."""
     y, x = np.mgrid[:75, :90].astype(np.float32)
     stripes = np.stack([np.sin(0.5 * x + 0.31 * y), np.sin(0.23 * x - 0.4 * y), np.cos(0.7 * y)], axis=-1)
@@ -33,8 +33,8 @@ def painting():
 
 
 def settings_of(backbone, *, tileable, **changes):
-    how = texture.texture_settings(backbone, tileable=tileable)
-    return dataclasses.replace(how, style_layers=LAYERS, **changes)
+    options = texture.texture_settings(backbone, tileable=tileable)
+    return dataclasses.replace(options, style_layers=LAYERS, **changes)
 
 
 def steps_across(picture, axis):
@@ -43,11 +43,11 @@ def steps_across(picture, axis):
 
 
 @pytest.mark.slow
-def test_a_tile_has_no_seam(network, painting):
+def test_a_tile_has_no_seam(network, style):
     pictures = {}
     for tileable in (False, True):
-        how = settings_of("squeezenet1_1", tileable=tileable, steps=60, margin=0)
-        pictures[tileable] = texture.synthesize(painting, network, height=64, width=80, settings=how)
+        options = settings_of("squeezenet1_1", tileable=tileable, steps=60, margin=0)
+        pictures[tileable] = texture.synthesize(style, network, height=64, width=80, settings=options)
         assert pictures[tileable].shape == (64, 80, 3)
     for axis in (0, 1):
         *inside, seam = steps_across(pictures[True], axis)
@@ -58,23 +58,23 @@ def test_a_tile_has_no_seam(network, painting):
 
 
 @pytest.mark.parametrize("backbone", ["squeezenet1_1", pytest.param("vgg19", marks=pytest.mark.slow)])
-def test_a_rolled_tile_is_the_same_tile(backbone, painting, network):
+def test_a_rolled_tile_is_the_same_tile(backbone, style, network):
     random = np.random.default_rng(1)
-    how = texture.texture_settings(backbone, tileable=True)
+    options = texture.texture_settings(backbone, tileable=True)
     if backbone == "vgg19":  # random weights: whatever they are
         network = pretrained.Pretrained(BACKBONES[backbone], {"params": random_vgg(random)}, "")
-    how = dataclasses.replace(how, tv_weight=10.0)
+    options = dataclasses.replace(options, tv_weight=10.0)
     y, x = np.mgrid[:48, :64] / 64  # rolled, it has an edge within
     tile = np.stack([y, x, (x + y) / 2], axis=-1).astype(np.float32)
-    job = transfer.prepare(network, how, texture.blank(48, 64), painting)
-    loss = jax.jit(lambda job, picture: job.evaluate(picture, 0).loss)
-    at_rest = loss(job, tile)
+    problem = transfer.prepare(network, options, texture.blank(48, 64), style)
+    loss = jax.jit(lambda problem, picture: problem.evaluate(picture, 0).loss)
+    at_rest = loss(problem, tile)
     for shift in ((16, 0), (0, 32), (32, 48)):
-        np.testing.assert_allclose(loss(job, np.roll(tile, shift, (0, 1))), at_rest, rtol=1e-5)
-    assert abs(loss(job, np.roll(tile, (5, 0), (0, 1))) / at_rest - 1) > 1e-4  # the strides have their places
-    plain = dataclasses.replace(how, padding="zeros")
-    job = transfer.prepare(network, plain, texture.blank(48, 64), painting)
-    assert abs(loss(job, np.roll(tile, (16, 0), (0, 1))) / loss(job, tile) - 1) > 1e-4
+        np.testing.assert_allclose(loss(problem, np.roll(tile, shift, (0, 1))), at_rest, rtol=1e-5)
+    assert abs(loss(problem, np.roll(tile, (5, 0), (0, 1))) / at_rest - 1) > 1e-4  # the strides have their places
+    plain = dataclasses.replace(options, padding="zeros")
+    problem = transfer.prepare(network, plain, texture.blank(48, 64), style)
+    assert abs(loss(problem, np.roll(tile, (16, 0), (0, 1))) / loss(problem, tile) - 1) > 1e-4
 
 
 def random_vgg(random):
@@ -85,38 +85,38 @@ def random_vgg(random):
     }
 
 
-def test_a_texture_is_all_style(network, painting):
-    how = settings_of("squeezenet1_1", tileable=False, steps=3)
+def test_a_texture_is_all_style(network, style):
+    options = settings_of("squeezenet1_1", tileable=False, steps=3)
     blank = texture.blank(40, 56)
-    job = transfer.prepare(network, how, blank, painting)
-    assert job.targets[CONTENT] == {}
-    last, history = finish(job, transfer.initial_image(how, blank, seed=4), steps=3)
+    problem = transfer.prepare(network, options, blank, style)
+    assert problem.targets[CONTENT] == {}
+    last, history = finish(problem, transfer.initial_image(options, blank, seed=4), steps=3)
     assert (history.terms[CONTENT] == 0).all()
     assert history.terms[STYLE][-1] < 0.9 * history.terms[STYLE][0]
-    made = texture.synthesize(painting, network, height=40, width=56, settings=how, seed=4)
+    made = texture.synthesize(style, network, height=40, width=56, settings=options, seed=4)
     np.testing.assert_array_equal(made, last.result)
 
 
-def test_textures_in_a_sweep_beside_transfers(network, painting):
-    photograph = np.random.default_rng(2).uniform(size=(40, 56, 3)).astype(np.float32)
+def test_textures_in_a_sweep_beside_transfers(network, style):
+    content = np.random.default_rng(2).uniform(size=(40, 56, 3)).astype(np.float32)
     only_style = settings_of("squeezenet1_1", tileable=False, optimizer="adam", margin=0)
     both = dataclasses.replace(only_style, content_layers=("fire3/concat",), content_weight=1.0)
     only_content = dataclasses.replace(both, style_layers=(), style_weight=0.0)
     settings = (only_style, both, only_content)
-    jobs = [transfer.prepare(network, single, photograph, painting) for single in settings]
-    images = [transfer.initial_image(single, photograph, seed=seed) for seed, single in enumerate(settings)]
-    _, history = finish(stacking.stack(jobs), np.stack(images), steps=0)
-    for loss, job, image in zip(history.loss[0], jobs, images, strict=True):
-        np.testing.assert_allclose(loss, finish(job, image, steps=0)[1].loss[0], rtol=1e-4)
+    problems = [transfer.prepare(network, single, content, style) for single in settings]
+    images = [transfer.initial_image(single, content, seed=seed) for seed, single in enumerate(settings)]
+    _, history = finish(stacking.stack(problems), np.stack(images), steps=0)
+    for loss, problem, image in zip(history.loss[0], problems, images, strict=True):
+        np.testing.assert_allclose(loss, finish(problem, image, steps=0)[1].loss[0], rtol=1e-4)
 
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 @pytest.mark.parametrize("tileable", [False, True])
 def test_every_backbone_has_settings(backbone, tileable):
-    how = texture.texture_settings(backbone, tileable=tileable)
-    assert how.content_layers == ()
-    assert set(how.style_layers) <= set(layers(BACKBONES[backbone]))
-    assert (how.padding == "circular") == tileable
+    options = texture.texture_settings(backbone, tileable=tileable)
+    assert options.content_layers == ()
+    assert set(options.style_layers) <= set(layers(BACKBONES[backbone]))
+    assert (options.padding == "circular") == tileable
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_every_backbone_has_settings(backbone, tileable):
         (16, 16, "style layer fire6/concat: nothing is left of a picture of 16×16 pixels there; use at least 17×17"),
     ],
 )
-def test_sizes_that_make_no_tile(height, width, message, network, painting):
-    how = texture.texture_settings("squeezenet1_1", tileable=True)
+def test_sizes_that_make_no_tile(height, width, message, network, style):
+    options = texture.texture_settings("squeezenet1_1", tileable=True)
     with pytest.raises(UserError, match=message):
-        texture.synthesize(painting, network, height=height, width=width, settings=how)
+        texture.synthesize(style, network, height=height, width=width, settings=options)
 
 
 def test_a_tile_has_no_margin():

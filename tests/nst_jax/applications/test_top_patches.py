@@ -13,7 +13,8 @@ from nst_jax.backbones.features import Features
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.receptive_field import receptive_fields
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import Backbone, Concat, Conv, GlobalAverage, Pool, Preprocess, Provenance, parameter_shapes
+from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, Pool
+from nst_jax.backbones.spec import Backbone, Preprocess, Provenance, parameter_shapes
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.errors import UserError
 

@@ -12,7 +12,8 @@ from converters.convert import convert
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import PREPARED, Features, prepare, preprocess
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import Backbone, Conv, Pool, Preprocess, Provenance
+from nst_jax.backbones.rows import Conv, Pool
+from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
 
 PLAIN = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="RGB")

@@ -13,20 +13,8 @@ import pytest
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.receptive_field import EVERYTHING, Box, receptive_fields
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import (
-    Backbone,
-    Concat,
-    Conv,
-    GlobalAverage,
-    LocalResponseNorm,
-    Pool,
-    Preprocess,
-    Provenance,
-    Row,
-    layer_shapes,
-    layers,
-    with_head,
-)
+from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
+from nst_jax.backbones.spec import Backbone, Preprocess, Provenance, layer_shapes, layers, with_head
 from nst_jax.backbones.vgg import FAMILY
 
 PLAIN = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="RGB")

@@ -10,18 +10,8 @@ import pytest
 from nst_jax.backbones import spec
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.receptive_field import receptive_fields
-from nst_jax.backbones.spec import (
-    Backbone,
-    Concat,
-    Conv,
-    GlobalAverage,
-    LocalResponseNorm,
-    Pool,
-    Preprocess,
-    Provenance,
-    RowBase,
-    Window,
-)
+from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row, RowBase, Window
+from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
 
 EXAMPLES = {
@@ -50,7 +40,7 @@ def backbone_of(*rows) -> Backbone:
 
 
 def test_every_type_has_examples():
-    assert set(EXAMPLES) == set(typing.get_args(spec.Row))
+    assert set(EXAMPLES) == set(typing.get_args(Row))
     assert all(type(row) is kind for kind, rows in EXAMPLES.items() for row in rows)
     assert all(issubclass(kind, RowBase) for kind in EXAMPLES)
 

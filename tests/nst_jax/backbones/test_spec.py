@@ -1,4 +1,4 @@
-"""The tables: their shapes are those that the interpreter computes, and those that the literature tells."""
+"""The tables: their shapes are those that the interpreter computes, and those in the literature."""
 
 import dataclasses
 
@@ -9,6 +9,7 @@ import pytest
 from nst_jax.backbones import imagenet, spec
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.rows import GlobalAverage
 from nst_jax.presets import PRESETS
 
 
@@ -114,7 +115,7 @@ def test_least_sides(name):
         least = spec.least_side(backbone, row.name)
         for layer in {row.name} | {before.name for before in spec.ancestors(backbone, (row.name,))}:
             assert min(spec.layer_shapes(backbone, least, least)[layer]) >= 1
-        if not isinstance(row, spec.GlobalAverage):
+        if not isinstance(row, GlobalAverage):
             assert least == 1 or min(spec.layer_shapes(backbone, least - 1, least - 1)[row.name]) < 1
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from nst_jax.backbones import pretrained, spec
 from nst_jax.backbones.features import Features
-from nst_jax.backbones.spec import Backbone, Conv, Pool, Preprocess, Provenance
+from nst_jax.backbones.rows import Conv, Pool
+from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.ops import circular_padding
 

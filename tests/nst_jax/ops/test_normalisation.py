@@ -7,7 +7,8 @@ import pytest
 import scipy.io
 
 from nst_jax.backbones.features import Features
-from nst_jax.backbones.spec import Backbone, Concat, Conv, LocalResponseNorm, Pool, Preprocess, Provenance
+from nst_jax.backbones.rows import Concat, Conv, LocalResponseNorm, Pool
+from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.ops.normalisation import local_response_norm
 

@@ -1,4 +1,4 @@
-"""Random movements of pictures, against SciPy."""
+"""Random transformations of pictures, against SciPy."""
 
 import jax
 import numpy as np
@@ -15,13 +15,13 @@ def test_nothing_moves_by_default():
 
 
 def test_jitter_rolls_by_every_amount_up_to_its_own():
-    how = Transformation(jitter=2)
+    ranges = Transformation(jitter=2)
     rolled = {
         (down, across): np.roll(PICTURE, (down, across), (0, 1)) for down in range(-2, 3) for across in range(-2, 3)
     }
     found = set()
     for seed in range(200):
-        moved = transform(how, PICTURE, jax.random.key(seed))
+        moved = transform(ranges, PICTURE, jax.random.key(seed))
         found |= {amount for amount, picture in rolled.items() if np.array_equal(moved, picture)}
     assert found == rolled.keys()
 

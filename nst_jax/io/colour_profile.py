@@ -1,0 +1,47 @@
+"""Colour profiles: from the colours of a file to sRGB."""
+
+import logging
+import struct
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+
+from nst_jax.io.files import file_error
+
+_LOG = logging.getLogger(__name__)
+
+_profile = imagecodecs.cms_profile("srgb")
+# With a fixed date of creation: equal pictures make equal files.
+SRGB_PROFILE = _profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + _profile[36:]
+
+
+def to_srgb(path: Path, colours: np.ndarray, profile: bytes | None) -> np.ndarray:
+    """Converts grey, RGB or CMYK to sRGB.
+
+    Args:
+        path: path of the file, for the log: an unusable profile is logged and ignored.
+        colours: float32 `[H, W, 1, 3 or 4]` in [0, 1].
+        profile: the ICC profile. Without one, grey and RGB are taken as sRGB and CMYK as plain ink coverage.
+
+    Returns:
+        float32 `[H, W, 3]` in [0, 1].
+    """
+    channels = colours.shape[-1]
+    if not isinstance(profile, bytes):  # None, or a tag of the wrong type
+        profile = SRGB_PROFILE
+    if channels == 1 and profile[16:20] != b"GRAY":
+        colours, channels = np.repeat(colours, 3, axis=-1), 3
+    if profile != SRGB_PROFILE:
+        values = colours * 100 if channels == 4 else colours  # ink is in per cent
+        space = {1: "gray", 3: "rgb", 4: "cmyk"}[channels]
+        try:
+            srgb = imagecodecs.cms_transform(
+                values, profile, SRGB_PROFILE, colorspace=space, outcolorspace="rgb", outdtype="float32"
+            )
+            return np.clip(srgb.reshape(*colours.shape[:2], 3), 0, 1)
+        except imagecodecs.CmsError as error:
+            _LOG.warning("%s", file_error(path, f"its ICC profile cannot be used ({error}), colours are taken as sRGB"))
+    if channels == 4:
+        return (1 - colours[..., :3]) * (1 - colours[..., 3:])
+    return colours if channels == 3 else np.repeat(colours, 3, axis=-1)

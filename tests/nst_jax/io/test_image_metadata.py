@@ -1,0 +1,102 @@
+"""EXIF and settings: what is carried along, what is left behind."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+from image_files import LOSSLESS, RED, SUFFIXES, exif_block, smooth, tiff
+from PIL import ExifTags, Image
+
+from nst_jax.io import images
+
+
+@pytest.mark.parametrize("source", [*LOSSLESS, ".jpg", "deep .tif"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_exif_is_carried_along(tmp_path, source, suffix):
+    original = tmp_path / f"original{source.split()[-1]}"
+    images.write(original, images.Picture(RED, None, exif_block()), bits=16 if "deep" in source else 8)
+    picture = images.read(original)
+    images.write(tmp_path / f"copy{suffix}", picture)
+    with Image.open(tmp_path / f"copy{suffix}") as image:
+        exif = image.getexif()
+        assert exif[ExifTags.Base.Make] == "Maker"
+        assert exif[ExifTags.Base.ImageDescription] == "A view"
+        assert exif.get(ExifTags.Base.Orientation, 1) == 1
+        assert exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExposureTime] == pytest.approx(0.01)
+        assert exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitude] == (48, 31, 12)
+
+
+def test_exif_leaves_behind_what_is_outdated(tmp_path):
+    exif = Image.Exif()
+    exif.load(exif_block())
+    exif[ExifTags.Base.XResolution] = 300.0
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.MakerNote: b"note" * 99, ExifTags.Base.ExifImageWidth: 40}
+    block = exif.tobytes()
+    thumbnail = struct.pack(">HHHII", 1, 0x0201, 4, 1, 0) + bytes(4)
+    (count,) = struct.unpack_from(">H", block, 14)
+    link = 16 + 12 * count
+    block = block[:link] + struct.pack(">I", len(block) - 6) + block[link + 4 :] + thumbnail
+    Image.new("RGB", (40, 40)).save(tmp_path / "picture.jpg", exif=block)
+    with Image.open(tmp_path / "picture.jpg") as image:
+        assert image.getexif().get_ifd(ExifTags.IFD.IFD1)
+    read = Image.Exif()
+    read.load(images.read(tmp_path / "picture.jpg").exif)
+    assert ExifTags.Base.XResolution not in read
+    assert ExifTags.Base.Make in read
+    assert not read.get_ifd(ExifTags.IFD.Exif)
+    assert not read.get_ifd(ExifTags.IFD.IFD1)
+
+
+@pytest.mark.filterwarnings("ignore:Truncated", "ignore:Corrupt")
+@pytest.mark.parametrize(
+    "block", [b"Exif\0\0", b"Exif\0\0nonsense", exif_block()[:40], b"Exif\0\0MM\0*\xff\xff\xff\xff"]
+)
+def test_broken_exif_is_ignored(tmp_path, block):
+    Image.new("RGB", (40, 40)).save(tmp_path / "picture.jpg", exif=block)
+    assert images.read(tmp_path / "picture.jpg").pixels.shape == (40, 40, 3)
+
+
+def test_giant_exif_is_left_out(tmp_path, caplog):
+    exif = Image.Exif()
+    exif.update({ExifTags.Base.Artist: "x" * 50_000, ExifTags.Base.Orientation: 6})
+    Image.new("RGB", (40, 60)).save(tmp_path / "picture.jpg", exif=exif)
+    picture = images.read(tmp_path / "picture.jpg")
+    assert picture.exif == b""
+    assert picture.pixels.shape == (40, 60, 3)  # the orientation counts none the less
+    assert "EXIF" in caplog.text
+
+
+def test_no_exif_is_empty(tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "picture.png")
+    assert images.read(tmp_path / "picture.png").exif == b""
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("settings", [{"style": "Tübingen ★\n\0", "weights": [1e-3, None, True]}, {}])
+def test_settings(tmp_path, suffix, settings):
+    path = tmp_path / f"picture{suffix}"
+    images.write(path, images.Picture(RED, None, exif_block()), settings=settings)
+    assert images.read_settings(path) == settings
+    with Image.open(path) as image:
+        exif = image.getexif()
+        assert json.dumps(settings) in exif[ExifTags.Base.ImageDescription]
+        assert exif[ExifTags.Base.Make] == "Maker"
+        if suffix == ".png":
+            assert json.loads(image.text["nst_jax"]) == settings
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_no_settings(tmp_path, suffix):
+    path = tmp_path / f"picture{suffix}"
+    images.write(path, images.Picture(RED, None, exif_block()))
+    assert images.read_settings(path) is None
+    images.write(path, images.Picture(RED), settings={"a": 1})
+    images.write(path, images.read(path))
+    assert images.read_settings(path) is None  # those of the source are not those of its copy
+
+
+def test_settings_of_others_are_not_ours(tmp_path):
+    for samples in (np.zeros((40, 40, 3), np.uint8), smooth(40, 40)):
+        (tmp_path / "picture.tif").write_bytes(tiff(samples, photometric="rgb"))  # describes the shape in JSON
+        assert images.read_settings(tmp_path / "picture.tif") is None
