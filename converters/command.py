@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from nst_jax.commands import as_typed_here
+from nst_jax.commands import as_typed_here, help_is_success
 from nst_jax.errors import UserError, choose, one_line
 
 INTERRUPTED = 130
@@ -69,7 +69,8 @@ def _parse(argv: list[str]) -> list[str]:
     """Parses flags as absl does, but says in one line what is wrong and what would be valid."""
     try:
         try:
-            return flags.FLAGS(argv)[1:]
+            with help_is_success():  # only the flags for help exit while flags are parsed
+                return flags.FLAGS(argv)[1:]
         except flags.UnrecognizedFlagError as error:
             return [choose(error.flagname, [f.name for f in flags.FLAGS.flags_by_module_dict()[argv[0]]], what="flag")]
     except (flags.Error, UserError, UnicodeDecodeError) as error:

@@ -15,6 +15,7 @@ import dataclasses
 
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
+from nst_jax.errors import UserError
 
 from .cli.flags import flag, option_flag, run_script
 from .cli.run_flags import RunFlags
@@ -59,7 +60,11 @@ def run(config: Config) -> Outcome:
 
 
 def make_grid(config: Config) -> Grid:
-    """Returns the twenty cells of the figure."""
+    """Returns the cells of the figure.
+
+    Raises:
+        UserError: there are no ratios.
+    """
     backbone = pretrained.resolve(config.backbone)
     family = BACKBONES[backbone].family
     layers = family.depth_layers
@@ -68,7 +73,9 @@ def make_grid(config: Config) -> Grid:
         tuple(f"{letter}  {layer}" for letter, layer in zip("ABCDE", layers, strict=True)),
         tuple({"style_layers": layers[:count], "style_layer_weights": (1 / count,)} for count in range(1, 6)),
     )
-    ratios = config.ratios or family.figure_ratios
+    ratios = family.figure_ratios if config.ratios is None else config.ratios
+    if not ratios:
+        raise UserError("--ratios: expected one or more, found none; leave the flag out for its default")
     columns = Axis(
         "α/β",
         tuple(map(_label, ratios)),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nst_jax
+from nst_jax.commands import help_is_success
 from nst_jax.errors import UserError, choose
 
 _ABOVE = Path(__file__).parents[2]  # the folder of both packages: of a clone, or nst_jax as the wheel has it
@@ -57,7 +58,8 @@ def main() -> None:
         return
     scripts, converters = commands("experiments"), commands("converters")
     if name in ("--help", "-h", "help"):
-        print(_USAGE, _table("scripts", scripts), _table("converters", converters), sep="\n", end="")
+        with help_is_success():
+            print(_USAGE, _table("scripts", scripts), _table("converters", converters), sep="\n", end="")
         return
     known = scripts | converters
     chosen = name.replace("-", "_")

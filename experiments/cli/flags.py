@@ -2,8 +2,8 @@
 
 A field is one flag: its name, its type, its default. Help and range are in its metadata, from `flag`, or from the
 option of a transfer that the flag sets (`option_flag`). Types: str, int, float, bool, `Literal` (a choice),
-`tuple[X, ...]` (comma-separated), `tuple[tuple[X, ...], ...]` (such lists with semicolons between them), `X | Y`
-(whichever it can be), each also `| None`.
+`tuple[X, ...]` (separated by commas; an empty text is an empty list), `tuple[tuple[X, ...], ...]` (such lists,
+separated by semicolons; an empty text is one empty list), `X | Y` (the first that fits), each also `| None`.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from absl import app, flags, logging
 
-from nst_jax.commands import as_typed_here, command
+from nst_jax.commands import as_typed_here, command, help_is_success
 from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
 from nst_jax.ranges import Range
 from nst_jax.settings import Settings
@@ -108,7 +108,7 @@ def serialize(value: Any) -> str:
     if not isinstance(value, tuple):
         return str(value)
     if not value:
-        return ","  # an empty text is none, see `_value`
+        return ","  # as good as nothing, and easier to see
     nested = any(isinstance(item, tuple) for item in value)
     return (";" if nested else ",").join(map(serialize, value))
 
@@ -186,7 +186,9 @@ class _Serializer(flags.ArgumentSerializer):
 
 def _value(text: str, kind: Any) -> Any:
     origin = typing.get_origin(kind)
-    if not text.strip():  # as of an unset variable; whatever it was to be, it is not the default
+    if origin is tuple and not text.strip():
+        return ((),) if typing.get_origin(typing.get_args(kind)[0]) is tuple else ()
+    if not text.strip():  # an unset variable in a shell: whatever was meant, it was not the default
         raise ValueError("expected a value, found none; leave the flag out for its default")
     if origin in (typing.Union, types.UnionType):
         for choice in typing.get_args(kind):
@@ -216,7 +218,8 @@ def _parse(argv: list[str], *, bare: Sequence[str]) -> list[str]:
     """Parses flags as absl does, but says in one line what is wrong and what would be valid."""
     try:
         try:
-            rest = flags.FLAGS(argv)[1:]
+            with help_is_success():  # only the flags for help exit while flags are parsed
+                rest = flags.FLAGS(argv)[1:]
         except flags.UnrecognizedFlagError as error:
             choose(error.flagname, [flag.name for flag in flags.FLAGS.flags_by_module_dict()[argv[0]]], what="flag")
         if rest:

@@ -90,7 +90,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         last = next(run)
         if 0 in courses.diverged:
             raise courses.diverged[0]
-        _discard(checkpoints, workdir)
+        _discard(job, checkpoints, workdir)
     make_folder(workdir)
     save_record(int(last.state.step[0]))
     failure: UserError | None = None
@@ -134,11 +134,17 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     return Result(output, history, finished)
 
 
-def _discard(checkpoints: Checkpoints, workdir: Path) -> None:
-    """Removes what an earlier run has left."""
+def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:
+    """Removes what an earlier run has left, and says so, and whether `--resume` would have continued it."""
+    try:
+        restored = checkpoints.restore(state_shapes(job.transfer))
+    except UserError:  # it had other settings, or is damaged
+        restored = None
     discarded = checkpoints.clear()
     if discarded is not None:
-        print(f"discarded the run in {workdir}, which was at step {discarded} (--resume would have gone on with it)")
+        resumable = restored is not None and int(restored.state.step) < job.steps
+        advice = " (--resume would have continued it)" if resumable else ""
+        print(f"discarded the run in {workdir}, which was at step {discarded}{advice}")
         for snapshot in workdir.glob(_SNAPSHOT.format("?" * 5)):
             snapshot.unlink()
 

@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.image_folder import list_pictures
+from nst_jax.settings import Settings
 
 from ..cli import samples
 from ..cli.flags import Checked, flag, serialize, without_none
 from ..cli.transfer_flags import CONTENT, STYLE, TransferFlags
 
 _LONGEST_NAME = 120  # bytes, of the 255 that file systems have room for
-_MAY_BE_NONE = ("content_layers", "style_layers")
+_MAY_BE_EMPTY = frozenset(row.name for row in dataclasses.fields(Settings) if isinstance(row.default, tuple))
 _NOT_SWEPT = ("workdir", "output", CONTENT, STYLE)
 
 
@@ -227,7 +228,7 @@ def _value_axis(name: str, values: tuple[Any, ...]) -> Axis:
     for value in values:
         if values.count(value) > 1:
             raise UserError(f"--{name}: expected each value once, found {serialize(value)} twice")
-        if value == () and not (name in _MAY_BE_NONE and len(values) == 1):
+        if value == () and not (name in _MAY_BE_EMPTY and len(values) == 1):
             raise UserError(f"--{name}: expected no empty list, found one; leave the flag out for its default")
     return Axis(name, tuple(_label(value) for value in values), tuple({name: value} for value in values))
 

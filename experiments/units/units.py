@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from nst_jax.activations import channel_weights
 from nst_jax.backbones import imagenet
-from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.registry import BACKBONES, choose_layer
 from nst_jax.backbones.spec import Backbone, channels
-from nst_jax.errors import UserError, choose, one_line
+from nst_jax.errors import UserError, one_line
 
 _TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d*)?)\*)?(\d+)")
 
@@ -65,7 +65,7 @@ def channel_units(backbone: Backbone, texts: Sequence[str]) -> list[Unit]:
 def _channel_unit(backbone: Backbone, text: str) -> Unit:
     layer, _, direction = text.partition(":")
     counts = channels(backbone)
-    choose(layer, counts, what=f"layer of {backbone.name}")
+    choose_layer(backbone, layer)
     terms = list(_TERM.finditer(direction))
     if "".join(term[0] for term in terms) != direction or text.endswith(":"):
         raise UserError(

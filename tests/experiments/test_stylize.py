@@ -234,6 +234,30 @@ def test_resuming_with_fewer_steps_is_refused(pictures, tmp_path):
     assert stylize.run(config(pictures, tmp_path, steps=4, resume=True)).history.step[-1] == 4
 
 
+@pytest.mark.parametrize(
+    ("changes", "damaged", "resumable"),
+    [
+        ({"steps": 4}, False, True),
+        ({"steps": 2}, False, False),  # it was finished
+        ({"steps": 1}, False, False),
+        ({"steps": 4, "content_weight": 3.0}, False, False),
+        ({"steps": 4}, True, False),
+    ],
+)
+def test_a_discarded_run_names_resume_only_if_that_would_have_continued_it(
+    changes, damaged, resumable, pictures, tmp_path, capsys
+):
+    stylize.run(config(pictures, tmp_path, steps=2, save_every=2))
+    if damaged:
+        for path in (tmp_path / "stylize-checkpoints").iterdir():
+            path.write_bytes(b"x" * 100)
+    capsys.readouterr()
+    stylize.run(config(pictures, tmp_path, **changes))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("discarded")]
+    advice = " (--resume would have continued it)" if resumable else ""
+    assert line == f"discarded the run in {tmp_path}, which was at step 2{advice}"
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, pictures, tmp_path, capsys):
     stylize.run(config(pictures, tmp_path, steps=4, save_every=2))
@@ -346,7 +370,10 @@ def test_bad_pictures_write_nothing(kind, role, pictures, tmp_path):
         ({"output": "missing/picture.png"}, "missing"),
         ({"backbone": "vgg18"}, "unknown backbone 'vgg18'"),
         ({"style_layers": None, "preset": "gatys"}, "--preset=gatys: its layer conv4_2 is not one of squeezenet1_1"),
-        ({"style_layers": ("conv11",)}, "unknown style layer of squeezenet1_1 'conv11'; expected one of: conv1"),
+        (
+            {"style_layers": ("conv11",)},
+            "unknown style layer of squeezenet1_1 'conv11'; expected one of 86, such as: ",
+        ),
         ({"init": "nosuch.png"}, "nosuch.png"),
         ({"size": 0}, "size"),
         ({"steps": -1}, "steps"),

@@ -77,7 +77,10 @@ def test_the_command_on_the_page_makes_the_same_picture(tiles, tmp_path):
         ),
         ({"seeds": ()}, "--seeds: expected one or more, each once, found none"),
         ({"seeds": (1, 1)}, "--seeds: expected one or more, each once, found 1,1"),
-        ({"style_layers": ("conv2",)}, "unknown style layer of squeezenet1_1 'conv2'; expected one of: conv1"),
+        (
+            {"style_layers": ("conv2",)},
+            "unknown style layer of squeezenet1_1 'conv2'; expected one of 86, such as: ",
+        ),
     ],
 )
 def test_what_makes_no_texture(changes, message, pictures, tmp_path):

@@ -38,7 +38,10 @@ def test_units_by_name():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fire8/concatt:3", "unknown layer of squeezenet1_1 'fire8/concatt'; expected one of: fire8/concat"),
+        (
+            "fire8/concatt:3",
+            "layer of squeezenet1_1 'fire8/concatt'; expected one of 90, such as: fire8/concat",
+        ),
         ("fire8/concat:512", "channel of fire8/concat: expected 0 to 511, found 512"),
         ("fire8/concat:", "expected a layer, layer:channel or layer:direction"),
         ("fire8/concat:1*", "expected a layer, layer:channel or layer:direction"),
