@@ -1,6 +1,7 @@
 """What a sweep trades content for style: both losses of every cell, and the cells that none is better than."""
 
 import json
+import textwrap
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,8 @@ _MOST_LABELS = 40
 _MOST_COLOURS = 10  # that can be told apart, and that the colour cycle has
 _GREY = "0.55"
 _DPI = 120
+_LINE = 24  # characters
+_LINES_OF_LEGEND = 4  # of each value
 _MARKER = 5  # pixels around a point
 _REACHES = (5, 12, 20)  # pixels from a point to its label
 _SIDES = np.array([(1, 1), (-1, -1), (1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, 1)])  # the best first
@@ -109,9 +112,15 @@ def _place(cell: Mapping[str, Any], names: Iterable[str]) -> dict[str, int]:
     return dict(zip(names, cell["place"], strict=True))
 
 
-def _plain(text: str, longest: int = 24) -> str:
+def _plain(text: str, longest: int = _LINE) -> str:
     """Returns a text that Matplotlib takes literally, not as mathematics."""
     return one_line(text, longest=longest).replace("$", r"\$")
+
+
+def _wrapped(text: str) -> str:
+    """Returns a text in lines for the legend, as `_plain` has each."""
+    lines = textwrap.wrap(one_line(text, longest=_LINES_OF_LEGEND * _LINE), _LINE)
+    return "\n".join(map(_plain, lines))
 
 
 def _colours(indices: np.ndarray, count: int) -> np.ndarray:
@@ -130,9 +139,11 @@ def _explain_colours(figure: Figure, axes: Axes, name: str, values: Sequence[str
         return
     colours = _colours(np.arange(len(values)), len(values))
     handles = [Line2D([], [], color=colour, marker="o", markersize=5, linestyle="") for colour in colours]
-    legend = axes.legend(handles, map(str, range(len(values))), title=_plain(name), frameon=False)
+    # Beside the axes, where it covers no point, and in lines, so that long values are not cut off.
+    labels, place = map(str, range(len(values))), {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+    legend = axes.legend(handles, labels, title=_plain(name), frameon=False, alignment="left", **place)
     for text, value in zip(legend.get_texts(), values, strict=True):
-        text.set_text(_plain(value))  # given as labels, those that begin with _ would be left out
+        text.set_text(_wrapped(value))  # given as labels, those that begin with _ would be left out
 
 
 def _draw_fronts(axes: Axes, points: np.ndarray, cells: Sequence[Mapping[str, Any]], colours: np.ndarray) -> np.ndarray:
