@@ -1,11 +1,11 @@
-"""Paints style pictures: ours, so free to use, and made for the job, with texture at every scale and no empty corner.
+"""Paints the sample style images: free to use, with texture at every scale and no empty corner.
 
     python -m experiments.make_styles --workdir=results/styles --size=768 --seed=0
 
-Takes about 30 s on a 2-core machine and writes `flow.jpg` (oil: brush strokes along a whirling night sky), `glass.jpg`
-(a rose window), `woodblock.jpg` (engraved waves in five inks) and `abstract.jpg` (a crowd of overlapping shapes).
-Another seed varies the details and keeps the compositions, but for `abstract`, which is new each time. The four of
-seed 0 are in `experiments/samples`. A new painter is one more function in `STYLES`.
+Writes `flow.jpg` (oil: brush strokes along a whirling night sky), `glass.jpg` (a rose window), `woodblock.jpg` (waves
+printed in five inks) and `abstract.jpg` (a crowd of overlapping shapes). Another seed changes the details and keeps
+the composition, except of `abstract`, which is new each time. The four with seed 0 are in `experiments/samples`. Takes
+30 seconds on 2 cores.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ JPEG_QUALITY = 90  # with colour at full resolution: chroma subsampling would sm
 class Config(Checked):
     """The flags."""
 
-    workdir: str = flag("results/styles", "Folder for the pictures.")
+    workdir: str = flag("results/styles", "Folder for the style images.")
     size: int = flag(768, "Side of the square pictures in pixels.", least=16)
     seed: int = option_flag("seed", 0)
 
@@ -41,6 +41,7 @@ STYLES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "woodblock": woodblock,
     "abstract": abstract,
 }
+"""Name of the file → function of randomness and side in pixels that paints it; a new style is a row here."""
 
 
 def run(config: Config) -> dict[str, np.ndarray]:

@@ -1,14 +1,15 @@
-"""Figure 3 of Gatys, Ecker & Bethge, "A Neural Algorithm of Artistic Style", arXiv:1508.06576, for any two pictures.
+"""Reproduces figure 3 of Gatys et al., "A Neural Algorithm of Artistic Style" (arXiv:1508.06576), for any two images.
 
     python -m experiments.paper_figures --content=photo.jpg --style=painting.jpg
 
-The rows match the style of growing sets of layers, so that texture grows from specks to whole shapes; the columns are
-four ratios α/β of content to style, so that the photograph appears from left to right. As in the paper: VGG-19 with
-average pooling, content of conv4_2, w_l = 1 / number of layers, white noise to start from; the content loss is a sum
-over the picture, so that the same ratio means more content in a larger one (`--ratios`). The embedded SqueezeNet, for
-those who have no VGG-19, has sets of layers and ratios of its own. Expect what `experiments.sweep` leaves; sheet.png is
-the figure. The twenty cells are one compiled program: SqueezeNet with 384 pixels and 150 steps takes 7 minutes, VGG-19
-with 256 pixels and 150 steps half an hour, on 2 cores.
+Each row matches the style in a larger set of layers than the row above, so that texture grows from specks to whole
+shapes. The columns are four ratios α/β of content to style weight, so that the content image appears from left to
+right. As in the paper: VGG-19 with average pooling, content from conv4_2, w_l = 1 / number of layers, and white noise
+as initial image. The content loss is a sum over the picture, so that the same ratio means more content in a larger
+picture (see `--ratios`). The embedded SqueezeNet, used where VGG-19 is not installed, has its own layers and ratios.
+
+Writes the same files as `experiments.sweep`; sheet.png is the figure. The twenty cells share one compiled program.
+With 150 steps on 2 cores, SqueezeNet takes 7 minutes at 384 pixels, VGG-19 half an hour at 256 pixels.
 """
 
 import dataclasses
@@ -104,7 +105,7 @@ def _label(ratio: float) -> str:
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where the figure is."""
+    """Runs the script and prints where the figure is."""
     finish_script(run(config))
 
 

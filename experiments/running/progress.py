@@ -116,16 +116,16 @@ class Interrupt:
 
 @contextmanager
 def graceful_interrupt() -> Iterator[Interrupt]:
-    """Turns the first Ctrl-C or SIGTERM into a request, so that no step is lost; the second one stops at once."""
+    """Turns the first Ctrl-C or SIGTERM into a request to stop, so that no step is lost; the second stops at once."""
     interrupt = Interrupt()
 
     def handle(number: int, _: FrameType | None) -> None:
         interrupt.requested = True
-        print("stopping as soon as the picture can be saved; again to stop at once", file=sys.stderr)
+        print("stopping as soon as the picture can be saved; a second signal stops at once", file=sys.stderr)
         signal.signal(number, signal.default_int_handler)
 
-    in_charge = threading.current_thread() is threading.main_thread()  # only there signals arrive
-    numbers = (signal.SIGINT, signal.SIGTERM) if in_charge else ()
+    is_main = threading.current_thread() is threading.main_thread()  # only there do signals arrive
+    numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield interrupt

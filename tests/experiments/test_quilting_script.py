@@ -128,7 +128,7 @@ def test_what_no_flag_gives_fits_the_pictures(changes, expected, pictures, tmp_p
         ({"alpha": (0.5, 2.0)}, "alpha: expected 0 to 1, found 2.0"),
         ({"patch": 0}, "--patch: expected 1 or more, found 0"),
         ({"patch": 40, "mode": "texture"}, "patch: expected 3 to 34, found 40"),
-        ({"style": "one.png,two.png"}, "--style: expected one painting to take blocks from, found 2"),
+        ({"style": "one.png,two.png"}, "--style: expected one style image to take blocks from, found 2"),
         ({"output": "quilt.gif"}, "gif"),
     ],
     ids=str,
@@ -143,6 +143,6 @@ def test_what_is_refused(changes, message, pictures, tmp_path):
 def test_the_inputs_are_not_overwritten(name, pictures, tmp_path):
     photo = tmp_path / name
     photo.write_bytes((pictures / "photo.png").read_bytes())
-    with pytest.raises(UserError, match="--output: expected a file of its own, found the content picture"):
+    with pytest.raises(UserError, match="--output: expected a file of its own, found the content image"):
         quilting.run(config(pictures, tmp_path, content=str(photo)))
     assert photo.read_bytes() == (pictures / "photo.png").read_bytes()

@@ -103,7 +103,7 @@ def test_what_a_run_leaves(pictures, tmp_path):
 def test_without_any_flags_there_are_samples():
     nothing = stylize.Config()
     assert nothing.content is None
-    for path in (samples.photograph(), samples.painting()):
+    for path in (samples.content_image(), samples.style_image()):
         assert images.read(path, size=64).pixels.shape == (64, 64, 3)
 
 
@@ -123,7 +123,7 @@ def test_a_comma_in_a_name_is_no_second_painting(pictures, tmp_path):
     path = tmp_path / "one, two.png"
     path.write_bytes((pictures / "painting.png").read_bytes())
     assert stylize.run(config(pictures, tmp_path / "run", style=str(path))).finished
-    with pytest.raises(UserError, match="--style: expected a painting, found none in ' , '"):
+    with pytest.raises(UserError, match="--style: expected a style image, found none in ' , '"):
         stylize.run(config(pictures, tmp_path / "none", style=" , "))
     with pytest.raises(UserError, match="blend_weights: expected one for each of 1 paintings, found 2"):
         stylize.run(config(pictures, tmp_path / "none", blend_weights=(0.5, 0.5)))
@@ -276,7 +276,7 @@ def test_no_checkpoint_left_that_can_be_read(pictures, tmp_path):
     stylize.run(config(pictures, tmp_path, steps=4, save_every=2))
     for path in (tmp_path / "stylize-checkpoints").iterdir():
         path.write_bytes(b"x" * 100)
-    with pytest.raises(UserError, match=r"no checkpoint can be read: .*, or leave --resume out to begin anew"):
+    with pytest.raises(UserError, match=r"no checkpoint can be read: .*, or leave --resume out to start again"):
         stylize.run(config(pictures, tmp_path, steps=4, save_every=2, resume=True))
 
 
@@ -318,7 +318,7 @@ def test_the_inputs_are_not_overwritten(role, pictures, tmp_path):
     path = tmp_path / "picture.png"
     path.write_bytes((pictures / "photo.png").read_bytes())
     for where in ({"output": str(path)}, {"workdir": str(tmp_path)}):
-        with pytest.raises(UserError, match=f"found the {role} picture"):
+        with pytest.raises(UserError, match=f"found the {role} image"):
             stylize.run(config(pictures, **{"workdir": tmp_path / "run", role: str(path), **where}))
     assert path.read_bytes() == (pictures / "photo.png").read_bytes()
 

@@ -56,7 +56,7 @@ def test_what_it_leaves(tiles):
 def test_the_same_command_again_computes_nothing(tiles, capsys):
     given, outcome = tiles
     assert texture.run(given) == outcome
-    assert "2 cells, 2 of them done already" in capsys.readouterr().out
+    assert "2 cells, 2 done already" in capsys.readouterr().out
 
 
 def test_the_command_on_the_page_makes_the_same_picture(tiles, tmp_path):

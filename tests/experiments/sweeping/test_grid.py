@@ -86,7 +86,7 @@ def test_the_longest_axis_goes_across_if_nothing_is_said(rows, cols, expected, f
         ({"rows": ("seed",), "cols": ("seed",)}, "--rows: expected other axes than in --cols, found in both: seed"),
         ({"rows": ("seed", "seed")}, "--rows: expected each axis once, found seed, seed"),
         ({"style_layers": (("conv1",), ())}, "--style_layers: expected no empty list, found one"),
-        ({"style": "a.png", "styles": ("b.png",)}, "--style: expected either it .* or --styles, found both"),
+        ({"style": "a.png", "styles": ("b.png",)}, "--style: expected it .* or --styles, found both"),
         ({"size": (64, 0)}, "--size: expected 1 or more, found 0"),
     ],
     ids=str,
