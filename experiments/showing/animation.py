@@ -148,9 +148,7 @@ def _sample(pictures: Sequence[Path]) -> Image.Image:
             sample = Image.new("RGB", (width, height * len(pictures)))
         if picture.size != first:
             expected, found = (f"{width} × {height} px" for width, height in (first, picture.size))
-            raise file_error(
-                path, f"expected {expected} as {pictures[0]} has, found {found}: give pictures of equal size"
-            )
+            raise file_error(path, f"expected {expected} like {pictures[0]}, found {found}: give equal sizes")
         # The nearest pixels, as averages would be other colours.
         sample.paste(picture.resize((width, height), Image.Resampling.NEAREST), (0, number * height))
     assert sample is not None, "there are pictures"

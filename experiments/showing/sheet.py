@@ -35,8 +35,8 @@ def write_sheet(path: Path, manifest: Mapping[str, Any], *, longest: int = LONGE
     """Draws the pictures of a sweep as a PNG, atomically; cells that are unfinished or cannot be read are grey.
 
     Columns are the combinations of values of the axes in `cols`, the last axis changing fastest, rows those of `rows`
-    and of every axis that is in neither; of these, axes with a single value are only named below the grid. Cells that all
-    have a position `at` are laid out there instead, each with its `caption`.
+    and of every axis that is in neither; of these, axes with a single value are only named below the grid. Cells
+    that all have a position `at` are laid out there instead, each with its `caption`.
 
     Args:
         path: the file to write; the pictures of the manifest are relative to its folder.
@@ -88,8 +88,7 @@ def draw_grid(
     Args:
         path: the file to write.
         tiles: (row, column) from 0 → tile; other places stay empty.
-        rows: levels of headings on the left, the outermost first; the product of their numbers of labels is the number of
-            rows.
+        rows: levels of headings on the left, the outermost first; their numbers of labels multiply to that of rows.
         columns: levels of headings on top, as for rows.
         title: text above everything.
         caption: text below everything.

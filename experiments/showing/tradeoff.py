@@ -44,7 +44,8 @@ def pareto_front(points: np.ndarray) -> np.ndarray:
         points: [N, 2], any range.
 
     Returns:
-        int [F], indices of the points on the front, by ascending first coordinate (hence descending second), then by index.
+        int [F], indices of the points on the front, by ascending first (hence descending second) coordinate, then by
+        index.
     """
     (candidates,) = np.nonzero(np.isfinite(points).all(axis=1))
     if not candidates.size:

@@ -10,7 +10,7 @@ def flow(rng: np.random.Generator, size: int) -> np.ndarray:
     """Paints a night of whirling stars over fields, in oil."""
     n = size * painting.OVERSAMPLING
     x, y = painting.grid(n)
-    # The sky flows along the level lines of a stream function, hence without divergence: a drift and a hill a whirl.
+    # The sky flows along the level lines of a stream function, hence without divergence: a drift, and a hill per whirl.
     whirls = [  # x, y, radius, turn, light
         (0.33, 0.33, 0.15, 1, 0.0),
         (0.62, 0.43, 0.13, -1, 0.0),

@@ -15,7 +15,7 @@ FACE = [1.9, 1.1, 0.48, 0.06, -0.14, -0.1, 0.1, 0.36, 0.64], [-0.75, -0.42, -0.2
 
 
 def woodblock(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Cuts breaking waves before a red sun into wood, one block an ink, and prints them."""
+    """Cuts breaking waves before a red sun into wood, one block per ink, and prints them."""
     n = size * painting.OVERSAMPLING
     x, y = painting.grid(n)
     swell = painting.noise(rng, n, (1 / 14, 1 / 6), 2)

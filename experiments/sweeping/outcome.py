@@ -31,9 +31,8 @@ def finish_script(outcome: Outcome) -> None:
     """Prints the outcome of a grid, and ends the script with the status that belongs to it."""
     for name, problem in outcome.failed.items():
         print(f"failed: {name}: {problem}")
-    print(
-        f"{outcome.finished} {'picture' if outcome.finished == 1 else 'pictures'}, sheet and page: {outcome.workdir / PAGE}"
-    )
+    pictures = "1 picture" if outcome.finished == 1 else f"{outcome.finished} pictures"
+    print(f"{pictures}, sheet and page: {outcome.workdir / PAGE}")
     if outcome.stopped:
         print("stopped; the same command continues")
         sys.exit(INTERRUPTED)

@@ -179,7 +179,7 @@ def test_only_one_process_at_a_time(tiny_file, folder):
     downloads.mkdir(parents=True)
     with (
         fetch._exclusive(downloads / "tiny.h5"),
-        pytest.raises(UserError, match=r"tiny.h5: expected to be alone, found another process that fetches it"),
+        pytest.raises(UserError, match=r"tiny.h5: expected one download at a time, found another"),
     ):
         fetch.fetch(tiny_file)
     (downloads / "tiny.h5.lock").write_bytes(b"left by a crash")

@@ -37,7 +37,7 @@ def test_what_a_comparison_leaves(compared):
     assert (result.output, result.sheet) == (workdir / "quilting.png", workdir / "sheet.png")
     record = json.loads((workdir / "quilting.json").read_text())
     assert record["losses"] == result.losses
-    assert set(record["losses"]) == {"photograph", "quilting", "neural"}
+    assert set(record["losses"]) == {"content_image", "quilting", "neural"}
     assert set(record["seconds"]) == {"quilting", "neural"}
     assert record["versions"]["scipy"]
     for name, settings in record["settings"].items():
@@ -61,9 +61,9 @@ def test_the_losses_are_those_of_one_objective(compared):
         # The weights of the preset that suits SqueezeNet.
         weighted = found[CONTENT] + 200 * found[STYLE] + 10 * found[VARIATION]
         assert found["loss"] == pytest.approx(weighted, rel=1e-5)
-    assert losses["photograph"][CONTENT] == pytest.approx(0, abs=1e-9)
+    assert losses["content_image"][CONTENT] == pytest.approx(0, abs=1e-9)
     assert losses["quilting"][CONTENT] > losses["neural"][CONTENT] > 0
-    assert losses["neural"]["loss"] < losses["photograph"]["loss"]
+    assert losses["neural"]["loss"] < losses["content_image"]["loss"]
 
 
 def test_the_table_has_a_row_a_picture(pictures, tmp_path, capsys):

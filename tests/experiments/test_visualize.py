@@ -58,7 +58,7 @@ def test_classes_of_other_networks():
 
 
 def test_classes_need_a_classifier():
-    message = "expected a network that tells classes, found vgg19_normalized; use one of: vgg16, vgg19, vgg16_t"
+    message = "expected a network with a classifier, found vgg19_normalized; use one of: vgg16, vgg19, vgg16_t"
     with pytest.raises(UserError, match=message):
         class_units(with_head(BACKBONES["vgg19_normalized"]), ["banana"])
     with pytest.raises(UserError, match=r"unknown class 'bananna'.*banana"):
