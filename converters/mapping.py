@@ -123,7 +123,7 @@ def _advice(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> str
     """Returns what to do with weights that fit another backbone, None if they fit no backbone."""
     known = BACKBONES[backbone.name]
     if backbone != known and _fits(tensors, provenance, known):
-        return "the file has no classifier: leave --classifier out, or convert a file that has one"
+        return "the file has no classifier: leave --classifier out, or give a file with one"
     # Of backbones that no file distinguishes, the first one is meant: the second is the first one rescaled.
     fitting = {
         (other.rows, other.preprocess): other.name

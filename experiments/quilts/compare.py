@@ -87,7 +87,7 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
     }
     make_folder(workdir)
     images.write(output, job.content._replace(pixels=quilt), settings=settings["quilting"])
-    painted = _run(job)
+    painted = _optimise(job)
     times.append(time.monotonic())
     images.write(neural, job.content._replace(pixels=painted), settings=settings["neural"])
     seconds = dict(zip(settings, np.diff(times).tolist(), strict=True))
@@ -161,7 +161,7 @@ def _blocks_bar(passes: Sequence[quilting.Pass], shape: tuple[int, int]) -> Iter
         yield laid
 
 
-def _run(job: Job) -> np.ndarray:
+def _optimise(job: Job) -> np.ndarray:
     """Runs a transfer to its end; returns the picture `[H, W, 3]`."""
     with progress_bar(steps=job.steps, done=0) as bar:
         for last in run([stage(job.transfer, job.image, steps=job.steps)]):

@@ -199,7 +199,7 @@ def empty_network(backbone):
 
 def test_a_classifier_that_is_not_there():
     vgg16 = empty_network(BACKBONES["vgg16"])
-    message = "found 13, without fc6/kernel, .*; the file has no classifier: leave --classifier out, or convert a file that has one$"
+    message = "without fc6/kernel, .*; the file has no classifier: leave --classifier out, or give a file with one$"
     with pytest.raises(UserError, match=message):
         mapping.match(vgg16, PROVENANCE, with_head(BACKBONES["vgg16"]))
     # With another classifier the head is missing all the same, and the other one is not what was asked for.

@@ -412,7 +412,7 @@ def test_silence(wanted, server):
     with pytest.raises(UnreachableError, match=r"found no connection \(timed out\)$"):
         fetch(wanted, timeouts=(1, 0.1))
     server.answers = [serve(DATA, sent=BLOCK + 1000, wait=True)]
-    with pytest.raises(UserError, match=r"broke off \(timed out\); 32768 bytes are kept, the same command goes on"):
+    with pytest.raises(UserError, match=r"broke off \(timed out\); 32768 bytes are kept, and the same"):
         fetch(wanted, timeouts=(1, 0.1), pauses=(0,))
 
 

@@ -196,7 +196,7 @@ def test_a_lock_that_was_removed_is_none(tiny_file, folder, monkeypatch):
         real(*given)
 
     monkeypatch.setattr(fetch.fcntl, "flock", flock)
-    with pytest.raises(UserError, match="expected to be alone"):
+    with pytest.raises(UserError, match="expected one download at a time"):
         fetch.fetch(tiny_file)
 
 

@@ -393,7 +393,7 @@ HOSTILE = {
     all_chunks_too_large: "conv2/3: expected at most 2500000000 bytes in all tensors together, found more",
     large_chunk: "conv1/kernel: expected 1 chunks of",
     missing_chunk: "conv1/kernel: expected 2 chunks of .* found 1",
-    other_filter: "conv1/kernel: expected weights as they are or compressed by gzip",
+    other_filter: "conv1/kernel: expected weights uncompressed or compressed by gzip",
     integers: "conv1/kernel: expected floating-point numbers, found int32",
     unusual_floats: "conv1/kernel: expected floating-point numbers, found void32",
     without_shape: "conv1/kernel: expected weights, found a dataset without a shape",
