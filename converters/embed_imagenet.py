@@ -3,8 +3,8 @@ r"""Rebuilds the embedded names of the ImageNet classes, nst_jax/backbones/data/
     python -m converters.embed_imagenet [--package=timm-1.0.31-py3-none-any.whl] [--output=imagenet_classes.tsv]
 
 The wheel of `timm` 1.0.31 (PyPI) has the WordNet ids of the 1000 classes of ILSVRC 2012, in the order of the outputs of
-networks, and their names and definitions from WordNet 3.0. Without `--package` pip fetches it (3 MB),
-checking its hash. Takes seconds and gives the same bytes each time.
+networks, and their names and definitions from WordNet 3.0. Without `--package` pip fetches it (3 MB) and
+checks its hash. Takes seconds and gives the same bytes each time.
 """
 
 import io

@@ -5,7 +5,7 @@
 NAME is a backbone. Without `--source`, the weights of vgg19, vgg16 and squeezenet1_1 come from Keras, those of
 vgg19_normalized from Caffe, and those of the torchvision backbones from torchvision. `--url` gives another address of
 the same file, whose size and hashes are checked all the same. `--classifier` keeps the classifier, which style transfer
-does not need and which most published files leave out.
+does not need.
 
 Downloads 5 to 575 MB. The same command resumes a download that broke off or was stopped.
 """

@@ -73,6 +73,8 @@ def run(config: Config) -> Result:
     Raises:
         UserError: the input cannot be used, and then nothing is written; or something cannot be written.
     """
+    if config.layers == ():
+        raise UserError("--layers: expected one or more, found none; leave the flag out for its default")
     content_path = Path(config.content) if config.content else samples.content_image()
     guide = Path(config.guide) if config.guide else None
     paths = {CONTENT: content_path, **({"guide": guide} if guide else {})}
