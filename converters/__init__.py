@@ -1,1 +1,1 @@
-"""Weight files of other programs to the interchange file; one module a format."""
+"""Conversion of weight files of other programs to the interchange file; one module per format."""

@@ -1,4 +1,4 @@
-"""How every command of this package starts and ends: flags, arguments, one line about what is wrong."""
+"""How every command of this package starts and ends: flags, arguments, errors in one line."""
 
 import io
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from nst_jax.commands import as_typed_here
+from nst_jax.commands import as_typed_here, help_is_success
 from nst_jax.errors import UserError, choose, one_line
 
 INTERRUPTED = 130
@@ -21,15 +21,15 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
     """Parses the command line and runs the command; unusable input becomes one line on stderr and exit status 1.
 
     Args:
-        command: called with the arguments of the command line that are no flags.
-        arguments: what these are, for people.
+        command: called with the positional arguments of the command line.
+        arguments: the names of these, for messages.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # It may be closed.
-        sys.stdout.reconfigure(errors="backslashreplace")  # for names and signs that the terminal does not have
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed
+        sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal lacks
 
     def main(given: list[str]) -> None:
         if not flags.FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.FATAL)  # JAX reports at length which accelerators are not there
+            logging.set_verbosity(logging.FATAL)  # JAX logs at length which accelerators are missing
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # so that temporary files are removed
         try:
             if len(given) != len(arguments):
@@ -42,10 +42,10 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
             sys.exit(f"error: {one_line(error, longest=4000)}")
         except MemoryError:
             sys.exit("error: expected enough memory for the largest layer twice, found less; close other programs")
-        except OSError as error:  # Those of files are told by whoever opens them.
-            sys.stdout = None  # or Python would try once more at its end, and complain at length
+        except OSError as error:  # errors of files are reported where these are opened
+            sys.stdout = None  # else Python would try again at its end, and print a traceback
             where = one_line(error.filename or "standard output")
-            sys.exit(f"error: {where}: expected to be able to use it, found: {one_line(error.strerror or error)}")
+            sys.exit(f"error: {where}: expected it to be usable, found: {one_line(error.strerror or error)}")
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 
@@ -58,7 +58,7 @@ def path(given: str | None, flag: str) -> Path | None:
     """Returns the path that a flag gives, None if it was left out.
 
     Raises:
-        UserError: it is empty, as of an unset variable.
+        UserError: it is empty, as from an unset variable.
     """
     if given == "":
         raise UserError(f"--{flag}: expected a path, found none; leave the flag out for its default")
@@ -66,10 +66,11 @@ def path(given: str | None, flag: str) -> Path | None:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    """Parses flags as absl does, but says in one line what is wrong and what would be valid."""
+    """Parses flags as absl does, but reports mistakes in one line, with the valid choices."""
     try:
         try:
-            return flags.FLAGS(argv)[1:]
+            with help_is_success():  # only the flags for help exit while flags are parsed
+                return flags.FLAGS(argv)[1:]
         except flags.UnrecognizedFlagError as error:
             return [choose(error.flagname, [f.name for f in flags.FLAGS.flags_by_module_dict()[argv[0]]], what="flag")]
     except (flags.Error, UserError, UnicodeDecodeError) as error:

@@ -1,14 +1,14 @@
-"""Converts a file with trained weights to the interchange file of nst_jax and installs it.
+"""Converts a file with trained weights and installs the result.
 
     python -m converters.convert FILE --backbone=NAME [--output=OUT.safetensors] [--classifier]
         [--format=NAME] [--convention=caffe|torchvision] [--kernels=tensorflow|theano]
 
-FILE is a weight file, or the folder of a TensorFlow.js model; its format is found by content. Without `--output` the
-result goes to the folder of installed weights, after which `--backbone=NAME` works everywhere. Takes seconds.
+FILE is a weight file, or the folder of a TensorFlow.js model; its format is recognised by its content. Without
+`--output` the weights are installed, and `--backbone=NAME` works in all scripts. Takes seconds.
 
-`--classifier` keeps the layers that tell classes, which style transfer does without (494 MB more for a VGG network).
-`--convention` tells how the network wants its pixels, `--kernels` whether kernels of Keras are rotated as those for
-Theano; both are asked for where the file leaves it open.
+`--classifier` keeps the classifier, which style transfer does not need (494 MB more for a VGG network). `--convention`
+is the format in which the network expects its pixels, and `--kernels` says whether the kernels of a Keras file are
+rotated as Theano has them; they are needed only where the file leaves this open.
 """
 
 import os
@@ -30,20 +30,20 @@ from .table import aligned, spans
 
 CONVERTER_VERSION = 2
 KERNELS = {"tensorflow": False, "theano": True}
-"""Whose convention kernels of a Keras file follow → whether they are rotated by 180 degrees."""
+"""Convention of the kernels of a Keras file → whether they are rotated by 180 degrees."""
 
-_THEANO_FILE = "th_kernels"  # what keras-applications put into the names of files for Theano
+_THEANO_FILE = "th_kernels"  # part of the names of files for Theano from keras-applications
 _SUFFIX = ".safetensors"
 
 
 class Converted(NamedTuple):
-    """What a conversion found and wrote.
+    """Result of a conversion.
 
     Attributes:
-        tensors: our name → float32, kernels `[height, width, in, out]`; read again when asked for.
-        matched: from where in the source.
-        provenance: of the source.
-        output: the file that was written.
+        tensors: our name → float32, kernels `[height, width, in, out]`; read again on access.
+        matched: where the tensors are in the source.
+        provenance: where the source comes from.
+        output: the written file.
     """
 
     tensors: mapping.Parameters
@@ -66,35 +66,35 @@ def convert(
 
     Args:
         path: the source.
-        backbone: whose weights these are.
+        backbone: the backbone of these weights.
         output: the file to write; by default the installed weights of the backbone.
-        source_format: one of `FORMATS`; by default found by content.
-        convention: how the network wants its pixels, one of `CONVENTIONS`; by default what files of this format have.
-        kernels: one of `KERNELS`, where the file does not tell.
-        classifier: whether to keep the layers that tell classes.
+        source_format: one of `FORMATS`; by default recognised by content.
+        convention: the format of the pixels, one of `CONVENTIONS`; by default the usual one for files of this format.
+        kernels: one of `KERNELS`, for files that leave it open.
+        classifier: whether to keep the classifier.
 
     Raises:
-        UserError: the source cannot be used or the output not be written; then no file is written.
+        UserError: the source cannot be used, or the output cannot be written; then no file is written.
     """
     choose(backbone, BACKBONES, what="backbone")
     installed = pretrained.folder() / pretrained.file_name(backbone)
     target = installed if output is None else output
     if target.suffix != _SUFFIX:
-        raise file_error(target, f"expected a name that ends in {_SUFFIX}, as what comes out is such a file")
+        raise file_error(target, f"expected a name that ends in {_SUFFIX}; choose another --output")
     chosen = choose(source_format, FORMATS, what="format") if source_format else detect(path)
     tensors, found = FORMATS[chosen].read(path)
     if os.path.exists(target) and os.path.samefile(target, found.path):  # noqa: PTH110, PTH121 - never an error
         raise file_error(target, "expected a file of its own, found the one that is converted; choose another --output")
     if mapping.is_named_by_torchvision(tensors, BACKBONES[backbone]):
-        found = found._replace(convention=None)  # They were ported: what files of the format usually have says nothing.
+        found = found._replace(convention=None)  # they were ported, so the usual convention of the format says nothing
     provenance = _settle(found, convention, kernels)
     network = with_head(BACKBONES[backbone]) if classifier else BACKBONES[backbone]
     matched = mapping.match(tensors, provenance, network)
     if provenance.convention is None and provenance.backbone is None:
         raise file_error(
             path,
-            "expected to be told how the network wants its pixels, found names that files in both conventions have; "
-            "say --convention=torchvision (RGB, ImageNet mean and deviation) or --convention=caffe (BGR minus mean)",
+            "expected to know the format of the pixels, found names that files in both conventions have; "
+            "give --convention=torchvision (RGB, ImageNet mean and deviation) or --convention=caffe (BGR minus mean)",
         )
     values = mapping.Parameters(tensors, provenance, matched, network)
     metadata = {
@@ -112,24 +112,24 @@ def convert(
 
 
 def _settle(provenance: Provenance, convention: str | None, kernels: str | None) -> Provenance:
-    """Returns the provenance with what the file leaves open, from what is known of published files and from flags."""
+    """Returns the provenance, completed by flags and by what is known of published files."""
     layout = provenance.layout
     if kernels is not None:
         rotated = KERNELS[choose(kernels, KERNELS, what="value of --kernels")]
         if layout.rotated not in (None, rotated):
             raise file_error(
                 provenance.path,
-                f"expected kernels of {kernels}, found a file that tells that they are not; leave --kernels out",
+                f"expected kernels of {kernels}, found that the file says otherwise; leave --kernels out",
             )
         layout = layout._replace(rotated=rotated)
     elif layout.rotated is None and layout.conv == "HWIO" and _THEANO_FILE not in provenance.path.name:
-        # Axes as TensorFlow has them, and no word of Theano: as in the files that keras-applications published.
+        # Axes as in TensorFlow and no mention of Theano, as in the files that keras-applications published.
         layout = layout._replace(rotated=False)
     if layout.rotated is None:
         raise file_error(
             provenance.path,
-            "expected to be told whether its kernels are rotated by 180 degrees as those of Theano are, found nothing "
-            "in the file that tells; say --kernels=theano (th_kernels) or --kernels=tensorflow (tf_kernels)",
+            "expected to know whether its kernels are rotated by 180 degrees, as in Theano, found nothing about that "
+            "in the file; give --kernels=theano (th_kernels) or --kernels=tensorflow (tf_kernels)",
         )
     known = published.convention(provenance.sha256)
     if convention is not None:
@@ -140,12 +140,12 @@ def _settle(provenance: Provenance, convention: str | None, kernels: str | None)
                 f"expected --convention={convention}, found by its hash a published file in the convention of {known}; "
                 "leave --convention out",
             )
-    # What people say goes before what files of a format usually have: weights may have been ported.
+    # A flag takes precedence over the usual convention of the format, as weights may have been ported.
     return provenance._replace(layout=layout, convention=convention or known or provenance.convention)
 
 
 def report(converted: Converted) -> str:
-    """Returns what was recognised and a table of the layers with their ranges of values."""
+    """Returns the recognised format, and a table of the layers with their ranges of values."""
     provenance, matched = converted.provenance, converted.matched
     rows = [("parameter", "in the source", "shape", "smallest", "largest")]
     for name, values in converted.tensors.items():
@@ -164,12 +164,12 @@ def _listed(layers: tuple[str, ...]) -> str:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("backbone", None, f"whose weights these are: {', '.join(BACKBONES)}")
-    flags.DEFINE_string("output", None, "the file to write; by default the weights are installed")
-    flags.DEFINE_string("format", None, f"of FILE: {', '.join(FORMATS)}; by default found by content")
-    flags.DEFINE_string("convention", None, f"how the network wants its pixels: {', '.join(CONVENTIONS)}")
-    flags.DEFINE_string("kernels", None, f"whose kernels are in a Keras file: {', '.join(KERNELS)}")
-    flags.DEFINE_bool("classifier", False, "keep the layers that tell classes")
+    flags.DEFINE_string("backbone", None, f"Backbone of these weights: {', '.join(BACKBONES)}.")
+    flags.DEFINE_string("output", None, "File to write; by default the weights are installed.")
+    flags.DEFINE_string("format", None, f"Format of FILE: {', '.join(FORMATS)}; by default recognised by content.")
+    flags.DEFINE_string("convention", None, f"Convention of the network's pixels: {', '.join(CONVENTIONS)}.")
+    flags.DEFINE_string("kernels", None, f"Convention of the kernels of a Keras file: {', '.join(KERNELS)}.")
+    flags.DEFINE_bool("classifier", False, "Keep the classifier.")
 
 
 def _command(file: str) -> None:

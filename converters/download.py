@@ -1,6 +1,6 @@
-"""Downloads a file: goes on where it broke off, checks it at the end, and never writes more than it may have.
+"""Downloads a file: resumes where it broke off, checks it at the end, and never writes more than its limit.
 
-As long as it is incomplete it is called `<name>.part`, and `<name>.part.json` tells what it is a part of.
+While it is incomplete it is called `<name>.part`, and `<name>.part.json` says where it comes from.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ import requests
 from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import atomic_write, file_error, sha256
 
-_BLOCK = 1 << 14  # requests loses what it has of a block when a connection breaks
+_BLOCK = 1 << 14  # requests loses an incomplete block when a connection breaks
 _PROGRESS = 1 << 20
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/(?:([0-9]{1,18})|\*)")
-_VALIDATOR = re.compile(r'"[!#-~]*"|\w[\w ,:+-]*', re.ASCII)  # a strong tag or a date; a weak tag promises too little
-_WRONG = "this is not the file; try again, or say --url with another address of it"
+_VALIDATOR = re.compile(r'"[!#-~]*"|\w[\w ,:+-]*', re.ASCII)  # a strong tag or a date; weak tags promise too little
+_WRONG = "this is not the file; try again, or give --url with another address of it"
 
 Show = Callable[[int, int | None], None]
 
@@ -31,11 +31,11 @@ class Wanted(NamedTuple):
     """A file to download.
 
     Attributes:
-        url: where it is; redirects are followed.
-        path: what it becomes, in a folder that there is.
-        size: in bytes, None if it is not known.
+        url: its address; redirects are followed.
+        path: the path to write, in an existing folder.
+        size: size in bytes, None if unknown.
         hashes: name of the algorithm in `hashlib` → hexadecimal digits, perhaps only the first ones.
-        largest: bytes that it may have where its size is not known.
+        largest: maximal size in bytes if the size is unknown.
     """
 
     url: str
@@ -46,22 +46,22 @@ class Wanted(NamedTuple):
 
     @property
     def part(self) -> Path:
-        """What it is called as long as it is incomplete."""
+        """The path of the incomplete file."""
         return self.path.with_name(f"{self.path.name}.part")
 
     @property
     def record(self) -> Path:
-        """Where it is written down what `part` is a part of."""
+        """The path of the record that says where `part` comes from."""
         return self.path.with_name(f"{self.path.name}.part.json")
 
     @property
     def address(self) -> str:
-        """The address for people."""
+        """The address for messages."""
         return one_line(self.url, longest=2000)
 
 
 class UnreachableError(UserError):
-    """Nothing can be had from an address now."""
+    """An address cannot be downloaded from now."""
 
     def __init__(self, wanted: Wanted, found: str) -> None:
         super().__init__(f"cannot fetch {wanted.address}: found {found}")
@@ -71,24 +71,24 @@ class UnreachableError(UserError):
 def download(
     wanted: Wanted, show: Show, *, timeouts: tuple[float, float] = (10, 30), pauses: tuple[float, ...] = (1, 2, 4, 8)
 ) -> str:
-    """Downloads a file to `wanted.path`, from where an earlier download broke off; only one process at a time may.
+    """Downloads a file to `wanted.path`, resuming an earlier download; only one process at a time may call it.
 
     Args:
         wanted: the file.
-        show: called with the bytes that are there and those that there will be, None if that is not known.
+        show: called with the number of bytes so far, and the total, None if unknown.
         timeouts: seconds to wait for a connection, and for the next bytes.
-        pauses: seconds to wait after one try that failed, after two in a row, and so on; one more is the last.
+        pauses: seconds to wait after one failed try, after two in a row, and so on; one more is the last.
 
     Returns:
         Its SHA-256 in hexadecimal.
 
     Raises:
-        UnreachableError: there is no connection, or the server does not give the file.
-        UserError: the connection broke again and again, what came is not the file, or it cannot be written. Then there
-            is nothing at `wanted.path`.
+        UnreachableError: there is no connection, or the server does not provide the file.
+        UserError: the connection broke repeatedly, another file came, or it cannot be written. Then there is nothing
+            at `wanted.path`.
     """
     try:
-        if wanted.path.exists():  # It was whole before, and not used up: what it is will be seen once more.
+        if wanted.path.exists():  # complete before, but not yet converted: it is checked again
             wanted.path.replace(wanted.part)
         with requests.Session() as session:
             session.max_redirects = 10
@@ -104,7 +104,7 @@ def download(
 
 
 def _without_body(response: requests.Response, **_: Any) -> None:
-    """Closes an answer that only leads elsewhere: requests would read all of it into memory, however long it is."""
+    """Closes a redirect, as requests would read its whole body into memory, however long it is."""
     if response.is_redirect:
         response.close()
 
@@ -116,7 +116,7 @@ class _Transfer(NamedTuple):
     timeouts: tuple[float, float]
 
     def complete(self, pauses: tuple[float, ...]) -> None:
-        """Fetches what is missing: tries anew as long as that brings the file on, and a few times more."""
+        """Fetches what is missing: retries as long as that makes progress, and a few times more."""
         most, failed = _size(self.wanted), 0
         while _size(self.wanted) != self.wanted.size:
             try:
@@ -134,12 +134,12 @@ class _Transfer(NamedTuple):
                 kept, _, total = _kept(self.wanted)
                 raise UserError(
                     f"{self.wanted.address}: expected {self.wanted.size or total or 'more'} bytes, found that all "
-                    f"tries broke off ({broken}); {kept} bytes are kept, the same command goes on from there"
+                    f"tries broke off ({broken}); {kept} bytes are kept, and the same command continues from there"
                 )
             time.sleep(pauses[failed - 1])
 
     def _go_on(self) -> str | None:
-        """Asks once for what is missing and appends what comes; returns why that is not all, None if it is."""
+        """Requests the missing bytes once and appends them; returns why some are still missing, None if none are."""
         kept, validator, known = _kept(self.wanted)
         with self._ask(kept, validator) as response:
             length = response.headers.get("Content-Length", "")
@@ -150,7 +150,7 @@ class _Transfer(NamedTuple):
             coding = response.headers.get("Content-Encoding", "identity").lower()
             match response.status_code:
                 case 200 | 206 if coding != "identity":
-                    raise UnreachableError(self.wanted, f"it encoded as {one_line(coding)}, which was not asked for")
+                    raise UnreachableError(self.wanted, f"it encoded as {one_line(coding)}, which was not requested")
                 case 200:
                     return self._write(response, 0, int(length) if _LENGTH.fullmatch(length) else None)
                 case 206 if kept and first == kept and (None in (known, total) or known == total):
@@ -159,12 +159,12 @@ class _Transfer(NamedTuple):
                     return None
                 case 206 | 416 if kept:
                     _discard(self.wanted)
-                    return f"{response.status_code}, without the bytes that were asked for"
+                    return f"{response.status_code}, without the requested bytes"
                 case status:
                     raise UnreachableError(self.wanted, f"{status} {one_line(response.reason)}")
 
     def _ask(self, start: int, validator: str) -> requests.Response:
-        """Asks for the bytes from `start` on, or for all if the file has changed since."""
+        """Requests the bytes from `start` on, or all if the file has changed since."""
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
@@ -177,7 +177,7 @@ class _Transfer(NamedTuple):
             raise UnreachableError(self.wanted, f"no {what} ({_cause(error)})") from error
 
     def _write(self, response: requests.Response, done: int, total: int | None) -> str | None:
-        """Writes the body from byte `done` on; returns why that is not all of the file, None if it is."""
+        """Writes the body from byte `done` on; returns why the file is incomplete, None if it is complete."""
         wanted = self.wanted
         if total is not None and (total > wanted.largest or wanted.size not in (None, total)):
             expected = f"at most {wanted.largest}" if wanted.size is None else wanted.size
@@ -194,7 +194,7 @@ class _Transfer(NamedTuple):
                     if done > most:
                         break
                     file.write(block)
-                    file.flush()  # or it would be lost when the process is killed
+                    file.flush()  # else it would be lost when the process is killed
                     self.show(done, total)
             except requests.RequestException as error:
                 return _cause(error)
@@ -205,7 +205,7 @@ class _Transfer(NamedTuple):
 
 
 def _kept(wanted: Wanted) -> tuple[int, str, int | None]:
-    """Returns how many bytes can be built on, what tells this version of the file from others, and its size."""
+    """Returns the number of bytes to resume from, what identifies this version of the file, and its size."""
     validator, total = "", None
     try:
         record = json.loads(wanted.record.read_text(encoding="utf-8"))
@@ -213,7 +213,7 @@ def _kept(wanted: Wanted) -> tuple[int, str, int | None]:
             validator, total = str(record["validator"]), record["size"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass  # none, or a damaged one
-    # Where neither the server nor a hash at the end would notice that the file has changed, it begins anew.
+    # If neither the server nor a hash would notice that the file has changed, the download starts again.
     return _size(wanted) if wanted.hashes or validator else 0, validator, total
 
 
@@ -234,7 +234,7 @@ def _discard(wanted: Wanted) -> None:
 
 
 def _check_hashes(wanted: Wanted) -> str:
-    """Returns the SHA-256 of what was downloaded; removes it if one of its hashes is wrong."""
+    """Returns the SHA-256 of the download; removes it if one of its hashes is wrong."""
     for name, expected in wanted.hashes.items():
         with wanted.part.open("rb") as file:
             found = hashlib.file_digest(file, partial(hashlib.new, name, usedforsecurity=False)).hexdigest()
@@ -245,7 +245,7 @@ def _check_hashes(wanted: Wanted) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """Returns what the system said first, without what the libraries on the way made of it."""
+    """Returns the original error of the system, without what libraries added to it."""
     while below := error.__cause__ or error.__context__:
         error = below
     return one_line(getattr(error, "strerror", None) or error)

@@ -1,10 +1,10 @@
-r"""Remakes the names of the ImageNet classes, nst_jax/backbones/data/imagenet_classes.tsv, from where they come from.
+r"""Rebuilds the embedded names of the ImageNet classes, nst_jax/backbones/data/imagenet_classes.tsv.
 
     python -m converters.embed_imagenet [--package=timm-1.0.31-py3-none-any.whl] [--output=imagenet_classes.tsv]
 
-The wheel of `timm` 1.0.31 (PyPI) has the WordNet ids of the 1000 classes of ILSVRC 2012 in the order in which networks
-count them, and the names and definitions that WordNet 3.0 has for them. Without `--package` pip fetches it (3 MB),
-checking its hash. Takes seconds and gives the same bytes each time.
+The wheel of `timm` 1.0.31 (PyPI) has the WordNet ids of the 1000 classes of ILSVRC 2012, in the order of the outputs of
+networks, and their names and definitions from WordNet 3.0. Without `--package` pip fetches it (3 MB) and
+checks its hash. Takes seconds and gives the same bytes each time.
 """
 
 import io
@@ -32,7 +32,7 @@ _DEFINITIONS = "timm/data/_info/imagenet_synset_to_definition.txt"
 
 
 def embed(package: Path, output: Path) -> None:
-    """Writes number, WordNet id, names and definition of each class, one a line, in the order of the numbers.
+    """Writes number, WordNet id, names and definition of each class, one class per line, by number.
 
     Raises:
         UserError: the package is not the expected one, or the output cannot be written.
@@ -46,8 +46,8 @@ def embed(package: Path, output: Path) -> None:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("package", None, f"the wheel {PACKAGE.file}; by default pip fetches it")
-    flags.DEFINE_string("output", str(imagenet.FILE), "the file to write")
+    flags.DEFINE_string("package", None, f"The wheel {PACKAGE.file}; by default pip fetches it.")
+    flags.DEFINE_string("output", str(imagenet.FILE), "File to write.")
 
 
 def _command() -> None:

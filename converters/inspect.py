@@ -1,9 +1,8 @@
-"""Tells what is in a weight file of any supported format: tensors, shapes, ranges of values, and who wrote it.
+"""Lists the content of a weight file of any supported format: tensors, shapes, ranges of values, and its producer.
 
     python -m converters.inspect FILE [--format=NAME]
 
-FILE is a weight file, or the folder of a TensorFlow.js model. Nothing is written, nothing but the file is read, and no
-backbone is asked for. Takes seconds.
+FILE is a weight file, or the folder of a TensorFlow.js model. Reads only this file and writes nothing. Takes seconds.
 """
 
 from pathlib import Path
@@ -18,7 +17,7 @@ from .table import aligned, spans
 
 
 def inspect(path: Path, source_format: str | None = None) -> str:
-    """Returns what is in the file, as lines of text.
+    """Returns the content of the file as lines of text.
 
     Raises:
         UserError: the file cannot be read, is in no known format or is damaged.
@@ -32,7 +31,7 @@ def inspect(path: Path, source_format: str | None = None) -> str:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("format", None, f"of FILE: {', '.join(FORMATS)}; by default found by content")
+    flags.DEFINE_string("format", None, f"Format of FILE: {', '.join(FORMATS)}; by default recognised by content.")
 
 
 def _command(file: str) -> None:

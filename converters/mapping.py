@@ -1,7 +1,7 @@
 """From the tensors of any format to the parameters of a backbone: the one step that all converters share.
 
-It renames, permutes axes and turns them round; values stay as they are, to the bit. (Only double precision, which
-the interchange file does not have, is rounded to single; quantised numbers are what their reader makes of them.)
+It renames tensors, and permutes and reverses their axes; values do not change by a bit. (Only double precision, which
+the interchange file does not have, is rounded to single; quantised numbers are decoded by their reader.)
 """
 
 import math
@@ -25,12 +25,12 @@ _LISTED = 3
 
 
 class Match(NamedTuple):
-    """What was found for a backbone.
+    """The tensors of a file that belong to a backbone.
 
     Attributes:
         sources: our name of each parameter → the name in the file.
-        head: layers of the file that belong to the head of the backbone, which nobody asked for.
-        foreign: dense layers of the file that the backbone does not have: a classifier of somebody's own.
+        head: layers of the file that belong to the head of the backbone and are left out.
+        foreign: dense layers of the file that the backbone does not have: another classifier.
     """
 
     sources: dict[str, str]
@@ -45,8 +45,8 @@ def match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match
     `with_head(backbone)`; then no others may be there.
 
     Raises:
-        UserError: these are the weights of another backbone, a parameter is missing, there twice, of another shape, or
-            there are layers that do not belong.
+        UserError: these are the weights of another backbone; a parameter is missing, there twice, or of another shape;
+            or there are layers that do not belong to it.
     """
     try:
         return _match(tensors, provenance, backbone)
@@ -58,15 +58,15 @@ def match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match
 
 
 def is_named_by_torchvision(tensors: Tensors, backbone: Backbone) -> bool:
-    """Returns whether layers have the names of torchvision, which networks in other formats have that were ported."""
+    """Returns whether layers have the names of torchvision, as networks ported to other formats may have."""
     theirs = torchvision_names(backbone)
     return any(_split(source)[0] in theirs for source in tensors)
 
 
 class Parameters(Mapping[str, np.ndarray]):
-    """The matched parameters: our name → float32, kernels `[height, width, in, out]`; each is read when asked for.
+    """The matched parameters: our name → float32, kernels `[height, width, in, out]`; each is read on access.
 
-    Asking raises UserError if values are no finite floating-point numbers or the file is damaged.
+    Access raises UserError if values are not finite floating-point numbers, or the file is damaged.
     """
 
     def __init__(self, tensors: Tensors, provenance: Provenance, matched: Match, backbone: Backbone) -> None:
@@ -121,11 +121,11 @@ def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Matc
 
 
 def _advice(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> str | None:
-    """Returns what to do with weights that are not those of the backbone but of another, None if they are of none."""
+    """Returns what to do with weights that fit another backbone, None if they fit no backbone."""
     known = BACKBONES[backbone.name]
     if backbone != known and _fits(tensors, provenance, known):
-        return "the file has no classifier: leave --classifier out, or take one that has"
-    # Of those that nothing in the file tells apart, the first is meant: the second is the first one rescaled.
+        return "the file has no classifier: leave --classifier out, or give a file with one"
+    # Of backbones that no file distinguishes, the first one is meant: the second is the first one rescaled.
     fitting = {
         (other.rows, other.preprocess): other.name
         for other in reversed(BACKBONES.values())
@@ -144,7 +144,7 @@ def _fits(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> bool:
 
 
 def _check_meaning(provenance: Provenance, backbone: Backbone) -> None:
-    """Checks what no name and no shape shows: whose weights these are, and for what pixels."""
+    """Checks what names and shapes do not show: the backbone, and the convention of its pixels."""
     if provenance.backbone not in (None, backbone.name):
         raise file_error(
             provenance.path, f"expected weights of {backbone.name}, found those of {one_line(provenance.backbone)}"
@@ -160,7 +160,7 @@ def _check_meaning(provenance: Provenance, backbone: Backbone) -> None:
 
 
 def _rename(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> dict[str, str]:
-    """Returns for each layer of the file what the backbone calls it, or its own name if it has no such layer."""
+    """Returns for each layer of the file its name in the backbone, or its own name if the backbone lacks it."""
     layers = list(dict.fromkeys(_split(source)[0] for source in tensors))
     if provenance.named:
         names = aliases(backbone)
@@ -210,7 +210,7 @@ def _some(names: list[str]) -> str:
 def _check_shape(source: str, found: tuple[int, ...], expected: tuple[int, ...], provenance: Provenance) -> None:
     stored = expected
     if len(expected) == len(_OURS):
-        # A classifier is stored as the dense layers that it was trained as, or as the convolutions that they equal.
+        # A classifier is stored as dense layers, or as the equivalent convolutions.
         stored = _stored_shape(expected, provenance.layout, dense=len(found) == 2)
     if found == stored:
         return
@@ -231,10 +231,10 @@ def _stored_shape(ours: tuple[int, ...], layout: Layout, *, dense: bool) -> tupl
 
 
 def _check_order(sources: dict[str, str], provenance: Provenance, backbone: Backbone) -> None:
-    """Checks that no layer comes before one whose output it reads: then names and order contradict each other."""
+    """Checks that no layer comes before one whose output it reads, which would contradict the names."""
     layers = [name.rpartition("/")[0] for name in sources]
     positions = {layer: layers.index(layer) for layer in layers}
-    behind: dict[str, int] = {INPUT: -1}  # for each layer the place of the last convolution that it depends on
+    behind: dict[str, int] = {INPUT: -1}  # layer → index of the last convolution that it depends on
     for row in backbone.rows:
         last = max(behind[name] for name in row.inputs)
         behind[row.name] = last
@@ -244,8 +244,8 @@ def _check_order(sources: dict[str, str], provenance: Provenance, backbone: Back
         if positions[row.name] < last:
             raise file_error(
                 provenance.path,
-                f"{one_line(sources[f'{row.name}/kernel'])}: expected it behind the layers that {row.name} reads, as "
-                "they are in the order of the model, found it before them: names and order contradict each other",
+                f"{one_line(sources[f'{row.name}/kernel'])}: expected it after the layers that {row.name} reads, as "
+                "in the order of the model, found it before them: names and order contradict each other",
             )
 
 
@@ -257,7 +257,7 @@ def _values(tensors: Tensors, source: str, provenance: Provenance) -> np.ndarray
             f"{one_line(source)}: expected floating-point numbers, found {tensor.dtype.name}; "
             "only networks with trained weights in half, single or double precision can be converted",
         )
-    with np.errstate(over="ignore"):  # What does not fit into single precision becomes infinite and is refused below.
+    with np.errstate(over="ignore"):  # values beyond single precision become infinite and are refused below
         values = tensor.load().astype(np.float32, copy=False)
     if not np.isfinite(values).all():
         raise file_error(

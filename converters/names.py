@@ -1,4 +1,4 @@
-"""What weight files call the layers of a backbone: the names of the papers, and those of other programs."""
+"""The names of the layers of a backbone in weight files: those of the papers, and those of other programs."""
 
 import itertools
 import re
@@ -10,7 +10,7 @@ from nst_jax.backbones.spec import Backbone, Family, with_head
 
 _KERAS_CLASSIFIER = {"fc6": "fc1", "fc7": "fc2", "fc8": "predictions"}
 
-# The second names are those of the files that Justin Johnson converted from Caffe, where the dropout comes first.
+# The second names are those in the files that Justin Johnson converted from Caffe, where the dropout comes first.
 _TORCHVISION_CLASSIFIER = {
     "fc6": ("classifier.0", "classifier.1"),
     "fc7": ("classifier.3", "classifier.4"),
@@ -20,7 +20,7 @@ _TORCHVISION_CLASSIFIER = {
 
 
 def aliases(backbone: Backbone) -> dict[str, str]:
-    """Returns for every name that a layer of the backbone or of its head may have in a file what it is called here.
+    """Returns every name that a layer of the backbone or its head may have in a file → its name here.
 
     Caffe, MatConvNet and the interchange file use the names of the papers.
     """
@@ -29,20 +29,20 @@ def aliases(backbone: Backbone) -> dict[str, str]:
 
 
 def torchvision_names(backbone: Backbone) -> set[str]:
-    """Returns what torchvision calls the layers of the backbone and of its head, as far as nobody else does."""
+    """Returns the names that only torchvision has for the layers of the backbone and its head."""
     return {theirs for theirs, ours in _torchvision(backbone)}
 
 
 def _keras(name: str) -> str:
-    """Returns what keras-applications calls a layer; Keras 3 allows no slashes in names."""
+    """Returns the name of a layer in keras-applications; Keras 3 allows no slashes in names."""
     name = re.sub(r"conv(\d)_(\d)", r"block\1_conv\2", name)
     return _KERAS_CLASSIFIER.get(name, name).replace("/", "_")
 
 
 def _torchvision(backbone: Backbone) -> Iterator[tuple[str, str]]:
-    """Yields what torchvision calls the convolutions of a backbone and of its head; nothing if it has no such family.
+    """Yields the names in torchvision of the convolutions of a backbone and its head; nothing for other families.
 
-    There they are items of a sequence; the classifier is another sequence.
+    There, they are items of a sequence; the classifier is another sequence.
     """
     if backbone.family not in _TORCHVISION:
         return
@@ -79,7 +79,7 @@ def _squeezenet(rows: tuple[Row, ...]) -> Iterator[tuple[str, str]]:
 
 
 def _items(row: Row) -> int:
-    """Returns how many items of torchvision's sequence a row is."""
+    """Returns the number of items of torchvision's sequence for a row."""
     if isinstance(row, Conv):
         return 2
     if isinstance(row, Pool):
@@ -91,4 +91,4 @@ _TORCHVISION: dict[Family, Callable[[tuple[Row, ...]], Iterator[tuple[str, str]]
     vgg.FAMILY: _vgg,
     squeezenet.FAMILY: _squeezenet,
 }
-"""How the convolutions before the classifier are counted there."""
+"""Family → a function that yields the item of each convolution before the classifier."""

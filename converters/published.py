@@ -1,6 +1,6 @@
-"""The weight files that others publish: where they are, how large, their hashes, and how their networks want pixels.
+"""Published weight files: their addresses, sizes, hashes, and the conventions of their pixels.
 
-Sizes and hashes are those that the publishers or well-known programs state; where none is known, none is given.
+Sizes and hashes are those that the publishers or well-known programs state; unknown ones are left out.
 """
 
 from pathlib import PurePosixPath
@@ -12,14 +12,14 @@ class Published(NamedTuple):
     """A published file.
 
     Attributes:
-        backbone: whose weights are in it.
+        backbone: the backbone of its weights.
         source: the framework that it was made for.
-        url: where it is.
-        classifier: whether the layers that tell classes are in it.
-        size: in bytes.
-        hashes: name of the algorithm in `hashlib` → hexadecimal digits, of sha256 perhaps only the first ones.
-        member: the weight file in it, and the SHA-256 of that, where this is the wheel of a package.
-        numbers: how they came about, where they are not quite those that were published first.
+        url: its address.
+        classifier: whether it has the classifier.
+        size: size in bytes, None if unknown.
+        hashes: name of the algorithm in `hashlib` → hexadecimal digits, for sha256 perhaps only the first ones.
+        member: the weight file in it and the SHA-256 of that, if this is the wheel of a package.
+        numbers: how its numbers came about, if they are not quite the published ones.
     """
 
     backbone: str
@@ -190,8 +190,8 @@ _CONVENTIONS = {
 
 
 def convention(sha256: str) -> str | None:
-    """Returns how the network of a published file wants its pixels, None for all files whose names tell already.
+    """Returns the convention of the pixels of a published file; None where other parts of the file show it.
 
-    These all have the names of torchvision, whoever trained them.
+    The known files all have the names of torchvision, whoever trained them.
     """
     return next((found for start, found in _CONVENTIONS.items() if sha256.startswith(start)), None)

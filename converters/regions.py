@@ -1,4 +1,4 @@
-"""Files and parts of files: looked at before they are opened, read no further than they go.
+"""Files and parts of files: checked before they are opened, and never read beyond their end.
 
 Every reader of a format gets its bytes from here.
 """
@@ -14,16 +14,16 @@ from nst_jax.errors import UserError
 from nst_jax.io.files import file_error
 
 LARGEST = 2_500_000_000
-"""Bytes that a file, or all tensors in it together, may have: four times the largest published VGG-19."""
+"""Maximal size in bytes of a file, or of all tensors in it: four times the largest published VGG-19."""
 
 _BLOCK = 1 << 20
 
 
 def is_folder(path: Path) -> bool:
-    """Returns whether the path is that of a folder.
+    """Returns whether the path is a folder.
 
     Raises:
-        UserError: there is nothing there.
+        UserError: it does not exist.
     """
     try:
         return stat.S_ISDIR(path.stat().st_mode)
@@ -34,7 +34,7 @@ def is_folder(path: Path) -> bool:
 def file_size(path: Path) -> int:
     """Returns the size in bytes of a regular file.
 
-    Asked before a file is opened, since opening a pipe waits for whoever writes to it.
+    Call it before a file is opened, since opening a pipe waits for its writer.
 
     Raises:
         UserError: there is no such file, or it is a folder, pipe or device, empty, or larger than any weight file.
@@ -53,26 +53,27 @@ def file_size(path: Path) -> int:
 
 
 def whole(path: Path) -> "Region":
-    """Returns the region that is all of a regular file; raises as `file_size` does."""
+    """Returns a whole regular file as a region; raises as `file_size` does."""
     return Region(path, 0, file_size(path))
 
 
 class Region(NamedTuple):
-    """A part of a file, in bytes: the whole, or what lies somewhere in an archive."""
+    """A part of a file, in bytes: all of it, or a member of an archive."""
 
     path: Path
     start: int
     length: int
 
     def part(self, start: int, length: int) -> "Region":
-        """Returns `length` bytes of it from `start` on.
+        """Returns the part of `length` bytes from `start` on.
 
         Raises:
-            UserError: it ends before.
+            UserError: the region ends before.
         """
         if start < 0 or length < 0 or start + length > self.length:
             raise file_error(
-                self.path, f"expected {length} bytes from {self.start + start} on, found it cut short; fetch it again"
+                self.path,
+                f"expected {length} bytes from {self.start + start} on, found it cut short; fetch it again",
             )
         return Region(self.path, self.start + start, length)
 
@@ -96,12 +97,12 @@ class Region(NamedTuple):
 
 
 def first_bytes(path: Path, most: int) -> bytes:
-    """Returns the beginning of a regular file, less than `most` bytes if it is shorter; raises as `file_size` does."""
+    """Returns the beginning of a regular file, fewer than `most` bytes if it is shorter; raises as `file_size` does."""
     return Region(path, 0, min(file_size(path), most)).read()
 
 
 def sha256(paths: Iterable[Path]) -> str:
-    """Returns the hash of the contents of the files, one after the other, in hexadecimal.
+    """Returns the SHA-256 of the concatenated files, in hexadecimal.
 
     Raises:
         UserError: a file cannot be read.
@@ -118,6 +119,6 @@ def sha256(paths: Iterable[Path]) -> str:
 
 
 def unreadable(path: Path, error: OSError) -> UserError:
-    """Returns what to raise when the system refuses to read a file."""
+    """Returns the error to raise when the system cannot read a file."""
     reason = os.strerror(error.errno) if error.errno else error
     return file_error(path, f"expected a file that can be read, found: {reason}")

@@ -1,7 +1,7 @@
-"""What every reader of a format returns: tensors by the names of their file, not yet read, and where they come from.
+"""The result of every reader of a format: tensors by their names in the file, not yet read, and their provenance.
 
-Tensors are read one by one and only when somebody wants them. A classifier that nobody asked for is never in memory,
-and a declared size is compared with the shape that a backbone expects before a byte is reserved for it.
+Tensors are read one by one and only on demand. An unwanted classifier is never in memory, and a declared size is
+compared with the shape that a backbone expects before any memory is reserved for it.
 """
 
 import math
@@ -17,24 +17,24 @@ from nst_jax.io.files import file_error
 from . import regions
 
 MOST_TENSORS = 20_000
-"""In a file; the networks here have up to 52."""
+"""Maximal number of tensors in a file; the networks here have up to 52."""
 
 LARGEST_TENSOR = 1_000_000_000
-"""Bytes: twice the largest layer of a VGG network, in single precision; reading takes about twice as much memory."""
+"""Bytes: twice the largest layer of a VGG network in single precision; reading takes about twice as much memory."""
 
 _MOST_AXES = 32
 _LONGEST_NAME = 1000
 
 Axes = Literal["HWIO", "OIHW", "IHWO"]
-"""An axis a letter: height, width, input, output."""
+"""One letter per axis: height, width, input, output."""
 
 
 class Tensor(NamedTuple):
     """A tensor in a file.
 
     Attributes:
-        shape: as in the file.
-        dtype: of what `load` returns.
+        shape: shape in the file.
+        dtype: type of the values that `load` returns.
         load: reads the values; raises `UserError` if the file turns out to be damaged.
     """
 
@@ -44,20 +44,19 @@ class Tensor(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes; Python's integers do not overflow, whatever a file declares."""
+        """Size in bytes; Python's integers do not overflow, whatever a file declares."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 Tensors = dict[str, Tensor]
-"""Tensors in the order of the file. Keys are `layer/kernel`, `layer/bias`, and for others what the file calls them."""
+"""Tensors in the order of the file. Keys are `layer/kernel`, `layer/bias`, and for others their names in the file."""
 
 
 def add(tensors: Tensors, path: Path, name: str, tensor: Tensor) -> None:
-    """Adds a tensor to those of the file `path`.
+    """Adds a tensor of the file `path`.
 
     Raises:
-        UserError: there is another one of this name, or it is larger, its name longer, or there are more than any
-            network has.
+        UserError: the name is taken or too long, the tensor is too large, or there are too many.
     """
     if len(tensors) == MOST_TENSORS:
         raise file_error(path, f"expected at most {MOST_TENSORS} tensors, found more")
@@ -70,10 +69,10 @@ def add(tensors: Tensors, path: Path, name: str, tensor: Tensor) -> None:
 
 
 def check_shape(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Checks the shape of a tensor before anybody multiplies or prints its lengths.
+    """Checks the shape of a tensor before its lengths are multiplied or printed.
 
     Raises:
-        UserError: NumPy has no such shape, or it is one of more numbers than any network here has.
+        UserError: NumPy has no such shape, or it has more elements than any network here.
     """
     if len(shape) > _MOST_AXES or not all(0 <= length <= regions.LARGEST for length in shape):
         raise file_error(
@@ -81,7 +80,7 @@ def check_shape(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype) 
             f"{one_line(name)}: expected the shape of a tensor, found {len(shape)} lengths, or one below 0 or above "
             f"{regions.LARGEST}; fetch or make the file again",
         )
-    # Also where a length is 0, NumPy wants to know how large the others would be.
+    # NumPy limits the product of the other lengths even if a length is 0.
     if math.prod(filter(None, shape)) * dtype.itemsize > LARGEST_TENSOR:
         raise file_error(
             path, f"{one_line(name)}: expected at most {LARGEST_TENSOR} bytes in a tensor, found shape {list(shape)}"
@@ -89,10 +88,10 @@ def check_shape(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype) 
 
 
 def check_total(path: Path, tensors: Tensors) -> None:
-    """Checks that all tensors together are no more than a network may be.
+    """Checks the size of all tensors together.
 
     Raises:
-        UserError: they are.
+        UserError: it is larger than that of any network.
     """
     total = sum(tensor.size for tensor in tensors.values())
     if total > regions.LARGEST:
@@ -100,15 +99,14 @@ def check_total(path: Path, tensors: Tensors) -> None:
 
 
 class Layout(NamedTuple):
-    """How a file stores kernels.
+    """The layout of the kernels in a file.
 
     Attributes:
-        conv: axes of the kernels of convolutions: height, width, input, output.
-        dense: axes of the kernels of dense layers before the three of the input were flattened into one.
-        rotated: whether the kernels of convolutions are rotated by 180 degrees, as for a convolution in the sense of
-            mathematics; None if the file does not tell.
-        reversed_colours: whether the first convolution reads red, green, blue in the reverse of the order in which its
-            network was trained.
+        conv: order of the axes of convolution kernels.
+        dense: order of the axes of dense kernels, before the three of the input were flattened.
+        rotated: whether convolution kernels are rotated by 180 degrees, as for a convolution in the mathematical sense;
+            None if the file does not say.
+        reversed_colours: whether the first convolution has its colours in the reverse of the order of training.
     """
 
     conv: Axes = "HWIO"
@@ -118,21 +116,21 @@ class Layout(NamedTuple):
 
 
 class Provenance(NamedTuple):
-    """Where tensors come from, and what their file says (or leaves open) about their meaning.
+    """Where tensors come from, and what their file says about their meaning.
 
     Attributes:
-        path: of the file, or of the main one if there are several.
-        sha256: of the file, or of all files one after the other, in hexadecimal.
-        format: in words, as precisely as it was recognised.
+        path: path of the file, or of the main one if there are several.
+        sha256: SHA-256 of the file, or of all files concatenated, in hexadecimal.
+        format: the format in words, as precisely as it was recognised.
         producer: the program that wrote it, if the file says so.
-        layout: of kernels.
-        convention: how the network wants its pixels, one of `nst_jax.backbones.spec.CONVENTIONS`, or what else is known
-            of it; None if the file does not tell.
-        backbone: whose weights these are, if the file says so.
-        named: whether the layers have names of their own; if not, only their order means anything.
-        ordered: whether the layers are in the order of the model even if they have names.
-        numbers: how the numbers came about, where they are not those that the network was trained to but close.
-        notes: what else the file says that people may want to know, a line each.
+        layout: layout of the kernels.
+        convention: the convention of the pixels, one of `nst_jax.backbones.spec.CONVENTIONS`, or what else is known of
+            them; None if the file does not say.
+        backbone: the backbone of these weights, if the file says so.
+        named: whether the layers have names of their own; if not, only their order has meaning.
+        ordered: whether the layers are in the order of the model, even if they have names.
+        numbers: how the numbers came about, if they are not quite those of the training.
+        notes: other facts from the file that users may want to know, one line each.
     """
 
     path: Path

@@ -1,1 +1,1 @@
-"""Scripts, one a job: `python -m experiments.NAME --help`."""
+"""Scripts: `python -m experiments.NAME --help`."""

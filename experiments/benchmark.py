@@ -1,13 +1,17 @@
-"""Measures how fast this machine is at it, beside PyTorch where that is installed.
+"""Measures the speed and memory of style transfer on this machine, beside PyTorch where that is installed.
 
     python -m experiments.benchmark
 
-Takes a quarter of an hour on 2 cores with VGG-19 and PyTorch, and should have the machine for itself. Expect tables,
-and in --workdir benchmark.json and benchmark.png: seconds of a step of Adam by backbone and size, of the rival's step
-and of direct convolution, run in turn with the loss beside; the share of the floating-point peak (matrix products,
-measured on the spot) that direct convolution would need for the same; time to compile; peaks of memory, each of a
-process of its own, also with activations computed anew (remat); what time grows with; steps and seconds to a loss, of
-Adam and L-BFGS.
+Prints tables and writes benchmark.json and benchmark.png to --workdir:
+
+- seconds per step of Adam, by backbone and size, beside those of PyTorch and of direct convolution, run in turn;
+- the time that direct convolution would need at the floating-point peak, as measured with matrix products, as a share
+  of the time of a step;
+- the time to compile, and how the time of a step grows with the number of pixels;
+- the peak of memory, each in a separate process, also with recomputed activations (--remat of the other scripts);
+- steps and seconds that Adam and L-BFGS take to reach the same loss.
+
+Takes a quarter of an hour on 2 cores with VGG-19 and PyTorch. Nothing else should run on the machine meanwhile.
 """
 
 import dataclasses
@@ -33,19 +37,21 @@ class Config(Checked):
     backbones: tuple[str, ...] | None = flag(None, "Networks; by default squeezenet1_1, and vgg19 if installed.")
     sizes: tuple[int, ...] = flag((256, 512), "Sides of the square pictures in pixels.", least=1)
     precision: Precision = option_flag("precision", "float32")
-    rounds: int = flag(5, "Number of measurements of each time, of which the median counts.", least=1)
+    rounds: int = flag(5, "Number of measurements of each time; the median is reported.", least=1)
     steps_per_round: int = flag(5, "Number of optimisation steps in each measurement.", least=1, most=64)
     rivals: Literal["auto", "none", "torch", "torch_compile"] = flag(
-        "auto", "Framework to compare with; auto means what is installed."
+        "auto", "Framework to compare with; auto means PyTorch if it is installed."
     )
-    memory_size: int = flag(1024, "Side in pixels of the picture whose memory is measured; 0 means none.", least=0)
+    memory_size: int = flag(
+        1024, "Side in pixels of the picture for which memory is measured; 0 means no such measurement.", least=0
+    )
     loss_steps: int = flag(
-        100, "Number of steps of L-BFGS to the loss that Adam has to reach too; 0 means no such race.", least=0
+        100, "Number of L-BFGS steps that set the loss for Adam to reach; 0 means no such race.", least=0
     )
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Runs the script; returns what benchmark.json has, which is written after each part.
+    """Runs the script; returns the content of benchmark.json, which is written after each part.
 
     Raises:
         UserError: a backbone is unknown or not installed, a size too small, the rival cannot run, or the folder cannot
@@ -114,7 +120,7 @@ def run(config: Config) -> dict[str, Any]:
     for network in networks if config.loss_steps else ():
         race = measure.race(network, min(config.sizes), config.precision, steps=config.loss_steps)
         report["races"].append(race)
-        save(f"way of {network.backbone.name} to a loss")
+        save(f"time to a loss of {network.backbone.name}")
     write_json(workdir / "benchmark.json", report)
     write_plot(workdir / "benchmark.png", report)
     print_tables(report)
@@ -125,19 +131,20 @@ def backbones(config: Config) -> list[str]:
     """Returns the names of the networks.
 
     Raises:
-        UserError: there is none, or no such, or one twice.
+        UserError: there is none, one is unknown, or one is there twice.
     """
     given = config.backbones
     if given is None:
         given = (pretrained.EMBEDDED, *(["vgg19"] if pretrained.find("vgg19") else []))
     names = [pretrained.resolve(name) for name in given]
     if not names or len(set(names)) < len(names) or not config.sizes:
-        raise UserError(f"--backbones and --sizes: expected each once, found {given} and {config.sizes}")
+        found = f"{','.join(given) or 'none'} and {','.join(map(str, config.sizes)) or 'none'}"
+        raise UserError(f"--backbones and --sizes: expected one or more of each, each once, found {found}")
     return names
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where everything is."""
+    """Runs the script and prints where the results are."""
     run(config)
     print(f"numbers and plot: {config.workdir}")
 

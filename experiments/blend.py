@@ -1,13 +1,13 @@
-"""Goes from the style of one painting to that of another, or of three, in one photograph.
+"""Blends two or three style images step by step: a path or a triangle of stylised images, and an animation.
 
     python -m experiments.blend --content=photo.jpg --style=first.jpg,second.jpg
     python -m experiments.blend --content=photo.jpg --style=first.jpg,second.jpg,third.jpg --blend_steps=4
 
-Two paintings give a path, three a triangle whose corners are the paintings and whose middle has a third of each. All
-pictures are one compiled program (`--blending` chooses what is blended, see `experiments.stylize`, whose flags these
-are). Expect what `experiments.sweep` leaves, with the pictures on the sheet in a row or a triangle, and an animation
-along the path, or around the triangle: --output, a .webp or .gif. Five pictures of 384 pixels on the embedded
-SqueezeNet take 4 minutes on 2 cores.
+Two style images give a path from one to the other. Three give a triangle: one style image at each corner, a third of
+each in the middle. The flags of `experiments.stylize` work here too; `--blending` chooses what is blended. Writes the
+same files as `experiments.sweep`, and an animation along the path or around the triangle (--output, .webp or .gif).
+All pictures share one compiled program. Five pictures of 384 pixels take 4 minutes with the embedded SqueezeNet on 2
+cores.
 """
 
 import dataclasses
@@ -78,23 +78,23 @@ def make_grid(config: Config) -> Grid:
     """Returns the path or the triangle of blends.
 
     Raises:
-        UserError: there are not two or three paintings, or their shares are given.
+        UserError: there are not two or three style images, or --blend_weights is given.
     """
     if config.blend_weights is not None:
-        raise UserError("--blend_weights: expected none, as they are what differs; choose --blend_steps")
-    style = config.style or ",".join(map(str, samples.two_paintings()))
+        raise UserError("--blend_weights: expected none, as this script varies them; choose --blend_steps")
+    style = config.style or ",".join(map(str, samples.two_style_images()))
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(TransferFlags)}
     base = TransferFlags(**fields | {"style": style, "workdir": None, "output": None})
     paths = inputs(base)
-    paintings = styles(paths)
-    if len(paintings) not in (2, 3):
-        raise UserError(f"--style: expected two or three paintings, found {len(paintings)}: {style}")
-    names = unique_labels("--style", paintings)
-    shares = list(_shares(len(paintings), config.blend_steps - 1))
+    style_images = styles(paths)
+    if len(style_images) not in (2, 3):
+        raise UserError(f"--style: expected two or three style images, found {len(style_images)}: {style}")
+    names = unique_labels("--style", style_images)
+    shares = list(_shares(len(style_images), config.blend_steps - 1))
     labels = tuple(_caption(names, share) for share in shares)
     axis = Axis("blend", labels, tuple({"blend_weights": share} for share in shares))
     cells = product(base, [axis])
-    if len(paintings) == 3:
+    if len(style_images) == 3:
         places = [_corner(share, config.blend_steps - 1) for share in shares]
         cells = tuple(
             dataclasses.replace(cell, at=at, caption=label)
@@ -119,15 +119,15 @@ def tour(grid: Grid) -> list[GridCell]:
     return [shares[share] for side in sides for share in side[:-1]]
 
 
-def _shares(paintings: int, parts: int) -> Iterator[tuple[float, ...]]:
-    """Yields all shares of the paintings that are multiples of 1 / parts, those with most of the first one first."""
-    for counts in itertools.product(range(parts, -1, -1), repeat=paintings):
-        if sum(counts) == parts:
-            yield tuple(count / parts for count in counts)
+def _shares(count: int, parts: int) -> Iterator[tuple[float, ...]]:
+    """Yields all shares of `count` style images that are multiples of 1 / parts, the most of the first one first."""
+    for numerators in itertools.product(range(parts, -1, -1), repeat=count):
+        if sum(numerators) == parts:
+            yield tuple(numerator / parts for numerator in numerators)
 
 
 def _corner(shares: tuple[float, ...], parts: int) -> tuple[float, float]:
-    """Returns where a blend of three lies: the first painting on top, the others at the left and at the right."""
+    """Returns the position of a blend of three: the first style image on top, the others on the left and right."""
     first, _, third = shares
     return parts * (third + first / 2), parts * (1 - first)
 
@@ -137,7 +137,7 @@ def _caption(names: Sequence[str], shares: Sequence[float]) -> str:
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where everything is."""
+    """Runs the script and prints where the results are."""
     finish_script(run(config))
 
 

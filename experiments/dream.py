@@ -1,15 +1,15 @@
-"""Dreams over a photograph: whatever the network sees in it, more of it (DeepDream).
+"""Amplifies in an image whatever the network sees in it (DeepDream).
 
     python -m experiments.dream --content=photo.jpg
     python -m experiments.dream --content=photo.jpg --layers=fire4/concat --channels=12,40
     python -m experiments.dream --content=photo.jpg --guide=flowers.jpg
     python -m experiments.dream --content=photo.jpg --frames=60
 
-Without any flags: a sample photograph, 512 pixels, a minute on the embedded SqueezeNet on 2 cores. Early layers
-dream of strokes, late ones of eyes, and of parts of animals and things. Expect picture.png, and in --workdir run.json,
-every octave, and sheet.png with all of them. `--frames` zooms on into the dream, as an endless animation (.webp or
-.gif): stopped at any moment, the same command goes on with it. For dreams in a style see `--dream_layers` of
-`experiments.stylize`.
+Early layers bring out strokes, late layers eyes and parts of animals and things. Writes picture.png, and to --workdir
+run.json, every octave, and sheet.png with all octaves side by side. `--frames` adds a zoom into the dream, as an
+endless animation (.webp or .gif); if it is interrupted, the same command continues it. To combine a dream with a style,
+use `--dream_layers` of `experiments.stylize`. Without flags: a sample image at 512 pixels, in a minute with the
+embedded SqueezeNet on 2 cores.
 """
 
 import dataclasses
@@ -39,17 +39,17 @@ class Config(Common):
     guide: str | None = flag(None, "Image whose features are maximised, instead of all activations.")
     octaves: int | None = flag(
         None,
-        "Number of octaves, which are sizes of the picture from small to large; by default 4, or as many as fit.",
+        "Number of octaves: sizes of the picture, from small to large; by default 4, or as many as fit.",
         least=1,
         most=20,
     )
     octave_scale: float = flag(1.4, "Ratio of the size of an octave to that of the one before.", least=1.01, most=8)
-    steps: int | None = option_flag("steps", note="They are those of each octave, by default 20.")
+    steps: int | None = option_flag("steps", note="Here per octave, by default 20.")
     parameterization: Parameterization = option_flag(
-        "parameterization", "pixels", note="Adam optimises anything but pixels."
+        "parameterization", "pixels", note="Pixels follow the normalised gradient, all else is optimised by Adam."
     )
     learning_rate: float | None = option_flag(
-        "learning_rate", note="For pixels it is their mean change, by default 1.5 / 255."
+        "learning_rate", note="For pixels, it is their mean change per step, by default 1.5 / 255."
     )
     jitter: int | None = option_flag("jitter", note="By default 32.")
     frames: int = flag(0, "Number of frames of a zoom into the dream; 0 means no zoom.", least=0, most=99_999)
@@ -60,7 +60,7 @@ class Config(Common):
 
 
 class Result(NamedTuple):
-    """What a run made: the picture so far, the animation if one was asked for, and whether it got to the end."""
+    """Result of a run: the picture so far, the animation if one is wanted, and whether the run is finished."""
 
     output: Path | None
     animation: Path | None
@@ -73,16 +73,18 @@ def run(config: Config) -> Result:
     Raises:
         UserError: the input cannot be used, and then nothing is written; or something cannot be written.
     """
-    photograph = Path(config.content) if config.content else samples.photograph()
+    if config.layers == ():
+        raise UserError("--layers: expected one or more, found none; leave the flag out for its default")
+    content_path = Path(config.content) if config.content else samples.content_image()
     guide = Path(config.guide) if config.guide else None
-    paths = {CONTENT: photograph, **({"guide": guide} if guide else {})}
-    workdir, output = places(config, {CONTENT: photograph}, script="dream", picture="picture.png")
+    paths = {CONTENT: content_path, **({"guide": guide} if guide else {})}
+    workdir, output = places(config, {CONTENT: content_path}, script="dream", picture="picture.png")
     animation = Path(config.animation or workdir / "zoom.webp") if config.frames else None
     if animation:
         check_animation(animation)
         if animation.parent.absolute() != workdir.absolute():
             check_target(animation)
-    content = images.read(photograph, size=config.size)
+    content = images.read(content_path, size=config.size)
     guide_pixels = images.read(guide, size=config.size).pixels if guide else None
     from nst_jax.applications import dream
     from nst_jax.backbones.pretrained import load_for
@@ -110,7 +112,7 @@ def run(config: Config) -> Result:
             f"that the smallest has a short side of {least} px, found {config.octaves}; choose fewer or a larger --size"
         )
     identity = {
-        "content_sha256": sha256(photograph),
+        "content_sha256": sha256(content_path),
         "guide_sha256": sha256(guide) if guide else None,
         "backbone": pretrained.backbone.name,
         "weights_sha256": pretrained.sha256,
@@ -119,7 +121,7 @@ def run(config: Config) -> Result:
         "octaves": len(shapes),
         **dataclasses.asdict(settings),
     }
-    record = {"content": str(photograph), "guide": str(guide) if guide else None, **identity}
+    record = {"content": str(content_path), "guide": str(guide) if guide else None, **identity}
     dreaming = Dreaming(
         pretrained, settings, content, guide_pixels, len(shapes), config.octave_scale, config.seed, workdir, record
     )
@@ -142,7 +144,7 @@ def run(config: Config) -> Result:
             if len(octaves) < len(shapes):
                 return Result(octaves[-1] if octaves else None, None, finished=False)
             dreaming.write(output, octave.picture)
-            dreaming.draw_sheet(photograph, octaves)
+            dreaming.draw_sheet(content_path, octaves)
             if config.frames:
                 dreaming.begin_zoom(octave.picture)
             write_json(workdir / "run.json", {"settings": record, "identity": identity, "versions": versions()})
@@ -160,14 +162,14 @@ def run(config: Config) -> Result:
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where everything is."""
+    """Runs the script and prints where the results are."""
     result = run(config)
     if result.output:
         print(f"picture: {result.output}")
     if result.animation:
         print(f"animation: {result.animation}")
     if not result.finished:
-        print("stopped; the same command goes on with the frames of a zoom, and else begins anew")
+        print("stopped; the same command continues a zoom that has begun, otherwise it starts again")
         sys.exit(INTERRUPTED)
 
 

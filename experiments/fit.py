@@ -1,11 +1,11 @@
-"""Teaches a small perceptron to paint a picture, from a pixel's coordinates to its colour.
+"""Trains a small network to paint an image: from the coordinates of a pixel to its colour.
 
     python -m experiments.fit --content=photo.jpg
     python -m experiments.fit --content=photo.jpg --output_size=2048
 
-The picture is then some thousand numbers, and can be drawn at any size; it looks as if painted with a soft brush. The
-same perceptron is `--parameterization=coordinates` of the other scripts. Expect picture.png and run.json, after
-40 seconds on 2 cores.
+The image becomes a few thousand weights and can be drawn at any size; it looks as if painted with a soft brush. Other
+scripts use the same network with `--parameterization=coordinates`. Writes picture.png and run.json. Takes 40 seconds
+on 2 cores.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class Config(Checked):
     content: str | None = flag(None, "Image to learn; by default a sample.")
     workdir: str | None = option_flag("workdir")
     output: str | None = option_flag("output")
-    size: int = flag(192, "Long side of the learnt image in pixels.", least=1)
+    size: int = flag(192, "Long side in pixels to which the image is resized for training.", least=1)
     output_size: int | None = flag(
         None, "Long side of the resulting picture in pixels; by default --size.", least=1, most=13_000
     )
@@ -35,7 +35,7 @@ class Config(Checked):
 
 
 class Result(NamedTuple):
-    """What a run made: the picture, and how far it is from what was to be learnt, as a root of the mean square."""
+    """Result of a run: the picture, and the root of its mean squared error, for values in [0, 1]."""
 
     output: Path
     error: float
@@ -47,7 +47,7 @@ def run(config: Config) -> Result:
     Raises:
         UserError: the input cannot be used, and then nothing is written; or something cannot be written.
     """
-    path = Path(config.content) if config.content else samples.photograph()
+    path = Path(config.content) if config.content else samples.content_image()
     workdir, output = places(config, {CONTENT: path}, script="fit", picture="picture.png")
     content = images.read(path, size=config.size)
     import jax.numpy as jnp  # which --help should not wait for
@@ -77,9 +77,9 @@ def run(config: Config) -> Result:
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where the picture is."""
+    """Runs the script and prints where the picture is."""
     result = run(config)
-    print(f"picture: {result.output}, off by {255 * result.error:.1f} of 255 (root of the mean square)")
+    print(f"picture: {result.output}, root-mean-square error {255 * result.error:.1f} of 255")
 
 
 if __name__ == "__main__":

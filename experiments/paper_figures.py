@@ -1,20 +1,22 @@
-"""Figure 3 of Gatys, Ecker & Bethge, "A Neural Algorithm of Artistic Style", arXiv:1508.06576, for any two pictures.
+"""Reproduces figure 3 of Gatys et al., "A Neural Algorithm of Artistic Style" (arXiv:1508.06576), for any two images.
 
     python -m experiments.paper_figures --content=photo.jpg --style=painting.jpg
 
-The rows match the style of growing sets of layers, so that texture grows from specks to whole shapes; the columns are
-four ratios α/β of content to style, so that the photograph appears from left to right. As in the paper: VGG-19 with
-average pooling, content of conv4_2, w_l = 1 / number of layers, white noise to start from; the content loss is a sum
-over the picture, so that the same ratio means more content in a larger one (`--ratios`). The embedded SqueezeNet, for
-those who have no VGG-19, has sets of layers and ratios of its own. Expect what `experiments.sweep` leaves; sheet.png is
-the figure. The twenty cells are one compiled program: SqueezeNet with 384 pixels and 150 steps takes 7 minutes, VGG-19
-with 256 pixels and 150 steps half an hour, on 2 cores.
+Each row matches the style in a larger set of layers than the row above, so that texture grows from specks to whole
+shapes. The columns are four ratios α/β of content to style weight, so that the content image appears from left to
+right. As in the paper: VGG-19 with average pooling, content from conv4_2, w_l = 1 / number of layers, and white noise
+as initial image. The content loss is a sum over the picture, so that the same ratio means more content in a larger
+picture (see `--ratios`). The embedded SqueezeNet, used where VGG-19 is not installed, has its own layers and ratios.
+
+Writes the same files as `experiments.sweep`; sheet.png is the figure. The twenty cells share one compiled program.
+With 150 steps on 2 cores, SqueezeNet takes 7 minutes at 384 pixels, VGG-19 half an hour at 256 pixels.
 """
 
 import dataclasses
 
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
+from nst_jax.errors import UserError
 
 from .cli.flags import flag, option_flag, run_script
 from .cli.run_flags import RunFlags
@@ -59,7 +61,11 @@ def run(config: Config) -> Outcome:
 
 
 def make_grid(config: Config) -> Grid:
-    """Returns the twenty cells of the figure."""
+    """Returns the cells of the figure.
+
+    Raises:
+        UserError: there are no ratios.
+    """
     backbone = pretrained.resolve(config.backbone)
     family = BACKBONES[backbone].family
     layers = family.depth_layers
@@ -68,7 +74,9 @@ def make_grid(config: Config) -> Grid:
         tuple(f"{letter}  {layer}" for letter, layer in zip("ABCDE", layers, strict=True)),
         tuple({"style_layers": layers[:count], "style_layer_weights": (1 / count,)} for count in range(1, 6)),
     )
-    ratios = config.ratios or family.figure_ratios
+    ratios = family.figure_ratios if config.ratios is None else config.ratios
+    if not ratios:
+        raise UserError("--ratios: expected one or more, found none; leave the flag out for its default")
     columns = Axis(
         "α/β",
         tuple(map(_label, ratios)),
@@ -97,7 +105,7 @@ def _label(ratio: float) -> str:
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where the figure is."""
+    """Runs the script and prints where the figure is."""
     finish_script(run(config))
 
 

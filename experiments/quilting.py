@@ -1,15 +1,16 @@
-"""Paints a photograph in the manner of a painting as before neural networks, and beside it as they do.
+"""Stylises an image by image quilting, the method from before neural networks, and compares it with the neural one.
 
     python -m experiments.quilting --content=photo.jpg --style=painting.jpg
     python -m experiments.quilting --mode=texture --style=painting.jpg --enlarge=2
 
-Image quilting (Efros & Freeman, SIGGRAPH 2001) lays blocks of the painting that are as bright as the photograph is
-there and fit their neighbours, and joins them along cuts that show least. The neural picture is that of
-`experiments.stylize`, whose flags these are as well; both pictures are measured by the loss that it minimises. Expect
-in --workdir quilting.png (or --output), neural.png, sheet.png with the photograph, the painting and both, and
-quilting.json with settings, times and losses. With --mode=texture there is no photograph, and texture.png is a larger
-piece of the painting. Without any flags: sample pictures, 512 pixels, the best installed network; with the embedded
-SqueezeNet 3 minutes on 2 cores, of which quilting takes one.
+Image quilting (Efros & Freeman, SIGGRAPH 2001) covers the picture with blocks of the style image that match the
+brightness of the content image and fit their neighbours, and joins them along the cuts that show least. The neural
+picture is that of `experiments.stylize`, whose flags work here too. Both pictures are measured by the loss that
+`experiments.stylize` minimises. Writes to --workdir quilting.png (or --output), neural.png, sheet.png with the content
+image, the style image and both results, and quilting.json with settings, times and losses.
+
+With --mode=texture there is no content image: texture.png continues the style image over a larger area. Without flags:
+sample images at 512 pixels; with the embedded SqueezeNet 3 minutes on 2 cores, one of them for quilting.
 """
 
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ def run(config: Config) -> "Result":
     """
     paths = inputs(config)
     if len(styles(paths)) != 1:
-        raise UserError(f"--style: expected one painting to take blocks from, found {len(styles(paths))}; give one")
+        raise UserError(f"--style: expected one style image to take blocks from, found {len(styles(paths))}; give one")
     if config.mode == "texture":
         paths = {STYLE: paths[STYLE]}
     picture = {"transfer": "quilting.png", "texture": "texture.png"}[config.mode]
@@ -47,9 +48,9 @@ def run(config: Config) -> "Result":
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where the pictures are."""
+    """Runs the script and prints where the pictures are."""
     result = run(config)
-    print(f"picture: {result.output}, all side by side: {result.sheet}")
+    print(f"picture: {result.output}, side by side with the others: {result.sheet}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""Figure 1 of Gatys, Ecker & Bethge, "A Neural Algorithm of Artistic Style", arXiv:1508.06576: what each layer knows.
+"""Reproduces figure 1 of Gatys et al., "A Neural Algorithm of Artistic Style" (arXiv:1508.06576): what layers encode.
 
     python -m experiments.reconstruct --content=photo.jpg --style=painting.jpg
 
-From white noise, the photograph is painted anew from what one layer says of it, and the style of the painting from the
-Gram matrices of growing sets of layers. Early layers give the photograph back all but perfectly, late ones what it
-shows without its exact pixels; style goes from specks of paint to whole shapes. Unlike the paper's, photographs are
-smoothed a little (`--tv_weight`): what late layers leave open would fill with glaring noise. Expect what
-`experiments.sweep` leaves, in which sheet.png is the figure, and errors.png and errors.csv: how wrong the pictures are,
-over depth. They are one compiled program: ten of 192 pixels and 150 steps take 3 minutes on the embedded SqueezeNet, on
-2 cores.
+Starting from white noise, the first row reconstructs the content image from the features of a single layer, the second
+row the style image from the Gram matrices of growing sets of layers. Early layers reconstruct the content image almost
+perfectly; late layers keep what it shows, not its exact pixels. Style goes from specks of paint to whole shapes. Unlike
+in the paper, content reconstructions have a small total variation loss (`--tv_weight`), as late layers would otherwise
+leave glaring noise.
+
+Writes the same files as `experiments.sweep`, where sheet.png is the figure, and errors.png and errors.csv with the
+error of each reconstruction over depth. All pictures share one compiled program: ten of 192 pixels and 150 steps take 3
+minutes with the embedded SqueezeNet on 2 cores.
 """
 
 import dataclasses
@@ -38,7 +40,7 @@ class Config(RunFlags):
     size: int = option_flag("size", 256)
     parameterization: Parameterization | None = option_flag("parameterization")
     steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
-    tv_weight: float = option_flag("tv_weight", 0.2, note="Only content reconstructions have it.")
+    tv_weight: float = option_flag("tv_weight", 0.2, note="Used for content reconstructions only.")
     seed: int = option_flag("seed", 0)
 
 
@@ -61,7 +63,7 @@ def run(config: Config) -> Outcome:
 
 
 def make_grid(config: Config) -> Grid:
-    """Returns a row of the photograph's content and a row of the painting's style, with a column for each layer.
+    """Returns a row of content reconstructions and a row of style reconstructions, with a column for each layer.
 
     Raises:
         UserError: there are no layers.
@@ -86,7 +88,7 @@ def make_grid(config: Config) -> Grid:
         init="noise",
     )
     paths = inputs(base)
-    # A cell has the layers of both rows, and weighs one of them nothing: so each record tells both errors.
+    # Cells of both rows have content and style layers, one kind with weight 0: so each record has both errors.
     rows = Axis(
         "reconstruction",
         (f"{paths[CONTENT].stem}: content at the layer", f"{paths[STYLE].stem}: style up to the layer"),
@@ -103,12 +105,12 @@ def make_grid(config: Config) -> Grid:
             for count, layer in enumerate(layers, start=1)
         ),
     )
-    title = f"What the layers of {backbone} know of {paths[CONTENT].stem} and {paths[STYLE].stem}"
+    title = f"Reconstructions of {paths[CONTENT].stem} and {paths[STYLE].stem} from layers of {backbone}"
     return Grid(title, (rows, columns), product(base, [rows, columns]), (rows.name,), (columns.name,))
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where the figure is."""
+    """Runs the script and prints where the figure is."""
     finish_script(run(config))
 
 

@@ -1,16 +1,16 @@
-"""Synthesises signals that sound or look like a given one, without a trained network.
+"""Synthesises signals with the texture of a given one (a sound, an electrocardiogram), without a trained network.
 
     python -m experiments.signal_texture
     python -m experiments.signal_texture --input=rain.wav --rate=8000
     python -m experiments.signal_texture --input=pulse.csv --rate=100
 
-From noise, one signal for each of --seeds, all at once: they match the Gram matrices of random filters (see
-`nst_jax.applications.random_features`) and are free in all else. Without --input the original is an electrocardiogram,
-16 seconds with 72 beats a minute, made on the spot. Expect in --workdir the signals as texture0.csv, ... or .wav, as
-the input was; signals.png with waveforms and power spectra beside those of the original; settings.json. Each can be
-repeated without a seam. The electrocardiograms take 20 seconds on 2 cores, 4 seconds of sound at 8 kHz
-(--samples=32000) three minutes. The widest filters must see more than one beat for the rhythm to come out:
---filter_size × 2^(--scales − 1) samples.
+Starting from noise, L-BFGS matches the Gram matrices of random filters at several scales; the new signals share nothing
+else with the original. Without --input the original is a generated electrocardiogram: 16 seconds, 72 beats per minute.
+Writes to --workdir the signals, as texture0.csv and so on, or as .wav if the input is; signals.png with waveforms and
+power spectra beside those of the original; and settings.json. The signals repeat without a seam.
+
+For a rhythm to be kept, the widest filters must see more than one beat: they see --filter_size × 2^(--scales − 1)
+samples. The electrocardiograms take 20 seconds on 2 cores, 4 seconds of sound at 8 kHz (--samples=32000) 3 minutes.
 """
 
 import dataclasses
@@ -35,15 +35,15 @@ class Config(Checked):
     """The flags."""
 
     input: str | None = flag(
-        None, "Signal to resemble, .wav or text with one number per line; by default a made electrocardiogram."
+        None, "Original signal, a .wav file or text with one number per line; by default a generated electrocardiogram."
     )
     rate: float | None = flag(
         None,
-        "Samples per second: of text, by default 1; the rate to which sound is resampled, by default its own.",
+        "Samples per second: of a text, by default 1; of a sound, which is resampled to it, by default its own.",
         least=1e-3,
         most=files.FASTEST,
     )
-    samples: int = flag(16384, "Maximal number of samples; the rest of a longer signal is left out.", least=2)
+    samples: int = flag(16384, "Maximal number of samples; a longer signal is cut off.", least=2)
     seeds: int = flag(3, "Number of signals to synthesise.", least=1)
     seed: int = option_flag("seed", 0)
     filters: int = flag(64, "Number of random filters at each scale.", least=1)
@@ -57,12 +57,12 @@ class Config(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a run made.
+    """Result of a run.
 
     Attributes:
-        original: the signal that was given.
+        original: the given signal.
         synthesised: `[seeds, T]`.
-        losses: of each synthesised one before and after, `[2, seeds]`.
+        losses: first and last loss of each synthesised signal, `[2, seeds]`.
     """
 
     original: files.Signal
@@ -122,7 +122,7 @@ def run(config: Config) -> Result:
 
 
 def read_input(config: Config) -> files.Signal:
-    """Returns the signal to resemble.
+    """Returns the original signal.
 
     Raises:
         UserError: it cannot be read, or is shorter than the widest filters.
@@ -143,7 +143,7 @@ def read_input(config: Config) -> files.Signal:
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where everything is."""
+    """Runs the script and prints where the results are."""
     run(config)
     print(f"signals and plot: {config.workdir}")
 

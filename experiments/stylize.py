@@ -1,12 +1,12 @@
-"""Paints a photograph in the manner of a painting.
+"""Transfers the style of one image to the content of another.
 
     python -m experiments.stylize photo.jpg painting.jpg
     python -m experiments.stylize --content=photo.jpg --style=painting.jpg --style_weight=200
 
-Without any flags: sample pictures, 512 pixels, the best installed network; with the embedded SqueezeNet 80 seconds
-on 2 cores. Expect the picture, and in --workdir run.json (all settings, versions, times), losses.csv, losses.png, the
-pictures on the way and checkpoints. Ctrl-C saves the picture so far; --resume goes on from the last checkpoint and ends
-with the same picture as an unbroken run, bit for bit. Flags without a default take it from --preset.
+Writes the stylised image, and to --workdir run.json (all settings, versions, times), losses.csv, losses.png,
+intermediate pictures and checkpoints. Ctrl-C saves the picture so far; --resume continues from the last checkpoint and
+gives the same picture as an uninterrupted run, bit for bit. Flags without a default take their value from --preset.
+Without flags: sample images at 512 pixels, in 80 seconds with the embedded SqueezeNet on 2 cores.
 """
 
 import sys
@@ -37,13 +37,13 @@ def run(config: Config) -> "Result":
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where the picture is."""
+    """Runs the script and prints where the picture is."""
     result = run(config)
     if result.finished:
         print(f"picture: {result.output}")
     else:
         step = result.history.step[-1]
-        print(f"stopped after step {step}, picture so far: {result.output}; go on with --resume")
+        print(f"stopped after step {step}, picture so far: {result.output}; continue with --resume")
         sys.exit(INTERRUPTED)
 
 

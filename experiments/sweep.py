@@ -1,13 +1,15 @@
-"""Paints every combination of photographs, paintings and settings.
+"""Stylises with every combination of content images, style images and settings.
 
     python -m experiments.sweep --contents=photo.jpg --styles=paintings/ --style_weight=10,50,250
 
-Every flag of `experiments.stylize` takes a list here (layers, which are lists already, with semicolons between them),
-and every flag with several values is an axis of the grid; `--rows` and `--cols` choose where it goes. Cells that differ
-in numbers, paintings or layers only are one compiled program. Expect in --workdir a picture for each cell, a sheet of
-all, content loss against style loss, manifest.json and cells.csv with settings and losses, and index.html, which shows
-and compares them in any browser; they fill in while cells finish. Four cells of 256 pixels on the embedded SqueezeNet
-take a minute on 2 cores. The same command again goes on where it was stopped or killed.
+Every flag of `experiments.stylize` takes a list of values here; a flag that is a list already, such as --style_layers,
+takes lists separated by semicolons. Every flag with several values is an axis of the grid; `--rows` and `--cols` place
+the axes on the sheet. Cells that differ only in numbers, style images or layers share one compiled program.
+
+Writes to --workdir the picture of each cell, sheet.png with all of them, tradeoff.png with content loss against style
+loss, manifest.json and cells.csv with settings and losses, and index.html, which shows and compares the cells in a
+browser; all of these are updated as cells finish. The same command continues a sweep that was stopped or killed. Four
+cells of 256 pixels take a minute with the embedded SqueezeNet on 2 cores.
 """
 
 import dataclasses
@@ -25,7 +27,8 @@ class Config(RunFlags, GridFlags):
     """The flags."""
 
     preview: bool = flag(
-        False, f"Run everything with {_PREVIEW_SIZE} pixels and {_PREVIEW_STEPS} steps first, in preview/ in --workdir."
+        False,
+        f"Run all cells with {_PREVIEW_SIZE} pixels and {_PREVIEW_STEPS} steps first, into --workdir/preview.",
     )
 
 
@@ -51,7 +54,7 @@ def run(config: Config) -> Outcome:
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where everything is."""
+    """Runs the script and prints where the results are."""
     finish_script(run(config))
 
 

@@ -1,13 +1,13 @@
-"""Paints textures of any size from the style of a picture alone, and tiles.
+"""Synthesises textures of any size, or seamless tiles, from a style image.
 
     python -m experiments.texture --style=painting.jpg
     python -m experiments.texture --style=painting.jpg --width=384 --height=256 --tileable --seeds=0,1,2
 
-Gatys, Ecker & Bethge, "Texture Synthesis Using Convolutional Neural Networks", NIPS 2015: white noise becomes what has
-the Gram matrices of the painting, with none of its things in their places; each seed gives another one. With
-`--tileable` the picture goes on at its other side: its sides have to be multiples of 16, and tiled.png shows that no
-seam is to be seen. Expect what `experiments.sweep` leaves, all pictures on sheet.png. One of 256 pixels takes about a
-minute on the embedded SqueezeNet and five on VGG-19, on 2 cores. The same command again goes on where it was stopped.
+Gatys, Ecker & Bethge, "Texture Synthesis Using Convolutional Neural Networks", NIPS 2015: white noise is optimised
+until it has the Gram matrices of the style image, but not its layout. Each seed gives a different texture. With
+`--tileable` opposite sides of the picture join: its sides must be multiples of 16, and tiled.png shows 2 × 2 tiles.
+Writes the same files as `experiments.sweep`, with all textures on sheet.png. The same command continues a run that was
+stopped. One texture of 256 pixels takes a minute with the embedded SqueezeNet and five with VGG-19, on 2 cores.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ class Config(RunFlags):
     size: int = flag(256, "Long side of the style image, and by default both sides of the picture, in pixels.", least=1)
     width: int | None = flag(None, "Width of the picture in pixels; by default --size.", least=images.MIN_SIDE)
     height: int | None = flag(None, "Height of the picture in pixels; by default --size.", least=images.MIN_SIDE)
-    tileable: bool = flag(False, "Make the picture a tile that repeats without a seam.")
+    tileable: bool = flag(False, "Make the picture a tile that repeats seamlessly.")
     seeds: tuple[int, ...] = flag((0,), "Seeds of the initial noise, one per picture.", least=0, most=MOST_SEED)
     backbone: str = option_flag("backbone", "auto")
     style_layers: tuple[str, ...] | None = option_flag("style_layers", note="Deeper layers give larger shapes.")
@@ -76,7 +76,7 @@ def sides(config: Config) -> tuple[int, int]:
 
 
 def make_grid(config: Config) -> Grid:
-    """Returns a picture for each seed; what they are painted on is left open.
+    """Returns a cell for each seed; their content image is still to be set.
 
     Raises:
         UserError: there are no seeds, or one is there twice.
@@ -88,9 +88,9 @@ def make_grid(config: Config) -> Grid:
     if config.style_layers == ():
         raise UserError("--style_layers: expected one or more, found none; leave the flag out for its default")
     backbone = pretrained.resolve(config.backbone)
-    how, preset = texture_settings(backbone, tileable=config.tileable), PRESETS[default_preset(backbone)]
+    settings, preset = texture_settings(backbone, tileable=config.tileable), PRESETS[default_preset(backbone)]
     given = {name: getattr(config, name) for name in ("style_layers", "tv_weight", "steps", "parameterization")}
-    changes = {name: value for name, value in vars(how).items() if value != getattr(preset, name)}
+    changes = {name: value for name, value in vars(settings).items() if value != getattr(preset, name)}
     changes |= {name: value for name, value in given.items() if value is not None}
     width, height = sides(config)
     base = TransferFlags(
@@ -103,7 +103,7 @@ def make_grid(config: Config) -> Grid:
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where everything is."""
+    """Runs the script and prints where the results are."""
     finish_script(run(config))
 
 

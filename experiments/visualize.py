@@ -1,16 +1,17 @@
-"""Paints what excites units of a network most: classes, channels, whole layers, directions in them.
+"""Visualises what units of a network respond to: classes, channels, whole layers, directions in a layer.
 
     python -m experiments.visualize --classes=banana,ant
     python -m experiments.visualize --channels=fire8/concat:12,fire3/concat:7,conv10:3
     python -m experiments.visualize --channels=fire4/concat:0,fire8/concat:100 --patches=FOLDER
 
-Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017: Adam climbs the mean activation from noise, in the
-spectrum of the picture and in colours that are not correlated, while what the network sees is rolled, scaled and turned
-at random. Classes go by number or ImageNet name, channels by layer:channel, directions by their coordinates
-(fire8/concat:12-0.5*40). All classes are one compiled program, all channels another. Expect what `experiments.sweep`
-leaves, with sheet.png; with `--patches` also the nine patches of a folder's pictures that excite each unit most (Zeiler
-& Fergus, 2014), as patches_<layer>.png. Without any flags: eight classes of the embedded SqueezeNet, 70 seconds on 2
-cores.
+Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017: starting from noise, Adam maximises the mean
+activation over the Fourier spectrum of a picture in decorrelated colours, while the input of the network is shifted,
+scaled and rotated at random. Classes are given by number or ImageNet name, channels as layer:channel, directions by
+their coordinates (fire8/concat:12-0.5*40). All classes share one compiled program, all channels another.
+
+Writes the same files as `experiments.sweep`, with all pictures on sheet.png. With `--patches` it also finds the patches
+of a folder's images that excite each unit most (Zeiler & Fergus, 2014) and writes them as patches_<layer>.png. Without
+flags: eight classes of the embedded SqueezeNet, in 70 seconds on 2 cores.
 """
 
 import dataclasses
@@ -41,13 +42,13 @@ class Config(RunFlags):
     """The flags."""
 
     classes: tuple[str, ...] | None = flag(
-        None, "ImageNet classes by name or number; by default eight where there are no --channels."
+        None, "ImageNet classes by name or number; by default eight of them if there are no --channels."
     )
-    channels: tuple[str, ...] | None = flag(None, "Units as layer, layer:channel or layer:direction.")
+    channels: tuple[str, ...] | None = flag(None, "Units to visualise, as layer, layer:channel or layer:direction.")
     where: Literal["everywhere", "centre"] = flag(
         "everywhere", "Positions of the picture at which a unit is excited: all of them, or the one in the centre."
     )
-    backbone: str = option_flag("backbone", EMBEDDED, note="Networks without their classifier have no classes.")
+    backbone: str = option_flag("backbone", EMBEDDED, note="Only networks with their classifier have classes.")
     size: int = flag(224, "Side of the square pictures in pixels.", least=images.MIN_SIDE)
     steps: int = option_flag("steps", 256, note="The optimiser is Adam.")
     learning_rate: float = option_flag("learning_rate", 0.05)
@@ -57,7 +58,7 @@ class Config(RunFlags):
     random_scale: float = option_flag("random_scale", 0.3)
     random_rotate: float = option_flag("random_rotate", 20.0)
     seeds: tuple[int, ...] = flag((0,), "Seeds of the initial noise, one per row of pictures.", least=0, most=MOST_SEED)
-    patches: str | None = flag(None, "Folder of pictures, of which the patches that excite each unit most are shown.")
+    patches: str | None = flag(None, "Folder of images in which to find the patches that excite each unit most.")
     patch_count: int = flag(9, "Maximal number of --patches per unit.", least=1, most=100)
 
 
@@ -91,7 +92,7 @@ def wanted(config: Config) -> list["Unit"]:
     """Returns the units.
 
     Raises:
-        UserError: there is no such class, layer or channel, or one is there twice.
+        UserError: a class, layer or channel is unknown, or a unit is there twice.
     """
     from .units.units import channel_units, class_units
 
@@ -99,7 +100,7 @@ def wanted(config: Config) -> list["Unit"]:
     classes = config.classes if config.classes is not None or config.channels else _CLASSES
     units = [*class_units(backbone, classes or ()), *channel_units(backbone, config.channels or ())]
     if not units or len({unit[1:4] for unit in units}) < len(units):
-        raise UserError("--classes and --channels: expected each unit once, and one at least")
+        raise UserError("--classes and --channels: expected one unit or more, each once; leave out repeated ones")
     return units
 
 
@@ -107,10 +108,10 @@ def make_grid(config: Config, units: list["Unit"]) -> Grid:
     """Returns a picture for every unit and seed.
 
     Raises:
-        UserError: the seeds are none, or one is there twice.
+        UserError: there are no seeds, or one is there twice.
     """
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
-        raise UserError(f"--seeds: expected one or more, each once, found {config.seeds}")
+        raise UserError(f"--seeds: expected one or more, each once, found {','.join(map(str, config.seeds)) or 'none'}")
     base = TransferFlags(
         backbone=config.backbone,
         content_layers=(),
@@ -129,7 +130,7 @@ def make_grid(config: Config, units: list["Unit"]) -> Grid:
         random_scale=config.random_scale,
         random_rotate=config.random_rotate,
     )
-    what = Axis(
+    columns = Axis(
         "unit",
         tuple(unit.label for unit in units),
         tuple(
@@ -144,7 +145,7 @@ def make_grid(config: Config, units: list["Unit"]) -> Grid:
     )
     seeds = Axis("seed", tuple(map(str, config.seeds)), tuple({"seed": seed} for seed in config.seeds))
     title = f"What excites {resolve(config.backbone)} most"
-    return Grid(title, (seeds, what), product(base, [seeds, what]), (seeds.name,), (what.name,))
+    return Grid(title, (seeds, columns), product(base, [seeds, columns]), (seeds.name,), (columns.name,))
 
 
 def _objective(config: Config, unit: "Unit") -> ActivationObjective:
@@ -154,7 +155,7 @@ def _objective(config: Config, unit: "Unit") -> ActivationObjective:
 
 
 def main(config: Config) -> None:
-    """Runs the script and says where everything is."""
+    """Runs the script and prints where the results are."""
     finish_script(run(config))
 
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from nst_jax.activations import channel_weights
-from nst_jax.backbones.spec import Backbone, channels, layer_shapes, layers, least_side, strides, tensor
-from nst_jax.errors import UserError, choose
+from nst_jax.backbones.registry import choose_layer
+from nst_jax.backbones.spec import Backbone, channels, layer_shapes, least_side, strides, tensor
+from nst_jax.errors import UserError
 from nst_jax.objective import TERMS
 from nst_jax.ops.circular_padding import CIRCULAR, check_sides
 from nst_jax.rendering.canvas import canvas_shape, check_margin
@@ -42,7 +43,7 @@ def check_layers(backbone: Backbone, named: tuple[str, ...], shape: tuple[int, .
     height, width, _ = shape
     shapes = layer_shapes(backbone, height, width)
     for layer in named:
-        choose(layer, shapes, what=f"{what} of {backbone.name}")
+        choose_layer(backbone, layer, what=what)
         if min(shapes[layer]) < 1:
             raise UserError(
                 f"{what} {layer}: nothing is left of a picture of {width}×{height} pixels there; "
@@ -56,12 +57,11 @@ def check_known(backbone: Backbone, settings: Settings) -> None:
     """Checks that a backbone has all layers that the settings name.
 
     Raises:
-        UserError: it has not; the message lists its layers.
+        UserError: it has not; the message names near matches.
     """
-    known = layers(backbone)
     for kind in TERMS.values():
         for layer in getattr(settings, kind.layers) if kind.layers else ():
-            choose(layer, known, what=f"{kind.label} layer of {backbone.name}")
+            choose_layer(backbone, layer, what=f"{kind.label} layer")
 
 
 def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[int, ...]]) -> None:

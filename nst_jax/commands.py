@@ -1,8 +1,12 @@
 """The command that runs a script or a converter, in a clone or where the wheel is installed."""
 
+import contextlib
 import functools
 import importlib.util
+import os
 import re
+import sys
+from collections.abc import Iterator
 
 _IN_A_CLONE = re.compile(r"python -m ((?:experiments|converters)\.\w+)")
 
@@ -28,3 +32,23 @@ def as_typed_here(text: str) -> str:
 def _installed() -> bool:
     """Returns whether the scripts are inside this package, as in the wheel, and not beside it."""
     return importlib.util.find_spec("nst_jax.experiments") is not None
+
+
+@contextlib.contextmanager
+def help_is_success() -> Iterator[None]:
+    """Ends a block that printed its help and exits with status 0, also where the reader of a pipe closed it early.
+
+    Absl's flags for help exit with 1; and Python itself would complain of the pipe that `--help | head -1` closes.
+    """
+    try:
+        try:
+            yield
+        except SystemExit:
+            sys.exit(0)
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer has to go somewhere when Python flushes it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -18,8 +18,15 @@ def one_line(value: object, *, longest: int = 200) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
-def choose(value: str, choices: Iterable[str], *, what: str) -> str:
+def choose(value: str, choices: Iterable[str], *, what: str, listing: str = "") -> str:
     """Returns `value` if it is one of the choices.
+
+    Args:
+        value: the name that was given.
+        choices: the known names.
+        what: the kind of thing that they name.
+        listing: the command that prints all choices, where they are too many for one line; then the message has the
+            near matches only, or else the first few.
 
     Raises:
         UserError: it is not; the message lists the choices, near matches first.
@@ -28,6 +35,10 @@ def choose(value: str, choices: Iterable[str], *, what: str) -> str:
     if value in choices:
         return value
     near = difflib.get_close_matches(value, choices, n=5, cutoff=0.5)
+    if listing:
+        some = ", ".join(near or choices[:5])
+        expected = f"expected one of {len(choices)}, such as: {some}; all of them: {listing}"
+        raise UserError(f"unknown {what} {one_line(value)!r}; {expected}")
     ordered = near + [choice for choice in choices if choice not in near]
     raise UserError(f"unknown {what} {one_line(value)!r}; expected one of: {', '.join(ordered)}")
 

@@ -1,1 +1,1 @@
-"""What formats are made of: HDF5, zip archives, pickles and state dicts, protobuf; and the sandbox for libraries."""
+"""The building blocks of formats: HDF5, zip archives, pickles, state dicts, protobuf; and the sandbox for libraries."""

@@ -21,7 +21,7 @@ from ..source import Tensor
 from . import wire
 from .wire import DELIMITED, VARINT, Keep, Numbers
 
-# Numbers above all that Caffe uses, for what stands in place of the bulk.
+# Numbers above all of Caffe's, for the fields that replace the bulk.
 _FLOATS, _DOUBLES, _RAW = 100_001, 100_002, 100_003
 
 _BLOB: wire.Schema = {
@@ -39,7 +39,7 @@ _NET: wire.Schema = {1: Keep(), 2: _V1_LAYER, 100: _LAYER}
 
 _SCHEMAS: dict[str, wire.Schema] = {"NetParameter": _NET, "BlobProto": _BLOB}
 
-# The kinds of all fields, by which the beginning of a file is recognised.
+# The kinds of all fields; the beginning of a file is recognised by them.
 _STARTS = {
     "NetParameter": {1: DELIMITED, 2: DELIMITED, 3: DELIMITED, 4: VARINT, 5: VARINT, 6: DELIMITED, 7: VARINT}
     | {8: DELIMITED, 100: DELIMITED},
@@ -87,17 +87,17 @@ _MESSAGES = {
 
 
 def starts_like(path: Path, name: str) -> bool:
-    """Returns whether a file begins as a message of this name does."""
+    """Returns whether a file begins like a message of this name."""
     regions.file_size(path)
     with _mapped(path) as data:
         return wire.starts_like(data, _STARTS[name])
 
 
 def parse(path: Path, name: str) -> message.Message:
-    """Returns the message of this name that a file is, without its arrays of numbers.
+    """Returns the message in a file, without its arrays of numbers.
 
     Raises:
-        UserError: it is no such message.
+        UserError: the file is not a message of this name.
     """
     regions.file_size(path)
     try:
@@ -111,7 +111,7 @@ def parse(path: Path, name: str) -> message.Message:
 
 
 def tensor(path: Path, name: str, blob: Any) -> Tensor:
-    """Returns what a blob of the file holds; `name` is for messages.
+    """Returns the tensor in a blob of the file; `name` is for messages.
 
     Raises:
         UserError: its shape and its numbers contradict each other.
@@ -134,7 +134,7 @@ def tensor(path: Path, name: str, blob: Any) -> Tensor:
 
 
 def _shape(blob: Any) -> tuple[int, ...]:
-    # Blob::FromProto: any of the four old lengths means the old shape, even if there is a new one.
+    # Blob::FromProto: any of the four old lengths means the old shape, even beside a new one.
     old = ("num", "channels", "height", "width")
     if any(blob.HasField(name) for name in old):
         return tuple(getattr(blob, name) for name in old)

@@ -1,6 +1,6 @@
-"""HDF5 files from strangers: what is in them by path, bounded in time and memory, and nothing outside them touched.
+"""Untrusted HDF5 files: their content by path, bounded in time and memory, without touching other files.
 
-Another process finds out what is where (`sandbox.py` says why); the data are then read without libhdf5.
+Another process finds the places of the data (`sandbox.py` says why), which are then read without libhdf5.
 """
 
 import functools
@@ -27,11 +27,11 @@ _OVERHEAD = 1024
 
 
 class Contents(NamedTuple):
-    """What is in a file.
+    """The content of a file.
 
     Attributes:
-        datasets: by path.
-        groups: path → name of the attribute → texts, one or many. The path of the root is empty.
+        datasets: path → tensor.
+        groups: path → name of the attribute → its texts, one or more. The path of the root is empty.
     """
 
     datasets: Tensors
@@ -44,7 +44,7 @@ def recognises(path: Path) -> bool:
 
 
 def contents(region: Region) -> Contents:
-    """Returns what is in a file; reads no data yet.
+    """Returns the content of a file, without reading data yet.
 
     Raises:
         UserError: the file is damaged, has data or links elsewhere, or declares more than it holds.
@@ -65,9 +65,9 @@ def contents(region: Region) -> Contents:
 
 
 def texts(attributes: dict[str, list[str]], name: str) -> list[str] | None:
-    """Returns an attribute that is a list of texts, None if there is none.
+    """Returns an attribute that is a list of texts, None if it does not exist.
 
-    HDF5 limits the size of attributes, so that Keras splits long lists into `name0`, `name1` and so on.
+    HDF5 limits the size of attributes, so Keras splits long lists into `name0`, `name1` and so on.
     """
     if name in attributes:
         return attributes[name]
@@ -83,7 +83,7 @@ def _error(region: Region, name: str, problem: str) -> UserError:
     return file_error(region.path, f"{one_line(name)}: {problem}" if name else problem)
 
 
-@functools.lru_cache(maxsize=1)  # of two formats in HDF5 both look at a file
+@functools.lru_cache(maxsize=1)  # two formats in HDF5 both look at a file
 def _describe(region: Region, version: tuple[int, int]) -> dict[str, Any]:  # noqa: ARG001  (other contents, other key)
     path = os.fspath(region.path.absolute())
     result = sandbox.run(Path(hdf5_description.__file__), [path, str(region.start), str(region.length)])
@@ -110,7 +110,7 @@ def _check(region: Region, name: str, dataset: dict[str, Any]) -> None:
 
 
 def _size(dataset: dict[str, Any]) -> int:
-    """Returns how many bytes a dataset declares."""
+    """Returns the number of bytes that a dataset declares."""
     return math.prod(dataset["shape"]) * np.dtype(dataset["dtype"]).itemsize
 
 
@@ -160,4 +160,4 @@ def _unfilter(region: Region, name: str, data: bytes, number: int, size: int, it
             raise _error(region, name, f"expected gzip, found: {error}; fetch the file again") from error
     if number == _SHUFFLE and len(data) % itemsize == 0:
         return np.frombuffer(data, np.uint8).reshape(itemsize, -1).T.tobytes()
-    raise _error(region, name, "expected weights as they are or compressed by gzip; repack them with: h5repack -f NONE")
+    raise _error(region, name, "expected weights uncompressed or compressed by gzip; repack them: h5repack -f NONE")

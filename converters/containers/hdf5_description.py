@@ -2,9 +2,9 @@
 
     python hdf5_description.py FILE START LENGTH
 
-The HDF5 file is FILE from START on for LENGTH bytes: it may lie inside of another file. Runs in the sandbox. It follows
-no links out of the file and reads no data, so that none of what HDF5 would run or open for them (filters, external
-files, virtual datasets) is run or opened.
+The HDF5 file is the LENGTH bytes of FILE from START on: it may lie inside another file. Runs in the sandbox. It follows
+no links out of the file and reads no data, so that HDF5 neither runs filters nor opens external files or virtual
+datasets.
 """
 
 import io
@@ -26,7 +26,7 @@ _SIMPLE_KINDS = "iuf"
 
 
 class UnusableError(Exception):
-    """What is wrong, and where in the file."""
+    """A file that cannot be used: where in the file, and why."""
 
 
 class Section(io.RawIOBase):
@@ -39,11 +39,11 @@ class Section(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """Says that it can be read."""
+        """Returns True."""
         return True
 
     def seekable(self) -> bool:
-        """Says that any part can be read first."""
+        """Returns True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -57,7 +57,7 @@ class Section(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Reads into the buffer and returns how many bytes."""
+        """Reads into the buffer and returns the number of bytes."""
         wanted = min(len(buffer), max(self._length - self._position, 0))
         self._file.seek(self._start + self._position)
         count = self._file.readinto(memoryview(buffer)[:wanted])
@@ -85,16 +85,14 @@ def describe(file: io.IOBase) -> dict[str, Any]:
 
 def _walk(group: h5py.Group, name: str, depth: int) -> Iterator[tuple[str, Any]]:
     """Yields the group and everything below it, each with its path."""
-    # Groups may contain each other; going deep first, one meets this limit at once.
+    # Groups may contain each other; depth first, this limit is reached at once.
     if depth > DEEPEST:
         raise UnusableError(name, f"expected at most {DEEPEST} nested groups, found more, or links in a circle")
     yield name, group
     for key in group:
         below = f"{name}/{key}" if name else key
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise UnusableError(
-                below, "expected weights, found a link to elsewhere; copy into the file what it refers to"
-            )
+            raise UnusableError(below, "expected weights, found a link to elsewhere; copy its target into the file")
         item = group[key]
         if isinstance(item, h5py.Group):
             yield from _walk(item, below, depth + 1)
@@ -119,7 +117,7 @@ def _describe_dataset(dataset: h5py.Dataset) -> dict[str, Any]:
 
 
 def _dtype(dataset: h5py.Dataset) -> str:
-    """Returns NumPy's code of numbers that are in the file as they are in memory; `V` (void) for all else."""
+    """Returns NumPy's code of numbers that the file stores as NumPy does; `V` (void) for all else."""
     stored, dtype = dataset.id.get_type(), dataset.dtype
     if dtype.kind in _SIMPLE_KINDS and stored.equal(h5py.h5t.py_create(dtype)):
         return dtype.str
@@ -127,12 +125,12 @@ def _dtype(dataset: h5py.Dataset) -> str:
 
 
 def _compact_bytes(dataset: h5py.Dataset) -> str:
-    """Returns data that are so small (at most 64 KiB) that they are in the description of the dataset."""
+    """Returns data so small (at most 64 KiB) that they are stored in the description of the dataset."""
     return dataset[()].tobytes().hex() if dataset.dtype.kind in _SIMPLE_KINDS else ""
 
 
 def _chunks(dataset: h5py.Dataset) -> list[tuple[tuple[int, ...], int, int, int]]:
-    """Returns for each chunk where it is in the dataset, where in the file, how long, and which filters it skipped."""
+    """Returns for each chunk its place in the dataset and in the file, its length, and the filters that it skipped."""
     count = dataset.id.get_num_chunks()
     if count > MOST_CHUNKS:
         raise UnusableError(dataset.name, f"expected at most {MOST_CHUNKS} chunks, found {count}")
@@ -148,7 +146,7 @@ def _text(value: Any) -> list[str] | None:
 
 
 def main() -> None:
-    """Runs the program; errors, too, are JSON on standard output."""
+    """Runs the program; errors are JSON on standard output, too."""
     path, start, length = sys.argv[1:]
     try:
         with Path(path).open("rb") as file:

@@ -1,4 +1,4 @@
-"""Descriptions of Keras models (JSON), as far as they tell how weights are to be read."""
+"""Descriptions of Keras models (JSON), as far as they affect how weights are read."""
 
 import json
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ def parse(description: str | bytes) -> Any:
 
 
 def dense_axes(config: Any) -> Axes | None:
-    """Returns the order of the axes that were flattened in front of the first dense layer, None if it does not tell.
+    """Returns the order of the axes flattened before the first dense layer, None if the model does not say.
 
-    A model may work on channels-first maps, and its Flatten may or may not turn them round: it does if it knows that
-    they are so (its own `data_format`, since Keras 2.2).
+    A model may work on channels-first maps, and its Flatten may or may not move the channels last: it does if its own
+    `data_format` says channels-first (since Keras 2.2).
     """
     try:
         layers = list(_layers(config))

@@ -1,8 +1,8 @@
-"""Pickles from strangers: read by a machine that knows the few instructions which weights need, and calls nothing else.
+"""Untrusted pickles: read by a machine that knows only the few instructions that weights need, and calls nothing else.
 
-Python's own unpickler runs whatever a pickle asks for. Even with a list of what it may call, it sets attributes of
-those functions, and it reserves memory for any index that a pickle names. Here are numbers, text, bytes, tuples, lists
-and dictionaries, and the stand-ins that the caller gives for what PyTorch or NumPy would make.
+Python's own unpickler runs whatever a pickle requests. Even restricted to certain functions, it sets attributes of
+these, and it reserves memory for any index in a pickle. This one makes numbers, text, bytes, tuples, lists and
+dictionaries, and the caller's stand-ins for what PyTorch or NumPy would make.
 """
 
 import pickletools
@@ -15,7 +15,7 @@ from nst_jax.errors import one_line
 from nst_jax.io.files import file_error
 
 LARGEST = 8 << 20
-"""Bytes of a pickle; the values of the weights are elsewhere."""
+"""Maximal size of a pickle in bytes; the values of the weights are elsewhere."""
 
 _MOST_INSTRUCTIONS = 1_000_000
 _LARGEST_INTEGER = 128  # bits; the magic number of PyTorch has 77
@@ -31,13 +31,13 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class Vocabulary(NamedTuple):
-    """What pickles of a kind may contain.
+    """The allowed content of a kind of pickle.
 
     Attributes:
-        globals: module and name → what stands for it. It is called with what the pickle gives it, any number of times,
-            and must take no longer than reading its arguments did. A state is set only where there is `__setstate__`.
-        what: in words, for messages.
-        advice: what to do with a pickle of something else.
+        globals: module and name → a stand-in. A pickle may call it with any arguments, any number of times, so it must
+            take no longer than reading its arguments. Only stand-ins with `__setstate__` get a state.
+        what: the content in words, for messages.
+        advice: what to do with other pickles.
     """
 
     globals: Mapping[tuple[str, str], Any]
@@ -48,19 +48,19 @@ class Vocabulary(NamedTuple):
 def load(
     path: Path, data: bytes, vocabulary: Vocabulary, persistent_load: Callable[[Any], Any] | None = None
 ) -> tuple[Any, int]:
-    """Reads the pickle that `data` begins with.
+    """Reads the pickle at the beginning of `data`.
 
     Args:
-        path: of its file, for messages.
-        data: the pickle, and perhaps what lies behind it.
-        vocabulary: what it may contain.
-        persistent_load: makes an object of what a pickle says of one outside of it, quickly as well.
+        path: its file, for messages.
+        data: the pickle, and possibly more bytes after it.
+        vocabulary: its allowed content.
+        persistent_load: makes an object from a reference to one outside the pickle; must be quick, too.
 
     Returns:
         The object, which may be nested very deeply and must not be printed, and the length of the pickle.
 
     Raises:
-        UserError: the pickle is damaged, or asks for anything else.
+        UserError: the pickle is damaged, or requests anything else.
     """
     machine = _Machine(path, vocabulary, persistent_load)
     name, position = "nothing", 0
@@ -72,11 +72,11 @@ def load(
                     raise file_error(path, f"expected a pickle of at most {count} instructions, found more")
                 machine.run(name, argument)
             return machine.pop(), position + 1
-        # What a pickle that makes no sense comes to: an empty stack, a key that cannot be one, ...
+        # A pickle without sense ends here: an empty stack, an impossible key, ...
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise file_error(
                 path,
-                f"expected an intact pickle of at most {LARGEST} bytes, found it damaged or cut short behind byte "
+                f"expected an intact pickle of at most {LARGEST} bytes, found it damaged or cut short after byte "
                 f"{position} ({name}); fetch or make it again",
             ) from error
 
@@ -96,7 +96,7 @@ class _Machine:
         return self._stack.pop()
 
     def run(self, name: str, argument: Any) -> None:
-        """Runs an instruction; raises `UserError` if it is not allowed, and others if it makes no sense."""
+        """Runs an instruction; raises `UserError` if it is not allowed, and other errors if it makes no sense."""
         match name:
             case "BINGET" | "LONG_BINGET":
                 self._push(self._memory[argument])
@@ -147,7 +147,7 @@ class _Machine:
                 self._refuse(f"the instruction {name}")
 
     def _push(self, value: Any) -> None:
-        # A method, so that the stack is looked up after the value is made, which may go back to the stack below.
+        # A method, so that the stack is looked up after the value is made, which may restore the stack below.
         self._stack.append(value)
 
     def _pop_many(self, count: int) -> list[Any]:
@@ -170,7 +170,7 @@ class _Machine:
         if not isinstance(self._stack[-1], dict):
             raise TypeError
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # The hash of a tuple may take for ever: each of its items may be there twice, and be such a tuple.
+            # The hash of a tuple can take forever: each item may be there twice and be such a tuple itself.
             if type(key) is not str and not (type(key) is int and key.bit_length() <= _LARGEST_KEY):
                 self._refuse(f"a {one_line(type(key).__name__)} as key")
             self._stack[-1][key] = value

@@ -1,9 +1,9 @@
-"""Programs of this package that run apart, with limits on time and memory, since their libraries are not to be trusted.
+"""Runs programs of this package in separate processes with limits on time and memory, as their libraries may fail.
 
     python sandbox.py CPU_SECONDS BYTES PROGRAM ARGUMENT...
 
-On a damaged file libraries such as libhdf5 crash, loop for ever or reserve any amount of memory; then only that process
-dies. What runs there has the standard library and installed packages, and imports nothing of this package.
+On damaged files, libraries such as libhdf5 crash, loop forever or reserve any amount of memory; then only that process
+dies. Programs there have the standard library and installed packages, and import nothing from this package.
 """
 
 import os
@@ -16,8 +16,8 @@ from typing import IO, NamedTuple
 
 try:
     import resource
-except ImportError:  # Windows has no such limits; there the limit of wall time is all there is.
-    resource = None  # type: ignore[assignment]  # there is no type of a module that may be missing
+except ImportError:  # not on Windows; there only wall time is limited
+    resource = None  # type: ignore[assignment]  # a module that may be missing has no type
 
 CPU_SECONDS = 10
 WALL_SECONDS = 120
@@ -25,11 +25,11 @@ _MEMORY = 1 << 31
 
 
 class Result(NamedTuple):
-    """How a program ended.
+    """Result of a program.
 
     Attributes:
-        output: what it wrote to standard output; empty if that went to a file.
-        failure: why it gave no result, None if it did.
+        output: its standard output; empty if that went to a file.
+        failure: why it has no result, None if it has one.
     """
 
     output: bytes
@@ -43,13 +43,13 @@ def run(
 
     Args:
         program: a file of this package.
-        arguments: for it.
+        arguments: its arguments.
         output: a file for its standard output; by default it is returned.
         cpu_seconds: the limit; by default `CPU_SECONDS`.
     """
     limits = [str(CPU_SECONDS if cpu_seconds is None else cpu_seconds), str(_MEMORY)]
     command = [sys.executable, "-P", __file__, *limits, os.fspath(program), *arguments]
-    # A linear algebra library reserves memory for each thread, which would count against the limit.
+    # A linear algebra library reserves memory per thread, which would count against the limit.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     try:
         result = subprocess.run(
@@ -66,7 +66,7 @@ def run(
     except subprocess.TimeoutExpired:
         return Result(b"", f"it takes more than {WALL_SECONDS} seconds to read")
     if result.returncode:
-        # Python itself says what went wrong, a crash or a limit leaves no message.
+        # Python reports its own errors; a crash or a limit leaves no message.
         lines = result.stderr.decode(errors="replace").splitlines()
         return Result(b"", lines[-1] if lines else "it makes the library crash or run out of time or memory")
     return Result(result.stdout or b"", None)
@@ -79,7 +79,7 @@ def main() -> None:
         limits = {resource.RLIMIT_CPU: int(seconds), resource.RLIMIT_AS: int(size), resource.RLIMIT_CORE: 0}
         for kind, wanted in limits.items():
             _, hard = resource.getrlimit(kind)
-            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)  # nobody may raise a limit
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)  # limits cannot be raised
             resource.setrlimit(kind, (most, most))
     runpy.run_path(sys.argv[0], run_name="__main__")
 

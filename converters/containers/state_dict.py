@@ -1,4 +1,4 @@
-"""PyTorch's names of tensors, whatever file they are in: `features.0.weight`, or `module.features.0.weight`."""
+"""PyTorch's names of tensors, in any file: `features.0.weight`, or `module.features.0.weight`."""
 
 from collections.abc import Iterable
 
@@ -6,13 +6,13 @@ from ..source import Layout
 
 LAYOUT = Layout(conv="OIHW", dense="OIHW")
 
-_PARALLEL = "module."  # what torch.nn.DataParallel puts in front of every name
+_PARALLEL = "module."  # prefix that torch.nn.DataParallel adds to every name
 _ROLES = {"weight": "kernel"}
 _KERAS_ROLES = {"_W": "kernel", "_b": "bias"}  # of weights ported from Keras before version 2: block1_conv1_W
 
 
 def names(keys: Iterable[str]) -> dict[str, str]:
-    """Returns for each key what the tensor is called here: `features.0/kernel`."""
+    """Returns key → name of the tensor here, such as `features.0/kernel`."""
     keys = list(keys)
     parallel = all(key.startswith(_PARALLEL) for key in keys)
     return {key: _name(key.removeprefix(_PARALLEL) if parallel else key) for key in keys}

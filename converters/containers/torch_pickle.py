@@ -1,4 +1,4 @@
-"""What both containers of PyTorch share: the pickle that names the tensors and says where in which storage they are."""
+"""The pickle in both containers of PyTorch: the names of the tensors and their places in storages."""
 
 import math
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from ..source import Provenance, Tensor, Tensors
 from . import palette, pickles, state_dict
 from .pickles import Vocabulary
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model")  # where checkpoints of a training usually have it
+_WRAPPERS = ("state_dict", "model_state_dict", "model")  # usual keys in training checkpoints
 _MOST_AXES = 8
 _ADVICE = "save the weights alone, with torch.save(model.state_dict(), ...)"
 
 
 class Kind(NamedTuple):
-    """What the numbers of a storage are in the file, and what they are when they are loaded."""
+    """The types of the numbers of a storage, in the file and after loading."""
 
     stored: np.dtype
     loaded: np.dtype
@@ -39,17 +39,17 @@ _STORED = {
     "ByteStorage": "<u1",
     "BoolStorage": "?",
 }
-_BFLOAT16 = Kind(np.dtype("<u2"), np.dtype(np.float32))  # the upper halves of single precision; NumPy has none of it
+_BFLOAT16 = Kind(np.dtype("<u2"), np.dtype(np.float32))  # the upper halves of single precision; which NumPy lacks
 _KINDS = {name: Kind(np.dtype(stored), np.dtype(stored)) for name, stored in _STORED.items()}
 _KINDS["BFloat16Storage"] = _BFLOAT16
 
 
 class Storage(NamedTuple):
-    """Numbers in a row, of which tensors are views.
+    """A sequence of numbers, of which tensors are views.
 
     Attributes:
-        kind: of numbers.
-        length: how many.
+        kind: their types.
+        length: their number.
     """
 
     kind: Kind
@@ -57,12 +57,12 @@ class Storage(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes in the file."""
+        """Size in the file in bytes."""
         return self.length * self.kind.stored.itemsize
 
 
 class _Part(NamedTuple):
-    """The numbers of a storage from `start` on: all of them, but for some files of 2016 and 2017."""
+    """The numbers of a storage from `start` on: all of them, except in some files of 2016 and 2017."""
 
     key: str
     kind: Kind
@@ -71,7 +71,7 @@ class _Part(NamedTuple):
 
 
 class _View(NamedTuple):
-    """A tensor as a pickle describes it, all of it unchecked."""
+    """A tensor as a pickle describes it, unchecked."""
 
     part: Any
     start: Any
@@ -86,8 +86,8 @@ class _OrderedDict(dict[Any, Any]):
         super().__init__()
         if pairs is None:
             return
-        # As Python 2 writes it: a list of lists, to which nothing else refers. It is emptied, so that all dictionaries
-        # together have no more items than the pickle, however many of them it makes of one list.
+        # As Python 2 writes it: a list of lists without other references. It is emptied, so that all dictionaries
+        # together have no more items than the pickle, even if it makes many from one list.
         taken = pairs.copy()
         pairs.clear()
         for key, value in taken:
@@ -99,7 +99,7 @@ class _OrderedDict(dict[Any, Any]):
         pass
 
 
-# Each takes a fixed number of arguments, since those that nobody wants would cost time as well.
+# Each takes a fixed number of arguments, as unwanted ones would cost time, too.
 def _tensor_v2(
     part: Any, start: Any, shape: Any, strides: Any, _gradient: Any, _hooks: Any, _metadata: Any = None
 ) -> _View:
@@ -124,10 +124,10 @@ _VOCABULARY = Vocabulary(
 
 
 def load(path: Path, data: bytes) -> tuple[Any, int, dict[str, Storage]]:
-    """Reads the pickle that `data` begins with.
+    """Reads the pickle at the beginning of `data`.
 
     Returns:
-        The object, which may be anything; the length of the pickle; the storages that it refers to, by their keys.
+        The object, which may be anything; the length of the pickle; the storages that it refers to, by key.
 
     Raises:
         UserError: the pickle is damaged, or there is anything but tensors, dictionaries, lists, numbers and text in it.
@@ -157,12 +157,12 @@ def tensors(path: Path, state: Any, storage: Callable[[str], Region]) -> tuple[T
     """Returns the tensors of a state dict, by their names here, and how their numbers came about (see `palette`).
 
     Args:
-        path: of the file, for messages.
-        state: what `load` returned.
-        storage: returns where the storage with a key is; asked when a tensor is read.
+        path: the file, for messages.
+        state: the object from `load`.
+        storage: returns the region of the storage with a key; called when a tensor is read.
 
     Raises:
-        UserError: this is no state dict, or a tensor is not inside of its storage.
+        UserError: this is not a state dict, or a tensor is not inside its storage.
     """
     if isinstance(state, dict):
         state = next((state[key] for key in _WRAPPERS if isinstance(state.get(key), dict)), state)
@@ -183,7 +183,7 @@ def tensors(path: Path, state: Any, storage: Callable[[str], Region]) -> tuple[T
 
 
 def provenance(path: Path, container: str, numbers: str | None) -> Provenance:
-    """Returns where tensors of PyTorch come from; the file does not say which preprocessing they were trained with."""
+    """Returns the provenance of tensors of PyTorch; the file does not say for which pixels they were trained."""
     sha256 = regions.sha256([path])
     return Provenance(path, sha256, f"PyTorch {container}", layout=state_dict.LAYOUT, numbers=numbers)
 
@@ -195,24 +195,24 @@ def _title(value: Any) -> str:
 def _tensor(path: Path, name: str, view: _View, storage: Callable[[str], Region]) -> Tensor:
     part, start, shape, strides = view
     if type(part) is not _Part or not _is_length(start) or not _are_lengths(shape) or not _are_lengths(strides):
-        raise file_error(path, f"{one_line(name)}: expected a tensor of at most {_MOST_AXES} axes, found another thing")
+        raise file_error(path, f"{one_line(name)}: expected a tensor of at most {_MOST_AXES} axes, found other data")
     if len(shape) != len(strides):
-        raise file_error(path, f"{one_line(name)}: expected a stride an axis, found shape {shape}, strides {strides}")
+        raise file_error(path, f"{one_line(name)}: expected a stride per axis, found shape {shape}, strides {strides}")
     last = start + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
     count = math.prod(shape)
-    # Elements may share a number, and then a single one would do for a tensor of any size; those of weights never do.
-    # NumPy wants to know also of an array without elements how large it would be.
+    # Elements could share numbers, so that one number makes a tensor of any size; those of weights never do.
+    # NumPy limits the product of the other lengths even if a length is 0.
     if count > part.length or (count and last >= part.length) or math.prod(filter(None, shape)) > regions.LARGEST:
         raise file_error(
             path,
-            f"{one_line(name)}: expected a tensor inside of its storage of {part.length} numbers, found shape "
+            f"{one_line(name)}: expected a tensor inside its storage of {part.length} numbers, found shape "
             f"{list(shape)}, strides {list(strides)} from {start} on; make the file again",
         )
     return Tensor(shape, part.kind.loaded, lambda: _values(view, last, storage(part.key)))
 
 
 def _values(view: _View, last: int, storage: Region) -> np.ndarray:
-    """Reads the numbers from the first to the `last` of a tensor: it may be a small part of a large storage."""
+    """Reads the numbers of a tensor up to the `last`: it may be a small part of a large storage."""
     kind = view.part.kind
     size = kind.stored.itemsize
     if not math.prod(view.shape):

@@ -1,8 +1,8 @@
-"""Protobuf's wire format, as far as it takes to leave the bulk of a message where it is.
+"""Protobuf's wire format, as far as needed to leave the bulk of a message in its file.
 
-The protobuf runtime would have hundreds of megabytes of weights in memory twice, and make an object of every two bytes
-of a hostile file. Here a message is copied without its long arrays of numbers and without all that nobody asked for;
-in place of an array stands where it is in the file. The runtime then parses what is left, a few kilobytes.
+The protobuf runtime would hold hundreds of megabytes of weights in memory twice, and make an object of every two bytes
+of a hostile file. Here, a message is copied without its long arrays of numbers and without unwanted fields; each array
+is replaced by its place in the file. The runtime then parses the remaining few kilobytes.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """
@@ -22,7 +22,7 @@ _FIRST_BLOCK, _LARGEST_BLOCK = 16, 1 << 20
 
 
 class MalformedError(Exception):
-    """What is wrong with a message."""
+    """A message that cannot be read, and why."""
 
 
 class Keep(NamedTuple):
@@ -33,9 +33,9 @@ class Numbers(NamedTuple):
     """A repeated field of numbers of fixed size, packed or not, that stays in the file.
 
     Attributes:
-        size: of a number in bytes.
-        places: the field (packed varints) that tells where they are: start, length and stride in bytes of each run,
-            where the number is the end of its stride; None for what is not wanted.
+        size: size of a number in bytes.
+        places: the field (packed varints) for their places: start, length and stride in bytes of each run, where the
+            number is at the end of its stride; None if they are not wanted.
     """
 
     size: int
@@ -43,7 +43,7 @@ class Numbers(NamedTuple):
 
 
 Schema = Mapping[int, "Keep | Numbers | Schema"]
-"""What to do with the fields of a message, by number; those that are not there are left out."""
+"""What to do with the fields of a message, by number; others are left out."""
 
 
 class Field(NamedTuple):
@@ -60,13 +60,13 @@ def skeleton(data: mmap.mmap, schema: Schema) -> bytes:
     """Returns the message without its bulk.
 
     Raises:
-        MalformedError: it is no message, is cut short or has more in it than any that is honest.
+        MalformedError: it is not a message, is cut short, or has more fields than any honest one.
     """
     return _Copier(data).copy(0, len(data), schema)
 
 
 def starts_like(data: mmap.mmap, kinds: Mapping[int, int]) -> bool:
-    """Returns whether the first two fields have one of the numbers, each with the kind that belongs to it."""
+    """Returns whether the first two fields have one of the numbers, each with its kind."""
     found = []
     try:
         for field in _fields(data, 0, len(data)):
@@ -79,7 +79,7 @@ def starts_like(data: mmap.mmap, kinds: Mapping[int, int]) -> bool:
 
 
 class _Copier:
-    """Copies messages, counting what it sees and what it copies."""
+    """Copies messages, and counts the fields seen and the bytes copied."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
@@ -139,14 +139,14 @@ def _field(data: mmap.mmap, start: int, end: int) -> Field:
         case 5:
             stop = content + 4
         case _:
-            raise MalformedError(f"a field of kind {kind} (a group, or no protobuf at all) at byte {start}")
+            raise MalformedError(f"a field of kind {kind} (a group, or not protobuf at all) at byte {start}")
     if stop > end:
         raise MalformedError(f"a field of {stop - content} bytes at byte {start}, of which {end - content} are there")
     return Field(number, kind, start, content, stop)
 
 
 def _place(data: mmap.mmap, field: Field, end: int, numbers: Numbers) -> tuple[tuple[int, int, int] | None, int]:
-    """Returns start, length and stride of the numbers that begin with a field, and where they end."""
+    """Returns start, length and stride of the numbers from a field on, and their end."""
     if field.kind == DELIMITED:
         length = field.end - field.content
         if length % numbers.size:
@@ -160,14 +160,14 @@ def _place(data: mmap.mmap, field: Field, end: int, numbers: Numbers) -> tuple[t
 
 
 def _repetitions(data: mmap.mmap, field: Field, end: int) -> int:
-    """Returns how many fields with the same tag follow each other, each with one number, from this one on."""
+    """Returns the number of successive fields with the same tag and one number each, from this one on."""
     tag = np.frombuffer(data[field.start : field.content], np.uint8)
     stride = field.end - field.start
     count, most, block = 0, (end - field.start) // stride, _FIRST_BLOCK
     while count < most:
         start = field.start + count * stride
         rows = np.frombuffer(data[start : start + min(most - count, block) * stride], np.uint8).reshape(-1, stride)
-        block = min(2 * block, _LARGEST_BLOCK)  # or a million runs of one number would take a million large looks
+        block = min(2 * block, _LARGEST_BLOCK)  # else a million runs of one number would take a million large reads
         same = (rows[:, : len(tag)] == tag).all(axis=1)
         if not same.all():
             return count + int(same.argmin())

@@ -1,7 +1,7 @@
-"""Zip archives whose members are stored as they are: where in the file each of them lies.
+"""Zip archives with uncompressed members: the place of each member in the file.
 
-Nothing is unpacked. PyTorch and Keras compress no member, so that one that is compressed is either from somebody who
-packed the file again, or a few kilobytes that want to become gigabytes.
+Nothing is unpacked. PyTorch and Keras do not compress members, so a compressed one was either packed again, or is a few
+kilobytes meant to expand to gigabytes.
 """
 
 import struct
@@ -37,9 +37,9 @@ class Member(NamedTuple):
     """A member of an archive.
 
     Attributes:
-        name: with slashes.
+        name: its name, with slashes.
         region: its bytes.
-        crc: the CRC-32 that they should have.
+        crc: their expected CRC-32.
     """
 
     name: str
@@ -47,10 +47,10 @@ class Member(NamedTuple):
     crc: int
 
     def check(self) -> None:
-        """Checks that the bytes are what they were, without keeping them.
+        """Checks that the bytes have the expected CRC-32, without keeping them.
 
         Raises:
-            UserError: they are not, or cannot be read.
+            UserError: they have not, or cannot be read.
         """
         crc = 0
         for start in range(0, self.region.length, _BLOCK):
@@ -58,7 +58,7 @@ class Member(NamedTuple):
         self._compare(crc)
 
     def read(self) -> bytes:
-        """Returns the bytes, having checked them; raises as `check` does."""
+        """Returns the bytes after checking them; raises as `check` does."""
         data = self.region.read()
         self._compare(zlib.crc32(data))
         return data
@@ -75,21 +75,21 @@ def recognises(path: Path) -> bool:
 
 
 def names(path: Path) -> list[str]:
-    """Returns what the members are called, even if they are such that `members` refuses them.
+    """Returns the names of the members, even of those that `members` rejects.
 
     Raises:
-        UserError: this is no zip archive, or its directory is damaged.
+        UserError: this is not a zip archive, or its directory is damaged.
     """
     _directory(regions.whole(path))
     return [entry.orig_filename for entry in _entries(path)]
 
 
 def members(path: Path) -> dict[str, Member]:
-    """Returns the members by their names, in the order of their bytes; reads none of them. Leaves out folders.
+    """Returns the members by their names, in the order of their bytes; reads none of them, and leaves out folders.
 
     Raises:
-        UserError: this is no zip archive or it is damaged; a member is compressed, encrypted, called as a file outside
-            of a folder would be, there twice, or shares bytes with another.
+        UserError: this is not a zip archive or it is damaged; a member is compressed or encrypted, has a path outside
+            its folder, is there twice, or shares bytes with another.
     """
     archive = regions.whole(path)
     directory = _directory(archive)
@@ -112,10 +112,10 @@ def members(path: Path) -> dict[str, Member]:
 
 
 def _directory(archive: Region) -> int:
-    """Returns where the directory begins, having checked that it is no longer than anybody needs.
+    """Returns the start of the directory, after checking that it is not too long.
 
-    It must end where the records behind it begin, and they must end with the file. `zipfile` would go on looking for
-    them, and then not read the directory that was measured here.
+    It must end where the records after it begin, and they must end with the file. `zipfile` would search for them
+    elsewhere, and then not read the directory that was measured here.
     """
     end = archive.length - _END.size
     signature, length, start, comment = _END.unpack(archive.part(end, _END.size).read())
@@ -168,7 +168,7 @@ def _check_stored(path: Path, name: str, flags: int, compression: int) -> None:
 
 
 def _region(archive: Region, entry: zipfile.ZipInfo, name: str) -> Region:
-    """Returns where the bytes of a member are: behind its local header, which must agree with the directory."""
+    """Returns the region of a member: after its local header, which must agree with the directory."""
     header = archive.part(entry.header_offset, _LOCAL.size).read()
     signature, flags, compression, name_length, extra_length = _LOCAL.unpack(header)
     if signature != _LOCAL_SIGNATURE:

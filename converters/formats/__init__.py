@@ -1,1 +1,1 @@
-"""One module a format: what is in a file, by the names that the file gives it."""
+"""One module per format: the content of a file, by its names in the file."""

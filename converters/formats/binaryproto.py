@@ -1,4 +1,4 @@
-"""Caffe's mean picture (`mean.binaryproto`): one bare blob. No network, but it tells the mean colour."""
+"""Caffe's mean picture (`mean.binaryproto`): one bare blob, not a network; it shows the mean colour."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads the shape and the mean of each channel of the picture, which is `[1, channels, height, width]`.
 
     Raises:
-        UserError: this is no blob of Caffe, or it is damaged.
+        UserError: this is not a blob of Caffe, or it is damaged.
     """
     picture = caffe_proto.tensor(path, "mean", caffe_proto.parse(path, "BlobProto"))
     notes: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Caffe networks in HDF5 (`.caffemodel.h5`): `data/<layer>/<0, 1, ...>`, where a `/` in a name makes nested groups.
 
-Source: BVLC/caffe, src/caffe/net.cpp, Net::ToHDF5; shapes are as they are, without the leading ones of the old format.
+Source: BVLC/caffe, src/caffe/net.cpp, Net::ToHDF5; shapes are stored without the leading ones of the old format.
 """
 
 import re
@@ -29,14 +29,14 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads the names and shapes of all weights.
 
     Raises:
-        UserError: this is no network of Caffe, it is damaged, or it refers to other files.
+        UserError: this is not a network of Caffe, it is damaged, or it refers to other files.
     """
     tensors: Tensors = {}
     datasets = hdf5.contents(regions.whole(path)).datasets
     for name, tensor in datasets.items():
         if found := _BLOB.fullmatch(name):
             layer, index = found.groups()
-            # Kernels have axes, unlike what other layers (PReLU, batch normalisation) have in first place.
+            # Kernels have several axes, unlike the first blob of other layers (PReLU, batch normalisation).
             is_kernel = len(datasets.get(f"{_ROOT}/{layer}/0", tensor).shape) > 1
             source.add(tensors, path, f"{layer}/{_ROLES.get(index, index) if is_kernel else index}", tensor)
     if not tensors:

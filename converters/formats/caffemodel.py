@@ -30,7 +30,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads the names, shapes and places of all weights.
 
     Raises:
-        UserError: this is no network of Caffe, or it is damaged.
+        UserError: this is not a network of Caffe, or it is damaged.
     """
     net = caffe_proto.parse(path, "NetParameter")
     layers, generation = _layers(path, net)
@@ -62,18 +62,18 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
 def _layers(path: Path, net: Any) -> tuple[list[Any], str]:
     if net.layers and net.layer:
         raise file_error(
-            path, "expected layers of one generation of Caffe, found `layers` (V1) and `layer` (V2); save it anew"
+            path, "expected layers of one generation of Caffe, found `layers` (V1) and `layer` (V2); save it again"
         )
     inner = [layer.HasField("layer") for layer in net.layers]
     if any(inner):
         if not all(inner) or any(layer.blobs for layer in net.layers):
-            raise file_error(path, "expected layers of one generation of Caffe, found V0 among V1; save it anew")
+            raise file_error(path, "expected layers of one generation of Caffe, found V0 among V1; save it again")
         return [layer.layer for layer in net.layers], "V0"
     return (list(net.layers), "V1") if net.layers else (list(net.layer), "V2")
 
 
 def _without_empty_axes(tensor: Tensor, count: int) -> Tensor:
-    """Returns the tensor with `count` axes at the end, if the others have length one, as in the old shapes."""
+    """Returns the tensor with its last `count` axes, if the others have length one, as in old shapes."""
     leading, shape = tensor.shape[:-count], tensor.shape[-count:]
     if any(length != 1 for length in leading):
         return tensor

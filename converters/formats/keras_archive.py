@@ -1,4 +1,4 @@
-"""Whole models of Keras 3 (`.keras`): a zip archive with `model.weights.h5` in it, which is read where it lies."""
+"""Whole models of Keras 3 (`.keras`): a zip archive whose member `model.weights.h5` is read in place."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads the names and shapes of all weights.
 
     Raises:
-        UserError: this is no Keras model, or it is damaged.
+        UserError: this is not a Keras model, or it is damaged.
     """
     members = zips.members(path)
     if _WEIGHTS not in members:

@@ -1,14 +1,14 @@
 """Keras weights in HDF5, of every generation: 0, 1, 2 and 3, weights or a whole model.
 
 - Keras 0: layers and weights are numbered (`layer_0/param_0`), pools and paddings count.
-- legacy `.h5` of Keras 1, 2 and 3: attributes list the layers and the weights of each.
-- `.weights.h5` of Keras 3 and of TensorFlow 2.12 to 2.15: weights are numbered, groups are called by class and number
+- legacy `.h5` of Keras 1, 2 and 3: attributes list the layers and their weights.
+- `.weights.h5` of Keras 3 and of TensorFlow 2.12 to 2.15: weights are numbered, groups have class and number as name
   (`layers/conv2d_1/vars/0`), and the layer's own name is an attribute, which early versions did not write. Nothing
-  tells whether maps were channels-first before they were flattened; it is taken that they were not.
+  says whether maps were channels-first before they were flattened; they are assumed not to be.
 
-Until Keras 2 kernels could have their axes as Theano has them (outputs first), and as long as there was the backend
-Theano, kernels could be rotated by 180 degrees, since it computes a convolution in the sense of mathematics. Axes are
-seen in the shapes; the rotation is seen nowhere but in the name of the backend, which Keras 0 and 1 did not write.
+Until Keras 2, kernels could have the axes of Theano (outputs first); and with Theano as backend, kernels could be
+rotated by 180 degrees, since it computes mathematical convolutions. Axes show in the shapes; the rotation shows only in
+the name of the backend, which Keras 0 and 1 did not write.
 """
 
 import collections
@@ -43,7 +43,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads the names and shapes of all weights.
 
     Raises:
-        UserError: this is no Keras file, it is damaged, or it refers to other files.
+        UserError: this is not a Keras file, it is damaged, or it refers to other files.
     """
     return read_region(regions.whole(path))
 
@@ -103,18 +103,18 @@ def _read_legacy(path: Path, contents: Contents, root: str, what: str) -> tuple[
 
 
 def _provenance(path: Path, kind: str, **known: Any) -> Provenance:
-    # That of keras-applications, whatever they ported.
+    # the convention of keras-applications, whatever they ported
     return Provenance(path, regions.sha256([path]), kind, convention="caffe", **known)
 
 
 def _have_names(tensors: Tensors) -> bool:
-    """Returns whether somebody gave names to the layers with kernels, rather than Keras numbers."""
+    """Returns whether the layers with kernels have given names, and not numbers from Keras."""
     layers = [name.rpartition("/")[0] for name, tensor in tensors.items() if len(tensor.shape) == 4]
     return not all(_NUMBERED_NAME.fullmatch(layer) for layer in layers)
 
 
 def _layout(tensors: Tensors) -> Layout:
-    """Returns the order of axes that the shapes show, taking it that kernels have as many rows as columns."""
+    """Returns the order of axes that the shapes show, assuming square kernels."""
     kernels = [tensor.shape for tensor in tensors.values() if len(tensor.shape) == 4]
     outputs_last = all(shape[0] == shape[1] for shape in kernels)
     if not outputs_last and all(shape[2] == shape[3] for shape in kernels):
@@ -123,13 +123,13 @@ def _layout(tensors: Tensors) -> Layout:
 
 
 def _rotated(attributes: dict[str, list[str]]) -> bool | None:
-    """Returns whether kernels are rotated, None if nothing tells."""
+    """Returns whether kernels are rotated, None if unknown."""
     backend = attributes.get("backend")
     return "theano" in backend if backend else None
 
 
 def _role(weight: str) -> tuple[str, int]:
-    """Returns `kernel`, `bias` or what else the weight is, and in which generation of Keras it is called so."""
+    """Returns the role of a weight, such as `kernel` or `bias`, and the generation of Keras with this name for it."""
     name, _, output = weight.rpartition("/")[2].partition(":")
     if found := _KERAS_1.fullmatch(name):
         return _KERAS_1_ROLES[found[1]], 1
@@ -139,8 +139,8 @@ def _role(weight: str) -> tuple[str, int]:
 def _owner(layer: str, weight: str, roles: list[tuple[str, int]]) -> str:
     """Returns the layer that a weight belongs to.
 
-    That is the one that lists it: in the weight's own name TensorFlow may have appended a number to the layer. But a
-    layer that is itself a model lists the weights of all its layers, and then only their names tell them apart.
+    That is the one that lists it, as TensorFlow may have appended a number to the layer in the weight's own name. But a
+    layer that is itself a model lists the weights of all its layers, and then only their names distinguish them.
     """
     counts = collections.Counter(role for role, _ in roles)
     nested = max(counts.values()) > 1 and "/" in weight
@@ -166,13 +166,13 @@ def _read_numbered(path: Path, contents: Contents) -> tuple[Tensors, Provenance]
         raise file_error(
             path, f"expected layers with names, or in one model, found {len(models)} models; save them by name"
         )
-    how = "layers by name" if named else "layers in order, without names"
+    naming = "layers by name" if named else "layers in order, without names"
     writer = "Keras 3" if _LAYERS[0] in contents.groups else "TensorFlow 2.12 to 2.15"
-    ordered = len(models) == 1  # which of several models comes first, their names do not tell
-    return tensors, _provenance(path, f"{writer} weights HDF5, {how}", named=named, ordered=ordered)
+    ordered = len(models) == 1  # the names of several models do not show their order
+    return tensors, _provenance(path, f"{writer} weights HDF5, {naming}", named=named, ordered=ordered)
 
 
 def _model_order(name: str) -> list[tuple[str, int]]:
-    """Returns a sort key by which `conv2d` comes before `conv2d_1`, and that before `conv2d_10`."""
+    """Returns a sort key that orders `conv2d`, `conv2d_1`, `conv2d_10`."""
     parts = [_COUNTED.fullmatch(part) for part in name.split("/")]
     return [(part[1], int(part[2] or 0)) for part in parts if part]

@@ -1,4 +1,4 @@
-"""MatConvNet networks in MATLAB's .mat files, of the kind that MatConvNet calls simplenn: a cell array of layers.
+"""MatConvNet networks in MATLAB's .mat files, of its kind simplenn: a cell array of layers.
 
 Another process reads the file (`sandbox.py` says why) and writes the weights, uncompressed, to a temporary file.
 """
@@ -21,7 +21,7 @@ from .. import regions, source
 from ..containers import sandbox
 from ..source import Layout, Provenance, Tensor, Tensors
 
-_PROGRAM = Path(__file__).with_name("matlab_description.py")  # not imported, as SciPy would be with it
+_PROGRAM = Path(__file__).with_name("matlab_description.py")  # not imported, as that would import SciPy
 _HEADER = 128
 _HEADER_TEXT = 116
 _MAT5, _MAT73 = b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"
@@ -39,11 +39,11 @@ def recognises(path: Path) -> bool:
 def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads a network, old (before beta 17) or new, as its variables or as a struct `net`.
 
-    Kernels are `layer/kernel` `[height, width, in, out]`, biases `layer/bias` `[out]`; the weights of layers that are
-    no convolutions are `layer/0`, `layer/1` and so on.
+    Kernels are `layer/kernel` `[height, width, in, out]`, biases `layer/bias` `[out]`; the weights of other
+    layers are `layer/0`, `layer/1` and so on.
 
     Raises:
-        UserError: this is no such network, it is damaged, or there is no room for a temporary file.
+        UserError: this is not such a network, it is damaged, or there is no room for a temporary file.
     """
     header = regions.first_bytes(path, _HEADER)
     if header.startswith(_MAT73):
@@ -64,7 +64,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         sha256=regions.sha256([path]),
         format="MatConvNet simplenn .mat",
         producer=f"MatConvNet ({one_line(text)})",
-        # MatConvNet's importer turned the colours round that Caffe reads as blue, green, red.
+        # MatConvNet's importer reversed the colours, which Caffe reads as blue, green, red.
         layout=Layout(conv="HWIO", reversed_colours=True),
         convention="caffe",
         ordered=True,
@@ -74,7 +74,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
 
 
 class _Weights:
-    """The temporary file with the values; it is closed, and with that removed, when no tensor needs it any more."""
+    """The temporary file with the values; it is closed and removed when no tensor needs it any more."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self._path = path
@@ -82,7 +82,7 @@ class _Weights:
         weakref.finalize(self, file.close)
 
     def description(self) -> dict[str, Any]:
-        """Returns what the other process says about the values."""
+        """Returns the description of the values from the other process."""
         end = self._file.seek(-_LENGTH, os.SEEK_END)
         length = int.from_bytes(self._file.read(_LENGTH), "little")
         return json.loads(self._read(end - length, length))
@@ -118,7 +118,7 @@ def _extract(path: Path) -> tuple[_Weights, dict[str, Any]]:
         _PROGRAM,
         [os.fspath(path.absolute()), str(regions.LARGEST)],
         output=file,
-        # A small file that expands to a large one is given up soon.
+        # A small file that expands to a large one is given up early.
         cpu_seconds=sandbox.CPU_SECONDS + regions.file_size(path) // _BYTES_A_SECOND,
     )
     if result.failure:

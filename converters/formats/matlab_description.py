@@ -2,8 +2,8 @@
 
     python matlab_description.py FILE MOST_BYTES
 
-The output is the bytes of all weights one after the other (C order, little-endian, at most MOST_BYTES), the JSON, and
-the length of the JSON in 8 bytes, little-endian. Runs in the sandbox.
+The output is the bytes of all weights in sequence (C order, little-endian, at most MOST_BYTES), the JSON, and the
+length of the JSON in 8 bytes, little-endian. Runs in the sandbox.
 """
 
 import json
@@ -29,7 +29,7 @@ _FIELDS = ["layers", "meta", "normalization"]
 
 
 class UnusableError(Exception):
-    """What is wrong, and where in the file."""
+    """A file that cannot be used: where in the file, and why."""
 
 
 class Output:
@@ -40,7 +40,7 @@ class Output:
         self._written = 0
 
     def add(self, where: str, array: np.ndarray) -> dict[str, Any]:
-        """Writes an array; returns where it is."""
+        """Writes an array; returns its place."""
         dtype = array.dtype.newbyteorder("<")
         if self._written + array.nbytes > self._most:
             raise UnusableError(where, f"expected at most {self._most} bytes in all tensors together, found more")
@@ -133,9 +133,7 @@ def _weights(where: str, layer: Any) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _shaped(role: str | int, array: np.ndarray) -> np.ndarray:
-    """Returns weights of the shape that they have outside of MATLAB, where vectors are matrices and trailing lengths
-    of one are dropped.
-    """
+    """Returns weights in their usual shape: in MATLAB vectors are matrices, and trailing lengths of one are dropped."""
     if role == "kernel":
         return array.reshape(array.shape + (1,) * (4 - array.ndim))
     return array.reshape(-1) if role == "bias" and array.ndim == 2 and 1 in array.shape else array
@@ -155,7 +153,7 @@ def _text(where: str, fields: dict[str, Any], key: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    """Returns NumPy's letter for what an array has in it, none for what is no array."""
+    """Returns NumPy's letter for the content of an array, an empty text for anything else."""
     return value.dtype.kind if isinstance(value, np.ndarray) else ""
 
 
@@ -167,7 +165,7 @@ def _described(value: Any) -> str:
 
 
 def _mean_colour(network: dict[str, Any]) -> list[float] | None:
-    """Returns the mean colour of the pictures that a network was trained with, if the file says so."""
+    """Returns the mean colour of the training images of a network, if the file has it."""
     try:
         parent = _fields("meta", network["meta"]) if "meta" in network else network
         image = _fields("normalization", parent["normalization"])["averageImage"]
@@ -180,7 +178,7 @@ def _mean_colour(network: dict[str, Any]) -> list[float] | None:
 
 
 def main() -> None:
-    """Runs the program; errors, too, are JSON on standard output."""
+    """Runs the program; errors are JSON on standard output, too."""
     path, most = sys.argv[1:]
     output = Output(int(most))
     try:

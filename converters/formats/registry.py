@@ -1,4 +1,4 @@
-"""The formats that can be read, and which of them a file is in: by what it contains, whatever it is called."""
+"""The formats that can be read, and how a file's format is recognised: by its content, whatever its name."""
 
 import re
 from collections.abc import Callable
@@ -27,9 +27,9 @@ class Format(NamedTuple):
     """A format.
 
     Attributes:
-        title: for people.
-        recognises: whether a regular file, not empty, is in this format, by what is in it.
-        read: its tensors and where they come from.
+        title: its name in messages.
+        recognises: returns whether a regular, non-empty file is in this format, by its content.
+        read: returns its tensors and their provenance.
     """
 
     title: str
@@ -54,7 +54,7 @@ _NO_WEIGHTS = {
     b"version https://git-lfs": "a git-lfs pointer; fetch the file itself with: git lfs pull",
     b"<": "a web page or XML; the download went wrong, fetch the file again",
     b"PK": "a zip archive with neither data.pkl (PyTorch) nor model.weights.h5 (Keras) in it",
-    b"\x93NUMPY": "an array of NumPy, which does not say whose weights it has",
+    b"\x93NUMPY": "an array of NumPy, which does not say which weights it has",
 }
 _LONGEST_START = 512
 _TEXT = re.compile(rb"[\t\n\r -~\x80-\xff]*")
@@ -64,14 +64,14 @@ def detect(path: Path) -> str:
     """Returns the name of the format of a file, or of the model in a folder.
 
     Raises:
-        UserError: there is no such file, or it is in none of the formats.
+        UserError: the file does not exist, or is in none of the formats.
     """
     if regions.is_folder(path):
         if tfjs.recognises(path):
             return "tfjs"
         raise file_error(path, "expected a weight file or the folder of a TensorFlow.js model, found another folder")
     start = regions.first_bytes(path, _LONGEST_START)
-    # Formats without a signature take a text for a damaged file.
+    # Formats without a signature would take a text for a damaged file.
     if not (_TEXT.fullmatch(start) and start.lstrip().startswith(tuple(_NO_WEIGHTS))):
         for name, candidate in FORMATS.items():
             if candidate.recognises(path):

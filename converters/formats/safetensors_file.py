@@ -1,4 +1,4 @@
-"""safetensors with the names of PyTorch (`features.0.weight`), or with our own, as the interchange file has them."""
+"""safetensors with the names of PyTorch (`features.0.weight`), or with our own, as in the interchange file."""
 
 import functools
 import json
@@ -34,7 +34,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads the names and shapes of all tensors.
 
     Raises:
-        UserError: this is no safetensors file, or it is damaged.
+        UserError: this is not a safetensors file, or it is damaged.
     """
     whole = regions.whole(path)
     length = int.from_bytes(whole.part(0, min(_LENGTH, whole.length)).read(), "little")
@@ -73,7 +73,7 @@ def _load(region: Region, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray
 
 
 def _record(metadata: Any) -> dict[str, Any]:
-    """Returns what the interchange file tells of itself; nothing for files of others."""
+    """Returns the metadata of an interchange file; an empty dictionary for other files."""
     try:
         text = metadata[METADATA_KEY]
         record = json.loads(text) if len(text) <= _LARGEST_RECORD else None

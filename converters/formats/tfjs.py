@@ -1,9 +1,9 @@
 """TensorFlow.js layers models: `model.json` and the shards that it names, as they are or quantised.
 
-Before version 1 the list of the shards was a file of its own, `weights_manifest.json`.
+Before version 1, the list of the shards was a separate file, `weights_manifest.json`.
 
-The file lists groups; a group lists shards, which are read one after the other as if they were one file, and weights,
-which follow each other in them without gaps, little-endian.
+The file lists groups; a group lists shards, which are read as if they were one file, and weights, which follow each
+other in it without gaps, little-endian.
 """
 
 import functools
@@ -33,20 +33,20 @@ _QUANTIZED = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
 
 
 def recognises(path: Path) -> bool:
-    """Returns whether the file looks like the JSON of a model, or the folder has a file that is called so."""
+    """Returns whether the file looks like the JSON of a model, or the folder has such a file."""
     if regions.is_folder(path):
         return _model_in(path) is not None
     return regions.first_bytes(path, 1) in (b"{", b"[")
 
 
 def read(path: Path) -> tuple[Tensors, Provenance]:
-    """Reads the description of a layers model and checks that its shards have exactly the bytes that it describes.
+    """Reads the description of a layers model and checks that its shards have exactly the described size.
 
     Args:
         path: `model.json`, `weights_manifest.json` or the folder that it is in.
 
     Raises:
-        UserError: this is no TensorFlow.js model, it is damaged, or it points outside of its folder.
+        UserError: this is not a TensorFlow.js model, it is damaged, or it points outside its folder.
     """
     if regions.is_folder(path):
         path = _model_in(path) or path / _MODELS[0]
@@ -84,12 +84,12 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
 
 
 def _model_in(folder: Path) -> Path | None:
-    """Returns the file in a folder that describes a model; none where one may not look."""
+    """Returns the file in a folder that describes a model; None if there is none, or the folder cannot be read."""
     return next((folder / name for name in _MODELS if os.path.exists(folder / name)), None)  # noqa: PTH110
 
 
 class _Entry(NamedTuple):
-    """A weight of the manifest; `stored` is how it is stored, `scale` and `minimum` are there if it is quantised."""
+    """A weight of the manifest; `stored` is its type in the file, `scale` and `minimum` are set if it is quantised."""
 
     name: str
     shape: tuple[int, ...]
@@ -104,7 +104,7 @@ class _Entry(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes; Python's integers do not overflow, whatever the file declares."""
+        """Size in bytes; Python's integers do not overflow, whatever the file declares."""
         return math.prod(self.shape) * self.numpy_dtype.itemsize
 
 
@@ -113,7 +113,7 @@ class _Group(NamedTuple):
     sizes: list[int]
 
     def read(self, start: int, length: int) -> bytes:
-        """Returns bytes of the shards laid end to end."""
+        """Returns bytes of the concatenated shards."""
         parts = []
         for shard, size in zip(self.shards, self.sizes, strict=True):
             count = min(size - start, length)

@@ -1,7 +1,7 @@
-"""PyTorch files before version 1.6, and later ones on request: five pickles, and behind them the storages.
+"""PyTorch files before version 1.6, and later ones on request: five pickles, followed by the storages.
 
 The pickles are a magic number, the version of the format, a description of the computer, the object, and the keys of
-the storages. For each of those follow the count of its numbers, in 8 bytes, and the numbers.
+the storages. For each storage follow the count of its numbers, in 8 bytes, and the numbers.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads the names and shapes of all tensors, and checks that their storages are there.
 
     Raises:
-        UserError: this is a pickle of something else, no state dict, damaged, or not from a little-endian computer.
+        UserError: this is a pickle of something else, not a state dict, damaged, or from a big-endian computer.
     """
     magic, _, rest = _load(regions.whole(path))
     if magic != _MAGIC:
@@ -50,14 +50,14 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
 
 
 def _load(rest: Region) -> tuple[Any, dict[str, Storage], Region]:
-    """Reads the pickle that a region begins with; returns also its storages and the region behind it."""
+    """Reads the pickle at the beginning of a region; returns it, its storages, and the region after it."""
     data = rest.part(0, min(rest.length, pickles.LARGEST)).read()
     value, length, storages = torch_pickle.load(rest.path, data)
     return value, storages, rest.part(length, rest.length - length)
 
 
 def _regions(keys: Any, storages: dict[str, Storage], rest: Region) -> dict[str, Region]:
-    """Returns where the numbers of each storage are."""
+    """Returns the region of each storage."""
     if not isinstance(keys, list) or not all(type(key) is str for key in keys):
         raise file_error(rest.path, "expected the keys of the storages, found something else; fetch or make it again")
     if len(keys) != len(storages) or set(keys) != storages.keys():

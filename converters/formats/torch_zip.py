@@ -12,11 +12,11 @@ from ..source import Provenance, Tensors
 
 _PICKLE = "/data.pkl"
 _SCRIPT = ("constants.pkl", "code/")
-_BYTE_ORDER = "byteorder"  # little where the file does not say, as before version 2.1
+_BYTE_ORDER = "byteorder"  # little if it is missing, as before version 2.1
 
 
 def recognises(path: Path) -> bool:
-    """Returns whether the file looks like a zip archive of PyTorch, or one too damaged to say."""
+    """Returns whether the file looks like a zip archive of PyTorch, or one too damaged to recognise."""
     if not zips.recognises(path):
         return False
     try:
@@ -29,7 +29,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads the names and shapes of all tensors, and checks that their storages are there.
 
     Raises:
-        UserError: this is no state dict in an archive of PyTorch, it is damaged, or not from a little-endian computer.
+        UserError: this is not a state dict in an archive of PyTorch, it is damaged, or from a big-endian computer.
     """
     root = _root(path)
     members = zips.members(path)
@@ -50,7 +50,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
                 path, f"expected {storage.size} bytes as {one_line(f'{root}data/{key}')}, found {found}; fetch it again"
             )
 
-    @functools.cache  # A storage may have many tensors, but is checked once.
+    @functools.cache  # a storage may have many tensors, but is checked once
     def intact(key: str) -> Region:
         member = members[f"{root}data/{key}"]
         member.check()
@@ -61,7 +61,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
 
 
 def _root(path: Path) -> str:
-    """Returns the folder that everything in the archive is in, with a slash."""
+    """Returns the top folder in the archive, with a slash."""
     names = zips.names(path)
     roots = [name.removesuffix(_PICKLE[1:]) for name in names if name.endswith(_PICKLE)]
     if len(roots) != 1:

@@ -1,1 +1,1 @@
-"""The benchmark: workload, measurements, memory, PyTorch's side, report."""
+"""The benchmark: workload, measurements, memory, the same in PyTorch, report."""

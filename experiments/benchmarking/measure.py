@@ -1,4 +1,4 @@
-"""Measuring speed: warmed up, blocked until ready, all sides in one process and in turn, the loss beside the time."""
+"""Measures speed: warmed up, blocked until ready, all sides in turn in one process, with the loss beside the time."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import optimize, transfer
+from nst_jax import optimize
 from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_layers
@@ -22,7 +22,7 @@ from nst_jax.loop import compile_chunk, init
 from nst_jax.presets import LEARNING_RATES, PRESETS
 from nst_jax.rendering.canvas import check_margin
 from nst_jax.settings import Optimizer, Precision
-from nst_jax.transfer import Transfer
+from nst_jax.transfer import Transfer, initial_image, prepare
 
 from . import pytorch, workload
 
@@ -30,23 +30,23 @@ _PRODUCT_SIDE = 2048
 _PRODUCTS = 4
 _TRIES = 5
 _STEPS_AT_ONCE = 8
-"""Between two looks at the clock in a race to a loss; within, the time is spread evenly over the evaluations."""
+"""Steps between two readings of the clock in a race to a loss; their time is spread evenly over the evaluations."""
 _ADAM_LIMIT = 4
-"""How many times as many steps Adam may take in the race."""
+"""Most steps of Adam in the race, as a multiple of those of L-BFGS."""
 _TARGET = 1.1
-"""The loss to be reached, in units of the last one of L-BFGS."""
+"""The loss to reach, as a multiple of the last one of L-BFGS."""
 
 Report = dict[str, Any]
 Side = TypeVar("Side", bound=Hashable)
 
 
 def keep_no_programs() -> None:
-    """Has everything compiled anew in this process, whatever is kept on the disk; call it before anything is."""
+    """Makes this process compile everything itself, without the cache on disk; call it before anything is compiled."""
     jax.config.update("jax_enable_compilation_cache", False)
 
 
 def machine() -> Report:
-    """Returns what the numbers depend on: `device` and how many, `cpu`, `cores`, `system`."""
+    """Returns the machine: `device` and `devices` (their number), `cpu`, `cores`, `system`."""
     return {
         "device": jax.devices()[0].device_kind,
         "devices": len(jax.devices()),
@@ -57,7 +57,7 @@ def machine() -> Report:
 
 
 def check(network: Pretrained, size: int) -> None:
-    """Checks that all that is measured can be at a size.
+    """Checks that everything can be measured at a size.
 
     Raises:
         UserError: a layer vanishes, or the margin of the preset is too wide.
@@ -71,7 +71,7 @@ def check(network: Pretrained, size: int) -> None:
 
 
 def product_peak(precision: Precision) -> float:
-    """Returns the floating-point operations a second of a product of square matrices."""
+    """Returns the floating-point operations per second of a product of square matrices."""
     exact = jax.lax.Precision.HIGHEST if precision == "float32" else jax.lax.Precision.DEFAULT
     dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
     values = np.random.default_rng(0).standard_normal((_PRODUCT_SIDE, _PRODUCT_SIDE)) / math.sqrt(_PRODUCT_SIDE)
@@ -102,21 +102,21 @@ def steps_of(
     """Measures a step of Adam from noise, of several networks in turn.
 
     Args:
-        networks: that look at the picture.
+        networks: the networks.
         size: side of the picture in pixels.
-        precision: of the networks.
+        precision: precision of the networks.
         rival: a name in `pytorch.RIVALS`, or None.
-        rounds: how often each side is measured.
-        steps: of a round.
-        peak: as `product_peak` returns it.
+        rounds: number of measurements of each side.
+        steps: number of steps per round.
+        peak: the result of `product_peak`.
 
     Returns:
-        For each network `seconds` of a step by side, as `in_turn` returns them: `ours`, and where they are something
-        else `direct` (without Winograd's kernels), `evaluation` (of the objective and its gradient alone, no optimiser,
+        For each network `seconds` per step by side, as `in_turn` returns them: `ours`, `direct` if it differs (without
+        Winograd's kernels), `evaluation` (of the objective and its gradient alone, no optimiser,
         no total variation) and `rival`; `loss` after all steps by side; `gradient_difference` by side, relative, from
         `direct` at the initial picture; `compile_seconds`; `multiply_adds` of the network forward; `roofline`, the
         share of the peak; and ratios of times: `overhead` of optimiser and total variation, `over_rival`,
-        `over_direct`, `over_vgg19` (its direct convolution).
+        `over_direct`, `over_vgg19` (with direct convolution).
     """
     contenders = {network.backbone.name: _contenders(network, size, precision, rival) for network in networks}
     times, losses = in_turn(
@@ -149,7 +149,7 @@ def steps_of(
                 },
                 "compile_seconds": ours.compile_seconds,
                 "multiply_adds": adds,
-                # A multiplication and an addition, forward and back.
+                # A multiplication and an addition each, forward and backward.
                 "roofline": 2 * 2 * adds / times[name, "ours"]["median"] / peak,
                 "overhead": ratio(times[name, "ours"], times[name, "evaluation"]) - 1,
                 "over_rival": over((name, "rival")),
@@ -163,15 +163,15 @@ def steps_of(
 def in_turn(
     runs: Mapping[Side, Callable[[int], float]], *, rounds: int, steps: int
 ) -> tuple[dict[Side, Report], dict[Side, float]]:
-    """Measures several sides in turn, after a first round that does not count.
+    """Measures several sides in turn, after a warm-up round.
 
     Args:
-        runs: side → what does a number of steps and returns the loss when they are done.
-        rounds: that count.
-        steps: of each.
+        runs: side → a function that runs a number of steps and returns the loss after them.
+        rounds: number of rounds after the warm-up.
+        steps: number of steps per round.
 
     Returns:
-        Side → seconds of a step: `median`, `fastest`, `rounds`; and side → the last loss.
+        Side → seconds per step: `median`, `fastest`, `rounds`; and side → the last loss.
     """
     seconds: dict[Side, list[float]] = {side: [] for side in runs}
     losses = {side: run(steps) for side, run in runs.items()}
@@ -188,7 +188,7 @@ def in_turn(
 
 
 def ratio(times: Report, other: Report) -> float:
-    """Returns how long one side takes in units of another: the median over rounds, each of which had both in turn."""
+    """Returns the ratio of the times of two sides: the median over rounds, in each of which both ran in turn."""
     return float(np.median(np.divide(times["rounds"], other["rounds"])))
 
 
@@ -202,24 +202,24 @@ def slope(steps: Sequence[Report]) -> float | None:
 
 
 def race(network: Pretrained, size: int, precision: Precision, *, steps: int) -> Report:
-    """Measures how long Adam and L-BFGS take to a loss, from the photograph, with the default preset of the backbone.
+    """Measures how long Adam and L-BFGS take from the content image to a loss, with the default preset of the backbone.
 
     Args:
-        network: that looks at the picture.
+        network: the network.
         size: side of the picture in pixels.
-        precision: of the network.
-        steps: of L-BFGS; the loss to be reached is a tenth above its last one. Adam may take four times as many.
+        precision: precision of the network.
+        steps: number of steps of L-BFGS; the loss to reach is 10 % above its last one. Adam may take 4 times as many.
 
     Returns:
-        `target`; and by optimiser the steps and the seconds after which it is reached (None if it is not), the
-        `evaluations` a step, and the curve: `losses` after each step and the `elapsed` seconds, without compiling.
+        `target`; and by optimiser the `steps` and `seconds` to reach it (None if it is not reached), the `evaluations`
+        per step, and the curve: `losses` after each step and the `elapsed` seconds, without compilation.
     """
     settings = dataclasses.replace(PRESETS[network.backbone.family.preset], init="content", precision=precision)
-    photograph, painting = workload.pictures(size)
-    job = transfer.prepare(network, settings, photograph, painting)
-    found = {"lbfgs": _curve(job, photograph, "lbfgs", steps=steps, target=-math.inf)}
+    content, style = workload.pictures(size)
+    transfer = prepare(network, settings, content, style)
+    found = {"lbfgs": _curve(transfer, content, "lbfgs", steps=steps, target=-math.inf)}
     target = _TARGET * found["lbfgs"]["losses"][-1]
-    found["adam"] = _curve(job, photograph, "adam", steps=_ADAM_LIMIT * steps, target=target)
+    found["adam"] = _curve(transfer, content, "adam", steps=_ADAM_LIMIT * steps, target=target)
     for curve in found.values():
         reached = np.flatnonzero(np.array(curve["losses"]) <= target)
         curve["steps"] = int(reached[0]) + 1 if len(reached) else None
@@ -228,28 +228,28 @@ def race(network: Pretrained, size: int, precision: Precision, *, steps: int) ->
 
 
 class _Ours:
-    """A transfer as it runs in earnest, compiled ahead."""
+    """A transfer as scripts run it, compiled ahead of time."""
 
-    def __init__(self, job: Transfer, image: np.ndarray) -> None:
-        self._job = job
-        self._begin = lambda: init(job, jnp.asarray(image))
+    def __init__(self, transfer: Transfer, image: np.ndarray) -> None:
+        self._transfer = transfer
+        self._begin = lambda: init(transfer, jnp.asarray(image))
         self.begin()
         self.gradient = np.array(self._state.evaluation.gradient)
         began = time.perf_counter()
-        self._program = compile_chunk(job, self._state)
+        self._program = compile_chunk(transfer, self._state)
         self.compile_seconds = time.perf_counter() - began
 
     def begin(self) -> None:
-        """Goes back to before the first step."""
+        """Goes back to the state before the first step."""
         self._state = jax.block_until_ready(self._begin())
 
     def run(self, steps: int) -> float:
-        """Does some steps, at most `LONGEST_CHUNK`; returns the loss of the picture after them."""
+        """Runs some steps, at most `LONGEST_CHUNK`; returns the loss of the picture after them."""
         return float(self.advance(steps).loss[steps - 1])
 
     def advance(self, steps: int) -> optimize.Info:
-        """Does some steps; returns the info of each, on the host."""
-        self._state, info = self._program(self._job, self._state, jnp.int32(steps))
+        """Runs some steps; returns the info of each, on the host."""
+        self._state, info = self._program(self._transfer, self._state, jnp.int32(steps))
         jax.block_until_ready(self._state)
         return jax.device_get(info)
 
@@ -257,13 +257,13 @@ class _Ours:
 class _Evaluation:
     """The objective and its gradient alone."""
 
-    def __init__(self, job: Transfer, image: np.ndarray) -> None:
-        self._job = job
+    def __init__(self, transfer: Transfer, image: np.ndarray) -> None:
+        self._transfer = transfer
         self._image = jnp.asarray(image)
 
     def run(self, steps: int) -> float:
-        """Evaluates so many times; returns the loss of the initial picture."""
-        found = workload.evaluate(self._job, self._image, jnp.float32(0), jnp.int32(steps))
+        """Evaluates `steps` times; returns the loss of the initial picture."""
+        found = workload.evaluate(self._transfer, self._image, jnp.float32(0), jnp.int32(steps))
         _, loss = jax.block_until_ready(found)
         return float(loss)
 
@@ -271,26 +271,26 @@ class _Evaluation:
 def _contenders(network: Pretrained, size: int, precision: Precision, rival: str | None) -> dict[str, Any]:
     """Returns the sides of `steps_of`, each at the initial picture."""
     settings = workload.step_settings(network.backbone.name, precision)
-    photograph, painting = workload.pictures(size)
-    job = transfer.prepare(network, settings, photograph, painting)
-    image = np.asarray(transfer.initial_image(settings, jnp.asarray(photograph), seed=0)).clip(0, 1)
-    sides: dict[str, Any] = {"ours": _Ours(job, image)}
-    if job.params.get(PREPARED):
-        direct = job.replace(params={"params": job.params["params"]})
+    content, style = workload.pictures(size)
+    transfer = prepare(network, settings, content, style)
+    image = np.asarray(initial_image(settings, jnp.asarray(content), seed=0)).clip(0, 1)
+    sides: dict[str, Any] = {"ours": _Ours(transfer, image)}
+    if transfer.params.get(PREPARED):
+        direct = transfer.replace(params={"params": transfer.params["params"]})
         sides["direct"] = _Ours(direct, image)
-    sides["evaluation"] = _Evaluation(job, image)
+    sides["evaluation"] = _Evaluation(transfer, image)
     if rival:
-        sides["rival"] = pytorch.RIVALS[rival](job, image, learning_rate=settings.learning_rate)
+        sides["rival"] = pytorch.RIVALS[rival](transfer, image, learning_rate=settings.learning_rate)
     return sides
 
 
-def _curve(job: Transfer, image: np.ndarray, optimizer: Optimizer, *, steps: int, target: float) -> Report:
-    """Returns the curve of a run that ends at a loss or after some steps; see `race`."""
-    job = job.replace(
-        config=dataclasses.replace(job.config, solver=optimize.SOLVERS[optimizer]),
+def _curve(transfer: Transfer, image: np.ndarray, optimizer: Optimizer, *, steps: int, target: float) -> Report:
+    """Returns the curve of a run that ends at the target or after `steps`; see `race`."""
+    transfer = transfer.replace(
+        config=dataclasses.replace(transfer.config, solver=optimize.SOLVERS[optimizer]),
         learning_rate=jnp.float32(LEARNING_RATES[optimizer]),
     )
-    ours = _Ours(job, image)
+    ours = _Ours(transfer, image)
     ours.advance(1)
     ours.begin()
     losses: list[float] = []
@@ -323,7 +323,7 @@ def _relative_norm(found: np.ndarray, exact: np.ndarray) -> float:
 
 
 def _cpu() -> str:
-    """Returns the name of the CPU, as far as the system tells."""
+    """Returns the name of the CPU, if the system provides it."""
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -1,6 +1,6 @@
-"""The same transfer in other frameworks, written the way their users write it: PyTorch, where it is installed.
+"""The same transfer in PyTorch, if it is installed, written as its users write it.
 
-An interpreter of a backbone's table, its objective, Adam; channels last, and as many threads as XLA has.
+It interprets the table of a backbone and runs Adam on the same objective; channels last, with as many threads as XLA.
 """
 
 import importlib.metadata
@@ -27,17 +27,17 @@ _FORMULAS = {
         (found - target).square().sum() / (target.square().sum() + _NEXT_TO_NOTHING * target.numel())
     ),
 }
-"""Those of `losses` that are known here, by the same names; `found` and `target` are tensors of one shape."""
+"""The formulas of `losses` that are implemented here, by the same names, for tensors of one shape."""
 
 
 def find(rival: str) -> tuple[str | None, str]:
-    """Returns the rival that a name stands for, None if there is none, and in words which it is or why there is none.
+    """Returns the rival that a name stands for, None if there is none, and a text with its version or the reason.
 
     Raises:
-        UserError: it was asked for by name and cannot run.
+        UserError: it was chosen by name and cannot run.
     """
     if rival == NONE:
-        return None, "not asked for"
+        return None, "none chosen"
     problem = _problem()
     if problem and rival != AUTO:
         raise UserError(f"--rivals: expected {rival} to be installed, found: {problem}; leave --rivals out")
@@ -57,53 +57,55 @@ def cpus() -> int:
 
 
 class Torch:
-    """A transfer of Adam in PyTorch.
+    """A transfer with Adam in PyTorch.
 
     Attributes:
-        loss: of the picture.
-        gradient: of the loss of the initial picture, `[H, W, 3]`.
+        loss: loss of the current picture.
+        gradient: gradient of the loss at the initial picture, `[H, W, 3]`.
     """
 
-    def __init__(self, job: Transfer, image: np.ndarray, *, learning_rate: float, compiled: bool = False) -> None:
+    def __init__(self, transfer: Transfer, image: np.ndarray, *, learning_rate: float, compiled: bool = False) -> None:
         """Evaluates the initial picture.
 
         Args:
-            job: the same transfer here.
+            transfer: the transfer to reproduce.
             image: `[H, W, 3]`, RGB in [0, 1].
-            learning_rate: of Adam, in units of the pixels.
-            compiled: whether by `torch.compile`.
+            learning_rate: step size of Adam, in units of the pixels.
+            compiled: whether to use `torch.compile`.
 
         Raises:
-            UserError: the transfer has a formula or a padding that is not known here.
+            UserError: the transfer has a formula, padding or blending that is not implemented here.
         """
         import torch
 
         torch.set_num_threads(cpus())
         on_gpu = jax.default_backend() == "gpu"
-        fast = job.config.objective.precision == "tf32"
+        fast = transfer.config.objective.precision == "tf32"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
         torch.backends.cudnn.benchmark = True
         self._torch = torch
         self._device = torch.device("cuda" if on_gpu else "cpu")
-        self._dtype = torch.bfloat16 if job.config.objective.precision == "bfloat16" else torch.float32
-        self._objective = job.config.objective
+        self._dtype = torch.bfloat16 if transfer.config.objective.precision == "bfloat16" else torch.float32
+        self._objective = transfer.config.objective
         self._check()
-        self._content = {layer: self._tensor(target) for layer, target in job.targets[CONTENT].items()}
-        shares = np.asarray(job.weights.style_images)
+        self._content = {layer: self._tensor(target) for layer, target in transfer.targets[CONTENT].items()}
+        shares = np.asarray(transfer.weights.style_images)
         self._style = {
             layer: self._tensor(np.einsum("s,scd->cd", shares, np.asarray(grams)))
-            for layer, grams in job.targets[STYLE].items()
+            for layer, grams in transfer.targets[STYLE].items()
         }
-        self._weights = jax.tree.map(float, job.weights.replace(style_images=0))
-        self._rows = ancestors(job.config.objective.backbone, {*self._content, *self._style})
+        self._weights = jax.tree.map(float, transfer.weights.replace(style_images=0))
+        self._rows = ancestors(transfer.config.objective.backbone, {*self._content, *self._style})
         self._read_later = [
             {name for later in self._rows[index + 1 :] for name in later.inputs} for index in range(len(self._rows))
         ]
         self._kernels = {
-            row.name: self._kernel(job.params["params"], row.name) for row in self._rows if isinstance(row, Conv)
+            row.name: self._kernel(transfer.params["params"], row.name) for row in self._rows if isinstance(row, Conv)
         }
-        how = job.config.objective.backbone.preprocess
-        self._mean, self._std = (self._tensor(np.asarray(values, np.float32)) for values in (how.mean, how.std))
+        preprocess = transfer.config.objective.backbone.preprocess
+        self._mean, self._std = (
+            self._tensor(np.asarray(values, np.float32)) for values in (preprocess.mean, preprocess.std)
+        )
         self._image = self._tensor(image).requires_grad_()
         self._optimizer = torch.optim.Adam([self._image], lr=learning_rate)
         self._measure = torch.compile(self._total) if compiled else self._total
@@ -116,7 +118,7 @@ class Torch:
         return self._loss.item()
 
     def run(self, steps: int) -> float:
-        """Does some steps; returns the loss of the picture after them."""
+        """Runs some steps; returns the loss of the picture after them."""
         for _ in range(steps):
             self._optimizer.step()
             with self._torch.no_grad():
@@ -131,9 +133,9 @@ class Torch:
         self._loss = loss.detach()
 
     def _total(self) -> Any:
-        how, weights = self._objective.backbone.preprocess, self._weights
-        pixels = self._image if how.order == "RGB" else self._image.flip(-1)
-        values = ((pixels * how.scale - self._mean) / self._std).permute(2, 0, 1)[None].to(self._dtype)
+        preprocess, weights = self._objective.backbone.preprocess, self._weights
+        pixels = self._image if preprocess.order == "RGB" else self._image.flip(-1)
+        values = ((pixels * preprocess.scale - self._mean) / self._std).permute(2, 0, 1)[None].to(self._dtype)
         maps = {INPUT: values.contiguous(memory_format=self._torch.channels_last)}
         content, style = (_FORMULAS[self._formula(term)] for term in (CONTENT, STYLE))
         total = 0.0

@@ -1,4 +1,4 @@
-"""The numbers of the benchmark as tables, ready to be pasted into a README, and as a plot."""
+"""The results of the benchmark as Markdown tables and as a plot."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,12 +18,12 @@ Report = Mapping[str, Any]
 
 
 def print_tables(report: Report) -> None:
-    """Prints everything as tables in Markdown."""
+    """Prints all results as tables in Markdown."""
     machine = report["machine"]
     console = Console(width=_WIDE, highlight=False, markup=False, soft_wrap=True)
     versions = ", ".join(f"{name} {report['versions'][name]}" for name in ("jax", "python"))
     console.print(f"\n{_name(machine)}; {versions}; {report['precision']}; rival: {report['rival_name']}")
-    console.print(f"matrix products: {report['product_peak'] / 1e9:.0f} Gflop/s at most (measured)\n")
+    console.print(f"measured peak of matrix products: {report['product_peak'] / 1e9:.0f} Gflop/s\n")
     for table in (_step_table(report), _memory_table(report), _race_table(report)):
         if table.row_count:
             console.print(table)
@@ -31,7 +31,7 @@ def print_tables(report: Report) -> None:
 
 
 def write_plot(path: Path, report: Report) -> None:
-    """Draws the time of a step over the size of the picture, and the loss over time, as a PNG, atomically.
+    """Plots the time of a step over the size of the picture, and the loss over time, as a PNG, atomically.
 
     Raises:
         UserError: it cannot be written.
@@ -45,7 +45,7 @@ def write_plot(path: Path, report: Report) -> None:
         steps.set(
             title="step of Adam", xlabel="side of the picture in pixels", ylabel="seconds", xscale="log", yscale="log"
         )
-        races.set(title="from the photograph", xlabel="seconds", ylabel="loss", xscale="log", yscale="log")
+        races.set(title="from the content image", xlabel="seconds", ylabel="loss", xscale="log", yscale="log")
         for index, backbone in enumerate(dict.fromkeys(found["backbone"] for found in report["steps"])):
             rows = [found for found in report["steps"] if found["backbone"] == backbone]
             for side, line in _LINES.items():
@@ -86,10 +86,10 @@ def _step_table(report: Report) -> Table:
         report["rival"] or "rival": lambda row: _times(row, "rival"),
         "× rival": lambda row: _number(row["over_rival"], "{:.2f}"),
         "× direct VGG-19": lambda row: _number(row["over_vgg19"], "{:.3f}"),
-        "of what direct convolution needs at the peak": lambda row: f"{row['roofline']:.0%}",
+        "share of peak (as direct convolution)": lambda row: f"{row['roofline']:.0%}",
         "Adam and total variation": lambda row: f"{row['overhead']:+.1%}",
-        "gradient off": lambda row: _number(row["gradient_difference"].get("ours"), "{:.0e}"),
-        "rival's": lambda row: _number(row["gradient_difference"].get("rival"), "{:.0e}"),
+        "gradient error": lambda row: _number(row["gradient_difference"].get("ours"), "{:.0e}"),
+        "rival's gradient error": lambda row: _number(row["gradient_difference"].get("rival"), "{:.0e}"),
         "loss": lambda row: f"{row['loss']['ours']:.6g}",
         "rival's loss": lambda row: _number(row["loss"].get("rival"), "{:.6g}"),
         "compile": lambda row: f"{row['compile_seconds']:.1f} s",
@@ -99,20 +99,20 @@ def _step_table(report: Report) -> Table:
 
 
 def _memory_table(report: Report) -> Table:
-    """The peak of memory of a step."""
+    """The peak memory of a step."""
     columns: dict[str, Callable[[Report], str]] = {
         "backbone": lambda row: row["backbone"],
         "px": lambda row: str(row["size"]),
         "side": lambda row: row["side"],
-        "memory of a step": lambda row: f"{row['step'] / 2**20:.0f} MiB",
-        "of the whole process": lambda row: f"{row['process'] / 2**20:.0f} MiB",
-        "of the device": lambda row: _number(row["device"] and row["device"] / 2**20, "{:.0f} MiB"),
+        "step": lambda row: f"{row['step'] / 2**20:.0f} MiB",
+        "whole process": lambda row: f"{row['process'] / 2**20:.0f} MiB",
+        "device": lambda row: _number(row["device"] and row["device"] / 2**20, "{:.0f} MiB"),
     }
     return _table(columns, report["memory"])
 
 
 def _race_table(report: Report) -> Table:
-    """Steps and seconds to a loss."""
+    """Steps and seconds to reach a loss."""
 
     def of(optimizer: str, name: str, form: str) -> Callable[[Report], str]:
         return lambda row: _number(row["optimizers"][optimizer][name], form)
@@ -120,12 +120,12 @@ def _race_table(report: Report) -> Table:
     columns: dict[str, Callable[[Report], str]] = {
         "backbone": lambda row: row["backbone"],
         "px": lambda row: str(row["size"]),
-        "to the loss": lambda row: f"{row['target']:.4g}",
+        "target loss": lambda row: f"{row['target']:.4g}",
         "L-BFGS": of("lbfgs", "steps", "{} steps"),
-        "takes": of("lbfgs", "seconds", "{:.1f} s"),
-        "evaluations a step": of("lbfgs", "evaluations", "{:.2f}"),
+        "L-BFGS time": of("lbfgs", "seconds", "{:.1f} s"),
+        "evaluations per step": of("lbfgs", "evaluations", "{:.2f}"),
         "Adam": of("adam", "steps", "{} steps"),
-        "and takes": of("adam", "seconds", "{:.1f} s"),
+        "Adam time": of("adam", "seconds", "{:.1f} s"),
     }
     return _table(columns, report["races"])
 
@@ -138,7 +138,7 @@ def _table(columns: Mapping[str, Callable[[Report], str]], rows: Sequence[Report
 
 
 def _times(row: Report, side: str) -> str:
-    """Returns the median and the fastest of a side in milliseconds."""
+    """Returns the median and the fastest time of a side in milliseconds."""
     if side not in row["seconds"]:
         return _NONE
     times = row["seconds"][side]

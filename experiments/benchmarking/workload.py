@@ -1,4 +1,4 @@
-"""What the benchmark runs: a step that other frameworks can do as well, and how much work it is."""
+"""The workload of the benchmark: a step that other frameworks can run too, and its number of operations."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ from ..cli import samples
 
 
 def step_settings(backbone: str, precision: Precision, *, remat: bool = False) -> Settings:
-    """Returns the settings of a step of Adam: layers and formulas of the paper, borders as every framework has them."""
+    """Returns the settings of a step of Adam: layers and formulas of the paper, padding as in every framework."""
     return dataclasses.replace(
         PRESETS[BACKBONES[backbone].family.figure_preset],
         pooling="average",
@@ -38,14 +38,14 @@ def step_settings(backbone: str, precision: Precision, *, remat: bool = False) -
 
 
 def pictures(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a photograph and a painting that are packaged, `[size, size, 3]`, RGB in [0, 1]."""
-    found = (images.read(path).pixels for path in (samples.photograph(), samples.painting()))
-    photograph, painting = (np.clip(images.resize(pixels, (size, size)), 0, 1) for pixels in found)
-    return photograph, painting
+    """Returns the sample content and style image, `[size, size, 3]`, RGB in [0, 1]."""
+    found = (images.read(path).pixels for path in (samples.content_image(), samples.style_image()))
+    content, style = (np.clip(images.resize(pixels, (size, size)), 0, 1) for pixels in found)
+    return content, style
 
 
 def blank(network: Pretrained, settings: Settings, size: int) -> Transfer:
-    """Returns a transfer whose targets are ones: as good as any for how much memory it takes, and free to make."""
+    """Returns a transfer whose targets are all ones, which measures memory as well as any and costs nothing."""
     config, layers = make_config(network.backbone, settings), layers_of(settings)
     params = jax.device_put(network.params)
     image = jax.ShapeDtypeStruct((size, size, 3), jnp.float32)
@@ -59,9 +59,9 @@ def blank(network: Pretrained, settings: Settings, size: int) -> Transfer:
 
 
 def multiply_adds(backbone: Backbone, layers: tuple[str, ...], size: int) -> int:
-    """Returns the multiplications of the convolutions before some layers, computed directly, `size` × `size` pixels.
+    """Returns the number of multiplications of direct convolution up to some layers, for `size` × `size` pixels.
 
-    Forward only; the gradient by the picture takes as many again.
+    Forward only; the gradient with respect to the picture takes as many again.
     """
     shapes = layer_shapes(backbone, size, size)
     channels = {row.name: count for row, count in convolutions(backbone)}
@@ -70,22 +70,22 @@ def multiply_adds(backbone: Backbone, layers: tuple[str, ...], size: int) -> int
 
 
 @jax.jit
-def evaluate(job: Transfer, image: jax.Array, rate: jax.Array, length: jax.Array) -> Any:
+def evaluate(transfer: Transfer, image: jax.Array, rate: jax.Array, length: jax.Array) -> Any:
     """Evaluates the objective without total variation, and its gradient, `length` times in a loop.
 
     Args:
-        job: with the objective.
+        transfer: the transfer with the objective.
         image: `[H, W, 3]`.
-        rate: 0; the compiler does not know, and so cannot evaluate once for all.
-        length: of the loop.
+        rate: 0, which the compiler does not know, so that it must evaluate every time.
+        length: number of evaluations.
 
     Returns:
-        The image after so many steps along the gradient, and the last loss.
+        The image after `length` steps along the gradient, and the last loss.
     """
-    targets = {term: of for term, of in job.targets.items() if term != VARIATION}
+    targets = {term: of for term, of in transfer.targets.items() if term != VARIATION}
 
     def loss(image: jax.Array) -> jax.Array:
-        return job.config.objective.loss(job.params, image, targets, job.weights)[0]
+        return transfer.config.objective.loss(transfer.params, image, targets, transfer.weights)[0]
 
     def body(_: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         image, _ = carry

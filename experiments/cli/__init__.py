@@ -1,1 +1,1 @@
-"""The command line: flags from dataclasses, the samples they default to, the cache of compiled programs."""
+"""The command line: flags from dataclasses, the sample images they default to, the cache of compiled programs."""

@@ -4,7 +4,7 @@
     nst-jax convert FILE --backbone=vgg19
     nst-jax --help
 
-It imports neither, nor JAX: a list of them all should be there at once, and each of them is run as `python -m` does.
+It imports none of them, nor JAX, so that the list is printed at once; each is run as `python -m` would run it.
 """
 
 import ast
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nst_jax
+from nst_jax.commands import help_is_success
 from nst_jax.errors import UserError, choose
 
 _ABOVE = Path(__file__).parents[2]  # the folder of both packages: of a clone, or nst_jax as the wheel has it
@@ -27,10 +28,10 @@ usage: nst-jax SCRIPT [--flag=value ...]
 
 
 class Command(NamedTuple):
-    """Something that can be run by its name.
+    """A script or converter.
 
     Attributes:
-        module: its name for Python.
+        module: the full name of its module.
         summary: the first line of its docstring.
     """
 
@@ -39,7 +40,7 @@ class Command(NamedTuple):
 
 
 def commands(package: str) -> dict[str, Command]:
-    """Returns what can be run in `experiments` or `converters`, by name."""
+    """Returns the commands in `experiments` or `converters`, by name."""
     found = {}
     for path in sorted((_ABOVE / package).glob("*.py")):
         source = path.read_text("utf-8")
@@ -50,14 +51,15 @@ def commands(package: str) -> dict[str, Command]:
 
 
 def main() -> None:
-    """Runs what the first argument names with the others; without any, lists all that there is."""
+    """Runs the command that the first argument names, with the other arguments; without any, lists all commands."""
     name, *arguments = sys.argv[1:] or ["--help"]
     if name == "--version":
         print(f"nst-jax {nst_jax.__version__}")
         return
     scripts, converters = commands("experiments"), commands("converters")
     if name in ("--help", "-h", "help"):
-        print(_USAGE, _table("scripts", scripts), _table("converters", converters), sep="\n", end="")
+        with help_is_success():
+            print(_USAGE, _table("scripts", scripts), _table("converters", converters), sep="\n", end="")
         return
     known = scripts | converters
     chosen = name.replace("-", "_")

@@ -1,7 +1,7 @@
-"""Compiled programs kept for later runs, by JAX's persistent cache in a folder of ours.
+"""Compiled programs kept for later runs, in JAX's persistent cache with a folder of our own.
 
-JAX itself removes nothing from that folder, and neither reads nor replaces an entry that is damaged, as by a full disk
-or a process killed while it wrote: both are done here.
+JAX itself removes nothing from that folder, and neither reads nor replaces a damaged entry, such as a full disk or a
+process killed while writing leaves; both are done here.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ _TROUBLE = re.compile(r"Error (?:reading|writing) persistent compilation cache e
 
 
 def keep_programs() -> None:
-    """Has JAX keep what it compiles and use it again, also in other processes; call it before JAX is imported.
+    """Makes JAX keep what it compiles and use it again, also in other processes; call it before JAX is imported.
 
-    JAX's environment variables have the last word: JAX_COMPILATION_CACHE_DIR names another folder, and
-    JAX_ENABLE_COMPILATION_CACHE=false switches all of it off.
+    JAX's environment variables take precedence: JAX_COMPILATION_CACHE_DIR names another folder, and
+    JAX_ENABLE_COMPILATION_CACHE=false switches the cache off.
     """
     folder = platformdirs.user_cache_path("nst_jax") / "programs"
     _make_room(folder)
@@ -37,8 +37,8 @@ def keep_programs() -> None:
 
 
 def _make_room(folder: Path) -> None:
-    """Removes what has not been used for the longest time, until the rest is small enough."""
-    with contextlib.suppress(OSError):  # of another process that does the same
+    """Removes the least recently used entries until the rest is small enough."""
+    with contextlib.suppress(OSError):  # another process may do the same
         used = {file: file.stat() for file in folder.rglob("*") if file.is_file()}
         size = sum(stat.st_size for stat in used.values())
         for file, stat in sorted(used.items(), key=lambda item: max(item[1].st_atime, item[1].st_mtime)):
@@ -53,7 +53,7 @@ def _cpus() -> int:
 
 
 def _show(show: Callable[..., None], folder: Path, warning: Warning | str, *arguments: Any, **options: Any) -> None:
-    """Shows a warning, but those about the cache in one line; an entry that is damaged makes room for a new one."""
+    """Shows a warning, in one line if it is about the cache; removes a damaged entry, so that it is written again."""
     trouble = _TROUBLE.fullmatch(str(warning))
     if not trouble:
         show(warning, *arguments, **options)

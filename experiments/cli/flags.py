@@ -1,9 +1,9 @@
-"""Flags from a frozen dataclass, and the way every script starts and ends.
+"""Flags from a frozen dataclass, and how every script starts and ends.
 
-A field is one flag: its name, its type, its default. Help and range are in its metadata, from `flag`, or from the
+Each field is a flag: its name, its type, its default. Help and range are in its metadata, from `flag`, or from the
 option of a transfer that the flag sets (`option_flag`). Types: str, int, float, bool, `Literal` (a choice),
-`tuple[X, ...]` (comma-separated), `tuple[tuple[X, ...], ...]` (such lists with semicolons between them), `X | Y`
-(whichever it can be), each also `| None`.
+`tuple[X, ...]` (separated by commas; an empty text is an empty list), `tuple[tuple[X, ...], ...]` (such lists,
+separated by semicolons; an empty text is one empty list), `X | Y` (the first that fits), each also `| None`.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from absl import app, flags, logging
 
-from nst_jax.commands import as_typed_here, command
+from nst_jax.commands import as_typed_here, command, help_is_success
 from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
 from nst_jax.ranges import Range
 from nst_jax.settings import Settings
@@ -29,7 +29,7 @@ from .compilation_cache import keep_programs
 Config = TypeVar("Config", bound="Checked")
 
 INTERRUPTED = 130
-"""Exit status of a script that was asked to stop: that of shells, 128 + SIGINT."""
+"""Exit status of an interrupted script, as in shells: 128 + SIGINT."""
 
 MOST_SEED = 2**32 - 1
 
@@ -37,7 +37,7 @@ _EXPECTED = {int: "a whole number", float: "a number"}
 
 
 def flag(default: Any, help: str, *, least: float = -math.inf, most: float = math.inf) -> Any:  # noqa: A002
-    """Returns a dataclass field with a default, a help text and, for a number, the range that it may have."""
+    """Returns a dataclass field with a default, a help text and, for a number, its range."""
     return dataclasses.field(default=default, metadata={"help": help, "range": Range(least, most)})
 
 
@@ -45,10 +45,10 @@ def option_flag(option: str, default: Any = None, *, note: str = "") -> Any:
     """Returns a dataclass field for a flag that sets an option of a transfer.
 
     Args:
-        option: a field of `Settings` or `Common`, from which help and range come. The field that is made may have
-            another name, but has its type, or that or None.
-        default: that of the flag.
-        note: a sentence to follow the help, on what is special about the flag.
+        option: a field of `Settings` or `Common`, from which help and range come. The returned field may have
+            another name, but must have the same type, or that or None.
+        default: the default of the flag.
+        note: a sentence that follows the help, on what is special about the flag.
     """
     row = Settings.__dataclass_fields__.get(option) or Common.__dataclass_fields__[option]
     text = f"{row.metadata['help']} {note}".rstrip()
@@ -57,7 +57,7 @@ def option_flag(option: str, default: Any = None, *, note: str = "") -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A dataclass of flags that looks at their numbers."""
+    """A dataclass of flags that checks their numbers."""
 
     def __post_init__(self) -> None:
         """Raises UserError for a number out of its range."""
@@ -67,7 +67,7 @@ class Checked:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Common(Checked):
-    """What every transfer script understands, with the same meaning everywhere."""
+    """The flags that all scripts for single transfers have in common."""
 
     workdir: str | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
     output: str | None = flag(None, "File of the resulting picture; by default in --workdir.")
@@ -93,7 +93,7 @@ def define(config: type[Checked]) -> None:
 
 
 def build(config: type[Config]) -> Config:
-    """Returns the dataclass with the values that the command line gave."""
+    """Returns the dataclass with the values from the command line."""
     return config(**{field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(config)})
 
 
@@ -108,7 +108,7 @@ def serialize(value: Any) -> str:
     if not isinstance(value, tuple):
         return str(value)
     if not value:
-        return ","  # an empty text is none, see `_value`
+        return ","  # as good as nothing, and easier to see
     nested = any(isinstance(item, tuple) for item in value)
     return (";" if nested else ",").join(map(serialize, value))
 
@@ -135,11 +135,11 @@ def run_script(config: type[Config], run: Callable[[Config], Any], *, bare: Sequ
     Args:
         config: the flags.
         run: called with them.
-        bare: names of flags whose values may stand alone, in this order: all of them or none.
+        bare: names of flags whose values may be given as positional arguments, in this order: all of them or none.
     """
 
     def main(_: list[str]) -> None:
-        # JAX reports at length to the log, errors with tracebacks; what a person needs is raised or printed.
+        # JAX logs at length, errors with tracebacks; what users need is raised or printed.
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.FATAL)
         keep_programs()
@@ -162,7 +162,7 @@ def run_script(config: type[Config], run: Callable[[Config], Any], *, bare: Sequ
 
 
 class _Parser(flags.ArgumentParser):
-    """Text of the command line to a value of a type."""
+    """Parses text of the command line to a value of a type."""
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
@@ -186,7 +186,9 @@ class _Serializer(flags.ArgumentSerializer):
 
 def _value(text: str, kind: Any) -> Any:
     origin = typing.get_origin(kind)
-    if not text.strip():  # as of an unset variable; whatever it was to be, it is not the default
+    if origin is tuple and not text.strip():
+        return ((),) if typing.get_origin(typing.get_args(kind)[0]) is tuple else ()
+    if not text.strip():  # an unset variable in a shell: whatever was meant, it was not the default
         raise ValueError("expected a value, found none; leave the flag out for its default")
     if origin in (typing.Union, types.UnionType):
         for choice in typing.get_args(kind):
@@ -213,10 +215,11 @@ def _value(text: str, kind: Any) -> Any:
 
 
 def _parse(argv: list[str], *, bare: Sequence[str]) -> list[str]:
-    """Parses flags as absl does, but says in one line what is wrong and what would be valid."""
+    """Parses flags as absl does, but reports mistakes in one line, with the valid choices."""
     try:
         try:
-            rest = flags.FLAGS(argv)[1:]
+            with help_is_success():  # only the flags for help exit while flags are parsed
+                rest = flags.FLAGS(argv)[1:]
         except flags.UnrecognizedFlagError as error:
             choose(error.flagname, [flag.name for flag in flags.FLAGS.flags_by_module_dict()[argv[0]]], what="flag")
         if rest:
@@ -227,7 +230,7 @@ def _parse(argv: list[str], *, bare: Sequence[str]) -> list[str]:
 
 
 def _as_flags(arguments: Sequence[str], bare: Sequence[str]) -> list[str]:
-    """Returns as flags what was given without their names."""
+    """Returns positional arguments as flags."""
     if not bare:
         raise UserError(f"unexpected argument {one_line(arguments[0])!r}; expected only flags: --name=value")
     if len(arguments) != len(bare):

@@ -1,4 +1,4 @@
-"""The flags of how a transfer is run, or a grid of them."""
+"""Flags for running a transfer, or a grid of transfers."""
 
 import dataclasses
 from typing import Literal
@@ -9,40 +9,40 @@ from .transfer_flags import TransferFlags
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SingleFlags(TransferFlags):
-    """How a single transfer is run."""
+    """Flags of a single transfer, and for running it."""
 
     bits: Literal[8, 16] = flag(8, "Bits per channel of the resulting picture; 16 in PNG and TIFF only.")
     save_every: int = flag(
-        100, "Number of steps between checkpoints and pictures on the way; 0 means none of either.", least=0
+        100, "Number of steps between checkpoints and intermediate pictures; 0 means neither.", least=0
     )
     resume: bool = flag(False, "Continue from the last checkpoint in --workdir.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClusterFlags(Checked):
-    """How the processes find each other; on a cluster that JAX knows (Slurm, Cloud TPU, ...) by themselves."""
+    """Flags by which processes find each other; on clusters that JAX knows (Slurm, Cloud TPU, ...) none are needed."""
 
     distributed: bool = flag(
-        False, "Share the cells between several processes, which all have the same flags and see --workdir."
+        False, "Share the cells among several processes, all with the same flags and access to --workdir."
     )
     coordinator_address: str | None = flag(
-        None, "Address of the first process as host:port, where the cluster does not tell it."
+        None, "Address of the first process as host:port, where the cluster does not provide it."
     )
     num_processes: int | None = flag(
-        None, "Number of processes on all hosts together, where the cluster does not tell it.", least=1
+        None, "Number of processes on all hosts together, where the cluster does not provide it.", least=1
     )
     process_id: int | None = flag(
-        None, "Index of this process, counted from 0, where the cluster does not tell it.", least=0
+        None, "Index of this process, counted from 0, where the cluster does not provide it.", least=0
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunFlags(ClusterFlags):
-    """How a grid is run."""
+    """Flags for running a grid."""
 
     workdir: str | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
     cells_per_batch: int | Literal["auto"] = flag(
         "auto", "Number of cells that run at once; auto means as many as fit into memory.", least=1
     )
     save_every: int = flag(100, "Number of steps between checkpoints of a cell; 0 means no checkpoints.", least=0)
-    keep_going: bool = flag(False, "Leave out cells whose images cannot be read, instead of refusing the whole grid.")
+    keep_going: bool = flag(False, "Leave out cells whose images cannot be read, instead of rejecting the whole grid.")

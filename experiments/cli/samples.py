@@ -1,4 +1,4 @@
-"""The pictures that a run without any settings works on."""
+"""The images that scripts use if none are given."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ import skimage
 STYLES = Path(__file__).parents[1] / "samples"
 
 
-def photograph() -> Path:
-    """Returns a public-domain photograph that scikit-image ships: Eileen Collins, by NASA."""
+def content_image() -> Path:
+    """Returns a photograph in the public domain that scikit-image ships: Eileen Collins, by NASA."""
     return Path(skimage.__file__).parent / "data" / "astronaut.png"
 
 
-def painting() -> Path:
-    """Returns a painting that `experiments.make_styles` made."""
+def style_image() -> Path:
+    """Returns an image that `experiments.make_styles` painted."""
     return STYLES / "flow.jpg"
 
 
-def two_paintings() -> tuple[Path, Path]:
-    """Returns two of them that differ as much as possible."""
-    return painting(), STYLES / "woodblock.jpg"
+def two_style_images() -> tuple[Path, Path]:
+    """Returns two such images that differ as much as possible."""
+    return style_image(), STYLES / "woodblock.jpg"

@@ -1,6 +1,6 @@
-"""The flags of a transfer, which are made from its options, and what they name: the pictures to be read, the settings.
+"""The flags of a transfer, made from its options, and what they mean: the images to read, the settings.
 
-Nothing here needs JAX, which takes a second to import; `running.job` reads it all.
+Nothing here needs JAX, which takes a second to import; `running.job` reads the images.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ CONTENT, STYLE, INIT = "content", "style", "init"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PictureFlags(Common):
-    """The flags that name pictures."""
+    """The flags that name images."""
 
     content: str | None = flag(None, "Content image; by default a sample.")
     style: str | None = flag(None, "Style image, or several separated by commas; by default a sample.")
@@ -36,11 +36,11 @@ class PictureFlags(Common):
 def _option_fields() -> Iterator[tuple[str, Any, Any]]:
     """Yields a flag for the preset and for every option, in the order of the axes of a sweep."""
     names: Any = ("auto", *PRESETS)
-    yield "preset", Literal[names], flag("auto", "Named settings; auto means those that suit the backbone.")
+    yield "preset", Literal[names], flag("auto", "Named settings; auto means the ones that suit the backbone.")
     hints = typing.get_type_hints(Settings)
     for row in dataclasses.fields(Settings):
         yield row.name, hints[row.name] | None, option_flag(row.name)
-        if row.name == "style_weight":  # a place for what TransferFlags adds; the names of sweeps' folders depend on it
+        if row.name == "style_weight":  # TransferFlags fills it in; the names of sweeps' folders depend on its place
             yield "style_size", int | None, None
 
 
@@ -62,38 +62,38 @@ class TransferFlags(OptionFlags, PictureFlags):
     style_size: int | None = flag(
         None, "Long side of the style image in pixels, which sets the scale of its strokes; by default --size.", least=1
     )
-    init: str | None = option_flag("init", note="Anything but content, noise or blend is a file to start from.")
+    init: str | None = option_flag("init", note="Any other value is an image file to start from.")
 
 
 def inputs(flags: TransferFlags) -> dict[str, Path]:
-    """Returns the pictures to be read: `content`, `style`, `style2` ..., and `init` if the run starts from a file."""
-    paths = {CONTENT: Path(flags.content) if flags.content else samples.photograph()}
+    """Returns the images to read: `content`, `style`, `style2` ..., and `init` if the run starts from a file."""
+    paths = {CONTENT: Path(flags.content) if flags.content else samples.content_image()}
     unused = flags.style is None and flags.style_layers == ()
-    for number, painting in enumerate([] if unused else _paintings(flags.style), start=1):
-        paths[STYLE if number == 1 else f"{STYLE}{number}"] = painting
+    for number, path in enumerate([] if unused else _style_images(flags.style), start=1):
+        paths[STYLE if number == 1 else f"{STYLE}{number}"] = path
     if flags.init and flags.init not in get_args(Init):
         paths[INIT] = Path(flags.init)
     return paths
 
 
 def styles(paths: Mapping[str, Path]) -> list[Path]:
-    """Returns the paintings among `inputs`."""
+    """Returns the style images among `inputs`."""
     return [path for name, path in paths.items() if name.startswith(STYLE)]
 
 
 def style_size(flags: TransferFlags) -> int:
-    """Returns the long side of the paintings."""
+    """Returns the long side of the style images in pixels."""
     return flags.style_size or flags.size
 
 
 def resolve(flags: TransferFlags, backbone: str) -> Settings:
-    """Returns the settings of the preset, with those in their place that the flags give.
+    """Returns the settings of the preset, replaced where flags are given.
 
     Raises:
-        UserError: the preset names layers that the backbone has not, or a number is out of its range.
+        UserError: the preset names layers that the backbone does not have, or a number is out of its range.
     """
     preset = PRESETS[default_preset(backbone) if flags.preset == "auto" else flags.preset]
-    both_given = flags.content_layers is not None and flags.style_layers is not None  # perhaps as none
+    both_given = flags.content_layers is not None and flags.style_layers is not None  # perhaps as empty lists
     for layer in preset.content_layers + preset.style_layers:
         if layer not in layers(BACKBONES[backbone]) and not both_given:
             fitting = default_preset(backbone)
@@ -126,13 +126,13 @@ def identity(
 
 
 def describe(paths: Mapping[str, Path], identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a person wants to know of a transfer: its files, and all that its picture depends on."""
+    """Returns the description of a transfer for its record: its files, and everything that its picture depends on."""
     files = {name: str(path) for name, path in paths.items()}
     return {**files, **identity, **files}  # files first, and that of --init instead of its setting
 
 
 class Destination(Protocol):
-    """Flags that may say where a script writes."""
+    """Flags that may name the places where a script writes."""
 
     @property
     def workdir(self) -> str | None:
@@ -146,17 +146,17 @@ class Destination(Protocol):
 def places(
     flags: Destination, paths: Mapping[str, Path], *, script: str, picture: str, bits: int = 8
 ) -> tuple[Path, Path]:
-    """Returns the folder and the picture that a script will write, after a look at whether it can.
+    """Returns the folder and the picture that a script will write, after checking that it can.
 
     Args:
-        flags: that may say where.
-        paths: the pictures that it reads, see `inputs`; the folder is named after them where no flag does.
-        script: whose results these are.
-        picture: the name of the file where no flag gives it.
+        flags: which may name both.
+        paths: the images that it reads, see `inputs`; the folder is named after them if no flag names it.
+        script: the name of the script.
+        picture: the name of the file if no flag names it.
         bits: per channel of the picture.
 
     Raises:
-        UserError: it cannot, or the picture is one of those that are read.
+        UserError: it cannot, or the picture is one of the images that are read.
     """
     stems = [path.stem for name, path in paths.items() if name != INIT]
     workdir = Path(flags.workdir or Path("results", script, "-".join(stems)))
@@ -170,25 +170,25 @@ def places(
 
 
 def check_own(output: Path, paths: Mapping[str, Path]) -> None:
-    """Checks that what will be written is none of `inputs`.
+    """Checks that the file to be written is none of `inputs`.
 
     Raises:
-        UserError: it is one.
+        UserError: it is.
     """
     for name, path in paths.items():
         if output.exists() and path.exists() and output.samefile(path):
             raise UserError(
-                f"--output: expected a file of its own, found the {name} picture {path}; choose another, or --workdir"
+                f"--output: expected a file of its own, found the {name} image {path}; choose another, or --workdir"
             )
 
 
-def _paintings(given: str | None) -> list[Path]:
-    """Returns the paintings that a flag names; a name with a comma in it is a name as long as there is such a file."""
+def _style_images(given: str | None) -> list[Path]:
+    """Returns the style images that a flag names; if a file has the whole text as its name, commas separate nothing."""
     if given is None:
-        return [samples.painting()]
+        return [samples.style_image()]
     if os.path.exists(given):  # noqa: PTH110 - Path complains about lists that are too long for a name
         return [Path(given)]
-    paintings = [Path(name.strip()) for name in given.split(",") if name.strip()]
-    if not paintings:
-        raise UserError(f"--style: expected a painting, found none in {given!r}; leave the flag out for a sample")
-    return paintings
+    paths = [Path(name.strip()) for name in given.split(",") if name.strip()]
+    if not paths:
+        raise UserError(f"--style: expected a style image, found none in {given!r}; leave the flag out for a sample")
+    return paths

@@ -1,6 +1,6 @@
-"""A dream as it is made: octave by octave, frame by frame, every picture written when it is there.
+"""Runs a dream, octave by octave and frame by frame, and writes each picture as soon as it is done.
 
-A frame begins from the file of the one before, so that a zoom that was stopped goes on to the same frames.
+Each frame starts from the file of the previous one, so that an interrupted zoom continues with the same frames.
 """
 
 import dataclasses
@@ -28,18 +28,18 @@ _OCTAVE, _FRAME, _SHEET = "octave{}.png", "frame{:05d}.png", "sheet.png"
 
 @dataclasses.dataclass(frozen=True)
 class Dreaming:
-    """What is dreamt, and where it is written.
+    """A dream: its images, its settings, and its folder.
 
     Attributes:
         pretrained: the backbone.
-        settings: of each octave.
-        content: the photograph.
-        guide: `[H, W, 3]`, if there is one.
-        octaves: how many.
-        scale: from one octave to the next.
-        seed: of the jitter.
-        workdir: for everything that is written, a folder.
-        record: what a person wants to know of it, which each picture carries.
+        settings: the settings of each octave.
+        content: the content image.
+        guide: the guide `[H, W, 3]`, if there is one.
+        octaves: number of octaves.
+        scale: ratio of sizes from one octave to the next.
+        seed: seed of the jitter.
+        workdir: folder for everything that is written.
+        record: the settings that are embedded in each picture.
     """
 
     pretrained: Pretrained
@@ -53,7 +53,7 @@ class Dreaming:
     record: Mapping[str, Any]
 
     def run_octaves(self, stopping: Callable[[], bool]) -> Iterator[tuple[dream.Octave, Path]]:
-        """Dreams until it is asked to stop, and yields each octave with its file; the last one is the picture.
+        """Dreams until asked to stop, and yields each octave with its file; the last one is the result.
 
         Raises:
             UserError: the settings cannot be used, or something cannot be written.
@@ -74,17 +74,17 @@ class Dreaming:
             yield octave, path
 
     def write(self, path: Path, pixels: np.ndarray) -> None:
-        """Writes a picture, with the EXIF of the photograph, and with its alpha if it has its size."""
+        """Writes a picture with the EXIF of the content image, and with its alpha if the sizes agree."""
         same = pixels.shape == self.content.pixels.shape
         alpha = self.content.alpha if same else None
         images.write(path, self.content._replace(pixels=pixels, alpha=alpha), settings=self.record)
 
-    def draw_sheet(self, photograph: Path, octaves: list[Path]) -> None:
-        """Draws the photograph and the octaves side by side as sheet.png."""
-        labels = ("photograph", *(f"octave {index}" for index in range(1, len(octaves) + 1)))
-        tiles = {(0, column): Tile(path) for column, path in enumerate([photograph, *octaves])}
+    def draw_sheet(self, content: Path, octaves: list[Path]) -> None:
+        """Draws the content image and the octaves side by side as sheet.png."""
+        labels = ("content image", *(f"octave {index}" for index in range(1, len(octaves) + 1)))
+        tiles = {(0, column): Tile(path) for column, path in enumerate([content, *octaves])}
         layers = ", ".join(self.settings.dream_layers)
-        title = f"{photograph.stem}: dreams of {self.pretrained.backbone.name}, {layers}"
+        title = f"{content.stem}: dreams of {self.pretrained.backbone.name}, {layers}"
         draw_grid(self.workdir / _SHEET, tiles, columns=[Heading("", labels)], title=title)
 
     def written(self) -> list[Path]:
@@ -98,36 +98,37 @@ class Dreaming:
             path.unlink()
 
     def begin_zoom(self, picture: np.ndarray) -> None:
-        """Writes frame 0, the dream that the zoom begins with."""
+        """Writes frame 0, the dream that the zoom starts from."""
         self.write(self._frame(0), picture)
 
     def first_frame(self) -> np.ndarray:
-        """Returns the dream that the zoom begins with; raises UserError if it cannot be read."""
+        """Returns frame 0; raises UserError if it cannot be read."""
         return images.read(self._frame(0)).pixels
 
     def frames(self) -> list[Path]:
-        """Returns the frames that are there, from 0 on without a gap."""
+        """Returns the existing frames, from 0 to the first gap."""
         paths = (self._frame(index) for index in itertools.count())
         return list(itertools.takewhile(Path.exists, paths))
 
     def run_frames(self, *, count: int, steps: int, factor: float) -> Iterator[int]:
-        """Makes the frames that are missing behind frame 0, and yields how many are done.
+        """Makes the missing frames after frame 0, and yields the number of frames done.
 
         Args:
-            count: of the frames.
-            steps: of gradient ascent in each.
-            factor: by which each is nearer than the one before.
+            count: number of frames.
+            steps: steps of gradient ascent per frame.
+            factor: magnification from one frame to the next.
 
         Raises:
             UserError: a frame cannot be read or written.
         """
-        how, done = dataclasses.replace(self.settings, steps=steps), len(self.frames()) - 1
-        job: Transfer | None = None
+        settings, done = dataclasses.replace(self.settings, steps=steps), len(self.frames()) - 1
+        transfer: Transfer | None = None
         while done < count:
             before = images.read(self._frame(done)).pixels
-            job = job or dream.prepare(self.pretrained, how, before.shape, guide=self.guide, seed=self.seed)
+            if transfer is None:
+                transfer = dream.prepare(self.pretrained, settings, before.shape, guide=self.guide, seed=self.seed)
             done += 1
-            moved = job.replace(key=seed_key((self.seed + done) % 2**32))  # or all frames would be rolled alike
+            moved = transfer.replace(key=seed_key((self.seed + done) % 2**32))  # else all frames would be shifted alike
             *_, last = run([stage(moved, dream.zoom(before, factor), steps=steps)])
             self.write(self._frame(done), np.asarray(last.result))
             yield done
@@ -140,7 +141,7 @@ class Dreaming:
 
 
 def is_same_run(path: Path, identity: Mapping[str, Any]) -> bool:
-    """Returns whether a record was left by a run on which all depends that this one depends on."""
+    """Returns whether a record was written by a run with the same identity."""
     try:
         return json.loads(path.read_bytes())["identity"] == json.loads(json.dumps(identity))
     except (OSError, ValueError, LookupError, TypeError):

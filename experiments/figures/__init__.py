@@ -1,1 +1,1 @@
-"""Figures beside a sweep's own."""
+"""Figures that complement those of a sweep."""

@@ -1,4 +1,4 @@
-"""How wrong reconstructions are, over the depth of the layers that they come from: errors.csv and errors.png."""
+"""The errors of reconstructions over the depth of their layers: errors.csv and errors.png."""
 
 import csv
 import json
@@ -17,14 +17,13 @@ from ..sweeping.gallery import MANIFEST
 
 
 class Errors(NamedTuple):
-    """What became of the photograph and of the painting's style at one depth.
+    """The errors of the content and style reconstruction at one depth.
 
     Attributes:
-        layer: that the content is from, and up to which the style is.
-        pixels: of the content reconstruction: the root of the mean squared difference to the photograph, whose values
-            are in [0, 1].
-        features: of the same: ‖F − P‖ / ‖P‖ at the layer.
-        style: of the style reconstruction: ‖G − A‖ / ‖A‖, the root of the mean square over the layers.
+        layer: the layer of the content, and the last layer of the style.
+        pixels: root-mean-square difference between content reconstruction and content image, for values in [0, 1].
+        features: ‖F − P‖ / ‖P‖ of the content reconstruction at the layer.
+        style: ‖G − A‖ / ‖A‖ of the style reconstruction, as root of the mean square over the layers.
     """
 
     layer: str
@@ -33,22 +32,22 @@ class Errors(NamedTuple):
     style: float
 
 
-def write_errors(workdir: Path, photograph: Path, *, size: int) -> None:
+def write_errors(workdir: Path, content_image: Path, *, size: int) -> None:
     """Writes errors.csv and errors.png beside the finished cells of `experiments.reconstruct`, atomically.
 
     Args:
-        workdir: of the cells: those of the content first, then those of the style, both from fine to coarse, whose
-            losses are relative squared errors.
-        photograph: that was reconstructed.
+        workdir: the folder of the cells: first those of the content, then those of the style, both from fine to coarse,
+            with relative squared errors as losses.
+        content_image: the image whose content was reconstructed.
         size: long side of the pictures in pixels.
 
     Raises:
-        UserError: a picture cannot be read, or a file not be written.
+        UserError: a picture cannot be read, or a file cannot be written.
     """
     manifest = json.loads((workdir / MANIFEST).read_text(encoding="utf-8"))
     _, depth = manifest["axes"]
     cells, count = manifest["cells"], len(depth["values"])
-    original = images.read(photograph, size=size).pixels
+    original = images.read(content_image, size=size).pixels
     errors = []
     for layer, content, style in zip(depth["values"], cells[:count], cells[count:], strict=True):
         difference = images.read(workdir / content["picture"]).pixels - original
@@ -78,9 +77,9 @@ def _plot(path: Path, errors: Sequence[Errors], *, title: str) -> None:
     layers, pixels, features, style = zip(*errors, strict=True)
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
-        axes = figure.add_subplot(xlabel="layer", ylabel="error, as a share of what is wanted", yscale="log")
+        axes = figure.add_subplot(xlabel="layer", ylabel="relative error", yscale="log")
         axes.plot(features, "o-", color="C0", label="content: features at the layer")
-        axes.plot(pixels, "o--", color="C0", label="content: pixels (of white)")
+        axes.plot(pixels, "o--", color="C0", label="content: pixels (relative to white)")
         axes.plot(style, "s-", color="C1", label="style: Gram matrices up to the layer")
         axes.set_xticks(range(len(layers)), layers)
         axes.set_title(one_line(title, longest=80).replace("$", r"\$"), fontsize=10)

@@ -1,1 +1,1 @@
-"""Quilts: their flags, and the comparison with a transfer."""
+"""Image quilting: its flags, and the comparison with a transfer."""

@@ -1,4 +1,4 @@
-"""Quilts made with a bar, recorded, and compared with the neural picture of the same transfer."""
+"""Makes quilts, records them, and compares them with the neural picture of the same images."""
 
 import math
 import time
@@ -39,12 +39,12 @@ _SHEET = "sheet.png"
 
 
 class Result(NamedTuple):
-    """What a run made.
+    """Result of a run.
 
     Attributes:
         output: the quilt.
-        sheet: it beside the others.
-        losses: picture → the loss and its terms by name; of a texture there are none.
+        sheet: all pictures side by side.
+        losses: picture → its loss and terms by name; empty for textures.
     """
 
     output: Path
@@ -53,7 +53,7 @@ class Result(NamedTuple):
 
 
 def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, output: Path) -> Result:
-    """Makes a quilt and a neural picture of a photograph, and measures both; `output` is the quilt.
+    """Stylises by quilting and by a transfer, and measures both; `output` is the quilt.
 
     Raises:
         UserError: the input cannot be used, and then nothing is written; or the neural run diverged, or the disk is
@@ -65,15 +65,15 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
         raise UserError(f"--output: expected another file than {output.name}, which this script writes as well")
     for path in (neural, sheet):
         transfer_flags.check_own(path, paths)
-    # Read before the network is, so that nobody waits to be told of blocks that do not fit.
-    photograph, painting = images.read(paths[CONTENT], size=flags.size).pixels, _painting(flags, paths)
-    blocks = quilting_flags.blocks(flags, painting.shape, photograph.shape)
+    # Read before the network, so that blocks that do not fit are reported at once.
+    content, style = images.read(paths[CONTENT], size=flags.size).pixels, _style_image(flags, paths)
+    blocks = quilting_flags.blocks(flags, style.shape, content.shape)
     job = prepare(flags)
     times = [time.monotonic()]
-    with _blocks_bar(quilting.schedule(**blocks), photograph.shape[:2]) as laid:
+    with _blocks_bar(quilting.schedule(**blocks), content.shape[:2]) as laid:
         quilt = quilting.transfer(
-            painting,
-            photograph,
+            style,
+            content,
             **blocks,
             blur=flags.blur,
             **quilting_flags.choice(flags),
@@ -87,16 +87,16 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
     }
     make_folder(workdir)
     images.write(output, job.content._replace(pixels=quilt), settings=settings["quilting"])
-    painted = _paint(job)
+    painted = _optimise(job)
     times.append(time.monotonic())
     images.write(neural, job.content._replace(pixels=painted), settings=settings["neural"])
     seconds = dict(zip(settings, np.diff(times).tolist(), strict=True))
-    pictures = {"photograph": photograph, "quilting": quilt, "neural": painted}
+    pictures = {"content_image": content, "quilting": quilt, "neural": painted}
     losses = {name: _measure(job, pixels) for name, pixels in pictures.items()}
     _print_table(losses, seconds)
     tiles = {
-        "photograph": _tile(paths[CONTENT], photograph),
-        "painting": _tile(paths[STYLE], painting),
+        "content image": _tile(paths[CONTENT], content),
+        "style image": _tile(paths[STYLE], style),
         "image quilting": _tile(output, quilt, _caption(losses["quilting"])),
         "neural": _tile(neural, painted, _caption(losses["neural"])),
     }
@@ -105,24 +105,24 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
 
 
 def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, output: Path) -> Result:
-    """Makes more of a painting.
+    """Continues a style image over a larger area.
 
     Raises:
         UserError: the input cannot be used, and then nothing is written; or the disk is full.
     """
-    painting = _painting(flags, paths)
-    height, width = (max(1, round(flags.enlarge * side)) for side in painting.shape[:2])
+    style = _style_image(flags, paths)
+    height, width = (max(1, round(flags.enlarge * side)) for side in style.shape[:2])
     if min(height, width) < images.MIN_SIDE:
         raise UserError(
             f"--enlarge: expected a short side of {images.MIN_SIDE} px or more, found {width} × {height} px; choose "
             "a larger one, or --style_size"
         )
-    blocks = quilting_flags.blocks(flags, painting.shape, (height, width))
+    blocks = quilting_flags.blocks(flags, style.shape, (height, width))
     passes = quilting.schedule(**blocks)
     began = time.monotonic()
     with _blocks_bar(passes, (height, width)) as laid:
         texture = quilting.synthesize(
-            painting,
+            style,
             (height, width),
             patch=passes[0].patch,
             overlap=passes[0].overlap,
@@ -134,7 +134,7 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
     settings = {"quilting": quilting_flags.describe(flags, paths, blocks)}
     make_folder(workdir)
     images.write(output, images.Picture(texture), settings=settings["quilting"])
-    pictures = {"painting": (paths[STYLE], painting), "more of it": (output, texture)}
+    pictures = {"style image": (paths[STYLE], style), "texture": (output, texture)}
     tiles = {
         name: _tile(path, pixels, "{} × {} px".format(*pixels.shape[1::-1]))
         for name, (path, pixels) in pictures.items()
@@ -142,13 +142,13 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
     return Result(output, _record(workdir, tiles, {"settings": settings, "seconds": seconds}), {})
 
 
-def _painting(flags: QuiltingFlags, paths: Mapping[str, Path]) -> np.ndarray:
+def _style_image(flags: QuiltingFlags, paths: Mapping[str, Path]) -> np.ndarray:
     return images.read(paths[STYLE], size=transfer_flags.style_size(flags)).pixels
 
 
 @contextmanager
 def _blocks_bar(passes: Sequence[quilting.Pass], shape: tuple[int, int]) -> Iterator[Callable[[int], None]]:
-    """Shows a bar over the blocks of a picture of (height, width); what it yields is told how many more are laid."""
+    """Shows progress over the blocks of a picture of (height, width); yields a function that adds blocks laid."""
     sides = [single.patch for single in passes for _ in range(math.prod(single.blocks(shape)))]
     done = 0
     with progress_bar(steps=len(sides), done=0) as bar:
@@ -161,7 +161,7 @@ def _blocks_bar(passes: Sequence[quilting.Pass], shape: tuple[int, int]) -> Iter
         yield laid
 
 
-def _paint(job: Job) -> np.ndarray:
+def _optimise(job: Job) -> np.ndarray:
     """Runs a transfer to its end; returns the picture `[H, W, 3]`."""
     with progress_bar(steps=job.steps, done=0) as bar:
         for last in run([stage(job.transfer, job.image, steps=job.steps)]):
@@ -170,15 +170,15 @@ def _paint(job: Job) -> np.ndarray:
 
 
 def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
-    """Returns the loss of a picture `[H, W, 3]` in the eyes of a transfer, and its terms before they are weighted."""
+    """Returns the loss of a picture `[H, W, 3]` by the objective of a transfer, and its terms without weights."""
     loss, terms = _evaluate(job.transfer, extend(jnp.asarray(pixels), job.transfer.config.margin))
     return {**{term: float(terms[term]) for term in _TERMS}, _LOSS: float(loss)}
 
 
 @jax.jit
-def _evaluate(job: Transfer, canvas: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+def _evaluate(transfer: Transfer, canvas: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Returns the loss of a canvas as it is, and its terms."""
-    return job.config.objective.loss(job.params, canvas, job.targets, job.weights)
+    return transfer.config.objective.loss(transfer.params, canvas, transfer.targets, transfer.weights)
 
 
 def _print_table(losses: Mapping[str, Mapping[str, float]], seconds: Mapping[str, float]) -> None:
@@ -187,7 +187,7 @@ def _print_table(losses: Mapping[str, Mapping[str, float]], seconds: Mapping[str
         table.add_column(heading, justify="right")
     for name, found in losses.items():
         took = f"{seconds[name]:.0f}" if name in seconds else "–"
-        table.add_row(name, *(f"{value:.4g}" for value in found.values()), took)
+        table.add_row(name.replace("_", " "), *(f"{value:.4g}" for value in found.values()), took)
     Console(highlight=False).print(table)
 
 
@@ -200,7 +200,7 @@ def _tile(path: Path, pixels: np.ndarray, caption: str = "") -> Tile:
 
 
 def _record(workdir: Path, tiles: Mapping[str, Tile], record: Mapping[str, Any]) -> Path:
-    """Writes the record and the sheet; returns the latter."""
+    """Writes the record and the sheet; returns the path of the sheet."""
     write_json(workdir / "quilting.json", {**record, "versions": versions()})
     sheet = workdir / _SHEET
     places = {(0, column): tile for column, tile in enumerate(tiles.values())}

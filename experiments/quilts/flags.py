@@ -1,4 +1,4 @@
-"""The flags of image quilting, and what they mean for blocks; nothing here needs JAX."""
+"""The flags of image quilting, and the blocks that follow from them; nothing here needs JAX."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,20 +13,20 @@ from ..cli.flags import flag
 from ..cli.transfer_flags import INIT, TransferFlags, style_size
 
 _UNIFORMITY = {"transfer": quilting.TRANSFER_UNIFORMITY, "texture": quilting.SYNTHESIS_UNIFORMITY}
-_BLOCKS_ALONG = {"transfer": 32, "texture": 8}  # the long side of the painting, by default
+_BLOCKS_ALONG = {"transfer": 32, "texture": 8}  # number along the long side of the style image, by default
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuiltingFlags(TransferFlags):
-    """How a quilt is made, and the neural picture that it is compared with."""
+    """The flags of a quilt, and of the neural picture that it is compared with."""
 
     mode: Literal["transfer", "texture"] = flag(
         "transfer",
-        "What is made: the content image from blocks of the style image, or a larger style image.",
+        "Task: stylise the content image with blocks of the style image, or make a larger texture of the style image.",
     )
     patch: int | None = flag(
         None,
-        "Side of the blocks in pixels; by default 1/32 of --style_size, with --mode=texture 1/8, if they fit.",
+        "Side of the blocks in pixels; by default 1/32 of --style_size, or 1/8 with --mode=texture, if they fit.",
         least=1,
     )
     overlap: int | None = flag(
@@ -34,29 +34,29 @@ class QuiltingFlags(TransferFlags):
     )
     iterations: int | None = flag(
         None,
-        "Number of passes over the picture, with ever smaller blocks; by default "
-        f"{quilting.PASSES}, or as many as their sides allow.",
+        "Number of passes over the picture, each with smaller blocks; by default "
+        f"{quilting.PASSES}, or as many as the size of the blocks allows.",
         least=1,
     )
     alpha: tuple[float, ...] = flag(
         quilting.ALPHA,
-        "Weight of fitting the neighbouring blocks against fitting the content image, in the first and the last pass.",
+        "Weight of matching neighbouring blocks against matching the content image, in the first and in the last pass.",
     )
     blur: float = flag(
-        0.0, "Standard deviation in pixels of the blur of the brightness that blocks should match.", least=0
+        0.0, "Standard deviation in pixels of the blur applied to the brightness that blocks are matched by.", least=0
     )
     tolerance: float = flag(
-        quilting.TOLERANCE, "Share by which a chosen block's error may exceed that of the best block.", least=0
+        quilting.TOLERANCE, "Share by which the error of a chosen block may exceed that of the best block.", least=0
     )
     uniformity: float | None = flag(
         None,
-        "Penalty for using parts of the style image again; 0 means none, as in the paper of 2001; by default as suits "
+        "Penalty for repeating parts of the style image; 0 means none, as in the paper of 2001; the default depends on "
         "--mode.",
         least=0,
     )
     enlarge: float = flag(
         2.0,
-        "Factor of the picture's sides to those of the style image with --mode=texture.",
+        "Ratio of the sides of the texture to those of the style image with --mode=texture.",
         least=0.01,
         most=100,
     )
@@ -69,11 +69,11 @@ class QuiltingFlags(TransferFlags):
 
 
 def blocks(flags: QuiltingFlags, *shapes: tuple[int, ...]) -> dict[str, Any]:
-    """Returns what `quilting.schedule` is to be told; what no flag gives fits the pictures.
+    """Returns the arguments for `quilting.schedule`; defaults fit the images.
 
     Args:
-        flags: what a person wants.
-        shapes: (height, width, ...) of the painting and of the quilt, no side below `images.MIN_SIDE`.
+        flags: the flags.
+        shapes: (height, width, ...) of the style image and of the quilt, no side below `images.MIN_SIDE`.
 
     Raises:
         UserError: a number that a flag gives is out of its range.
@@ -83,25 +83,25 @@ def blocks(flags: QuiltingFlags, *shapes: tuple[int, ...]) -> dict[str, Any]:
     side = flags.patch or min(shortest, max(quilting.SMALLEST, share))
     if flags.mode == "texture":
         return {"patch": side, "overlap": flags.overlap, "alpha": (1.0, 1.0), "iterations": 1}
-    told: dict[str, Any] = {"patch": side, "overlap": flags.overlap, "alpha": flags.alpha}
-    return {**told, "iterations": len(quilting.schedule(**told, iterations=flags.iterations))}
+    given: dict[str, Any] = {"patch": side, "overlap": flags.overlap, "alpha": flags.alpha}
+    return {**given, "iterations": len(quilting.schedule(**given, iterations=flags.iterations))}
 
 
 class Choice(TypedDict):
-    """What decides between blocks, by the names that `quilting` has for it."""
+    """The arguments of `quilting` that decide between blocks."""
 
     tolerance: float
     uniformity: float
 
 
 def choice(flags: QuiltingFlags) -> Choice:
-    """Returns what decides between blocks of which none fits much better, for both modes."""
+    """Returns what decides between blocks that fit about equally well."""
     given = flags.uniformity
     return {"tolerance": flags.tolerance, "uniformity": _UNIFORMITY[flags.mode] if given is None else given}
 
 
 def describe(flags: QuiltingFlags, paths: Mapping[str, Path], blocks: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns everything that a quilt depends on; the files are those that it is made of, blocks as of `blocks`."""
+    """Returns everything that a quilt depends on, given its images and the result of `blocks`."""
     files = {name: path for name, path in paths.items() if name != INIT}
     only = {"blur": flags.blur} if flags.mode == "transfer" else {"enlarge": flags.enlarge}
     return {

@@ -1,1 +1,1 @@
-"""How transfers are run from the command line: what one needs, the loop, its checkpoints."""
+"""Running transfers from the command line: a prepared transfer, the loop, checkpoints, progress."""

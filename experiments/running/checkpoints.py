@@ -1,7 +1,6 @@
-"""Checkpoints of a run: the state of the optimiser, the history of losses, and whose they are.
+"""Checkpoints of a run: the state of the optimiser, the history of losses, and the identity of the run.
 
-Each is one safetensors file, written whole or not at all, so that a run killed at any moment leaves its last one. A
-process writes and reads its own, whatever other processes do.
+Each is one safetensors file, written whole or not at all, so that a run killed at any moment keeps its last one.
 """
 
 import hashlib
@@ -23,33 +22,33 @@ from nst_jax.io.safetensors_header import header, little_endian
 _KEPT = 2
 _FILE = "step{}.safetensors"
 _IDENTITY, _DIGEST = "identity", "sha256"
-# What reading a file that is none of ours, or not any more, can raise.
+# Exceptions from reading a file that is damaged or not a checkpoint.
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError)
 
 
 class Restored(NamedTuple):
-    """What a checkpoint holds, on the host."""
+    """The content of a checkpoint, on the host."""
 
     state: optimize.State
     history: History
 
 
 class DamagedError(UserError):
-    """There are checkpoints, but none can be read."""
+    """There are checkpoints, but none of them can be read."""
 
 
 class Checkpoints:
-    """The checkpoints in a folder, all of the run that `identity` describes."""
+    """The checkpoints in a folder, all of the run with a given identity."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self._identity = json.loads(json.dumps(identity))  # as it will come back: lists for tuples
+        self._identity = json.loads(json.dumps(identity))  # as it will be read: lists for tuples
         self._folder = folder
 
     def clear(self) -> int | None:
-        """Removes the checkpoints of an earlier run, and nothing else that may be in the folder.
+        """Removes the checkpoints of an earlier run, but no other files in the folder.
 
         Returns:
-            The last step of that run, None if there was none.
+            The last step of that run, None if there were no checkpoints.
 
         Raises:
             UserError: they cannot be removed.
@@ -59,7 +58,7 @@ class Checkpoints:
         return max(files, default=None)
 
     def save(self, state: optimize.State, history: History) -> None:
-        """Writes a checkpoint of the state's step; a second one of the same step changes nothing.
+        """Writes a checkpoint, unless there is one of the same step.
 
         Raises:
             UserError: it cannot be written.
@@ -79,14 +78,14 @@ class Checkpoints:
         self._remove([files[old] for old in sorted(files)[: 1 - _KEPT]])
 
     def restore(self, state: optimize.State) -> Restored | None:
-        """Returns the newest checkpoint that can be read, None where there is none at all.
+        """Returns the newest checkpoint that can be read, None if there are no checkpoints.
 
         Args:
-            state: one of the same structure, arrays or only their shapes.
+            state: a state of the same structure, with arrays or only their shapes.
 
         Raises:
             DamagedError: none of them can be read.
-            UserError: they are those of a run with other settings.
+            UserError: they are from a run with other settings.
         """
         files = self._files()
         problem: Exception | None = None
@@ -96,20 +95,20 @@ class Checkpoints:
             except _DAMAGED as error:
                 problem = error
                 continue
-            self._check_identity(identity)  # first, as other settings may have other states
+            self._check_identity(identity)  # first, as states depend on the settings
             try:
                 restored = _restored(leaves, state)
             except _DAMAGED as error:
                 problem = error
                 continue
-            self._remove(files[other] for other in files if other > step)  # they are damaged, and would be in the way
+            self._remove(files[other] for other in files if other > step)  # these are damaged and would count as newer
             return restored
         if problem is not None:
             raise DamagedError(f"{self._folder}: no checkpoint can be read: {one_line(problem)}") from problem
         return None
 
     def newest(self) -> int | None:
-        """Returns the step of the newest checkpoint, None where there is none."""
+        """Returns the step of the newest checkpoint, None if there are no checkpoints."""
         return max(self._files(), default=None)
 
     def _files(self) -> dict[int, Path]:
@@ -137,17 +136,17 @@ class Checkpoints:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Returns whose checkpoint this is, and the arrays that it holds; raises `_DAMAGED`."""
+    """Returns the identity and the arrays of a checkpoint; raises one of `_DAMAGED`."""
     with safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}
         leaves = [file.get_tensor(name) for name in sorted(file.keys())]
     if metadata.get(_DIGEST) != _digest(leaves):
-        raise ValueError("its content is not what was written")
+        raise ValueError("its content has changed since it was written")
     return dict(json.loads(metadata[_IDENTITY])), leaves
 
 
 def _restored(leaves: Sequence[np.ndarray], state: optimize.State) -> Restored:
-    """Returns what a checkpoint holds, if that has the structure of `state`; raises `ValueError`."""
+    """Returns the content of a checkpoint if it has the structure of `state`; raises ValueError otherwise."""
     nothing = np.zeros(())
     history = History(nothing, nothing, dict.fromkeys(state.evaluation.terms, nothing), nothing)
     expected, structure = jax.tree.flatten(Restored(state, history))

@@ -1,4 +1,4 @@
-"""One transfer, read and ready to run."""
+"""A transfer with its images read and its targets measured, ready to run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,13 +19,13 @@ from ..cli.transfer_flags import CONTENT, INIT, TransferFlags, identity, inputs,
 
 
 class Job(NamedTuple):
-    """A transfer that is ready to run.
+    """A transfer that is ready to run, and what its files and records need.
 
     Attributes:
-        content: the photograph, as large as the picture will be.
-        transfer: what to do.
-        image: to start from, `[H, W, 3]`.
-        steps: to be done.
+        content: the content image, in the size of the result.
+        transfer: the transfer.
+        image: the initial image, `[H, W, 3]`.
+        steps: number of steps to run.
         paths: `content`, `style` (`style2`, ...) and perhaps `init` → the files that were read.
         identity: everything that the picture after a given step depends on.
     """
@@ -39,7 +39,7 @@ class Job(NamedTuple):
 
 
 def prepare(flags: TransferFlags) -> Job:
-    """Reads everything and computes what the picture should resemble; writes nothing.
+    """Reads the images and the network and measures the targets; writes nothing.
 
     Raises:
         UserError: the input cannot be used.
@@ -51,13 +51,11 @@ def prepare(flags: TransferFlags) -> Job:
     settings = resolve(flags, backbone)
     paths = inputs(flags)
     content = images.read(paths[CONTENT], size=flags.size)
-    paintings = [images.read(path, size=style_size(flags)).pixels for path in styles(paths)]
-    job = transfer.prepare(pretrained, settings, content.pixels, paintings, seed=flags.seed)
-    initial = initial_image(flags, settings, paths, content.pixels)
+    style_images = [images.read(path, size=style_size(flags)).pixels for path in styles(paths)]
     return Job(
         content=content,
-        transfer=job,
-        image=initial,
+        transfer=transfer.prepare(pretrained, settings, content.pixels, style_images, seed=flags.seed),
+        image=initial_image(flags, settings, paths, content.pixels),
         steps=settings.steps,
         paths=paths,
         identity=identity(flags, settings, pretrained, {name: sha256(path) for name, path in paths.items()}),
@@ -67,7 +65,7 @@ def prepare(flags: TransferFlags) -> Job:
 def initial_image(
     flags: TransferFlags, settings: Settings, paths: Mapping[str, Path], content: np.ndarray
 ) -> jax.Array:
-    """Returns the picture to start from, of the shape of `content` `[H, W, 3]`."""
+    """Returns the initial image, in the shape of `content` `[H, W, 3]`."""
     if INIT in paths:
         return jnp.asarray(images.resize(images.read(paths[INIT]).pixels, content.shape[:2]))
     return transfer.initial_image(settings, content, seed=flags.seed)

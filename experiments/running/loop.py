@@ -1,6 +1,6 @@
-"""The loop under every script that runs transfers: cells on their way, with their losses and checkpoints.
+"""The loop under every script that runs transfers: running cells, with their losses and checkpoints.
 
-A single transfer is a batch of one cell, and runs as each cell of a sweep does.
+A single transfer is a batch of one cell and runs exactly as each cell of a sweep does.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,32 +13,32 @@ from .checkpoints import Checkpoints, Restored
 
 
 class Courses:
-    """The cells of a batch on their way.
+    """The running cells of a batch.
 
     Attributes:
-        histories: place of a cell in the batch → its losses so far.
-        diverged: place of a cell in the batch → what is wrong with it.
+        histories: index of a cell in the batch → its losses so far.
+        diverged: index of a cell in the batch → the error with which it diverged.
     """
 
     def __init__(self, checkpoints: Sequence[Checkpoints], restored: Sequence[Restored | None]) -> None:
-        """Takes the checkpoints of each cell, and what was restored of them, all at the same step or none at all."""
+        """Takes the checkpoints of each cell, and what was restored from them: all at the same step, or nothing."""
         self._checkpoints = checkpoints
         self.histories: dict[int, History] = {place: found.history for place, found in enumerate(restored) if found}
         self.diverged: dict[int, DivergedError] = {}
 
     @property
     def running(self) -> list[int]:
-        """The places of the cells that have not diverged."""
+        """The indices of the cells that have not diverged."""
         return [place for place in range(len(self._checkpoints)) if place not in self.diverged]
 
     def add(self, progress: Progress) -> None:
-        """Takes the news of all cells that have not diverged before."""
+        """Adds the new losses of all cells that have not diverged before."""
         for place in self.running:
-            news, before = progress.history.of(place), self.histories.get(place)
+            new, before = progress.history.of(place), self.histories.get(place)
             if not progress.finite[:, place].all():
-                self.diverged[place] = diverged(state_of(progress.state, place), news)
-                news = self.diverged[place].history
-            self.histories[place] = join([before, news]) if before else news
+                self.diverged[place] = diverged(state_of(progress.state, place), new)
+                new = self.diverged[place].history
+            self.histories[place] = join([before, new]) if before else new
 
     def save(self, progress: Progress) -> None:
         """Writes a checkpoint of each cell that has not diverged.
@@ -53,17 +53,17 @@ class Courses:
 def follow(
     run: Iterable[Progress], courses: Courses, *, steps: int, save_every: int, stopping: Callable[[], bool]
 ) -> Iterator[Progress]:
-    """Follows a run of a batch to its end, until all its cells have diverged, or until it is asked to stop.
+    """Follows the run of a batch until it ends, all its cells have diverged, or it is asked to stop.
 
     Args:
-        run: of the batch, which yields at each multiple of `save_every`.
-        courses: of its cells, which are told everything.
-        steps: at which the run ends.
+        run: the progress of the batch, which must yield at each multiple of `save_every`.
+        courses: its cells, which are updated.
+        steps: number of steps at which the run ends.
         save_every: steps between two checkpoints; 0 for none.
-        stopping: whether somebody asked to stop; then there is a checkpoint in any case.
+        stopping: whether the run was asked to stop; then a checkpoint is written in any case.
 
     Yields:
-        The progress, with its news in `courses`.
+        The progress, already added to `courses`.
 
     Raises:
         UserError: a checkpoint cannot be written.

@@ -1,9 +1,10 @@
-"""What a person sees of a long run, and how it is asked to stop."""
+"""The progress of a long run, as a bar on a terminal and as lines elsewhere, and the request to stop it."""
 
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -14,7 +15,6 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
-    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -23,13 +23,17 @@ from rich.text import Text
 from nst_jax.history import History
 from nst_jax.objective import TERMS
 
+_LINE_SHARE, _LINE_SECONDS = 0.1, 30.0
+"""Share of the steps, and time, that lie between two lines at least where there is no terminal."""
+
 
 class Bar:
-    """A progress bar over steps, with the loss, its terms, the pace and the time left."""
+    """Progress over steps, with the loss and its terms."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress = progress
-        self._task = task
+    def __init__(self, update: Callable[[int, str], None], console: Console) -> None:
+        """Takes what shows how many steps are done, with a text, and the console that it shows them on."""
+        self._update = update
+        self._console = console
 
     def show(self, history: History) -> None:
         """Shows the newest step of a history."""
@@ -41,17 +45,28 @@ class Bar:
         self.update(int(history.step[-1]), text)
 
     def update(self, steps: int, text: str) -> None:
-        """Shows that so many steps are done, and a text."""
-        self._progress.update(self._task, completed=steps, losses=text)
+        """Shows how many steps are done, and a text."""
+        self._update(steps, text)
 
     def say(self, text: str) -> None:
-        """Prints a line above the bar."""
-        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        """Prints a line, on a terminal above the bar."""
+        _print(self._console, text)
 
 
 @contextmanager
 def progress_bar(*, steps: int, done: int) -> Iterator[Bar]:
-    """Shows a bar from step `done` to step `steps`."""
+    """Shows the progress from step `done` to step `steps` on standard error.
+
+    That is a bar with the pace and the time left; in a pipe or a file, a plain line now and then, and one at the end.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        lines = _Lines(console, steps=steps, done=done)
+        try:
+            yield Bar(lines.update, console)
+        finally:
+            lines.end()
+        return
     columns = (
         BarColumn(bar_width=10),
         MofNCompleteColumn(),
@@ -59,28 +74,58 @@ def progress_bar(*, steps: int, done: int) -> Iterator[Bar]:
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[losses]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield Bar(progress, progress.add_task("", total=steps, completed=done, losses=""))
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=steps, completed=done, losses="")
+        yield Bar(lambda steps, text: progress.update(task, completed=steps, losses=text), progress.console)
+
+
+class _Lines:
+    """Progress for logs: a line when both enough steps and enough time have passed since the last."""
+
+    def __init__(self, console: Console, *, steps: int, done: int) -> None:
+        self._console = console
+        self._steps = steps
+        self._printed = self._done = done
+        self._text = ""
+        self._since = time.monotonic()
+
+    def update(self, steps: int, text: str) -> None:
+        self._done, self._text = steps, text
+        enough = steps - self._printed >= _LINE_SHARE * self._steps
+        if enough and time.monotonic() - self._since >= _LINE_SECONDS:
+            self._print()
+
+    def end(self) -> None:
+        if self._done != self._printed:
+            self._print()
+
+    def _print(self) -> None:
+        _print(self._console, f"{self._done}/{self._steps} {self._text}".rstrip())
+        self._printed, self._since = self._done, time.monotonic()
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class Interrupt:
-    """Whether somebody asked the run to stop."""
+    """Whether the run was asked to stop."""
 
     requested = False
 
 
 @contextmanager
 def graceful_interrupt() -> Iterator[Interrupt]:
-    """Turns the first Ctrl-C or SIGTERM into a request, so that no step is lost; the second one stops at once."""
+    """Turns the first Ctrl-C or SIGTERM into a request to stop, so that no step is lost; the second stops at once."""
     interrupt = Interrupt()
 
     def handle(number: int, _: FrameType | None) -> None:
         interrupt.requested = True
-        print("stopping as soon as the picture can be saved; again to stop at once", file=sys.stderr)
+        print("stopping as soon as the picture can be saved; a second signal stops at once", file=sys.stderr)
         signal.signal(number, signal.default_int_handler)
 
-    in_charge = threading.current_thread() is threading.main_thread()  # only there signals arrive
-    numbers = (signal.SIGINT, signal.SIGTERM) if in_charge else ()
+    is_main = threading.current_thread() is threading.main_thread()  # only there do signals arrive
+    numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield interrupt

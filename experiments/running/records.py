@@ -1,4 +1,4 @@
-"""What a run leaves beside its pictures: run.json, losses.csv, losses.png."""
+"""The files that a run writes beside its pictures: run.json, losses.csv, losses.png."""
 
 import csv
 import importlib.metadata
@@ -19,11 +19,11 @@ _RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "scipy", "imag
 
 
 _SHOWN_DOWN_TO = 1e-3
-"""Share of the lowest loss below which a term is not worth a look."""
+"""Lower end of the plot, as a share of the lowest loss: terms below it do not matter."""
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of everything that takes part in the numbers."""
+    """Returns the versions of everything that affects the numbers."""
     installed = {name: importlib.metadata.version(name) for name in _RECORDED}
     return {"nst_jax": nst_jax.__version__, "python": platform.python_version(), **installed}
 
@@ -35,7 +35,7 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def write_losses(path: Path, history: History) -> None:
-    """Writes a row a step, atomically: the step, the loss, the evaluations, the terms by name."""
+    """Writes one row per step, atomically: the step, the loss, the evaluations, the terms by name."""
     columns = (history.step, history.loss, history.evaluations, *history.terms.values())
     with atomic_write(path, encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -44,12 +44,12 @@ def write_losses(path: Path, history: History) -> None:
 
 
 def plot_losses(path: Path, history: History, weights: Weights) -> None:
-    """Draws the loss and what it consists of over the steps, atomically; terms that weigh nothing are left out."""
+    """Plots the loss and its weighted terms over the steps, atomically; terms with weight 0 are left out."""
     import matplotlib as mpl  # half a second, for which the first step should not wait
     from matplotlib.figure import Figure
 
     scales = {term: kind.sign * weights.terms[term] for term, kind in TERMS.items() if term in weights.terms}
-    positive = history.loss.min() > 0  # what is made large is subtracted
+    positive = history.loss.min() > 0  # the activation objective is subtracted, so that the loss can be negative
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axes = figure.add_subplot(xlabel="step", ylabel="loss", yscale="log" if positive else "linear")
@@ -58,7 +58,7 @@ def plot_losses(path: Path, history: History, weights: Weights) -> None:
             if scale != 0:
                 label = f"{name.replace('_', ' ')} × {float(scale):g}"
                 axes.plot(history.step, np.asarray(scale) * history.terms[name], label=label)
-        # The content loss of a run that starts from the photograph is next to nothing at first.
+        # The content loss of a run that starts from the content image is next to nothing at first.
         axes.set_ylim(bottom=history.loss.min() * _SHOWN_DOWN_TO if positive else None)
         axes.legend(frameon=False)
         axes.grid(visible=True, which="both", alpha=0.2)

@@ -1,4 +1,4 @@
-"""Running a single transfer: steps, with checkpoints and pictures on the way, and what is left of them."""
+"""Runs a single transfer, with checkpoints and intermediate pictures, and writes its results."""
 
 import time
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _SNAPSHOT = "step{}.png"
 
 
 class Result(NamedTuple):
-    """What a run made: the picture, its losses, and whether it got to the end."""
+    """Result of a run: the picture, its losses, and whether the run is finished."""
 
     output: Path
     history: History
@@ -36,7 +36,7 @@ class Result(NamedTuple):
 
 
 def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
-    """Runs a transfer and writes what comes of it: the picture as `output`, all else in `workdir`.
+    """Runs a transfer and writes the picture to `output` and everything else to `workdir`.
 
     Raises:
         UserError: the input cannot be used, and then nothing is written; or the run diverged, or the disk is full, and
@@ -51,7 +51,7 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
 
 
 def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interrupt: Interrupt, began: float) -> Result:
-    """Runs a prepared job and writes what comes of it; see `run`."""
+    """Runs a prepared job and writes its results; see `run`."""
     record = {
         "settings": {
             **describe(job.paths, job.identity),
@@ -90,7 +90,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         last = next(run)
         if 0 in courses.diverged:
             raise courses.diverged[0]
-        _discard(checkpoints, workdir)
+        _discard(job, checkpoints, workdir)
     make_folder(workdir)
     save_record(int(last.state.step[0]))
     failure: UserError | None = None
@@ -99,7 +99,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             for last in run:
                 if "compile" not in seconds:
                     seconds["compile"] = time.time() - began - seconds["prepare"]
-                    bar.say(f"compiled, and the first step done, in {seconds['compile']:.1f} s")
+                    bar.say(f"compiled, and ran the first step, in {seconds['compile']:.1f} s")
                 failure = courses.diverged.get(0)
                 if failure:
                     break
@@ -107,7 +107,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
                 done = int(last.state.step[0])
                 if flags.save_every and done % flags.save_every == 0:
                     save_picture(workdir / _SNAPSHOT.format(f"{done:05d}"), last)
-        except UserError as error:  # Something could not be written; the picture itself perhaps still can.
+        except UserError as error:  # Something could not be written; perhaps the picture still can be.
             failure = error
     history = courses.histories[0]
     seconds["all"] = time.time() - began
@@ -125,7 +125,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     for name, write in writings.items():
         try:
             write()
-        except UserError as error:  # One full disk must not cost what goes elsewhere.
+        except UserError as error:  # A full disk must not keep files on other disks from being written.
             failure = failure or error
             lost.append(name)
     if failure:
@@ -134,27 +134,33 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     return Result(output, history, finished)
 
 
-def _discard(checkpoints: Checkpoints, workdir: Path) -> None:
-    """Removes what an earlier run has left."""
+def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:
+    """Removes what an earlier run left, and says so, and whether `--resume` would have continued that run."""
+    try:
+        restored = checkpoints.restore(state_shapes(job.transfer))
+    except UserError:  # it had other settings, or is damaged
+        restored = None
     discarded = checkpoints.clear()
     if discarded is not None:
-        print(f"discarded the run in {workdir}, which was at step {discarded} (--resume would have gone on with it)")
+        resumable = restored is not None and int(restored.state.step) < job.steps
+        advice = " (--resume would have continued it)" if resumable else ""
+        print(f"discarded the run in {workdir}, which was at step {discarded}{advice}")
         for snapshot in workdir.glob(_SNAPSHOT.format("?" * 5)):
             snapshot.unlink()
 
 
 def _restore(job: Job, checkpoints: Checkpoints, workdir: Path, shapes: optimize.State) -> Restored | None:
-    """Returns what the last checkpoint holds, None where there is none.
+    """Returns the content of the last checkpoint, None if there is no checkpoint.
 
     Raises:
-        UserError: the checkpoint is of a run with other settings, cannot be read, or has more steps than are wanted.
+        UserError: the checkpoint is from a run with other settings, cannot be read, or has more steps than are wanted.
     """
     try:
         restored = checkpoints.restore(shapes)
     except UserError as error:
-        raise UserError(f"--resume: {error}, or leave --resume out to begin anew") from error
+        raise UserError(f"--resume: {error}, or leave --resume out to start again") from error
     if restored is None:
-        print(f"nothing to resume in {workdir}: beginning anew")
+        print(f"nothing to resume in {workdir}: starting from step 0")
         return None
     done = int(restored.state.step)
     if done > job.steps:

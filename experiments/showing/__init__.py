@@ -1,1 +1,1 @@
-"""What shows a sweep: contact sheet, trade-off, page, animation."""
+"""Showing a sweep: contact sheet, trade-off, page, animation."""

@@ -16,19 +16,19 @@ from nst_jax.io.files import atomic_write, check_target, file_error
 from .thumbnails import open_picture
 
 _T = TypeVar("_T")
-_FADING = 40  # ms a frame of a cross-fade
+_FADING = 40  # ms per frame of a cross-fade
 _UNIT = 10  # ms, that of GIF
 _LONGEST = 2**16 * _UNIT - _UNIT
 _FORMATS: dict[str, dict[str, Any]] = {
     ".gif": {"format": "GIF"},
     ".webp": {"format": "WEBP", "quality": 90, "method": 4},
 }
-_UNFIT = (ArithmeticError, OSError, RuntimeError, ValueError, struct.error)  # raised by encoders of Pillow
-_SAMPLED = 2**16  # pixels of all pictures together, from which a palette is made; with more it takes long
+_UNFIT = (ArithmeticError, OSError, RuntimeError, ValueError, struct.error)  # raised by the encoders of Pillow
+_SAMPLED = 2**16  # pixels of all pictures together that make the palette; more would take long
 
 
 def there_and_back(pictures: Sequence[_T]) -> list[_T]:
-    """Returns the pictures up to the last and back to the second: in a loop, none is shown twice in a row."""
+    """Returns the pictures to the last and back to the second: in a loop, none is shown twice in a row."""
     return [*pictures, *pictures[-2:0:-1]]
 
 
@@ -47,19 +47,19 @@ def write_animation(
 ) -> None:
     """Writes pictures as an endless loop, atomically.
 
-    A WebP is lossy, of quality 90. A GIF has one palette for all frames: with one each, areas that stay the same would
-    flicker. Pictures are read when it is their turn, and again; a GIF is held in memory with a byte for each pixel of
-    each frame, a WebP as long as its file.
+    A WebP is lossy, with quality 90. A GIF has one palette for all frames: with one per frame, constant areas would
+    flicker. Pictures are read when they are needed, some of them twice; memory holds a GIF with one byte per pixel of
+    each frame, a WebP in the size of its file.
 
     Args:
         path: the file to write; its suffix chooses the format, `.gif` or `.webp`.
         pictures: the files, in order, of equal size; for a way back see `there_and_back`.
-        seconds_per_picture: how long each is shown by itself, from 0.01 to 655.35.
-        cross_fade: seconds that each takes to become the next, and the last to become the first, at most 655.35.
+        seconds_per_picture: seconds for which each is shown alone, from 0.01 to 655.35.
+        cross_fade: seconds of the fade from each to the next, and from the last to the first, at most 655.35.
 
     Raises:
         UserError: unknown suffix, no pictures, seconds out of range, a picture that cannot be read or differs in size
-            from the first, a size that the format does not hold, or the file cannot be written.
+            from the first, a size that the format does not allow, or the file cannot be written.
     """
     check_animation(path)
     options = _FORMATS[path.suffix.lower()]
@@ -90,7 +90,7 @@ def write_animation(
 
 
 class _Shot(NamedTuple):
-    """What a frame shows: a picture, mixed with a share of the one after it."""
+    """The content of a frame: a picture, mixed with a share of the next one."""
 
     picture: int
     share: float
@@ -98,9 +98,9 @@ class _Shot(NamedTuple):
 
 
 class _Film(Image.Image):
-    """An image of several frames as Pillow expects one, each made when it is asked for.
+    """An image of several frames as Pillow expects it, each made when it is needed.
 
-    Of a list of images, Pillow would hold all in memory.
+    Pillow would hold all images of a list in memory.
     """
 
     def __init__(self, count: int, frame: Callable[[int], Image.Image]) -> None:
@@ -109,7 +109,7 @@ class _Film(Image.Image):
         self.seek(0)
 
     def seek(self, frame: int) -> None:
-        """Makes a frame the current one; EOFError behind the last, which ends iterations."""
+        """Makes a frame the current one; EOFError after the last, which ends iterations."""
         if frame >= self.n_frames:
             raise EOFError
         if frame != self._position:
@@ -137,7 +137,7 @@ def _shots(count: int, alone: int, fading: int) -> list[_Shot]:
 
 
 def _sample(pictures: Sequence[Path]) -> Image.Image:
-    """Returns some pixels of each picture one below the other; all are readable, then, and of one size."""
+    """Returns some pixels of each picture in one column; checks that all are readable and of one size."""
     sample: Image.Image | None = None
     for number, path in enumerate(pictures):
         picture = open_picture(path)
@@ -148,14 +148,14 @@ def _sample(pictures: Sequence[Path]) -> Image.Image:
             sample = Image.new("RGB", (width, height * len(pictures)))
         if picture.size != first:
             expected, found = (f"{width} × {height} px" for width, height in (first, picture.size))
-            raise file_error(path, f"expected {expected} as of {pictures[0]}, found {found}: animate equal sizes")
-        # The nearest pixels, for averages would be other colours.
+            raise file_error(path, f"expected {expected} like {pictures[0]}, found {found}: give equal sizes")
+        # The nearest pixels, as averages would be other colours.
         sample.paste(picture.resize((width, height), Image.Resampling.NEAREST), (0, number * height))
     assert sample is not None, "there are pictures"
     return sample
 
 
 def _dithered(frame: Callable[[int], Image.Image], sample: Image.Image) -> Callable[[int], Image.Image]:
-    # Without k-means a sky has bands; an octree leaves it single white dots.
+    # Without k-means a sky has bands; an octree leaves single white dots in it.
     palette = sample.quantize(256, Image.Quantize.MEDIANCUT, kmeans=1)
     return lambda index: frame(index).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)

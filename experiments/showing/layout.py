@@ -1,4 +1,4 @@
-"""Where everything goes on a sheet, in pixels: pictures in rows and columns or anywhere, their headings, a title."""
+"""The layout of a sheet in pixels: pictures in rows and columns or at free positions, their headings, a title."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,14 +13,14 @@ _TITLE = 1.3  # of the size of other text
 
 
 class Tile(NamedTuple):
-    """A picture on a sheet, or what stands in its place.
+    """A picture on a sheet, or a grey tile in its place.
 
     Attributes:
         picture: the file; None draws a grey tile.
-        size: (width, height) of the picture in pixels; None: as in the file, or unknown.
-        sha256: of the file: lets a reduced picture be remembered for the next drawing of the sheet.
-        note: a word on the grey tile. With a note, a tile is grey too where the picture cannot be read; without one,
-            that is an error.
+        size: (width, height) of the picture in pixels; None if it is as in the file, or unknown.
+        sha256: hash of the file, by which reduced pictures are kept for the next drawing of the sheet.
+        note: a word on the grey tile. With a note, a picture that cannot be read is a grey tile; without one, it is an
+            error.
         caption: text under the tile.
     """
 
@@ -35,8 +35,8 @@ class Heading(NamedTuple):
     """One level of headings along a side of a grid.
 
     Attributes:
-        name: what the labels are values of; "" for none.
-        labels: one a row or column. Of several levels, each label of an outer one spans all labels of the inner ones.
+        name: what the labels have in common; may be empty.
+        labels: one per row or column. Each label of an outer level spans all labels of the inner levels.
     """
 
     name: str
@@ -44,11 +44,11 @@ class Heading(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """Lengths in pixels from which all others follow."""
+    """The lengths in pixels from which all others follow."""
 
     width: int  # of a tile
     height: int
-    below: int  # a tile, for its caption
+    below: int  # room below a tile for its caption
     gap: int  # between tiles
     text: int
     longest: int  # of the sheet
@@ -60,22 +60,22 @@ class Rule(NamedTuple):
     width: int
 
 
-_Item = tuple[int, int, Tile | Text | Rule]  # x and y of its upper left corner, and what it is
+_Item = tuple[int, int, Tile | Text | Rule]  # x and y of the upper left corner, and the item
 
 
 class Plan(NamedTuple):
-    """Where everything goes, in pixels from the upper left corner; what comes later is above."""
+    """Positions of all items in pixels from the upper left corner; later items cover earlier ones."""
 
     width: int
     height: int
     items: list[_Item]
-    left: int = 0  # where the tiles begin
+    left: int = 0  # x of the leftmost tile
 
 
 def plan_grid(
     tiles: Mapping[tuple[int, int], Tile], rows: Sequence[Heading], columns: Sequence[Heading], scale: Scale
 ) -> Plan:
-    """Puts tiles in rows and columns, with their headings; as of `draw_grid`."""
+    """Lays out tiles in rows and columns, with their headings; see `draw_grid`."""
     lefts, width = _starts(columns, scale.width, scale.gap)
     tops, height = _starts(rows, scale.height + scale.below, scale.gap)
     above, up = _column_headings(columns, lefts, scale)
@@ -86,7 +86,7 @@ def plan_grid(
 
 
 def _starts(headings: Sequence[Heading], length: int, gap: int) -> tuple[list[int], int]:
-    """Returns where each row or column begins, and where the last one ends; between groups the gaps are wider."""
+    """Returns the start of each row or column, and the end of the last one; gaps between groups are wider."""
     starts, apart = [0], gap
     for heading in reversed(headings):
         starts = [group * (length + apart) + start for group in range(len(heading.labels)) for start in starts]
@@ -96,7 +96,7 @@ def _starts(headings: Sequence[Heading], length: int, gap: int) -> tuple[list[in
 
 
 def _levels(headings: Sequence[Heading], starts: list[int], length: int) -> Iterator[tuple[Heading, list[int], int]]:
-    """Yields each level of headings, where its labels begin, and the length of what each of them is for."""
+    """Yields each level of headings, the starts of its labels, and the length that each of them spans."""
     span = len(starts)
     for heading in headings:
         span //= len(heading.labels)
@@ -104,7 +104,7 @@ def _levels(headings: Sequence[Heading], starts: list[int], length: int) -> Iter
 
 
 def _labels(labels: Sequence[str], starts: list[int], length: int, wanted: float) -> list[tuple[int, int, str]]:
-    """Returns where labels begin, their room, and themselves; with less room than wanted, every nth has that of n."""
+    """Returns start, room and text of the labels; if room is scarce, only every nth is shown, with the room of n."""
     step = min(len(labels), max(1, math.ceil(wanted / length)))
     shown = range(0, len(labels) - step + 1, step)
     return [
@@ -115,9 +115,9 @@ def _labels(labels: Sequence[str], starts: list[int], length: int, wanted: float
 
 
 def _column_headings(headings: Sequence[Heading], lefts: list[int], scale: Scale) -> tuple[list[_Item], int]:
-    """Returns what is above the columns, and its height."""
+    """Returns the headings above the columns, and their height."""
     items: list[_Item] = []
-    y, apart = 0, scale.text // 4  # from the labels of the neighbours
+    y, apart = 0, scale.text // 4  # between the labels of neighbours
     for heading, starts, length in _levels(headings, lefts, scale.width):
         if heading.name:
             name = typeset(heading.name, lefts[-1] + scale.width, size=scale.text, most_lines=2, colour=FAINT)
@@ -140,7 +140,7 @@ def _column_headings(headings: Sequence[Heading], lefts: list[int], scale: Scale
 
 
 def _row_headings(headings: Sequence[Heading], tops: list[int], scale: Scale) -> tuple[list[_Item], int]:
-    """Returns what is beside the rows and, with y < 0, above that, and its width."""
+    """Returns the headings beside the rows (with y < 0, above them), and their width."""
     items: list[_Item] = []
     x, line = 0, line_height(scale.text)
     for heading, starts, length in _levels(headings, tops, scale.height):
@@ -157,7 +157,7 @@ def _row_headings(headings: Sequence[Heading], tops: list[int], scale: Scale) ->
 
 
 def plan_freely(positions: np.ndarray, tiles: Sequence[Tile], scale: Scale) -> Plan:
-    """Puts tiles at positions [N, 2], from (0, 0), in units of a tile with its caption and a gap."""
+    """Lays out tiles at positions [N, 2], from (0, 0), in units of a tile with its caption and a gap."""
     size = np.array([scale.width, scale.height + scale.below])
     corners = np.round(positions * (size + scale.gap)).astype(int)
     width, height = (corners.max(axis=0, initial=0) + size).tolist()
@@ -165,16 +165,16 @@ def plan_freely(positions: np.ndarray, tiles: Sequence[Tile], scale: Scale) -> P
 
 
 def framed(plan: Plan, title: str, caption: str, scale: Scale) -> Plan:
-    """Puts a title above, a caption below and a margin around."""
+    """Adds a title above, a caption below and a margin around."""
     size, margin = round(_TITLE * scale.text), max(2 * scale.gap, scale.text)
-    # Beside a small grid there is room for a title and a caption.
+    # A small grid is widened for its title and caption.
     wanted = max(measure(title, size), measure(caption, scale.text)) + 1
     width = max(plan.width, int(min(wanted, 24 * size, scale.longest - 2 * margin)))
     above = typeset(title, width, size=size, most_lines=3)
     below = typeset(caption, width, size=scale.text, most_lines=12, align=0)
     left, top = (width - plan.width) // 2, above.height + size // 2 if above.lines else 0
     bottom = top + plan.height
-    # In the middle of the tiles, as far as the headings at their side leave it there.
+    # Centred over the tiles, as far as the headings beside them allow.
     room = (width - above.extent) / 2
     aside = left + (plan.left + plan.width - width) / 2
     items = [*_moved(plan.items, left, top), (int(max(-room, min(room, aside))), 0, above)]
@@ -189,5 +189,5 @@ def _moved(items: Iterable[_Item], x: int, y: int) -> list[_Item]:
 
 
 def typeset_caption(tile: Tile, width: int, size: int) -> Text:
-    """Returns the caption of a tile, given the width of that and the size of text, in pixels."""
+    """Returns the caption of a tile for its width and the size of text, in pixels."""
     return typeset(tile.caption, max(1, width - size // 4), size=size, most_lines=3)

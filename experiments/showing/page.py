@@ -1,7 +1,7 @@
 """The page of a sweep: one HTML file that holds the pictures of all cells and shows them as a grid.
 
-It stands alone: no server, no request to anywhere, it can be mailed or put on a disk. `page.html` is all of it but the
-data: markup, looks and behaviour.
+It stands alone, without a server or any request, so that it can be mailed or copied. `page.html` is all of it except
+the data: markup, looks and behaviour.
 """
 
 import base64
@@ -23,37 +23,37 @@ from nst_jax.errors import UserError
 from nst_jax.io import files, images
 
 _LONGEST_SIDE = 1024
-_MOST_PIXELS = 80_000_000  # of all cells together: some 60 MB of page, which a browser opens in a second
+_MOST_PIXELS = 80_000_000  # of all cells together: a page of some 60 MB, which a browser opens in a second
 _PLACE = b"{{ manifest }}"
 
 
 def write_page(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Writes the page, atomically; called again as cells finish, it encodes their new pictures only.
+    """Writes the page, atomically; when it is called again as cells finish, only new pictures are encoded.
 
     Args:
         path: the page. Pictures are read, and linked to, relative to its folder.
-        manifest: what the sweep is and how far it got, all of it text, numbers, lists and mappings.
-            title: of the page.
+        manifest: the sweep and its progress, in texts, numbers, lists and mappings.
+            title: the title of the page.
             axes: list of {name, values}; values are texts.
-            rows, cols: names of the axes laid out; each of the others gets a slider.
+            rows, cols: names of the axes that are laid out; each other axis gets a slider.
             cells: list of {name, place, status, error, picture, sha256, width, height, seconds, steps, settings,
                 losses, command} and optionally {at, caption}. `place` has the index of the value on each axis,
-                `status` is finished, unfinished or failed; what comes after it may be None. Where all cells have
-                `at`, [x, y] in units of tiles, they are laid out by it.
-            versions: of what took part, by name.
-            device: what it ran on.
+                `status` is finished, unfinished or failed; later entries may be None. If all cells have `at`, [x, y] in
+                units of tiles, they are laid out by it.
+            versions: versions by name of package.
+            device: the device that it ran on.
 
     Raises:
-        UserError: the page cannot be written. A picture that cannot be read is no reason: its cell says so.
+        UserError: the page cannot be written. A picture that cannot be read is shown as such.
     """
-    content = json.loads(json.dumps(dict(manifest)), parse_constant=str)  # a run that diverged has NaN, JSON has not
+    content = json.loads(json.dumps(dict(manifest)), parse_constant=str)  # diverged runs have NaN, which JSON lacks
     pixels = _MOST_PIXELS / max(1, len(content["cells"]))
     side = min(_LONGEST_SIDE, math.isqrt(int(pixels)))
     for cell in content["cells"]:
         cell.update(_shown(cell, path.parent, side))
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     text = text.replace("<", r"\u003c")  # alone it could end the script element, or begin a comment in it
-    data = text.encode(errors="replace")  # file names may hold bytes that are no text
+    data = text.encode(errors="replace")  # file names may hold bytes that are not text
     template = importlib.resources.files(__package__).joinpath("page.html").read_bytes()
     before, after = template.split(_PLACE)
     with files.atomic_write(path) as file:
@@ -61,7 +61,7 @@ def write_page(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _shown(cell: Mapping[str, Any], folder: Path, side: int) -> dict[str, Any]:
-    """Returns what the page says of the picture of a cell, which may be missing or damaged."""
+    """Returns the entries of the page for the picture of a cell, which may be missing or damaged."""
     picture = cell["picture"]
     if picture is None:
         return {"image": None}
@@ -69,16 +69,16 @@ def _shown(cell: Mapping[str, Any], folder: Path, side: int) -> dict[str, Any]:
     try:
         image = _encode(path, cell["sha256"] or files.sha256(path), side)
     except (UserError, OSError, ValueError) as error:
-        if cell["status"] != "finished":  # of such a cell nobody expects one
+        if cell["status"] != "finished":  # such a cell need not have one
             return {"image": None}
-        # Pages are passed on; where the sender's folders are is nobody's business.
+        # Pages are shared, so the error must not name the sender's folders.
         return {"image": None, "status": "failed", "error": str(error).replace(f"{folder}{os.sep}", "")}
     link = "./" + urllib.parse.quote(os.fsencode(picture))  # with "./" no name can be taken for a scheme
     return {"image": image.uri, "side": image.side, "width": image.width, "height": image.height, "link": link}
 
 
 class _Encoded(NamedTuple):
-    """A picture as text, the long side it has there, and the size that it has in its file."""
+    """A picture as data URI, the length of its long side there, and its size in the file."""
 
     uri: str
     side: int
@@ -92,11 +92,11 @@ def _encode(path: Path, _sha256: str, side: int) -> _Encoded:
 
     Args:
         path: the picture.
-        _sha256: of the file; it takes no part in encoding, but a file with other content is encoded anew.
-        side: in pixels.
+        _sha256: hash of the file; part of the cache key, so that a changed file is encoded again.
+        side: maximal length of the long side in pixels.
 
     Raises:
-        UserError: the file is missing or no picture.
+        UserError: the file is missing or not an image.
     """
     pixels, alpha, _ = images.read(path)
     height, width, _ = pixels.shape

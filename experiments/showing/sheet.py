@@ -1,7 +1,7 @@
-"""Many pictures on one sheet: grids with headings, as in figures of papers, and pictures placed freely.
+"""Many pictures on one sheet: grids with headings, as in figures of papers, and pictures at free positions.
 
-The largest tiles are chosen with which the sheet is no longer than wanted; all else (text, gaps, margins) follows from
-their size. Pictures are never enlarged and never distorted.
+Tiles are as large as the maximal length of the sheet allows; text, gaps and margins follow from their size. Pictures
+are never enlarged and never distorted.
 """
 
 import bisect
@@ -23,28 +23,28 @@ from .text import FAINT, Text, typeset_word
 from .thumbnails import Thumbnails
 
 LONGEST = 6000
-"""Long side of a sheet in pixels that common programs still show without delay."""
+"""Maximal long side of a sheet in pixels; common programs still show it without delay."""
 
 _PAPER, _BLANK = "white", "#ececec"
 _LEGIBLE = 11  # size of text
 _UNKNOWN = (256, 256)
-_THUMBNAILS = Thumbnails(LONGEST**2)  # all that a sheet can show
+_THUMBNAILS = Thumbnails(LONGEST**2)  # as many pixels as a sheet can show
 
 
 def write_sheet(path: Path, manifest: Mapping[str, Any], *, longest: int = LONGEST) -> None:
-    """Draws the pictures of a sweep as a PNG, atomically; cells that are not finished, or not to be read, are grey.
+    """Draws the pictures of a sweep as a PNG, atomically; cells that are unfinished or cannot be read are grey.
 
     Columns are the combinations of values of the axes in `cols`, the last axis changing fastest, rows those of `rows`
-    and of every axis that is in neither; of these, axes of a single value are only told below the grid. Cells that all
-    have a position `at` are laid out there instead, each with its `caption`.
+    and of every axis that is in neither; of these, axes with a single value are only named below the grid. Cells
+    that all have a position `at` are laid out there instead, each with its `caption`.
 
     Args:
         path: the file to write; the pictures of the manifest are relative to its folder.
-        manifest: of the sweep: `title`, `axes`, `rows`, `cols`, `cells`.
-        longest: long side of the sheet in pixels, at most.
+        manifest: the sweep: `title`, `axes`, `rows`, `cols`, `cells`.
+        longest: maximal long side of the sheet in pixels.
 
     Raises:
-        UserError: the sheet cannot be written, or so many cells not fit on it.
+        UserError: the sheet cannot be written, or the cells do not fit on it.
     """
     cells, title = manifest["cells"], manifest["title"]
     tiles = [_tile(cell, path.parent) for cell in cells]
@@ -87,15 +87,15 @@ def draw_grid(
 
     Args:
         path: the file to write.
-        tiles: (row, column) → what is there, counted from 0; other places stay empty.
-        rows: levels of headings on the left, the outermost first; their labels, multiplied, are as many as rows.
-        columns: levels of headings on top, likewise.
-        title: above everything.
-        caption: below everything.
-        longest: long side of the sheet in pixels, at most.
+        tiles: (row, column) from 0 → tile; other places stay empty.
+        rows: levels of headings on the left, the outermost first; their numbers of labels multiply to that of rows.
+        columns: levels of headings on top, as for rows.
+        title: text above everything.
+        caption: text below everything.
+        longest: maximal long side of the sheet in pixels.
 
     Raises:
-        UserError: a picture cannot be read, the sheet not be written, or so many tiles not fit on it.
+        UserError: a picture cannot be read, the sheet cannot be written, or the tiles do not fit on it.
     """
     height, width = (math.prod(len(heading.labels) for heading in headings) for headings in (rows, columns))
     for row, column in tiles:
@@ -122,15 +122,15 @@ def draw_freely(
 
     Args:
         path: the file to write.
-        tiles: ((x, y), what is there), x to the right and y downwards, from anywhere, in units of a tile with its
-            caption and a gap. Rows from half a unit apart are drawn so far apart that no tile covers another; where
-            tiles are nearer than that, the later is above.
-        title: as of `draw_grid`.
-        caption: likewise.
-        longest: likewise.
+        tiles: ((x, y), tile), x to the right and y downwards from any origin, in units of a tile with its caption and
+            a gap. Rows that are half a unit or more apart are spread until no tile covers another; of tiles that are
+            nearer, the later one is on top.
+        title: text above everything.
+        caption: text below everything.
+        longest: maximal long side of the sheet in pixels.
 
     Raises:
-        UserError: a picture cannot be read, the sheet not be written, or the tiles not fit on it.
+        UserError: a picture cannot be read, the sheet cannot be written, or the tiles do not fit on it.
     """
     positions = np.array([position for position, _ in tiles], float).reshape(-1, 2)
     if len(positions):
@@ -151,7 +151,7 @@ def _tile(cell: Mapping[str, Any], folder: Path) -> Tile:
     size = None if cell["width"] is None or cell["height"] is None else (cell["width"], cell["height"])
     caption = cell.get("caption") or ""
     if cell["status"] == "finished":
-        # Somebody may have moved a picture: the others are still worth looking at.
+        # A picture may have been moved; the others are still worth looking at.
         return Tile(folder / cell["picture"], size, cell["sha256"], note="unreadable", caption=caption)
     return Tile(size=size, note="failed" if cell["status"] == "failed" else "", caption=caption)
 
@@ -172,7 +172,7 @@ def _write(
         height = max(1, round(width * natural[1] / natural[0]))
         short = min(width, height)
         gap = round(0.04 * short)
-        # Text is to be read beside its tile, and on a large sheet also with all of it in view.
+        # Text must be legible beside its tile, and on a large sheet also with the whole sheet in view.
         wanted = max(0.07 * short, 0.006 * max(width * extent[0], height * extent[1]))
         text = min(max(_LEGIBLE, round(min(wanted, 0.3 * short))), max(1, longest // 25))
         caption = max((typeset_caption(tile, width, text).height for tile in tiles), default=0)
@@ -183,11 +183,11 @@ def _write(
         planned = plan(scale(width))
         return max(planned.width, planned.height)
 
-    # Text is wrapped and rounded, so the length rises only nearly; but the width that is found has been tried.
+    # Text is wrapped and rounded, so the length is only nearly monotonic; the width that is found has been tried.
     width = bisect.bisect_right(range(1, natural[0] + 1), longest, key=length)
     if not width:
         what = f"{extent[1]:g} × {extent[0]:g} pictures with their headings"
-        raise file_error(path, f"expected a sheet of at most {longest} px, found {what}: draw fewer on a sheet")
+        raise file_error(path, f"expected a sheet of at most {longest} px, found {what}: draw fewer on one sheet")
     sheet, data = _drawn(plan(scale(width)), scale(width)), io.BytesIO()
     sheet.save(data, "PNG", icc_profile=SRGB_PROFILE, compress_level=3)
     with atomic_write(path) as file:
@@ -221,7 +221,7 @@ def _draw_tile(sheet: Image.Image, x: int, y: int, tile: Tile, scale: Scale) -> 
 
 
 def _picture(tile: Tile, room: tuple[int, int]) -> Image.Image | None:
-    """Returns what a tile shows, None where it is to be grey."""
+    """Returns the picture of a tile, None if the tile is grey."""
     try:
         return None if tile.picture is None else _THUMBNAILS.get(tile.picture, tile.sha256, room)
     except UserError:

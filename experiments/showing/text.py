@@ -1,4 +1,4 @@
-"""Text in boxes: broken into lines, shortened where there is no room for all of it, and drawn."""
+"""Text in boxes: broken into lines, shortened if it does not fit, and drawn."""
 
 import bisect
 import functools
@@ -14,21 +14,21 @@ from nst_jax.errors import one_line
 
 INK, FAINT = "#222222", "#777777"
 _FONT = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # has ⁻⁵, × and … on every computer
-_LINE = 1.25  # from one line to the next, of the size of the text
-_BASE = 0.97  # from the top of a line to the foot of its letters, likewise
+_LINE = 1.25  # height of a line, in units of the size of the text
+_BASE = 0.97  # from the top of a line to its baseline, in the same unit
 _BREAK = re.compile(r"\s|[_/,;:=-](?=.)")
-_SMALLEST = 4  # of which words can be guessed
-_FULL = 0.8  # of a box that a word fills at most
+_SMALLEST = 4  # at which words are still recognisable
+_FULL = 0.8  # share of a box that a word fills at most
 
 
 class Text(NamedTuple):
-    """Lines of text in a box, out of which they never get.
+    """Lines of text in a box, which they never leave.
 
     Attributes:
-        lines: from top to bottom; none of an empty text.
-        size: of the font, in pixels.
-        width: of the box, in pixels.
-        align: where in the box a shorter line is: 0 left, 0.5 in the middle, 1 right.
+        lines: from top to bottom; empty for an empty text.
+        size: size of the font in pixels.
+        width: width of the box in pixels.
+        align: position of shorter lines in the box: 0 left, 0.5 in the middle, 1 right.
         colour: as for Pillow.
     """
 
@@ -52,7 +52,7 @@ class Text(NamedTuple):
         """Draws the text; (x, y) is the upper left corner of its box."""
         if not self.lines:
             return
-        # On a canvas of its own: stacked accents and the like stay within the box.
+        # On a separate canvas, so that stacked accents and the like stay within the box.
         mask = Image.new("L", (self.width, self.height))
         draw, font = ImageDraw.Draw(mask), _font(self.size)
         for number, line in enumerate(self.lines):
@@ -62,15 +62,15 @@ class Text(NamedTuple):
 
 
 def typeset(text: str, width: int, *, size: int, most_lines: int, align: float = 0.5, colour: str = INK) -> Text:
-    """Breaks a text into lines that fit: at spaces or behind signs, else anywhere; the last may lose its middle.
+    """Breaks a text into lines that fit: at spaces or after signs, otherwise anywhere; the last may lose its middle.
 
     Args:
-        text: anything; what cannot be printed is escaped.
-        width: of the box, in pixels.
-        size: of the font, in pixels.
-        most_lines: how many, at most.
-        align: as of `Text`.
-        colour: as of `Text`.
+        text: any text; unprintable characters are escaped.
+        width: width of the box in pixels.
+        size: size of the font in pixels.
+        most_lines: maximal number of lines.
+        align: see `Text`.
+        colour: see `Text`.
     """
     length = _font(size).getlength
     lines: list[str] = []
@@ -87,13 +87,13 @@ def typeset(text: str, width: int, *, size: int, most_lines: int, align: float =
 
 
 def typeset_word(text: str, width: int, height: int, *, size: int) -> Text:
-    """Sets a text in one faint line, so small that it fits; empty where nobody could read it.
+    """Sets a text in one faint line, small enough to fit; returns an empty text if it would be illegible.
 
     Args:
         text: the word.
-        width: of what it is to fit in, in pixels.
-        height: likewise.
-        size: of the font, in pixels, at most.
+        width: width of the box in pixels.
+        height: height of the box in pixels.
+        size: maximal size of the font in pixels.
     """
     for smaller in range(min(size, int(_FULL * height / _LINE)), _SMALLEST - 1, -1):
         if measure(text, smaller) <= _FULL * width:
@@ -102,17 +102,17 @@ def typeset_word(text: str, width: int, height: int, *, size: int) -> Text:
 
 
 def measure(text: str, size: int) -> float:
-    """Returns how long a text is in one line, in pixels."""
+    """Returns the length of a text in one line, in pixels."""
     return _font(size).getlength(_clean(text))
 
 
 def line_height(size: int, lines: int = 1) -> int:
-    """Returns how high lines are, in pixels."""
+    """Returns the height of lines in pixels."""
     return math.ceil(lines * _LINE * size)
 
 
 def _shortened(text: str, width: int, size: int) -> str:
-    """Leaves out the middle: labels may differ at their begin or at their end."""
+    """Leaves out the middle: labels may differ at their beginning or at their end."""
     shorter = [f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}" for kept in range(len(text))]
     return shorter[max(0, bisect.bisect_right(shorter, float(width), key=_font(size).getlength) - 1)]
 

@@ -1,4 +1,4 @@
-"""Pictures as a screen shows them, and reduced ones, which are remembered."""
+"""Images as a screen shows them, and a cache of reduced ones."""
 
 import math
 from collections import OrderedDict
@@ -11,7 +11,7 @@ from nst_jax.io import images
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Reads a picture as 8-bit sRGB, upright, what is transparent on white.
+    """Reads an image as 8-bit sRGB, upright, transparent areas on white.
 
     Raises:
         UserError: it cannot be read.
@@ -23,25 +23,25 @@ def open_picture(path: Path) -> Image.Image:
 
 
 class Thumbnails:
-    """Reduced pictures, the latest used of them remembered: a sheet is drawn again as its cells get finished."""
+    """A cache of reduced images, least recently used first out: a sheet is drawn again as its cells finish."""
 
     def __init__(self, most_pixels: int) -> None:
-        """Begins with none.
+        """Starts empty.
 
         Args:
-            most_pixels: of all that are remembered, together.
+            most_pixels: limit of all kept images together.
         """
         self._remembered: OrderedDict[tuple[str | None, int, int], Image.Image] = OrderedDict()
         self._most_pixels = most_pixels
         self._pixels = 0
 
     def get(self, path: Path, sha256: str | None, room: tuple[int, int]) -> Image.Image:
-        """Returns a picture as large as fits into a room, not enlarged.
+        """Returns an image reduced to fit into a box, never enlarged.
 
         Args:
             path: the file.
-            sha256: of the file; None: not known, so that it is read each time.
-            room: (width, height) in pixels.
+            sha256: hash of the file; None if unknown, so that it is read each time.
+            room: (width, height) of the box in pixels.
 
         Raises:
             UserError: it cannot be read.
@@ -51,7 +51,7 @@ class Thumbnails:
             self._remembered.move_to_end(key)
             return self._remembered[key]
         picture = open_picture(path)
-        # Image.thumbnail rounds otherwise: some pictures would be a pixel narrower than the room that has their shape.
+        # Image.thumbnail rounds differently: some images would be a pixel narrower than a box of their own shape.
         share = min(1, *(limit / side for limit, side in zip(room, picture.size, strict=True)))
         picture = picture.resize([max(1, round(share * side)) for side in picture.size], Image.Resampling.LANCZOS)
         if sha256 is not None:

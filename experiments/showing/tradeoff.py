@@ -1,6 +1,7 @@
-"""What a sweep trades content for style: both losses of every cell, and the cells that none is better than."""
+"""The trade-off between content and style in a sweep: both losses of every cell, and the Pareto front."""
 
 import json
+import textwrap
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,20 +21,22 @@ from nst_jax.io.files import atomic_write
 from nst_jax.objective import CONTENT, STYLE
 
 _MOST_LABELS = 40
-_MOST_COLOURS = 10  # that can be told apart, and that the colour cycle has
+_MOST_COLOURS = 10  # that can be distinguished, and that the colour cycle has
 _GREY = "0.55"
 _DPI = 120
+_LINE = 24  # characters
+_LINES_OF_LEGEND = 4  # of each value
 _MARKER = 5  # pixels around a point
 _REACHES = (5, 12, 20)  # pixels from a point to its label
 _SIDES = np.array([(1, 1), (-1, -1), (1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, 1)])  # the best first
-# Content, style and blend of a cell are what its losses measure the distance to, the others what they measure it with.
+# Losses measure the distance to content, style and blend of a cell, with the help of the others.
 _MEASURES = ("backbone", "margin", "padding", "pooling", "size", "weights_sha256")
-_MEASURED = (CONTENT, STYLE, "blend")  # and all settings whose names begin so, but those that only weigh
+_MEASURED = (CONTENT, STYLE, "blend")  # and all settings whose names start like this, except weights
 _WEIGHTS = ("content_weight", "style_weight")
 
 
 def pareto_front(points: np.ndarray) -> np.ndarray:
-    """Finds the points that no other point is better than: lower in one coordinate and not higher in the other.
+    """Finds the Pareto front: no other point is lower in one coordinate and not higher in the other.
 
     Equal points are on the front together or not at all; points that are not finite never are, and hide no others.
 
@@ -41,7 +44,8 @@ def pareto_front(points: np.ndarray) -> np.ndarray:
         points: [N, 2], any range.
 
     Returns:
-        int [F], indices of the points on the front, by rising first coordinate (and so falling second), then by index.
+        int [F], indices of the points on the front, by ascending first (hence descending second) coordinate, then by
+        index.
     """
     (candidates,) = np.nonzero(np.isfinite(points).all(axis=1))
     if not candidates.size:
@@ -56,15 +60,16 @@ def pareto_front(points: np.ndarray) -> np.ndarray:
 
 
 def plot_tradeoff(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Draws the style loss over the content loss of every finished cell as a PNG, atomically; without any, nothing.
+    """Plots style loss over content loss of every finished cell as a PNG, atomically; nothing if no cell is finished.
 
     A step line leads through the Pareto front of all cells whose losses can be compared: those with equal content,
-    style, blend, layers, formulas, network and size. The colour tells the value of the first axis, up to 40 points are
-    labelled with those of the others. What is 0 or not finite has no place on logarithmic axes; a note counts it.
+    style, blend, layers, formulas, network and size. The colour shows the value of the first axis; up to 40 points are
+    labelled with the values of the others. Losses that are 0 or not finite have no place on logarithmic axes; a note
+    has their number.
 
     Args:
         path: the file to write.
-        manifest: of the sweep: `title`, `axes`, `rows`, `cols`, `cells`.
+        manifest: the sweep: `title`, `axes`, `rows`, `cols`, `cells`.
 
     Raises:
         UserError: it cannot be written.
@@ -109,9 +114,15 @@ def _place(cell: Mapping[str, Any], names: Iterable[str]) -> dict[str, int]:
     return dict(zip(names, cell["place"], strict=True))
 
 
-def _plain(text: str, longest: int = 24) -> str:
+def _plain(text: str, longest: int = _LINE) -> str:
     """Returns a text that Matplotlib takes literally, not as mathematics."""
     return one_line(text, longest=longest).replace("$", r"\$")
+
+
+def _wrapped(text: str) -> str:
+    """Returns a text in lines for the legend, as `_plain` has each."""
+    lines = textwrap.wrap(one_line(text, longest=_LINES_OF_LEGEND * _LINE), _LINE)
+    return "\n".join(map(_plain, lines))
 
 
 def _colours(indices: np.ndarray, count: int) -> np.ndarray:
@@ -130,9 +141,12 @@ def _explain_colours(figure: Figure, axes: Axes, name: str, values: Sequence[str
         return
     colours = _colours(np.arange(len(values)), len(values))
     handles = [Line2D([], [], color=colour, marker="o", markersize=5, linestyle="") for colour in colours]
-    legend = axes.legend(handles, map(str, range(len(values))), title=_plain(name), frameon=False)
+    # Beside the axes, where it covers no point, and in lines, so that long values are not cut off.
+    labels = map(str, range(len(values)))
+    legend = axes.legend(handles, labels, title=_plain(name), loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    legend.set_alignment("left")
     for text, value in zip(legend.get_texts(), values, strict=True):
-        text.set_text(_plain(value))  # given as labels, those that begin with _ would be left out
+        text.set_text(_wrapped(value))  # given as labels, those that begin with _ would be left out
 
 
 def _draw_fronts(axes: Axes, points: np.ndarray, cells: Sequence[Mapping[str, Any]], colours: np.ndarray) -> np.ndarray:
@@ -150,7 +164,7 @@ def _draw_fronts(axes: Axes, points: np.ndarray, cells: Sequence[Mapping[str, An
 
 
 def _comparable(settings: Mapping[str, Any]) -> str:
-    """Returns what is equal for cells whose losses measure the same."""
+    """Returns a key that is equal for cells whose losses measure the same."""
     names = (name for name in settings if name in _MEASURES or (name.startswith(_MEASURED) and name not in _WEIGHTS))
     return json.dumps({name: settings[name] for name in names}, sort_keys=True)
 
@@ -158,8 +172,8 @@ def _comparable(settings: Mapping[str, Any]) -> str:
 def _label(
     figure: Figure, axes: Axes, points: np.ndarray, texts: Sequence[str], *, colours: np.ndarray, lines: np.ndarray
 ) -> None:
-    """Puts a label beside each point, where it covers least of points, lines, labels before it, and is on the axes."""
-    figure.draw_without_rendering()  # or nothing would know its place yet
+    """Puts a label beside each point, where it covers least of points, lines and earlier labels, and is on the axes."""
+    figure.draw_without_rendering()  # otherwise positions would not be known yet
     frame = np.array(axes.get_window_extent().extents)
     centres = axes.transData.transform(points)
     segments = axes.transData.transform(lines.reshape(-1, 2)).reshape(-1, 4) + np.array([-1, -1, 1, 1])

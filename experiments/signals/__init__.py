@@ -1,1 +1,1 @@
-"""Signals: read and written, synthesised, drawn, and an electrocardiogram to begin with."""
+"""Signals: files, synthesis, plots, and a generated electrocardiogram."""

@@ -1,4 +1,4 @@
-"""Signals from and to files: sounds as WAV, numbers as text with one a line."""
+"""Signals from and to files: sounds as WAV, numbers as text with one per line."""
 
 import dataclasses
 import fractions
@@ -13,7 +13,7 @@ from nst_jax.io.files import atomic_write, file_error
 SOUND = ".wav"
 TEXT = ".csv"
 FASTEST = 768_000
-"""Samples a second; more are no sound but a broken header."""
+"""Samples per second; more are not a sound but a broken header."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Signal:
 
     Attributes:
         values: `[T]`, float64; of a sound in [-1, 1].
-        rate: samples a second.
-        suffix: of the kind of file that it is written to, `SOUND` or `TEXT`.
+        rate: samples per second.
+        suffix: suffix of the file that it is written to, `SOUND` or `TEXT`.
     """
 
     values: np.ndarray
@@ -32,15 +32,15 @@ class Signal:
 
 
 def read(path: Path, *, rate: float | None, longest: int) -> Signal:
-    """Reads the beginning of a sound, its channels mixed, or of a text file with one number a line.
+    """Reads the beginning of a sound, its channels mixed, or of a text file with one number per line.
 
     Args:
-        path: of the file; it is a sound if it ends in .wav.
-        rate: samples a second, to which a sound is resampled, and which text has; None for a sound's own, and 1.
-        longest: number of samples; the rest is left out.
+        path: the file, a sound if it ends in .wav.
+        rate: samples per second: a sound is resampled to it, text has it; None for a sound's own, and 1 for text.
+        longest: maximal number of samples; the rest is left out.
 
     Raises:
-        UserError: it cannot be read, or has anything but numbers, or they are all the same.
+        UserError: it cannot be read, has anything but numbers, or all are the same.
     """
     is_sound = path.suffix.lower() == SOUND
     try:
@@ -49,7 +49,7 @@ def read(path: Path, *, rate: float | None, longest: int) -> Signal:
         raise file_error(path, f"cannot be read ({error.strerror or error}); give a .wav file or text") from error
     if not np.isfinite(signal.values).all():
         bad = int(np.argmin(np.isfinite(signal.values)))
-        raise file_error(path, f"expected numbers, found {signal.values[bad]} as sample {bad + 1}; mend or cut it out")
+        raise file_error(path, f"expected numbers, found {signal.values[bad]} as sample {bad + 1}; replace or cut it")
     if not np.isfinite(np.ptp(signal.values)):
         raise file_error(path, "expected numbers that can be compared, found some too large; scale them down")
     if not np.ptp(signal.values) > 0:
@@ -79,16 +79,16 @@ def _read_sound(path: Path, rate: float | None, longest: int) -> Signal:
     from scipy.io import wavfile
 
     try:
-        with warnings.catch_warnings(action="ignore", category=wavfile.WavFileWarning):  # of chunks it does not know
+        with warnings.catch_warnings(action="ignore", category=wavfile.WavFileWarning):  # about unknown chunks
             own, samples = wavfile.read(path)
     except OSError:
         raise
-    except Exception as error:  # SciPy's reader lets through whatever a broken header leads to
+    except Exception as error:  # a broken header can make SciPy's reader raise anything
         raise file_error(path, f"expected a WAV file, found: {one_line(error)}; convert it again") from error
     if not (0 < own <= FASTEST and samples.size):
         raise file_error(path, f"expected sound, found {samples.size} samples at {own} Hz; give another")
     target = max(1, round(rate or own))
-    # As many as are needed, and some beyond for the filter of the resampling.
+    # As many as are needed, and some more for the filter that resamples.
     needed = -(-longest * own // target) + own // 10 + 100
     values = samples[:needed].astype(np.float64)
     if np.issubdtype(samples.dtype, np.integer):
@@ -111,12 +111,12 @@ def _read_text(path: Path, rate: float, longest: int) -> Signal:
                     values += [float(text)] if text else []
                 except ValueError:
                     if number > 1:  # the first one may be a heading
-                        problem = f"expected one number a line, found {one_line(text, longest=60)!r} in line {number}"
+                        problem = f"expected one number per line, found {one_line(text, longest=60)!r} in line {number}"
                         raise file_error(path, f"{problem}; leave one column") from None
                 if len(values) == longest:
                     break
     except UnicodeDecodeError as error:
-        raise file_error(path, "expected text with one number a line, found bytes that are none; convert it") from error
+        raise file_error(path, "expected text with one number per line, found other bytes; convert it") from error
     if not values:
-        raise file_error(path, "expected one number a line, found none; give another file")
+        raise file_error(path, "expected one number per line, found none; give another file")
     return Signal(np.array(values), rate, TEXT)

@@ -1,4 +1,4 @@
-"""A picture of signals: what was given and what was synthesised, as waveform and as power spectrum."""
+"""A plot of the original and the synthesised signals, as waveforms and power spectra."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +9,9 @@ from scipy import signal as processing
 from nst_jax.io.files import atomic_write
 
 _SHOWN = 1200
-"""Samples of a waveform; more would be a band of ink."""
+"""Samples of a waveform that are plotted; more would be a band of ink."""
 _WINDOW = 256
-"""Samples that the power is measured over; more would show chance."""
+"""Samples per window of the power spectrum; larger windows would show noise."""
 
 
 def power_spectrum(values: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Signals synthesised from noise, several at once, so that random features have the statistics of a given one."""
+"""Synthesises signals from noise, several at once, with the statistics of random features of a given one."""
 
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ from ..running.progress import graceful_interrupt, progress_bar
 
 
 class Synthesis(NamedTuple):
-    """What came of it.
+    """Result of a synthesis.
 
     Attributes:
         signals: `[seeds, T]` in [0, 1].
-        losses: before and after, `[2, seeds]`.
-        steps: done.
+        losses: first and last loss, `[2, seeds]`.
+        steps: number of steps done.
     """
 
     signals: np.ndarray
@@ -30,19 +30,19 @@ class Synthesis(NamedTuple):
 def synthesise(
     signal: np.ndarray, *, seed: int, seeds: int, filters: int, size: int, scales: int, steps: int
 ) -> Synthesis:
-    """Returns signals of the length of a given one that have its texture, each from other noise.
+    """Returns signals with the length and the texture of a given one, each from different noise.
 
     Args:
-        signal: to resemble, `[T]` in [0, 1].
-        seed: of the filters and the noise.
+        signal: the original, `[T]` in [0, 1].
+        seed: seed of the filters and the noise.
         seeds: number of signals.
-        filters: at each scale.
-        size: of a filter in samples.
-        scales: each twice as wide as the one before.
-        steps: of L-BFGS; Ctrl-C makes do with those that are done.
+        filters: number of filters at each scale.
+        size: length of a filter at the finest scale in samples.
+        scales: number of scales, each with filters twice as wide as those of the one before.
+        steps: number of steps of L-BFGS; Ctrl-C returns the signals after fewer.
 
     Raises:
-        UserError: the signal is shorter than what the widest filters see.
+        UserError: the signal is shorter than the widest filters.
     """
     for_filters, *for_noise = jax.random.split(jax.random.key(seed), 1 + seeds)
     original = jnp.asarray(signal, jnp.float32)[:, None]

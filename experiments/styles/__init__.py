@@ -1,1 +1,1 @@
-"""Painting sample styles."""
+"""The painters of the sample style images, one module per style."""

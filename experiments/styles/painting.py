@@ -1,4 +1,4 @@
-"""What the painters of `make_styles` share: noise, brush strokes, cut shapes and raking light.
+"""The tools of all painters: noise, brush strokes, cut shapes and raking light.
 
 A canvas is square and `OVERSAMPLING` times as large as the picture it becomes. As an array it is `[N, N, 3]` or
 `[N, N, 4]`: red, green and blue in [0, 1] and, fourth, thickness of paint. Positions (x, y), from the upper left

@@ -1,1 +1,1 @@
-"""Sweeps: axes and their product, cells made ready and run, their records, several hosts."""
+"""Sweeps: axes and their product, preparing and running cells, their records, several hosts."""

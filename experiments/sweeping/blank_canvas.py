@@ -1,4 +1,4 @@
-"""Grids without a photograph: the pictures are painted on a blank one, of which nothing is wanted but its size."""
+"""Grids without a content image: a blank image takes its place and sets the size of the pictures."""
 
 import dataclasses
 from pathlib import Path
@@ -18,17 +18,17 @@ _FILE = "canvas.png"
 
 
 def on_blank(grid: Grid, workdir: Path, *, height: int, width: int) -> Grid:
-    """Writes a grey picture into the folder of a grid, and returns the grid with it as every cell's photograph.
+    """Writes a grey image into the folder of a grid, and returns the grid with it as content image of every cell.
 
     Raises:
-        UserError: it is too large or cannot be written, the cells cannot be painted on it, or a painting be read.
+        UserError: it is too large or cannot be written, does not suit the cells, or a style image cannot be read.
     """
     if height * width > images.MAX_PIXELS:
         raise UserError(f"size: expected at most {images.MAX_PIXELS:,} pixels, found {width} × {height}; choose less")
     for flags in dict.fromkeys(cell.flags for cell in grid.cells):
         backbone = with_head(BACKBONES[flags.backbone])
         check_canvas(backbone, resolve(flags, flags.backbone), height, width)
-    # Cells that differ in their seeds have the same paintings: each is read once.
+    # Cells that differ in their seeds have the same style images: each is read once.
     for path, size in {(path, style_size(cell.flags)) for cell in grid.cells for path in styles(inputs(cell.flags))}:
         images.read(path, size=size)
     check_folder(workdir)

@@ -1,4 +1,4 @@
-"""The cells of a grid looked at before anything is computed: their pictures, settings, and what they depend on."""
+"""The cells of a grid, checked before anything is computed: their images, settings, and identity."""
 
 import dataclasses
 import functools
@@ -19,21 +19,21 @@ from ..cli.transfer_flags import CONTENT, INIT, describe, identity, inputs, reso
 from .grid import Grid, GridCell
 
 _KEPT_PICTURES = 8
-_MOST_TOLD = 5
+_MOST_PROBLEMS = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class PreparedCell:
-    """A cell that can be run, or why it cannot.
+    """A cell that can be run, or the reason why it cannot.
 
     Attributes:
-        grid: the cell.
-        found_settings: its settings, unless it cannot be run.
-        found_network: likewise its backbone.
-        paths: of its pictures, see `cli.transfer_flags.inputs`.
-        shape: of its picture, `(H, W)`.
+        grid: the cell in its grid.
+        found_settings: its settings; None if it cannot be run.
+        found_network: its backbone; None if it cannot be run.
+        paths: its images, see `cli.transfer_flags.inputs`.
+        shape: `(H, W)` of its picture.
         identity: everything that its picture depends on; empty if it cannot be run.
-        error: why it cannot be run.
+        error: why it cannot be run; None if it can.
     """
 
     grid: GridCell
@@ -46,11 +46,11 @@ class PreparedCell:
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """The name of its files."""
         return self.grid.name
 
     @property
-    def how(self) -> Settings:
+    def settings(self) -> Settings:
         """The settings of a cell that can be run."""
         assert self.found_settings is not None, self.error
         return self.found_settings
@@ -62,18 +62,18 @@ class PreparedCell:
         return self.found_network
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """Returns what a person wants to know of it."""
+    def description(self) -> dict[str, Any]:
+        """The description for its record."""
         return describe(self.paths, self.identity)
 
     @property
     def program(self) -> tuple[Any, ...]:
-        """Returns what cells have in common that one program runs."""
-        return self.identity["backbone"], self.shape, stacking.compiled_settings(self.how)
+        """What all cells of one compiled program have in common."""
+        return self.identity["backbone"], self.shape, stacking.compiled_settings(self.settings)
 
 
 class Pictures:
-    """Pictures and their hashes, each read once while it is in use."""
+    """Images and their hashes, each read once while it is in use."""
 
     def __init__(self) -> None:
         self.read = functools.lru_cache(_KEPT_PICTURES)(self._read)
@@ -85,7 +85,7 @@ class Pictures:
         return images.read(path, size=size)
 
     def _shape(self, path: Path, size: int | None) -> tuple[int, int, int] | UserError:
-        """Returns the shape of a picture, or what is wrong with it: once, however many cells ask."""
+        """Returns the shape of an image, or what is wrong with it: once, however many cells use it."""
         try:
             return self.read(path, size).pixels.shape
         except UserError as error:
@@ -93,33 +93,33 @@ class Pictures:
 
 
 def prepare(grid: Grid, pictures: Pictures, *, keep_going: bool) -> list[PreparedCell]:
-    """Looks at everything that the cells need; writes nothing.
+    """Checks everything that the cells need; writes nothing.
 
     Args:
         grid: the cells.
-        pictures: to read with.
-        keep_going: whether cells whose pictures cannot be read are left out instead of raised.
+        pictures: reads the images.
+        keep_going: whether to leave out cells whose images cannot be read, instead of raising.
 
     Raises:
-        UserError: settings that cannot be used, or pictures that cannot be read; the first ones are named.
+        UserError: settings cannot be used, or images cannot be read; the message has the first problems.
     """
-    dreamt: dict[str, set[str]] = {}  # cells of one program have one network, with its head if one of them needs that
+    dreamt: dict[str, set[str]] = {}  # cells of one program share a network, with its head if one of them needs it
     for cell in grid.cells:
         dreamt.setdefault(resolve_name(cell.flags.backbone), set()).update(cell.flags.dream_layers or ())
     networks = {name: load_for(name, layers) for name, layers in dreamt.items()}
     cells = [_prepare(cell, pictures, networks[resolve_name(cell.flags.backbone)]) for cell in grid.cells]
     problems = list(dict.fromkeys(cell.error for cell in cells if cell.error is not None))
     if problems and not (keep_going and any(cell.error is None for cell in cells)):
-        more = f"; and {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""
+        more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
         advice = "" if keep_going else "; --keep_going leaves out the cells that need them"
-        raise UserError("; ".join(problems[:_MOST_TOLD]) + more + advice)
+        raise UserError("; ".join(problems[:_MOST_PROBLEMS]) + more + advice)
     return cells
 
 
 def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained) -> PreparedCell:
     flags = dataclasses.replace(cell.flags, backbone=pretrained.backbone.name)
     cell = dataclasses.replace(cell, flags=flags)
-    how = resolve(flags, pretrained.backbone.name)
+    settings = resolve(flags, pretrained.backbone.name)
     paths = inputs(flags)
     shapes = {}
     for name, path in paths.items():
@@ -128,17 +128,17 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained) -> Prep
         if isinstance(shape, UserError):
             return PreparedCell(cell, error=str(shape))
         shapes[name] = shape
-    # What would be found only on the way, and what a person would have waited for in vain.
+    # Found now, and not after hours of other cells.
     height, width, _ = shapes[CONTENT]
-    check_canvas(pretrained.backbone, how, height, width)
-    check_style(pretrained.backbone, how, [shapes[name] for name, path in paths.items() if path in styles(paths)])
+    check_canvas(pretrained.backbone, settings, height, width)
+    check_style(pretrained.backbone, settings, [shapes[name] for name, path in paths.items() if path in styles(paths)])
     digests = {name: pictures.sha256(path) for name, path in paths.items()}
-    about = {**identity(flags, how, pretrained, digests), "steps": how.steps}
-    return PreparedCell(cell, how, pretrained, paths, (height, width), about)
+    about = {**identity(flags, settings, pretrained, digests), "steps": settings.steps}
+    return PreparedCell(cell, settings, pretrained, paths, (height, width), about)
 
 
 def groups(cells: Sequence[PreparedCell]) -> list[list[PreparedCell]]:
-    """Returns the cells that one program runs each, in the order of their first ones and of their photographs."""
+    """Groups cells by compiled program, in the order of the first of each; within a group, by content image."""
     found: dict[tuple[Any, ...], list[PreparedCell]] = {}
     for cell in cells:
         if cell.error is None:

@@ -1,6 +1,6 @@
-"""What a sweep leaves of all its cells: manifest.json, cells.csv, the sheet, the trade-off, the page.
+"""The files of a sweep that cover all its cells: manifest.json, cells.csv, the sheet, the trade-off, the page.
 
-Each cell's own record is the truth; these are made of the records, again and again while cells finish.
+Only the record of each cell is authoritative; these files are made from the records, repeatedly while cells finish.
 """
 
 import csv
@@ -26,28 +26,28 @@ MANIFEST, TABLE, SHEET, TRADEOFF = "manifest.json", "cells.csv", "sheet.png", "t
 CELLS = "cells"
 FINISHED, UNFINISHED, FAILED = "finished", "unfinished", "failed"
 _IDENTITY = "identity"
-# What reading JSON that is none of ours, or not any more, can raise.
+# Exceptions from reading JSON that is damaged or not ours.
 _DAMAGED = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 _ADVICE = "choose another --workdir, or remove this one"
 _LEAST_PAUSE = 5.0  # seconds
 _PAUSE = 10.0
-"""How long it is until everything is drawn anew, in units of what that takes."""
+"""Time until the files are written again, as a multiple of the time that this takes."""
 
 
 class Gallery:
-    """The folder of a sweep: the record of every cell, and what shows them together."""
+    """The folder of a sweep: the record of every cell, and the files that cover all of them."""
 
     def __init__(self, workdir: Path, grid: Grid, cells: Sequence[PreparedCell], about: Mapping[str, Any]) -> None:
-        """Reads what is there.
+        """Reads the records that are there.
 
         Args:
-            workdir: the folder, there already or not.
+            workdir: the folder, which need not exist.
             grid: the sweep.
-            cells: of the grid, in its order.
+            cells: the cells of the grid, in its order.
             about: versions and device.
 
         Raises:
-            UserError: the folder is that of another sweep.
+            UserError: the folder belongs to another sweep.
         """
         self._workdir = workdir
         self._grid = grid
@@ -59,21 +59,21 @@ class Gallery:
         self.look()
 
     def path(self, cell: PreparedCell, suffix: str) -> Path:
-        """Returns where a file of a cell is."""
+        """Returns the path of a file of a cell."""
         return cell_path(self._workdir, cell.name, suffix)
 
     def is_done(self, cell: PreparedCell) -> bool:
-        """Returns whether the cell is finished, or has failed and would again."""
+        """Returns whether the cell is finished, or has failed and would fail again."""
         return cell.name in self._records or cell.error is not None
 
     def add(self, cell: PreparedCell, record: dict[str, Any]) -> None:
-        """Writes the record of a cell, whose picture is there, and shows it soon."""
+        """Writes the record of a cell whose picture is written; the next `refresh` shows it."""
         write_json(self.path(cell, ".json"), {_IDENTITY: cell.identity, **record})
-        if (written := self._read(cell)) is not None:  # else somebody removed the picture, and it is made again
+        if (written := self._read(cell)) is not None:  # else the picture was removed meanwhile, and is made again
             self._records[cell.name] = written
 
     def look(self) -> bool:
-        """Looks for cells that an earlier run or other processes have done; returns whether all are."""
+        """Looks for cells that an earlier run or other processes finished; returns whether all are done."""
         for cell in self._cells:
             if not self.is_done(cell):
                 record = self._read(cell)
@@ -82,13 +82,13 @@ class Gallery:
         return all(map(self.is_done, self._cells))
 
     def summary(self) -> tuple[int, dict[str, str]]:
-        """Returns how many cells have a picture, and by name why others have none."""
+        """Returns the number of cells with a picture, and for failed cells, by name, the error."""
         entries = [self._entry(cell) for cell in self._cells]
         failed = {entry["name"]: entry["error"] for entry in entries if entry["status"] == FAILED}
         return sum(entry["status"] == FINISHED for entry in entries), failed
 
     def refresh(self, *, now: bool = False) -> None:
-        """Writes everything about all cells, where the last time is long enough ago for what it costs."""
+        """Writes the files that cover all cells, unless they were written too recently for what that costs."""
         from ..showing.tradeoff import plot_tradeoff  # with Matplotlib, for which the first step should not wait
 
         began = time.monotonic()
@@ -105,7 +105,7 @@ class Gallery:
         self._next = ended + max(_LEAST_PAUSE, _PAUSE * (ended - began))
 
     def manifest(self) -> dict[str, Any]:
-        """Returns what manifest.json says; the paths in it are relative to its folder."""
+        """Returns the content of manifest.json; paths in it are relative to its folder."""
         return {
             "title": self._grid.title,
             "axes": [{"name": axis.name, "values": list(axis.labels)} for axis in self._grid.axes],
@@ -124,7 +124,7 @@ class Gallery:
             "status": UNFINISHED if cell.error is None else FAILED,
             "error": cell.error,
             "steps": cell.identity.get("steps"),
-            "settings": cell.settings,
+            "settings": cell.description,
             "command": command_line("experiments.stylize", cell.grid.flags),
             "width": width,
             "height": height,
@@ -156,10 +156,10 @@ class Gallery:
                 )
 
     def _read(self, cell: PreparedCell) -> dict[str, Any] | None:
-        """Returns the record of a cell that is done, None where there is none, or its picture is not the recorded one.
+        """Returns the record of a cell; None if there is none, or the picture is not the recorded one.
 
         Raises:
-            UserError: it is that of a cell with other settings, or cannot be looked at.
+            UserError: the record is of a cell with other settings, or cannot be read.
         """
         path = self.path(cell, ".json")
         text = _read_text(path)
@@ -190,7 +190,8 @@ class Gallery:
             other = next((name for name in (TABLE, SHEET, TRADEOFF, PAGE) if (self._workdir / name).exists()), None)
             if other and not (self._workdir / CELLS).is_dir():
                 raise file_error(
-                    self._workdir, f"expected no file {other} but that of a sweep: choose another --workdir"
+                    self._workdir,
+                    f"expected the folder of a sweep, found only a file {other}: choose another --workdir",
                 )
             return
         try:
@@ -203,11 +204,11 @@ class Gallery:
             which = "has" if name in found else "has not"
             raise file_error(self._workdir, f"belongs to another sweep, which {which} the cell {name}: {_ADVICE}")
         for cell in self._cells:
-            if found[cell.name]:  # its pictures could be read then
+            if found[cell.name]:  # its images could be read then
                 self._check_identity(cell, found[cell.name])
 
     def _check_identity(self, cell: PreparedCell, found: Mapping[str, Any]) -> None:
-        """Checks that a cell found in the folder is this one, as far as its pictures can be read now."""
+        """Checks that a cell found in the folder is this one, as far as its images can be read now."""
         for key, value in json.loads(json.dumps(cell.identity)).items():
             if value != found.get(key) and key not in cell.paths:
                 raise file_error(
@@ -218,7 +219,7 @@ class Gallery:
 
 
 def _read_text(path: Path) -> str | None:
-    """Returns the text of a file, None if there is none; what is no UTF-8 is no JSON later."""
+    """Returns the text of a file, None if there is no file; bytes that are not UTF-8 make it invalid JSON later."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -228,10 +229,10 @@ def _read_text(path: Path) -> str | None:
 
 
 def _known(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what is to be believed of the record of a cell.
+    """Returns the known fields of the record of a cell, with their types checked.
 
     Raises:
-        ValueError: it is not one; or what `_DAMAGED` has beside that.
+        ValueError: it is not one; or another exception of `_DAMAGED`.
     """
     if record["status"] == FAILED:
         return {"status": FAILED, "error": str(record["error"])}
@@ -251,17 +252,17 @@ def _known(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cell_path(workdir: Path, name: str, suffix: str) -> Path:
-    """Returns where a file of a cell is: its picture with the suffix .png."""
+    """Returns the path of a file of a cell; its picture has the suffix .png."""
     return workdir / CELLS / f"{name}{suffix}"
 
 
 def _names(mappings: Any) -> list[str]:
-    """Returns all keys of some mappings, or Nones, in the order in which they come."""
+    """Returns all keys of some mappings, which may be None, in the order in which they come."""
     return list(dict.fromkeys(name for mapping in mappings for name in mapping or ()))
 
 
 def _loss_column(name: str) -> str:
-    return name if name == "loss" else f"loss/{name}"  # "content" and "style" are pictures already
+    return name if name == "loss" else f"loss/{name}"  # "content" and "style" are the columns of the images
 
 
 def _plain(value: Any) -> Any:
@@ -269,4 +270,4 @@ def _plain(value: Any) -> Any:
         return " ".join(map(str, value))
     return (
         one_line(value, longest=2000) if isinstance(value, str) else value
-    )  # file names may have bytes that are no text
+    )  # file names may have bytes that are not text

@@ -1,6 +1,6 @@
-"""The grid of a sweep: axes, whose values are changes of the flags of a transfer, and one transfer a cell.
+"""The grid of a sweep: its axes, whose values set flags of a transfer, and its cells, one transfer each.
 
-Any flag of a transfer can be an axis: it takes a list where the single transfer takes a value.
+Any flag of a transfer can be an axis: it takes a list of values instead of one.
 """
 
 import dataclasses
@@ -18,23 +18,24 @@ from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.image_folder import list_pictures
+from nst_jax.settings import Settings
 
 from ..cli import samples
 from ..cli.flags import Checked, flag, serialize, without_none
 from ..cli.transfer_flags import CONTENT, STYLE, TransferFlags
 
-_LONGEST_NAME = 120  # bytes, of the 255 that file systems have room for
-_MAY_BE_NONE = ("content_layers", "style_layers")
+_LONGEST_NAME = 120  # bytes, of the 255 that file systems allow
+_MAY_BE_EMPTY = frozenset(row.name for row in dataclasses.fields(Settings) if isinstance(row.default, tuple))
 _NOT_SWEPT = ("workdir", "output", CONTENT, STYLE)
 
 
 class Axis(NamedTuple):
-    """What is varied.
+    """An axis of a grid.
 
     Attributes:
-        name: of the flag, or of what several flags mean together.
-        labels: of its values, as a person reads them.
-        changes: for each value the flags that it sets.
+        name: the flag, or a word for several flags that vary together.
+        labels: its values, as shown to users.
+        changes: for each value, the flags that it sets.
     """
 
     name: str
@@ -47,11 +48,11 @@ class GridCell:
     """One transfer of a grid.
 
     Attributes:
-        name: of its files.
+        name: the name of its files.
         place: the index of its value on each axis.
-        flags: of the transfer.
-        at: where it lies on a sheet without rows and columns, in units of tiles.
-        caption: what is written under it there.
+        flags: the flags of the transfer.
+        at: (x, y) on a sheet without rows and columns, in units of tiles.
+        caption: the text under it there.
     """
 
     name: str
@@ -63,14 +64,14 @@ class GridCell:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """All transfers, and how they are laid out.
+    """All transfers of a sweep, and their layout.
 
     Attributes:
-        title: of the sheet and the page.
-        axes: that are varied.
-        cells: in the order in which they are run.
-        rows: names of the axes that go down.
-        cols: names of the axes that go to the right.
+        title: the title of the sheet and the page.
+        axes: the axes, each with several values.
+        cells: the cells, in the order in which they are run.
+        rows: names of the axes laid out from top to bottom.
+        cols: names of the axes laid out from left to right.
     """
 
     title: str
@@ -81,13 +82,13 @@ class Grid:
 
 
 def _swept_fields() -> list[tuple[str, Any, Any]]:
-    """Returns the fields of a transfer's flags, each as a list of what it is there."""
+    """Returns the flags of a transfer, each as a list of values."""
     hints = typing.get_type_hints(TransferFlags)
     fields = []
     for field in dataclasses.fields(TransferFlags):
         if field.name not in _NOT_SWEPT:
             kind: Any = without_none(hints[field.name])
-            metadata = field.metadata | {"help": f"{field.metadata['help']} A list is swept."}
+            metadata = field.metadata | {"help": f"{field.metadata['help']} Several values are swept."}
             fields.append((field.name, tuple[kind, ...] | None, dataclasses.field(default=None, metadata=metadata)))
     return fields
 
@@ -97,7 +98,7 @@ SweptFlags: Any = dataclasses.make_dataclass(
     "SweptFlags",
     _swept_fields(),
     bases=(Checked,),
-    namespace={"__doc__": "A flag for a list of values of each flag of a transfer."},
+    namespace={"__doc__": "The flags of a transfer, each with a list of values."},
     frozen=True,
     kw_only=True,
 )
@@ -109,10 +110,12 @@ class GridFlags(SweptFlags):
 
     contents: tuple[str, ...] | None = flag(None, "Content images, or folders of them; by default a sample.")
     styles: tuple[str, ...] | None = flag(None, "Style images, or folders of them; by default a sample.")
-    style: str | None = flag(None, "Style images, separated by commas, that are blended in every cell.")
-    rows: tuple[str, ...] | None = flag(None, "Flags whose values go down the sheet.")
+    style: str | None = flag(None, "Style images to blend in every cell, separated by commas.")
+    rows: tuple[str, ...] | None = flag(
+        None, "Flags whose values are laid out from top to bottom; by default all but --cols."
+    )
     cols: tuple[str, ...] | None = flag(
-        None, "Flags whose values go across the sheet; by default the one with the longest list."
+        None, "Flags whose values are laid out from left to right; by default the one with the most values."
     )
 
 
@@ -120,14 +123,16 @@ def make_grid(flags: GridFlags) -> Grid:
     """Returns the grid of all combinations of the values that the flags list.
 
     Raises:
-        UserError: a list is empty or has a value twice, a folder has no pictures, or rows and columns are no axes.
+        UserError: a list is empty or has a value twice, a folder has no images, or rows or columns are not axes.
     """
     if flags.style and flags.styles:
-        raise UserError("--style: expected either it (paintings blended in every cell) or --styles, found both")
+        raise UserError(
+            "--style: expected it (blended in every cell) or --styles (one per cell), found both; leave out one"
+        )
     given = {name: getattr(flags, name) for name, *_ in _swept_fields() if getattr(flags, name) is not None}
-    axes = [picture_axis(CONTENT, flags.contents, [samples.photograph()])]
+    axes = [picture_axis(CONTENT, flags.contents, [samples.content_image()])]
     if not flags.style:
-        axes.append(picture_axis(STYLE, flags.styles, [samples.painting()]))
+        axes.append(picture_axis(STYLE, flags.styles, [samples.style_image()]))
     axes += [_value_axis(name, values) for name, values in given.items()]
     fixed = {name: value for axis in axes if len(axis.labels) == 1 for name, value in axis.changes[0].items()}
     title = " in the style of ".join(
@@ -153,7 +158,7 @@ def product(base: TransferFlags, axes: Sequence[Axis]) -> tuple[GridCell, ...]:
 
 
 def preview(grid: Grid, *, size: int, steps: int) -> Grid:
-    """Returns the same grid with no picture larger and no run longer; strokes keep their scale within the picture."""
+    """Returns the grid with size and steps limited; strokes keep their scale relative to the picture."""
 
     def smaller(flags: TransferFlags) -> TransferFlags:
         share = min(1, size / flags.size)
@@ -169,7 +174,7 @@ def preview(grid: Grid, *, size: int, steps: int) -> Grid:
 
 
 def workdir(given: str | None, kind: str, grid: Grid) -> Path:
-    """Returns the folder of a grid: the given one, else one of its own that the same command finds again."""
+    """Returns the folder of a grid: the given one, or one that the same command finds again."""
     if given:
         return Path(given)
     flags = json.dumps([dataclasses.asdict(cell.flags) for cell in grid.cells])
@@ -177,48 +182,48 @@ def workdir(given: str | None, kind: str, grid: Grid) -> Path:
 
 
 def file_name(index: int, count: int, labels: Iterable[str]) -> str:
-    """Returns the name of the files of a cell, of `count`: no two are equal, and they sort in order."""
+    """Returns the name for the files of one of `count` cells: all are different, and sort in the order of the cells."""
     text = _plain("_".join(labels))
     return "_".join(filter(None, [f"{index:0{max(3, len(str(count - 1)))}d}", text]))
 
 
 def _plain(text: str) -> str:
-    """Returns a text as part of a file name: no spaces, slashes or control characters, and not too long."""
+    """Returns a text as part of a file name: without spaces, slashes or control characters, and not too long."""
     normal = unicodedata.normalize("NFKC", text)  # 10⁻⁵ as 10−5
     plain = re.sub(r"[^\w.=+,-]+", "-", normal).encode()[:_LONGEST_NAME].decode(errors="ignore")
     return plain.strip("-_.,")
 
 
 def picture_axis(name: str, given: Sequence[str] | None, default: Sequence[Path]) -> Axis:
-    """Returns the axis of some pictures, files or folders of them.
+    """Returns the axis of some images, given as files or folders.
 
     Raises:
-        UserError: there is none, or one is there twice.
+        UserError: there are none, or one is there twice.
     """
     paths = [path for text in given for path in _pictures(Path(text))] if given is not None else list(default)
     if not paths:
-        raise UserError(f"--{name}s: expected one picture or more, found none; leave the flag out for a sample")
+        raise UserError(f"--{name}s: expected one image or more, found none; leave the flag out for a sample")
     return Axis(name, unique_labels(f"--{name}s", paths), tuple({name: str(path)} for path in paths))
 
 
 def _pictures(path: Path) -> list[Path]:
-    """Returns the picture, or those in the folder."""
-    return list_pictures(path) if os.path.isdir(path) else [path]  # noqa: PTH112 - what is no file name is said later
+    """Returns the image, or those in the folder."""
+    return list_pictures(path) if os.path.isdir(path) else [path]  # noqa: PTH112 - invalid names are reported later
 
 
 def unique_labels(flag_name: str, paths: Sequence[Path]) -> tuple[str, ...]:
-    """Returns as little of each path as tells them apart."""
-    real = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - links are other pictures, .. is none
+    """Returns the shortest ends of the paths that differ from each other."""
+    real = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - links count as other images, .. does not
     twice = next((path for path in real if real.count(path) > 1), None)
     if twice is not None:
-        raise UserError(f"{flag_name}: expected each picture once, found twice: {twice}")
+        raise UserError(f"{flag_name}: expected each image once, found twice: {twice}")
     labels = [path.stem for path in real]
     for depth in range(1, max(len(path.parts) for path in real)):
         if len(set(labels)) == len(labels):
             break
         longer = ["/".join(path.parts[-depth:]) for path in real]
         labels = [long if labels.count(label) > 1 else label for label, long in zip(labels, longer, strict=True)]
-    return tuple(one_line(label) for label in labels)  # file names may have bytes that are no text
+    return tuple(one_line(label) for label in labels)  # file names may have bytes that are not text
 
 
 def _value_axis(name: str, values: tuple[Any, ...]) -> Axis:
@@ -227,7 +232,7 @@ def _value_axis(name: str, values: tuple[Any, ...]) -> Axis:
     for value in values:
         if values.count(value) > 1:
             raise UserError(f"--{name}: expected each value once, found {serialize(value)} twice")
-        if value == () and not (name in _MAY_BE_NONE and len(values) == 1):
+        if value == () and not (name in _MAY_BE_EMPTY and len(values) == 1):
             raise UserError(f"--{name}: expected no empty list, found one; leave the flag out for its default")
     return Axis(name, tuple(_label(value) for value in values), tuple({name: value} for value in values))
 
@@ -244,7 +249,7 @@ def _file_label(axis: Axis, value: int) -> str:
 def _layout(
     axes: Sequence[Axis], rows: tuple[str, ...] | None, cols: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the names of the axes that go down and across: all of them, the longest one across if nothing is said."""
+    """Returns the names of the axes for rows and columns: by default the longest in columns, all others in rows."""
     names = [axis.name for axis in axes]
     for flag_name, chosen in (("rows", rows or ()), ("cols", cols or ())):
         for name in chosen:

@@ -1,8 +1,8 @@
-"""Several hosts: each process computes its own share of a grid and writes it; the first one gathers what all wrote.
+"""Several hosts: each process computes and writes its own share of a grid; the first one collects the results.
 
-JAX's multi-controller runtime tells the processes of each other. Nothing is sent between them: cells need nothing of
-each other, and what is done is told by the files in the one folder that all of them see. Where one of them ends or is
-killed the others go on; only the first one, which holds the runtime together, has to be there to the end.
+JAX's multi-controller runtime connects the processes. Nothing is sent between them: cells are independent, and the
+files in the shared folder say what is done. When a process ends or is killed, the others continue; only the first one,
+which hosts the runtime, has to stay to the end.
 """
 
 import contextlib
@@ -24,24 +24,26 @@ from ..cli.run_flags import ClusterFlags
 PATIENCE = 300
 """Seconds that the processes of a cluster may take to start."""
 SILENCE = 1800
-"""Seconds after which a process that shows no life is given up: compiling, or a step of a huge picture, takes less."""
+"""Seconds without a sign of life after which a process counts as dead; compiling, or a huge step, takes less."""
 GRACE = 5
-"""Seconds for which the first process waits when no other one shows life: one may just be starting."""
+"""Seconds that the first process waits if no other shows a sign of life: one may just be starting."""
 _LOOK_EVERY = 0.5  # seconds
 _SIGNS = "processes"
-_BEGAN = time.time()  # no process of this run has shown life before
+_BEGAN = time.time()  # older signs of life are from earlier runs
 
 
 def join(flags: ClusterFlags) -> None:
-    """Joins the other processes, before anything else asks JAX for devices.
+    """Joins the other processes; call it before anything asks JAX for devices.
 
     Raises:
-        UserError: the flags do not fit together, or the others are not to be found.
+        UserError: the flags do not fit together, or the other processes are not found.
     """
     given = (flags.coordinator_address, flags.num_processes, flags.process_id)
     if not flags.distributed:
         if any(value is not None for value in given):
-            raise UserError("--distributed: expected it with --coordinator_address, --num_processes, --process_id")
+            raise UserError(
+                "--distributed: expected it with --coordinator_address, --num_processes, --process_id; add it"
+            )
         return
     if flags.num_processes is not None and (flags.process_id or 0) >= flags.num_processes:
         raise UserError(f"--process_id: expected 0 to {flags.num_processes - 1}, found {flags.process_id}")
@@ -50,19 +52,19 @@ def join(flags: ClusterFlags) -> None:
         raise UserError(f"--coordinator_address: expected host:port, found {one_line(flags.coordinator_address)!r}")
     if flags.coordinator_address is not None and flags.process_id:
         _find(flags.coordinator_address)
-    # Or any process that ends with an error or is killed would take the others with it.
+    # Otherwise a process that fails or is killed would end all others.
     jax.config.update("jax_enable_recoverability", True)
     try:
         jax.distributed.initialize(*given)
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"--distributed: the other processes were not found ({one_line(error)}); give --coordinator_address, "
-            "--num_processes and --process_id, the same but the last to all"
+            "--num_processes and --process_id, the first two the same for all processes"
         ) from error
 
 
 def _find(address: str) -> None:
-    """Waits until the first process can be reached: JAX would abort where it cannot."""
+    """Waits until the first process can be reached: JAX would abort if it cannot."""
     host, _, port = address.rpartition(":")
     host = host.strip("[]")  # around an IPv6 address
     end = time.monotonic() + PATIENCE
@@ -80,12 +82,12 @@ def _find(address: str) -> None:
 
 
 def is_first() -> bool:
-    """Returns whether this process writes what is about all cells."""
+    """Returns whether this process writes the files that cover all cells."""
     return jax.process_index() == 0
 
 
 def is_mine(index: int) -> bool:
-    """Returns whether the cell with this index is this process's: the same at every start, to go on with its own."""
+    """Returns whether this process runs the cell with an index: the same at every start, so that it can resume."""
     return index % jax.process_count() == jax.process_index()
 
 
@@ -95,7 +97,7 @@ def make_mesh() -> Mesh:
 
 
 def show_life(workdir: Path) -> None:
-    """Tells the first process that this one is at work; nothing where there is only one."""
+    """Shows the first process that this one is alive; does nothing in the first process."""
     if not is_first():
         with contextlib.suppress(OSError):
             (workdir / _SIGNS).mkdir(parents=True, exist_ok=True)
@@ -104,7 +106,7 @@ def show_life(workdir: Path) -> None:
 
 @contextlib.contextmanager
 def taking_part(workdir: Path) -> Iterator[None]:
-    """Shows life until this process ends, however it does; the first one forgets what earlier runs have left."""
+    """Shows life until the block ends, however it does; the first process removes the signs of earlier runs."""
     if is_first():
         for sign in (workdir / _SIGNS).glob("*"):
             with contextlib.suppress(OSError):
@@ -116,19 +118,19 @@ def taking_part(workdir: Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             (workdir / _SIGNS / str(jax.process_index())).unlink(missing_ok=True)
-            (workdir / _SIGNS).rmdir()  # by the last one
+            (workdir / _SIGNS).rmdir()  # succeeds in the last process
 
 
 def wait(workdir: Path, finished: Callable[[], bool], stopped: Callable[[], bool]) -> None:
-    """Has the first process wait for the others, which would die with it: it is the one that knows of all.
+    """Makes the first process wait for the others, which would die with it.
 
-    It ends when no other process shows life any more, or one is silent for too long: it was killed, then, or its host
-    is lost. What the others have not done is not done; the next start goes on with it.
+    Ends when no other process shows life any more, or all are silent for too long: then they were killed, or their
+    hosts are lost. Cells that the others have not finished are left to the next start.
 
     Args:
-        workdir: that all see.
-        finished: whether all cells are done; asked again and again.
-        stopped: whether somebody asked this process to stop.
+        workdir: the folder that all processes see.
+        finished: whether all cells are done; called repeatedly.
+        stopped: whether this process was asked to stop.
     """
     if not is_first() or jax.process_count() == 1:
         return
@@ -136,9 +138,9 @@ def wait(workdir: Path, finished: Callable[[], bool], stopped: Callable[[], bool
     since = time.monotonic()
     while not stopped():
         signs = {sign.name: sign.stat().st_mtime_ns for sign in (workdir / _SIGNS).glob("*")}
-        news = (finished(), signs)
-        if news != seen:
-            seen, since = news, time.monotonic()
+        found = (finished(), signs)
+        if found != seen:
+            seen, since = found, time.monotonic()
         if time.monotonic() - since > (SILENCE if signs else GRACE):
             return
         time.sleep(_LOOK_EVERY)

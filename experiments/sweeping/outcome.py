@@ -1,4 +1,4 @@
-"""What became of a grid, and how its script ends."""
+"""The outcome of a grid, and how its script ends."""
 
 import sys
 from pathlib import Path
@@ -10,14 +10,14 @@ PAGE = "index.html"
 
 
 class Outcome(NamedTuple):
-    """What became of the cells.
+    """The outcome of a grid.
 
     Attributes:
-        workdir: where they are.
-        finished: how many have a picture.
-        failed: name → why, of those that have none.
-        missing: how many have neither, as the process whose they are has ended before.
-        stopped: whether somebody asked the run to stop before it was at the end.
+        workdir: the folder of the grid.
+        finished: number of cells with a picture.
+        failed: name of each failed cell → its error.
+        missing: number of cells with neither, as the process that should run them ended early.
+        stopped: whether the run was asked to stop before its end.
     """
 
     workdir: Path
@@ -28,17 +28,18 @@ class Outcome(NamedTuple):
 
 
 def finish_script(outcome: Outcome) -> None:
-    """Says what became of a grid, and ends the script with the status that this has."""
+    """Prints the outcome of a grid, and ends the script with the status that belongs to it."""
     for name, problem in outcome.failed.items():
         print(f"failed: {name}: {problem}")
-    print(f"{outcome.finished} pictures, sheet and page: {outcome.workdir / PAGE}")
+    pictures = "1 picture" if outcome.finished == 1 else f"{outcome.finished} pictures"
+    print(f"{pictures}, sheet and page: {outcome.workdir / PAGE}")
     if outcome.stopped:
-        print("stopped; the same command goes on")
+        print("stopped; the same command continues")
         sys.exit(INTERRUPTED)
     if outcome.missing:
         sys.exit(
             f"error: expected all cells to be done, found {outcome.missing} left by processes that ended before; "
-            "the same command goes on"
+            "the same command continues"
         )
     if outcome.failed:
         sys.exit(1)

@@ -1,6 +1,6 @@
-"""Running a grid: batch after batch, each cell with its own checkpoints and record.
+"""Runs a grid, batch after batch, each cell with its own checkpoints and record.
 
-A process that is killed at any moment, and started again, leaves alone what is done and goes on with what is not.
+A process that is killed at any moment and started again keeps the finished cells and continues the others.
 """
 
 import contextlib
@@ -41,8 +41,8 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
     """Runs all cells that are not done yet, and writes everything.
 
     Raises:
-        UserError: the input cannot be used, and then nothing is computed; or something cannot be written, and then what
-            is done stays.
+        UserError: the input cannot be used, and then nothing is computed; or something cannot be written, and then the
+            finished cells are kept.
     """
     with graceful_interrupt() as interrupt:
         check_folder(workdir)
@@ -52,9 +52,9 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         make_folder(workdir / CELLS)
         mine = [cell for index, cell in enumerate(cells) if hosts.is_mine(index) and cell.error is None]
         _announce(cells, mine, gallery)
-        for cell in filter(gallery.is_done, mine):  # if it was killed between the two
+        for cell in filter(gallery.is_done, mine):  # left if a run was killed between the two
             _remove_checkpoints(workdir, cell)
-        steps = sum(cell.how.steps for cell in mine)
+        steps = sum(cell.settings.steps for cell in mine)
         with hosts.taking_part(workdir), progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
             runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
             for group in groups(cells):
@@ -67,7 +67,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
             hosts.wait(workdir, all_done, lambda: interrupt.requested)
         if hosts.is_first():
             gallery.refresh(now=True)
-        _remove_if_empty(workdir / _CHECKPOINTS)  # else it has those of cells that are not done
+        _remove_if_empty(workdir / _CHECKPOINTS)  # it has those of unfinished cells otherwise
         finished, failed = gallery.summary()
         missing = len(cells) - finished - len(failed) if hosts.is_first() and not interrupt.requested else 0
         return Outcome(workdir, finished, failed, missing, interrupt.requested)
@@ -78,12 +78,12 @@ class _Runner:
     """Runs groups of cells, each with one program.
 
     Attributes:
-        flags: how.
-        workdir: for everything that is written.
-        gallery: of all cells.
+        flags: the flags of the run.
+        workdir: the folder for everything that is written.
+        gallery: the records of all cells.
         mine: the cells of this process.
-        pictures: to read with.
-        bar: that shows the steps of these cells.
+        pictures: reads the images.
+        bar: shows the steps of the cells of this process.
         interrupt: whether to stop.
     """
 
@@ -96,10 +96,10 @@ class _Runner:
     interrupt: Interrupt
 
     def run(self, cells: Sequence[PreparedCell]) -> None:
-        """Runs those cells of a group that are this process's and not done, in batches.
+        """Runs the unfinished cells of a group that belong to this process, in batches.
 
-        They are smaller ones each time that memory runs out. The program is that of the whole group, so that no number
-        depends on what has been done already, or by whom.
+        Each time that memory runs out, batches get smaller. The program is that of the whole group, so that no number
+        depends on which cells are done already, or by which process.
         """
         mine = {cell.name for cell in self.mine}
         own = [index for index, cell in enumerate(cells) if cell.name in mine]
@@ -115,14 +115,14 @@ class _Runner:
                 self._run_batch(group, cells, left, size)
             except RuntimeError as error:
                 smaller = group.smaller(size, error)
-                self.bar.say(f"no memory for {size} cells at once: going on with {smaller}")
+                self.bar.say(f"not enough memory for {size} cells at once: continuing with {smaller}")
                 size = smaller
             left = [index for index in left if not self.gallery.is_done(cells[index])]
 
     def _group(self, cells: Sequence[PreparedCell]) -> batches.Group:
         recipes = [
             batches.Recipe(
-                cell.how,
+                cell.settings,
                 content=(cell.paths[CONTENT], cell.grid.flags.size),
                 styles=tuple((path, style_size(cell.grid.flags)) for path in styles(cell.paths)),
                 seed=cell.grid.flags.seed,
@@ -136,27 +136,27 @@ class _Runner:
         return batches.Group(cells[0].pretrained, recipes, read, mesh=hosts.make_mesh())
 
     def show(self) -> None:
-        """Shows that this process lives, and if it is time and its task, all cells; failing that, goes on."""
+        """Shows that this process is alive; the first process also refreshes the gallery, if it is time."""
         hosts.show_life(self.workdir)
         if hosts.is_first():
             try:
                 self.gallery.refresh()
-            except UserError as error:  # at the end it is one
-                self.bar.say(f"not shown now: {error}")
+            except UserError as error:  # only at the end is it an error
+                self.bar.say(f"sheet and page are not updated now: {error}")
 
     def _compile(self, group: batches.Group, size: int, count: int) -> None:
         began = time.monotonic()
         group.compile(size)
         seconds = time.monotonic() - began
         if seconds > _WORTH_SAYING:
-            self.bar.say(f"compiled in {seconds:.1f} s, for {count} cells, {size} at once")
+            self.bar.say(f"compiled in {seconds:.1f} s, for {_cells(count)}, {size} at once")
 
     def _run_batch(self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int) -> None:
-        """Runs the first of those left, and with it others that stand where it does."""
+        """Runs the first cell that is left, together with others at the same step."""
         began = time.monotonic()
-        indices, restored = self._standing_together(group, cells, left, size)
+        indices, restored = self._at_one_step(group, cells, left, size)
         chosen = [cells[index] for index in indices]
-        steps, before = chosen[0].how.steps, _steps_done(self.mine, self.gallery)
+        steps, before = chosen[0].settings.steps, _steps_done(self.mine, self.gallery)
         states = [found.state for found in restored if found]
         chunks = group.run(
             indices,
@@ -189,15 +189,15 @@ class _Runner:
         for place in courses.running:
             self._finish(chosen[place], pictures[place], courses.histories[place], seconds, len(chosen))
 
-    def _standing_together(
+    def _at_one_step(
         self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int
     ) -> tuple[list[int], list[Restored | None]]:
-        """Returns the first of the cells left, and others after the same number of steps of as many, at most `size`."""
-        steps = {index: (cells[index].how.steps, self._checkpoints(cells[index]).newest()) for index in left}
+        """Returns at most `size` cells with the same steps done and to do as the first one left, and their states."""
+        steps = {index: (cells[index].settings.steps, self._checkpoints(cells[index]).newest()) for index in left}
         alike = [index for index in left if steps[index] == steps[left[0]]][:size]
         restored = {index: self._restore(cells[index], group.state_shapes) for index in alike}
-        stands = {index: found and int(found.state.step) for index, found in restored.items()}
-        together = [index for index in alike if stands[index] == stands[alike[0]]]  # but where one was damaged
+        at = {index: found and int(found.state.step) for index, found in restored.items()}
+        together = [index for index in alike if at[index] == at[alike[0]]]  # a checkpoint may be damaged
         return together, [restored[index] for index in together]
 
     def _restore(self, cell: PreparedCell, shapes: Any) -> Restored | None:
@@ -205,7 +205,7 @@ class _Runner:
         try:
             return checkpoints.restore(shapes)
         except DamagedError as error:
-            self.bar.say(f"{cell.name} begins anew: {error}")
+            self.bar.say(f"{cell.name} starts again: {error}")
             checkpoints.clear()
             return None
 
@@ -214,12 +214,12 @@ class _Runner:
 
     def _initial_image(self, cell: PreparedCell) -> Any:
         content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size).pixels
-        return initial_image(cell.grid.flags, cell.how, cell.paths, content)
+        return initial_image(cell.grid.flags, cell.settings, cell.paths, content)
 
     def _finish(self, cell: PreparedCell, pixels: np.ndarray, history: History, seconds: float, together: int) -> None:
         content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size)
         path = self.gallery.path(cell, ".png")
-        images.write(path, content._replace(pixels=pixels), settings=cell.settings)
+        images.write(path, content._replace(pixels=pixels), settings=cell.description)
         write_losses(self.gallery.path(cell, ".csv"), history)
         self.gallery.add(
             cell,
@@ -243,15 +243,22 @@ class _Runner:
 
 
 def _steps_done(cells: Sequence[PreparedCell], gallery: Gallery) -> int:
-    return sum(cell.how.steps for cell in cells if gallery.is_done(cell))
+    return sum(cell.settings.steps for cell in cells if gallery.is_done(cell))
 
 
 def _announce(cells: Sequence[PreparedCell], mine: Sequence[PreparedCell], gallery: Gallery) -> None:
     for cell in cells:
         if cell.error is not None:
             print(f"left out: {cell.name}: {cell.error}")
-    of = "" if len(mine) == len(cells) else f" of {len(cells)}"
-    print(f"{len(mine)}{of} cells, {sum(map(gallery.is_done, mine))} of them done already")
+    done = sum(map(gallery.is_done, mine))
+    if len(mine) == len(cells):
+        print(f"{_cells(len(cells))}, {done} done already")
+    else:
+        print(f"{len(mine)} of {_cells(len(cells))}, {done} of these done already")
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell" if count == 1 else f"{count} cells"
 
 
 def _remove_checkpoints(workdir: Path, cell: PreparedCell) -> None:

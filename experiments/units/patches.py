@@ -1,4 +1,4 @@
-"""The patches of a folder's pictures that excite the units of a grid most, beside what was painted for them."""
+"""The patches of a folder's images that excite the units of a grid most, beside the optimised pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +14,17 @@ from .units import Unit
 
 
 def write(workdir: Path, grid: Grid, units: Sequence[Unit], pictures: Sequence[Path], *, count: int) -> list[Path]:
-    """Writes a sheet for each layer and returns them; of units that are no single channel there are no patches.
+    """Writes one sheet per layer and returns the sheets; only units of a single channel have patches.
 
     Args:
-        workdir: of the grid.
-        grid: whose first cells show the units.
-        units: of the grid.
-        pictures: to look at.
-        count: of patches for each unit.
+        workdir: the folder of the grid.
+        grid: the grid; its first cells show the units, in their order.
+        units: the units.
+        pictures: the images to search.
+        count: maximal number of patches per unit.
 
     Raises:
-        UserError: a picture cannot be read, is too small, or something cannot be written.
+        UserError: an image cannot be read or is too small, or something cannot be written.
     """
     single = {
         top_patches.Unit(unit.layer, *unit.channels): (unit.label, cell_path(workdir, cell.name, ".png"))

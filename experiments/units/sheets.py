@@ -1,4 +1,4 @@
-"""Sheets that show what excites units: a row a unit, the picture optimised for it beside its best patches."""
+"""Sheets of what excites units: one row per unit, with its optimised picture and its best patches."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..showing.sheet import draw_grid
 from ..showing.thumbnails import open_picture
 
 _SIDE = 192
-_CAPTION = "Below each patch: the activation, and the picture that it is from. Grey is outside of the picture."
+_CAPTION = "Below each patch: its activation and the image that it is from. Grey lies outside the image."
 
 
 def draw_patch_sheets(
@@ -27,16 +27,16 @@ def draw_patch_sheets(
     side: int | None = None,
     title: str = "",
 ) -> dict[str, Path]:
-    """Draws a sheet for each layer, `patches_<layer>.png`, and writes each patch beside it, in `patches/`.
+    """Draws one sheet per layer, `patches_<layer>.png`, and writes each patch to `patches/`.
 
     Args:
-        folder: for the files.
+        folder: folder for the files.
         found: unit → its patches, the strongest first.
-        optimised: unit → a picture optimised for it, which its row begins with; a unit may have none.
-        labels: unit → what it is called; by default its number.
-        side: of a patch on the sheet in pixels, at least: those of the first layers are specks, and are enlarged. By
+        optimised: unit → the picture optimised for it, which comes first in its row; units may lack one.
+        labels: unit → its label; by default its number.
+        side: minimal side of a patch on the sheet in pixels, to which the specks of early layers are enlarged; by
             default that of the largest optimised picture, or 192.
-        title: above each sheet, with the layer behind it.
+        title: title of each sheet, followed by the layer.
 
     Returns:
         Layer → its sheet.
@@ -69,13 +69,13 @@ def draw_patch_sheets(
 
 
 def _tiles(folder: Path, unit: Unit, patches: Sequence[Patch], side: int) -> list[Tile]:
-    """Writes the patches of a unit and returns what its row shows of them."""
+    """Writes the patches of a unit and returns their tiles."""
     tiles = []
     for rank, patch in enumerate(patches, start=1):
         path = folder / f"{_file_name(unit.layer)}_{unit.channel:04d}_{rank}.png"
         images.write(path, Picture(_enlarged(patch.pixels, side)))
         tiles.append(Tile(path, caption=f"{_number(patch.activation)}  {patch.name}"))
-    return tiles or [Tile(note="nothing excites it")]
+    return tiles or [Tile(note="never active")]
 
 
 def _file_name(layer: str) -> str:
@@ -83,12 +83,12 @@ def _file_name(layer: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Returns three digits, or as many as it has before the point."""
+    """Returns a number with three digits, or all digits before the point if there are more."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _enlarged(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Returns a picture [H, W, 3] with a long side of `side` pixels at least."""
+    """Returns an image [H, W, 3], enlarged to a long side of at least `side` pixels."""
     height, width, _ = pixels.shape
     factor = side / max(height, width)
     if factor <= 1:

@@ -1,4 +1,4 @@
-"""Units of a network as a person names them: classes, channels, layers and directions in them."""
+"""Units of a network by their names: classes, channels, layers and directions in a layer."""
 
 import re
 from collections.abc import Sequence
@@ -6,22 +6,22 @@ from typing import NamedTuple
 
 from nst_jax.activations import channel_weights
 from nst_jax.backbones import imagenet
-from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.registry import BACKBONES, choose_layer
 from nst_jax.backbones.spec import Backbone, channels
-from nst_jax.errors import UserError, choose, one_line
+from nst_jax.errors import UserError, one_line
 
 _TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d*)?)\*)?(\d+)")
 
 
 class Unit(NamedTuple):
-    """What a picture is to excite.
+    """A unit to excite.
 
     Attributes:
-        label: as a person reads it.
-        layer: its name.
-        channels: of the layer; all if none.
-        weights: one a channel; ones if none.
-        is_class: whether it is evidence for a class.
+        label: the name shown to users.
+        layer: the name of its layer.
+        channels: channels of the layer; empty means all.
+        weights: one per channel; empty means 1 each.
+        is_class: whether it is the logit of a class.
     """
 
     label: str
@@ -35,16 +35,16 @@ def class_units(backbone: Backbone, names: Sequence[str]) -> list[Unit]:
     """Returns the units of ImageNet classes, by name or number.
 
     Args:
-        backbone: with its head.
+        backbone: the network with its head.
         names: as `imagenet.class_index` takes them.
 
     Raises:
-        UserError: the network tells no classes, or there is no such class.
+        UserError: the network has no classifier, or a class is unknown.
     """
     logits = backbone.family.logits
     if logits not in channels(backbone):
         able = ", ".join(name for name, known in BACKBONES.items() if known.head)
-        raise UserError(f"--classes: expected a network that tells classes, found {backbone.name}; use one of: {able}")
+        raise UserError(f"--classes: expected a network with a classifier, found {backbone.name}; use one of: {able}")
     indices = [imagenet.class_index(name) for name in names]
     return [Unit(imagenet.class_name(index), logits, (index,), is_class=True) for index in indices]
 
@@ -53,11 +53,11 @@ def channel_units(backbone: Backbone, texts: Sequence[str]) -> list[Unit]:
     """Returns units: `fire8/concat` for a layer, `fire8/concat:12` a channel, `fire8/concat:12-0.5*40` a direction.
 
     Args:
-        backbone: with its head, where that is wanted.
-        texts: of the units.
+        backbone: the network, with its head if that has wanted layers.
+        texts: the names of the units.
 
     Raises:
-        UserError: there is no such layer or channel, or the text is none of these.
+        UserError: a layer or channel is unknown, or a text has another form.
     """
     return [_channel_unit(backbone, text) for text in texts]
 
@@ -65,7 +65,7 @@ def channel_units(backbone: Backbone, texts: Sequence[str]) -> list[Unit]:
 def _channel_unit(backbone: Backbone, text: str) -> Unit:
     layer, _, direction = text.partition(":")
     counts = channels(backbone)
-    choose(layer, counts, what=f"layer of {backbone.name}")
+    choose_layer(backbone, layer)
     terms = list(_TERM.finditer(direction))
     if "".join(term[0] for term in terms) != direction or text.endswith(":"):
         raise UserError(

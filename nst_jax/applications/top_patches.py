@@ -18,8 +18,9 @@ from nst_jax.backbones import features
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.receptive_field import Box, Field, receptive_fields
+from nst_jax.backbones.registry import choose_layer
 from nst_jax.backbones.spec import Backbone, Preprocess, layer_shapes, layers, least_side
-from nst_jax.errors import UserError, choose, one_line
+from nst_jax.errors import UserError, one_line
 
 
 class Unit(NamedTuple):
@@ -107,7 +108,7 @@ def check_units(backbone: Backbone, units: Sequence[Unit]) -> None:
     side = max((least_side(backbone, layer) for layer, _ in units if layer in layers(backbone)), default=1)
     shapes = layer_shapes(backbone, side, side)
     for layer, channel in units:
-        choose(layer, shapes, what=f"layer of {backbone.name}")
+        choose_layer(backbone, layer)
         if not 0 <= channel < shapes[layer][2]:
             raise UserError(f"channel of {layer}: expected 0 to {shapes[layer][2] - 1}, found {channel}")
 

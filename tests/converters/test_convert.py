@@ -201,9 +201,7 @@ def empty_network(backbone):
 
 def test_a_classifier_that_is_not_there():
     vgg16 = empty_network(BACKBONES["vgg16"])
-    message = (
-        "found 13, without fc6/kernel, .*; the file has no classifier: leave --classifier out, or take one that has$"
-    )
+    message = "without fc6/kernel, .*; the file has no classifier: leave --classifier out, or give a file with one$"
     with pytest.raises(UserError, match=message):
         mapping.match(vgg16, PROVENANCE, with_head(BACKBONES["vgg16"]))
     # With another classifier the head is missing all the same, and the other one is not what was asked for.
@@ -285,10 +283,10 @@ def test_what_looks_like_a_web_page_at_first(tmp_path, random_for, tiny_arrays):
 def test_kernels_that_are_known_are_not_turned(tiny, tiny_arrays, write_legacy, tiny_layers, tmp_path):
     output = tmp_path / "out.safetensors"
     caffe = weight_writers.write_caffemodel(tmp_path / "a", tiny_arrays)
-    with pytest.raises(UserError, match="expected kernels of theano, found a file that tells that they are not"):
+    with pytest.raises(UserError, match="expected kernels of theano, found that the file says otherwise"):
         convert.convert(caffe, "tiny", output, kernels="theano")
     keras = write_legacy(tmp_path / "b", tiny_layers, attributes={"backend": b"theano"})
-    with pytest.raises(UserError, match="expected kernels of tensorflow, found a file that tells that they are not"):
+    with pytest.raises(UserError, match="expected kernels of tensorflow, found that the file says otherwise"):
         convert.convert(keras, "tiny", output, kernels="tensorflow")
     assert not output.exists()
     unknown = write_legacy(tmp_path / "b", tiny_layers)
@@ -296,7 +294,7 @@ def test_kernels_that_are_known_are_not_turned(tiny, tiny_arrays, write_legacy, 
         found = convert.convert(unknown, "tiny", output, kernels=kernels).tensors["conv1/kernel"]
         np.testing.assert_array_equal(found, tiny_arrays["conv1/kernel"][::step, ::step])
     published = write_legacy(tmp_path / "a_tf_dim_ordering_th_kernels.h5", tiny_layers)
-    with pytest.raises(UserError, match="say --kernels=theano"):
+    with pytest.raises(UserError, match="give --kernels=theano"):
         convert.convert(published, "tiny", output)
     with pytest.raises(UserError, match="unknown value of --kernels 'torch'; expected one of: "):
         convert.convert(unknown, "tiny", output, kernels="torch")

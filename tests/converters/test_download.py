@@ -116,7 +116,7 @@ def test_tries_end_unless_they_bring_the_file_on(wanted, server, monkeypatch):
         fetch(wanted)
     assert len(server.asked) == 5
     assert str(raised.value).startswith(f"{server.url}: expected 200000 bytes, found that all tries broke off (Incom")
-    assert str(raised.value).endswith("; 81920 bytes are kept, the same command goes on from there")
+    assert str(raised.value).endswith("; 81920 bytes are kept, and the same command continues from there")
     monkeypatch.setattr(download, "_PROGRESS", BLOCK)
     check_fetched(wanted)
     assert len(server.asked) == 13
@@ -378,7 +378,7 @@ def test_no_address(wanted, server, url):
         (reply(403, reason="\x1b[31m" + "no" * 1000), r"403 \\x1b\[31mnono[no]*…$"),
         (reply(301), "301 Moved Permanently$"),
         (reply(416), "416 Requested Range Not Satisfiable$"),
-        (reply(200, DATA, Content_Encoding="gzip"), "it encoded as gzip, which was not asked for$"),
+        (reply(200, DATA, Content_Encoding="gzip"), "it encoded as gzip, which was not requested$"),
     ],
     ids=["404", "500", "escapes", "nowhere", "416", "gzip"],
 )
@@ -412,7 +412,7 @@ def test_silence(wanted, server):
     with pytest.raises(UnreachableError, match=r"found no connection \(timed out\)$"):
         fetch(wanted, timeouts=(1, 0.1))
     server.answers = [serve(DATA, sent=BLOCK + 1000, wait=True)]
-    with pytest.raises(UserError, match=r"broke off \(timed out\); 32768 bytes are kept, the same command goes on"):
+    with pytest.raises(UserError, match=r"broke off \(timed out\); 32768 bytes are kept, and the same"):
         fetch(wanted, timeouts=(1, 0.1), pauses=(0,))
 
 

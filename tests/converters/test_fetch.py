@@ -294,7 +294,7 @@ def test_only_one_process_at_a_time(tiny_file, folder):
     downloads.mkdir(parents=True)
     with (
         fetch._exclusive(downloads / "tiny.h5"),
-        pytest.raises(UserError, match=r"tiny.h5: expected to be alone, found another process that fetches it"),
+        pytest.raises(UserError, match=r"tiny.h5: expected one download at a time, found another"),
     ):
         fetch.fetch(tiny_file)
     (downloads / "tiny.h5.lock").write_bytes(b"left by a crash")
@@ -311,7 +311,7 @@ def test_a_lock_that_was_removed_is_none(tiny_file, folder, monkeypatch):
         real(*given)
 
     monkeypatch.setattr(fetch.fcntl, "flock", flock)
-    with pytest.raises(UserError, match="expected to be alone"):
+    with pytest.raises(UserError, match="expected one download at a time"):
         fetch.fetch(tiny_file)
 
 

@@ -192,7 +192,7 @@ def test_ported_weights_leave_the_convention_open(random_for, write_legacy, tmp_
     names = writers.torchvision_names(arrays, "squeezenet1_1")
     layers = {names[layer]: {"kernel": kernel, "bias": bias} for layer, kernel, bias in writers.layers(arrays)}
     source, output = write_legacy(tmp_path / "a.h5", layers), tmp_path / "out.safetensors"
-    with pytest.raises(UserError, match=r"expected to be told how the network wants its pixels"):
+    with pytest.raises(UserError, match=r"expected to know the format of the pixels"):
         convert.convert(source, "squeezenet1_1", output)
     assert convert.convert(source, "squeezenet1_1", output, convention="caffe").output == output
     assert convert.convert(source, "squeezenet1_1_torchvision", output, convention="torchvision").output == output
@@ -257,7 +257,7 @@ def test_output_that_goes_nowhere(inspected):
         assert result.stderr.count("\n") == result.returncode
     assert (
         shell(f"{inspected} >/dev/full").stderr
-        == "error: standard output: expected to be able to use it, found: No space left on device\n"
+        == "error: standard output: expected it to be usable, found: No space left on device\n"
     )
     for end in (">&-", "2>&-", "<&-"):
         assert shell(f"{inspected} {end}").returncode == 0, end

@@ -131,7 +131,7 @@ def test_vgg19_from_the_command_line(shared, pictures, home):
     convert.convert(shared / "weights/vgg19_tfjs", "vgg19")
     result = commands.run("normalize", f"--images={pictures}", f"--size={SIZE}")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.endswith(f"normalised vgg19 with 3 pictures, wrote {home / 'vgg19_normalized.safetensors'}\n")
+    assert result.stdout.endswith(f"normalised vgg19 with 3 images, wrote {home / 'vgg19_normalized.safetensors'}\n")
     before, after = (
         normalize.mean_activations(pretrained.load(name), squares(pictures), pooling="max")
         for name in ("vgg19", "vgg19_normalized")

@@ -61,7 +61,7 @@ def test_everything_is_measured_printed_and_saved(few_layers, tmp_path, capsys, 
     assert {"jax", "jaxlib", "flax", "python"} <= report["versions"].keys()
     assert report["date"][:2] == "20"
     assert report["product_peak"] > 1e8
-    assert (report["rival"], report["rival_name"]) == (None, "not asked for")
+    assert (report["rival"], report["rival_name"]) == (None, "none chosen")
     (step,) = report["steps"]
     assert (step["backbone"], step["size"]) == ("squeezenet1_1", 40)
     assert {"ours", "evaluation"} <= step["seconds"].keys() <= {"ours", "direct", "evaluation"}
@@ -85,7 +85,7 @@ def test_everything_is_measured_printed_and_saved(few_layers, tmp_path, capsys, 
     assert len(race["optimizers"]["adam"]["losses"]) <= 16
     printed = capsys.readouterr().out
     assert "| squeezenet1_1 | 40 " in printed
-    assert "rival: not asked for" in printed
+    assert "rival: none chosen" in printed
     assert "of what direct convolution needs" in printed
     with Image.open(tmp_path / "benchmark.png") as plot:
         assert plot.format == "PNG"

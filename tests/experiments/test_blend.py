@@ -98,7 +98,7 @@ def test_the_inputs_are_not_overwritten(pictures, tmp_path):
     photo = tmp_path / "photo.gif"
     Image.open(pictures / "photo.png").save(photo)
     before = photo.read_bytes()
-    with pytest.raises(UserError, match="--output: expected a file of its own, found the content picture"):
+    with pytest.raises(UserError, match="--output: expected a file of its own, found the content image"):
         blend.run(config(pictures, tmp_path / "run", "red", "blue", content=str(photo), output=str(photo)))
     assert photo.read_bytes() == before
 
@@ -106,8 +106,8 @@ def test_the_inputs_are_not_overwritten(pictures, tmp_path):
 @pytest.mark.parametrize(
     ("styles", "changes", "message"),
     [
-        (("red",), {}, "--style: expected two or three paintings, found 1"),
-        (("red", "green", "blue", "red"), {}, "--style: expected two or three paintings, found 4"),
+        (("red",), {}, "--style: expected two or three style images, found 1"),
+        (("red", "green", "blue", "red"), {}, "--style: expected two or three style images, found 4"),
         (("red", "red"), {}, "--style: expected each picture once, found twice"),
         (("red", "blue"), {"blend_weights": (0.5, 0.5)}, "--blend_weights: expected none"),
         (("red", "blue"), {"output": "film.mp4"}, "expected one of the suffixes .gif, .webp, found .mp4"),

@@ -67,7 +67,8 @@ def test_a_zoom_goes_on_to_the_same_frames(photograph, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layers": ("fire2/concaat",)}, "unknown dream layer.*expected one of: fire2/concat"),
+        ({"layers": ("fire2/concaat",)}, "unknown dream layer.*expected one of 86, such as: fire2/concat"),
+        ({"layers": ()}, "--layers: expected one or more, found none"),
         ({"channels": (128,)}, "channel of fire2/concat: expected 0 to 127, found 128"),
         ({"animation": "zoom.avi", "frames": 1}, "expected one of the suffixes .gif, .webp"),
         ({"guide": "missing.png"}, "missing.png"),

@@ -37,7 +37,7 @@ def test_what_a_comparison_leaves(compared):
     assert (result.output, result.sheet) == (workdir / "quilting.png", workdir / "sheet.png")
     record = json.loads((workdir / "quilting.json").read_text())
     assert record["losses"] == result.losses
-    assert set(record["losses"]) == {"photograph", "quilting", "neural"}
+    assert set(record["losses"]) == {"content_image", "quilting", "neural"}
     assert set(record["seconds"]) == {"quilting", "neural"}
     assert record["versions"]["scipy"]
     for name, settings in record["settings"].items():
@@ -61,14 +61,14 @@ def test_the_losses_are_those_of_one_objective(compared):
         # The weights of the preset that suits SqueezeNet.
         weighted = found[CONTENT] + 200 * found[STYLE] + 10 * found[VARIATION]
         assert found["loss"] == pytest.approx(weighted, rel=1e-5)
-    assert losses["photograph"][CONTENT] == pytest.approx(0, abs=1e-9)
+    assert losses["content_image"][CONTENT] == pytest.approx(0, abs=1e-9)
     assert losses["quilting"][CONTENT] > losses["neural"][CONTENT] > 0
-    assert losses["neural"]["loss"] < losses["photograph"]["loss"]
+    assert losses["neural"]["loss"] < losses["content_image"]["loss"]
 
 
 def test_the_table_has_a_row_a_picture(pictures, tmp_path, capsys):
     losses = quilting.run(config(pictures, tmp_path, steps=0)).losses
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.replace("content image", "content_image").splitlines()
     for name, found in losses.items():
         (row,) = [line.split() for line in lines if line.strip().startswith(name)]
         assert row[1:5] == [f"{found[column]:.4g}" for column in (CONTENT, STYLE, VARIATION, "loss")]
@@ -128,7 +128,7 @@ def test_what_no_flag_gives_fits_the_pictures(changes, expected, pictures, tmp_p
         ({"alpha": (0.5, 2.0)}, "alpha: expected 0 to 1, found 2.0"),
         ({"patch": 0}, "--patch: expected 1 or more, found 0"),
         ({"patch": 40, "mode": "texture"}, "patch: expected 3 to 34, found 40"),
-        ({"style": "one.png,two.png"}, "--style: expected one painting to take blocks from, found 2"),
+        ({"style": "one.png,two.png"}, "--style: expected one style image to take blocks from, found 2"),
         ({"output": "quilt.gif"}, "gif"),
     ],
     ids=str,
@@ -143,6 +143,6 @@ def test_what_is_refused(changes, message, pictures, tmp_path):
 def test_the_inputs_are_not_overwritten(name, pictures, tmp_path):
     photo = tmp_path / name
     photo.write_bytes((pictures / "photo.png").read_bytes())
-    with pytest.raises(UserError, match="--output: expected a file of its own, found the content picture"):
+    with pytest.raises(UserError, match="--output: expected a file of its own, found the content image"):
         quilting.run(config(pictures, tmp_path, content=str(photo)))
     assert photo.read_bytes() == (pictures / "photo.png").read_bytes()

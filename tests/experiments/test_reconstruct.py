@@ -96,7 +96,7 @@ def test_the_errors_are_those_of_the_pictures(figure, pictures):
         ((), "--layers: expected one or more, found none"),
         (
             ("conv1", "fire33/concat"),
-            "unknown content layer of squeezenet1_1 'fire33/concat'; expected one of: fire3/con",
+            "unknown content layer of squeezenet1_1 'fire33/concat'; expected one of 86, such as: fire3/con",
         ),
         (("conv1", "conv1"), "style layers: expected each once, found conv1, conv1"),
     ],

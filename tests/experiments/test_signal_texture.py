@@ -128,14 +128,14 @@ def test_reading_text(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "expected one number a line, found none"),
-        ("volts\n", "expected one number a line, found none"),
-        ("1\n2\n3,4\n", "expected one number a line, found '3,4' in line 3"),
+        ("", "expected one number per line, found none"),
+        ("volts\n", "expected one number per line, found none"),
+        ("1\n2\n3,4\n", "expected one number per line, found '3,4' in line 3"),
         ("1\nnan\n2\n", "expected numbers, found nan as sample 2"),
         ("1\ninf\n", "expected numbers, found inf as sample 2"),
         ("5\n" * 100, "expected a signal that varies, found 100 equal samples"),
         ("1\n2\n", "expected at least 16 samples, which the widest filters see, found 2; give a longer"),
-        (b"\xff\xfe\x00", "expected text with one number a line, found bytes that are none"),
+        (b"\xff\xfe\x00", "expected text with one number per line, found other bytes"),
     ],
     ids=str,
 )

@@ -103,7 +103,7 @@ def test_what_a_run_leaves(pictures, tmp_path):
 def test_without_any_flags_there_are_samples():
     nothing = stylize.Config()
     assert nothing.content is None
-    for path in (samples.photograph(), samples.painting()):
+    for path in (samples.content_image(), samples.style_image()):
         assert images.read(path, size=64).pixels.shape == (64, 64, 3)
 
 
@@ -123,7 +123,7 @@ def test_a_comma_in_a_name_is_no_second_painting(pictures, tmp_path):
     path = tmp_path / "one, two.png"
     path.write_bytes((pictures / "painting.png").read_bytes())
     assert stylize.run(config(pictures, tmp_path / "run", style=str(path))).finished
-    with pytest.raises(UserError, match="--style: expected a painting, found none in ' , '"):
+    with pytest.raises(UserError, match="--style: expected a style image, found none in ' , '"):
         stylize.run(config(pictures, tmp_path / "none", style=" , "))
     with pytest.raises(UserError, match="blend_weights: expected one for each of 1 style images, found 2"):
         stylize.run(config(pictures, tmp_path / "none", blend_weights=(0.5, 0.5)))
@@ -234,6 +234,30 @@ def test_resuming_with_fewer_steps_is_refused(pictures, tmp_path):
     assert stylize.run(config(pictures, tmp_path, steps=4, resume=True)).history.step[-1] == 4
 
 
+@pytest.mark.parametrize(
+    ("changes", "damaged", "resumable"),
+    [
+        ({"steps": 4}, False, True),
+        ({"steps": 2}, False, False),  # it was finished
+        ({"steps": 1}, False, False),
+        ({"steps": 4, "content_weight": 3.0}, False, False),
+        ({"steps": 4}, True, False),
+    ],
+)
+def test_a_discarded_run_names_resume_only_if_that_would_have_continued_it(
+    changes, damaged, resumable, pictures, tmp_path, capsys
+):
+    stylize.run(config(pictures, tmp_path, steps=2, save_every=2))
+    if damaged:
+        for path in (tmp_path / "stylize-checkpoints").iterdir():
+            path.write_bytes(b"x" * 100)
+    capsys.readouterr()
+    stylize.run(config(pictures, tmp_path, **changes))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("discarded")]
+    advice = " (--resume would have continued it)" if resumable else ""
+    assert line == f"discarded the run in {tmp_path}, which was at step 2{advice}"
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, pictures, tmp_path, capsys):
     stylize.run(config(pictures, tmp_path, steps=4, save_every=2))
@@ -252,7 +276,7 @@ def test_no_checkpoint_left_that_can_be_read(pictures, tmp_path):
     stylize.run(config(pictures, tmp_path, steps=4, save_every=2))
     for path in (tmp_path / "stylize-checkpoints").iterdir():
         path.write_bytes(b"x" * 100)
-    with pytest.raises(UserError, match=r"no checkpoint can be read: .*, or leave --resume out to begin anew"):
+    with pytest.raises(UserError, match=r"no checkpoint can be read: .*, or leave --resume out to start again"):
         stylize.run(config(pictures, tmp_path, steps=4, save_every=2, resume=True))
 
 
@@ -294,7 +318,7 @@ def test_the_inputs_are_not_overwritten(role, pictures, tmp_path):
     path = tmp_path / "picture.png"
     path.write_bytes((pictures / "photo.png").read_bytes())
     for where in ({"output": str(path)}, {"workdir": str(tmp_path)}):
-        with pytest.raises(UserError, match=f"found the {role} picture"):
+        with pytest.raises(UserError, match=f"found the {role} image"):
             stylize.run(config(pictures, **{"workdir": tmp_path / "run", role: str(path), **where}))
     assert path.read_bytes() == (pictures / "photo.png").read_bytes()
 
@@ -346,7 +370,10 @@ def test_bad_pictures_write_nothing(kind, role, pictures, tmp_path):
         ({"output": "missing/picture.png"}, "missing"),
         ({"backbone": "vgg18"}, "unknown backbone 'vgg18'"),
         ({"style_layers": None, "preset": "gatys"}, "--preset=gatys: its layer conv4_2 is not one of squeezenet1_1"),
-        ({"style_layers": ("conv11",)}, "unknown style layer of squeezenet1_1 'conv11'; expected one of: conv1"),
+        (
+            {"style_layers": ("conv11",)},
+            "unknown style layer of squeezenet1_1 'conv11'; expected one of 86, such as: ",
+        ),
         ({"init": "nosuch.png"}, "nosuch.png"),
         ({"size": 0}, "size"),
         ({"steps": -1}, "steps"),

@@ -75,7 +75,7 @@ def test_the_same_command_again_computes_nothing(whole, pictures, count_compilat
     with count_compilations() as compiled:
         again = sweep.run(config(pictures, whole.workdir, style_weight=(10.0, 300.0)))
     assert again == whole
-    assert "4 cells, 4 of them done already" in capsys.readouterr().out
+    assert "4 cells, 4 done already" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (whole.workdir / "cells").iterdir()} == before
     assert not [name for name in compiled if "chunk" in name or "_init" in name]
 
@@ -86,7 +86,7 @@ def test_pictures_that_are_gone_or_changed_are_made_again(whole, pictures, capsy
     paths[0].unlink()
     paths[2].write_bytes(before[1])
     sweep.run(config(pictures, whole.workdir, style_weight=(10.0, 300.0)))
-    assert "4 cells, 2 of them done already" in capsys.readouterr().out
+    assert "4 cells, 2 done already" in capsys.readouterr().out
     assert [path.read_bytes() for path in paths] == before
 
 
@@ -116,7 +116,7 @@ def test_batches_and_their_halves(pictures, tmp_path, whole, monkeypatch, capsys
     outcome = sweep.run(config(pictures, tmp_path, style_weight=(10.0, 300.0), cells_per_batch=4))
     assert outcome.finished == 4
     assert sizes == [4, 2, 2]
-    assert "no memory for 4 cells at once: going on with 2" in capsys.readouterr().err
+    assert "not enough memory for 4 cells at once: continuing with 2" in capsys.readouterr().err
     for name, record in records(tmp_path).items():
         assert record["cells_in_batch"] == 2
         assert record["losses"]["loss"] == pytest.approx(records(whole.workdir)[name]["losses"]["loss"], rel=1e-3)
@@ -137,7 +137,7 @@ def test_killed_at_any_moment_and_started_again(pictures, tmp_path):
     with start(pictures, tmp_path / "killed", *flags) as process:
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    assert f"4 cells, {len(done)} of them done already" in output
+    assert f"4 cells, {len(done)} done already" in output
     assert {path: path.stat().st_mtime_ns for path in done} == done
     with start(pictures, tmp_path / "whole", *flags) as process:
         process.communicate(timeout=120)
@@ -155,7 +155,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(pictures, tmp_path):
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert "stopped; the same command goes on" in output
+    assert "stopped; the same command continues" in output
     assert "Traceback" not in output
     assert [path.parent.name for path in tmp_path.glob("checkpoints/*/*")] == ["000_first"]
     assert {cell["status"] for cell in manifest(tmp_path)["cells"]} == {"unfinished"}
@@ -268,7 +268,7 @@ def test_a_full_disk_loses_nothing_that_is_done(pictures, tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in done} == done
     assert manifest(tmp_path)["cells"][0]["status"] == "finished"
     assert sweep.run(flags).finished == 4
-    assert "3 of them done already" in capsys.readouterr().out
+    assert "3 done already" in capsys.readouterr().out
 
 
 def test_batches_go_on_where_their_cells_stood(pictures, tmp_path, monkeypatch):
@@ -320,7 +320,7 @@ def test_records_and_manifests_that_are_none(text, whole, pictures):
 
 def test_a_folder_with_other_things_is_left_alone(pictures, tmp_path):
     (tmp_path / "index.html").write_text("my home page")
-    with pytest.raises(UserError, match=r"expected no file index\.html but that of a sweep"):
+    with pytest.raises(UserError, match=r"expected the folder of a sweep, found only a file index\.html"):
         sweep.run(config(pictures, tmp_path))
     assert (tmp_path / "index.html").read_text() == "my home page"
 
@@ -330,7 +330,7 @@ def test_what_cannot_be_shown_ends_nothing(pictures, tmp_path, capsys):
     (tmp_path / "sheet.png").mkdir()
     with pytest.raises(UserError, match=r"sheet.png: expected a file"):
         sweep.run(config(pictures, tmp_path))
-    assert "not shown now: " in capsys.readouterr().err
+    assert "sheet and page are not updated now: " in capsys.readouterr().err
     assert len(records(tmp_path)) == 2
 
 
@@ -342,7 +342,7 @@ def test_damaged_checkpoints_and_records_begin_anew(pictures, tmp_path, capsys):
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells" / "001_second.json").write_text('{"status": "fini')
     assert sweep.run(flags).finished == 2
-    assert "000_first begins anew: " in capsys.readouterr().err
+    assert "000_first starts again: " in capsys.readouterr().err
 
 
 def test_the_command_says_one_line_and_exits_with_1(pictures, tmp_path):

@@ -39,7 +39,10 @@ def test_units_by_name():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fire8/concatt:3", "unknown layer of squeezenet1_1 'fire8/concatt'; expected one of: fire8/concat"),
+        (
+            "fire8/concatt:3",
+            "layer of squeezenet1_1 'fire8/concatt'; expected one of 90, such as: fire8/concat",
+        ),
         ("fire8/concat:512", "channel of fire8/concat: expected 0 to 511, found 512"),
         ("fire8/concat:", "expected a layer, layer:channel or layer:direction"),
         ("fire8/concat:1*", "expected a layer, layer:channel or layer:direction"),
@@ -56,7 +59,7 @@ def test_classes_of_other_networks():
 
 
 def test_classes_need_a_classifier():
-    message = "expected a network that tells classes, found vgg19_normalized; use one of: vgg16, vgg19, vgg16_t"
+    message = "expected a network with a classifier, found vgg19_normalized; use one of: vgg16, vgg19, vgg16_t"
     with pytest.raises(UserError, match=message):
         class_units(with_head(BACKBONES["vgg19_normalized"]), ["banana"])
     with pytest.raises(UserError, match=r"unknown class 'bananna'.*banana"):

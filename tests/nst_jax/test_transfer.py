@@ -218,7 +218,7 @@ def test_a_first_picture_without_a_loss_is_refused(network, settings):
     [
         (
             {"content_layers": ("fire4",)},
-            "unknown content layer of squeezenet1_1 'fire4'; expected one of: fire4/concat",
+            "unknown content layer of squeezenet1_1 'fire4'; expected one of 86, such as: fire4/concat",
         ),
         ({"style_layers": ("conv1", "conv1")}, "expected each once"),
         (

@@ -52,8 +52,8 @@ _LAYERS_OF_PRESET = {"content_layers": None, "style_layers": None}
 
 def make_pictures(folder: Path) -> None:
     """Writes the pictures that all cases read: means of blocks of the samples, larger than what is painted."""
-    photograph = _pixels(samples.photograph())
-    flow, woodblock = map(_pixels, samples.two_paintings())
+    photograph = _pixels(samples.content_image())
+    flow, woodblock = map(_pixels, samples.two_style_images())
     for name, pixels in {
         "photo": photograph[:384],
         "second_photo": photograph[128:, ::-1],

@@ -169,7 +169,7 @@ DAMAGED = {
 @pytest.mark.parametrize("name", DAMAGED)
 def test_damaged(name):
     refused(
-        DAMAGED[name], "expected an intact pickle of at most 8388608 bytes, found it damaged or cut short behind byte"
+        DAMAGED[name], "expected an intact pickle of at most 8388608 bytes, found it damaged or cut short after byte"
     )
 
 

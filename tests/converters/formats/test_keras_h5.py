@@ -247,7 +247,7 @@ def test_names_that_contradict_the_order(tmp_path, random_for):
     with h5py.File(path, "r+") as file:
         file["layers/conv2d_11/vars"].attrs["name"] = "block5_conv3"
         file["layers/conv2d_12/vars"].attrs["name"] = "block5_conv2"
-    message = "block5_conv3/kernel: expected it behind the layers that conv5_3 reads, .* contradict each other"
+    message = "block5_conv3/kernel: expected it after the layers that conv5_3 reads, .* contradict each other"
     with pytest.raises(UserError, match=message):
         convert.convert(path, "vgg16", tmp_path / "out.safetensors")
 
@@ -393,14 +393,14 @@ HOSTILE = {
     all_chunks_too_large: "conv2/3: expected at most 2500000000 bytes in all tensors together, found more",
     large_chunk: "conv1/kernel: expected 1 chunks of",
     missing_chunk: "conv1/kernel: expected 2 chunks of .* found 1",
-    other_filter: "conv1/kernel: expected weights as they are or compressed by gzip",
+    other_filter: "conv1/kernel: expected weights uncompressed or compressed by gzip",
     integers: "conv1/kernel: expected floating-point numbers, found int32",
     unusual_floats: "conv1/kernel: expected floating-point numbers, found void32",
     without_shape: "conv1/kernel: expected weights, found a dataset without a shape",
     listed_only: "expected conv1/kernel, as the file lists it",
     listed_twice: "expected conv1/kernel once, found it twice",
     layer_listed_only: "found 1, without conv2/kernel, conv2/bias",
-    first_generation_of_theano: "expected to be told whether its kernels are rotated .*; say --kernels=theano",
+    first_generation_of_theano: "expected to know whether its kernels are rotated .*; give --kernels=theano",
     not_a_number: "conv2/bias: expected finite numbers, found NaN or Inf",
     no_keras: "expected Keras weights in the HDF5 file, found conv1, conv2",
     strange_attribute: "expected Keras weights in the HDF5 file, found conv1, conv2",

@@ -59,9 +59,7 @@ def test_what_the_file_tells_is_shown(arrays, tmp_path):
 
 def test_both_conventions_have_the_names_of_torchvision(arrays, tmp_path):
     path = save(tmp_path / "a", writers.state_dict(arrays, SQUEEZENET.name))
-    with pytest.raises(
-        UserError, match=r"expected to be told how the network wants its pixels.*--convention=torchvision"
-    ):
+    with pytest.raises(UserError, match=r"expected to know the format of the pixels.*--convention=torchvision"):
         convert.convert(path, SQUEEZENET.name, tmp_path / "out.safetensors")
     for name, convention in {"squeezenet1_1": "caffe", "squeezenet1_1_torchvision": "torchvision"}.items():
         converted = convert.convert(path, name, tmp_path / "out.safetensors", convention=convention)

@@ -112,6 +112,7 @@ def test_near_matches(nst_jax_command, typed, first):
 )
 def test_help_of_one_has_its_examples_as_they_are_typed_here(nst_jax_command, name, example):
     done = nst_jax_command(name, "--help")
+    assert done.returncode == 0
     assert example in done.stdout
     assert "python -m" not in done.stdout
     assert done.stderr == ""

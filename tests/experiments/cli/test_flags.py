@@ -1,4 +1,4 @@
-"""Flags made from a dataclass: types, defaults, and what a mistake is told."""
+"""Flags made from a dataclass: types, defaults, and the messages for mistakes."""
 
 import dataclasses
 import importlib
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli.flags import Common, without_none
-from experiments.cli.transfer_flags import TransferFlags
-from experiments.sweeping.grid import GridFlags
+from experiments.cli.flags import Common, _value, without_none
+from experiments.cli.transfer_flags import TransferFlags, resolve
+from experiments.sweeping.grid import GridFlags, make_grid
 from nst_jax.errors import UserError
 from nst_jax.settings import Settings
 
@@ -63,8 +63,10 @@ def test_values(run):
     assert done.stdout.strip() == "('green', 16, ('a', 'b/c'), (3.0, 4.5), 0.001, True) 64", done.stderr
 
 
-def test_a_list_of_nothing(run):
-    assert run("--layers=,").stdout.startswith("('red', 8, (), (1.0, 2.0)")
+@pytest.mark.parametrize("nothing", ["", " ", ","])
+def test_an_empty_list(run, nothing):
+    done = run(f"--layers={nothing}", f"--weights={nothing}")
+    assert done.stdout.startswith("('red', 8, (), (), None"), done.stderr
 
 
 def test_defaults(run):
@@ -81,7 +83,6 @@ def test_defaults(run):
         ("--size=big", "flag --size=big: expected a whole number, found 'big'"),
         ("--weights=1,x", "expected a number, found 'x'"),
         ("--rate=", "flag --rate=: expected a value, found none"),
-        ("--layers= ", "expected a value, found none"),
         ("photo.jpg", "unexpected argument 'photo.jpg'; expected only flags"),
     ],
 )
@@ -93,8 +94,10 @@ def test_mistakes(run, argument, message):
     assert not done.stdout
 
 
-def test_help(run):
-    done = run("--help")
+@pytest.mark.parametrize("flag", ["--help", "--helpfull", "--helpshort", "-?"])
+def test_help(run, flag):
+    done = run(flag)
+    assert (done.returncode, done.stderr) == (0, "")
     for text in (
         "A script for the test.",
         "--colour: of the house",
@@ -103,6 +106,28 @@ def test_help(run):
         "--[no]fast",
     ):
         assert text in done.stdout
+
+
+@pytest.mark.parametrize("module", ["experiments.stylize", "experiments.cli.command", "converters.convert"])
+def test_help_into_a_pipe_that_is_closed(module):
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(words, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "name", [field.name for field in dataclasses.fields(Settings) if "empty list" in field.metadata["help"]]
+)
+def test_what_help_says_of_an_empty_list_holds_for_transfers_and_sweeps(name):
+    hints = [typing.get_type_hints(flags)[name] for flags in (TransferFlags, GridFlags)]
+    single, swept = (_value("", without_none(hint)) for hint in hints)
+    assert (single, swept) == ((), ((),))
+    (cell,) = make_grid(GridFlags(**{name: swept})).cells
+    assert getattr(resolve(cell.flags, "squeezenet1_1"), name) == ()
+    assert resolve(cell.flags, "squeezenet1_1") == resolve(TransferFlags(**{name: single}), "squeezenet1_1")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

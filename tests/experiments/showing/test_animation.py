@@ -142,7 +142,7 @@ def test_what_is_refused(pictures, tmp_path, suffix):
     path = tmp_path / f"out{suffix}"
     path.write_text("old")
     Image.new("RGB", (64, 41)).save(tmp_path / "high.png")
-    with pytest.raises(UserError, match=r"high\.png: expected 64 × 40 px as of .*0\.png, found 64 × 41 px"):
+    with pytest.raises(UserError, match=r"high\.png: expected 64 × 40 px like .*0\.png, found 64 × 41 px"):
         write_animation(path, [*pictures, tmp_path / "high.png"])
     with pytest.raises(UserError, match="found none"):
         write_animation(path, [])

@@ -116,6 +116,20 @@ def test_points_front_labels_and_legend(drawn):
     assert axes.get_title(loc="left") == "labels: style_weight"
 
 
+def test_a_legend_with_long_values_is_whole_and_covers_nothing(drawn):
+    values = ["astronaut: content at the layer", "flow: style up to the layer", "fire8/expand3x3/linear " * 2]
+    axes, *_ = drawn({"reconstruction": values, "b": list("1234")}, falling(12), ["reconstruction"], ["b"])
+    figure, legend = axes.figure, axes.get_legend()
+    assert [" ".join(text.get_text().split()) for text in legend.get_texts()] == [value.strip() for value in values]
+    figure.draw_without_rendering()
+    box = legend.get_window_extent()
+    assert not box.overlaps(axes.get_window_extent())
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= box.y0
+    assert box.y1 <= figure.bbox.y1
+
+
 def test_labels_are_beside_their_points_and_apart(drawn):
     axes, *_ = drawn({"a": list("uvwxyz"), "b": list("1234")}, falling(24), ["a"], ["b"])
     axes.figure.draw_without_rendering()

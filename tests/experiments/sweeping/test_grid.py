@@ -81,12 +81,12 @@ def test_the_longest_axis_goes_across_if_nothing_is_said(rows, cols, expected, f
     [
         ({"style_weight": ()}, "--style_weight: expected one value or more, found none"),
         ({"style_weight": (1.0, 2.0, 1.0)}, "--style_weight: expected each value once, found 1.0 twice"),
-        ({"styles": ()}, "--styles: expected one picture or more, found none"),
+        ({"styles": ()}, "--styles: expected one image or more, found none"),
         ({"rows": ("style_weight",)}, "unknown axis in --rows .* 'style_weight'; expected one of: seed"),
         ({"rows": ("seed",), "cols": ("seed",)}, "--rows: expected other axes than in --cols, found in both: seed"),
         ({"rows": ("seed", "seed")}, "--rows: expected each axis once, found seed, seed"),
         ({"style_layers": (("conv1",), ())}, "--style_layers: expected no empty list, found one"),
-        ({"style": "a.png", "styles": ("b.png",)}, "--style: expected either it .* or --styles, found both"),
+        ({"style": "a.png", "styles": ("b.png",)}, "--style: expected it .* or --styles .*, found both"),
         ({"size": (64, 0)}, "--size: expected 1 or more, found 0"),
     ],
     ids=str,
@@ -104,7 +104,7 @@ def test_a_folder_without_pictures(tmp_path):
 def test_equal_names_are_told_apart_by_their_folders(folder):
     paths = [folder / "a.png", folder / "b.jpg", folder / "other" / "a.png"]
     assert unique_labels("--styles", paths) == (f"{folder.name}/a.png", "b", "other/a.png")
-    with pytest.raises(UserError, match="--styles: expected each picture once, found twice"):
+    with pytest.raises(UserError, match="--styles: expected each image once, found twice"):
         unique_labels("--styles", [paths[0], paths[1], folder / "other" / ".." / "a.png"])
 
 

@@ -193,7 +193,7 @@ def test_what_nothing_excites_has_no_patches(network):
 @pytest.mark.parametrize(
     ("unit", "message"),
     [
-        (Unit("conv4_9", 0), "unknown layer of vgg19 'conv4_9'; expected one of: conv4_"),
+        (Unit("conv4_9", 0), "unknown layer of vgg19 'conv4_9'; expected one of 53, such as: conv4_"),
         (Unit("conv4_1", 512), "channel of conv4_1: expected 0 to 511, found 512"),
         (Unit("conv4_1", -1), "channel of conv4_1: expected 0 to 511, found -1"),
     ],
