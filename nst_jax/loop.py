@@ -217,4 +217,6 @@ def _init(problem: Problem, start: Any) -> State:
 
 
 _INIT = Jit(_init)
-_CHUNK = Jit(chunk, donate_argnames="state")
+# The weights behind the last layer that is wanted lie on the device all the same, and whoever asks the program for its
+# memory is to be told of them: jax 0.12 would leave them out of its arguments.
+_CHUNK = Jit(chunk, donate_argnames="state", keep_unused=True)

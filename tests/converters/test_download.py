@@ -377,7 +377,7 @@ def test_no_address(wanted, server, url):
         (reply(500), "500 Internal Server Error$"),
         (reply(403, reason="\x1b[31m" + "no" * 1000), r"403 \\x1b\[31mnono[no]*…$"),
         (reply(301), "301 Moved Permanently$"),
-        (reply(416), "416 Requested Range Not Satisfiable$"),
+        (reply(416, reason="Range Not Satisfiable"), "416 Range Not Satisfiable$"),
         (reply(200, DATA, Content_Encoding="gzip"), "it encoded as gzip, which was not requested$"),
     ],
     ids=["404", "500", "escapes", "nowhere", "416", "gzip"],

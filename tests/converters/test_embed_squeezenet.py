@@ -63,6 +63,6 @@ class Harmful:
 
 
 def test_a_pickle_can_only_make_arrays(tmp_path):
-    with pytest.raises(UserError, match=r"expected NumPy arrays only, found io\.open; nothing was executed"):
+    with pytest.raises(UserError, match=r"expected NumPy arrays only, found _?io\.open; nothing was executed"):
         embed_squeezenet._unpickle(pickle.dumps({"a": Harmful(tmp_path / "a")}))
     assert not (tmp_path / "a").exists()

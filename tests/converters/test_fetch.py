@@ -423,8 +423,16 @@ def test_command_with_wrong_bytes(server, folder):
     assert left(folder) == ["downloads"]
 
 
+@pytest.fixture
+def interruptible():
+    """What is started hears of Ctrl-C, also where a script has put the tests into the background, deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)], ids=str)
-def test_command_that_is_stopped_goes_on_later(server, folder, number, status):
+def test_command_that_is_stopped_goes_on_later(server, folder, interruptible, number, status):
     data = random.Random(1).randbytes(200_000)
     server.answers = [serve(data, sent=5 * BLOCK, wait=True, ETag='"a"'), serve(data, ETag='"a"')]
     part = folder / "downloads" / "vgg19-dcbb9e9d.pth.part"

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -275,12 +276,16 @@ def test_limits_of_the_shell(inspected):
 
 
 def test_a_folder_without_permission(tmp_path):
-    if shutil.which("setpriv") is None:
-        pytest.skip("needs setpriv to be somebody else than root")
+    humble = ""
+    if os.geteuid() == 0:
+        # Root without its privileges, not somebody else: Python itself may be in a folder of root's that is closed.
+        humble = "setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all"
+        if shutil.which("setpriv") is None:
+            pytest.skip("needs setpriv to be root without its privileges")
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o000)
     for name, arguments in {"inspect": [folder], "convert": [folder, "--backbone=vgg19"]}.items():
         line = " ".join(commands.words(name, *arguments))
-        result = shell(f"setpriv --reuid=12345 --clear-groups --inh-caps=-all {line}")
+        result = shell(f"{humble} {line}")
         assert "Traceback" not in result.stderr
         assert result.returncode == 1
