@@ -156,7 +156,7 @@ def test_a_recipe_without_a_style_image(network, recipes):
     _, (history, _) = run(group, [0, 1], 2, steps=1)
     assert (history.terms["style/conv1"] < 100).all()
     styleless = batches.Group(network, [recipe(PLAIN, content=0, styles=())], read, mesh=parallel.make_mesh())
-    with pytest.raises(UserError, match="style: expected a style image for the style layers"):
+    with pytest.raises(UserError, match="style: expected one or more style images for the style layers"):
         run(styleless, [0], 1)
 
 
