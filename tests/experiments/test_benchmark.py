@@ -210,9 +210,9 @@ def test_the_rival_computes_every_type_of_row():
         ({"backbones": ("vgg20",)}, "unknown backbone 'vgg20'; expected one of: vgg"),
         (
             {"backbones": ("squeezenet1_1", "squeezenet1_1")},
-            "--backbones and --sizes: expected one or more of each, each once",
+            "--sizes: expected one or more of each, each once",
         ),
-        ({"sizes": ()}, "--backbones and --sizes: expected one or more of each, each once"),
+        ({"sizes": ()}, "--sizes: expected one or more of each, each once"),
         ({"sizes": (8,)}, "margin: expected less than the short side of 8 px"),
         ({"memory_size": 8}, "margin: expected less than the short side of 8 px"),
         ({"rounds": 0}, "--rounds: expected 1 or more, found 0"),
