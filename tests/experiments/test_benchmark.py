@@ -86,7 +86,7 @@ def test_everything_is_measured_printed_and_saved(few_layers, tmp_path, capsys, 
     printed = capsys.readouterr().out
     assert "| squeezenet1_1 | 40 " in printed
     assert "rival: none chosen" in printed
-    assert "of what direct convolution needs" in printed
+    assert "share of peak (as direct convolution)" in printed
     with Image.open(tmp_path / "benchmark.png") as plot:
         assert plot.format == "PNG"
 
@@ -208,8 +208,11 @@ def test_the_rival_computes_every_type_of_row():
     ("changes", "message"),
     [
         ({"backbones": ("vgg20",)}, "unknown backbone 'vgg20'; expected one of: vgg"),
-        ({"backbones": ("squeezenet1_1", "squeezenet1_1")}, "--backbones and --sizes: expected each once"),
-        ({"sizes": ()}, "--backbones and --sizes: expected each once"),
+        (
+            {"backbones": ("squeezenet1_1", "squeezenet1_1")},
+            "--sizes: expected one or more of each, each once",
+        ),
+        ({"sizes": ()}, "--sizes: expected one or more of each, each once"),
         ({"sizes": (8,)}, "margin: expected less than the short side of 8 px"),
         ({"memory_size": 8}, "margin: expected less than the short side of 8 px"),
         ({"rounds": 0}, "--rounds: expected 1 or more, found 0"),

@@ -108,7 +108,7 @@ def test_the_inputs_are_not_overwritten(pictures, tmp_path):
     [
         (("red",), {}, "--style: expected two or three style images, found 1"),
         (("red", "green", "blue", "red"), {}, "--style: expected two or three style images, found 4"),
-        (("red", "red"), {}, "--style: expected each picture once, found twice"),
+        (("red", "red"), {}, "--style: expected each image once, found twice"),
         (("red", "blue"), {"blend_weights": (0.5, 0.5)}, "--blend_weights: expected none"),
         (("red", "blue"), {"output": "film.mp4"}, "expected one of the suffixes .gif, .webp, found .mp4"),
         (("red", "blue"), {"output": "no/such/film.gif"}, "expected the folder .*such, found none"),

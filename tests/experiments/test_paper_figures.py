@@ -58,3 +58,8 @@ def test_one_command_draws_it(tmp_path, count_compilations):
         *("conv1", "fire2/concat", "fire4/concat", "fire6/concat", "fire8/concat")
     ]
     assert (tmp_path / "sheet.png").exists()
+
+
+def test_no_ratios_are_refused():
+    with pytest.raises(UserError, match="--ratios: expected one or more, found none"):
+        paper_figures.make_grid(paper_figures.Config(ratios=()))

@@ -79,7 +79,7 @@ def test_the_command_on_the_page_makes_the_same_picture(tiles, tmp_path):
         ({"seeds": (1, 1)}, "--seeds: expected one or more, each once, found 1,1"),
         (
             {"style_layers": ("conv2",)},
-            "unknown style layer of squeezenet1_1 'conv2'; expected one of 86, such as: ",
+            "unknown style layer of squeezenet1_1 'conv2'; expected one of 90, such as: ",
         ),
     ],
 )

@@ -116,7 +116,7 @@ def test_other_parameterizations(parameterization, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": ("banana", "954")}, "expected each unit once"),
+        ({"classes": ("banana", "954")}, "expected one unit or more, each once"),
         ({"seeds": ()}, "--seeds: expected one or more"),
         ({"patches": "nowhere"}, "nowhere.*expected a folder of pictures"),
     ],
