@@ -23,7 +23,8 @@ from nst_jax.backbones.spec import CONVENTIONS, with_head
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.files import file_error, make_folder
 
-from . import command, mapping, published
+from . import command, mapping
+from .fetching import published
 from .formats.registry import FORMATS, detect
 from .source import Provenance
 from .table import aligned, spans

@@ -18,7 +18,7 @@ from nst_jax.errors import one_line
 from nst_jax.io.files import atomic_write
 
 from . import command
-from .package import Package
+from .fetching.package import Package
 
 PACKAGE = Package(
     name="timm",

@@ -22,7 +22,7 @@ from nst_jax.errors import one_line
 from . import command, mapping
 from .containers import pickles
 from .containers.pickles import Vocabulary
-from .package import Package
+from .fetching.package import Package
 from .source import Provenance, Tensor, Tensors
 
 PACKAGE = Package(

@@ -28,10 +28,11 @@ from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError, choose
 from nst_jax.io.files import atomic_write, file_error, make_folder, sha256
 
-from . import command, published, regions
+from . import command, regions
 from .convert import convert, report
-from .download import Show, UnreachableError, Wanted, download
-from .package import Package, has_pip
+from .fetching import published
+from .fetching.download import Show, UnreachableError, Wanted, download
+from .fetching.package import Package, has_pip
 
 try:
     import fcntl

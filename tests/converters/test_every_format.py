@@ -9,8 +9,8 @@ import safetensors.numpy
 import torch_writers
 import weight_writers as writers
 
-from converters import published
 from converters.convert import convert
+from converters.fetching import published
 from converters.formats.registry import FORMATS
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features

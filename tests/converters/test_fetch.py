@@ -15,7 +15,8 @@ import pytest
 from file_server import BLOCK, reply, running_server, serve, wait_for
 from torch_writers import state_of, storages_of, write_zip
 
-from converters import convert, fetch, published
+from converters import convert, fetch
+from converters.fetching import published
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 

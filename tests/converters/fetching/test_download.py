@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from file_server import BLOCK, endless, reply, running_server, serve, wait_for
 
-from converters import download
-from converters.download import UnreachableError, Wanted
+from converters.fetching import download
+from converters.fetching.download import UnreachableError, Wanted
 from nst_jax.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DATA = random.Random(1).randbytes(200_000)
 OTHER = random.Random(2).randbytes(200_000)
 SHA256 = {"sha256": hashlib.sha256(DATA).hexdigest()}
@@ -449,7 +449,7 @@ def test_a_folder_in_the_way(wanted, server):
 def test_a_process_that_is_killed(wanted, server):
     server.answers = [serve(DATA, sent=KEPT, wait=True, ETag='"a"')]
     code = (
-        "import pathlib, sys; from converters.download import *; "
+        "import pathlib, sys; from converters.fetching.download import *; "
         f"download(Wanted(sys.argv[1], pathlib.Path(sys.argv[2]), {len(DATA)}, {SHA256}, 10**9), lambda *_: None)"
     )
     process = subprocess.Popen(

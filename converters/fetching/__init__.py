@@ -1,0 +1,1 @@
+"""What fetching is made of: published files, downloads, packages of PyPI."""
