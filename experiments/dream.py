@@ -25,7 +25,7 @@ from nst_jax.settings import Parameterization
 
 from .cli import samples
 from .cli.flags import INTERRUPTED, Common, flag, option_flag, run_script
-from .cli.transfer_flags import CONTENT, check_own, places
+from .cli.transfer_flags import CONTENT, check_own, places, weights
 from .showing.animation import check_animation, write_animation
 
 
@@ -114,8 +114,7 @@ def run(config: Config) -> Result:
     identity = {
         "content_sha256": sha256(content_path),
         "guide_sha256": sha256(guide) if guide else None,
-        "backbone": pretrained.backbone.name,
-        "weights_sha256": pretrained.sha256,
+        **weights(pretrained),
         "size": config.size,
         **{name: getattr(config, name) for name in ("seed", "octave_scale", "zoom", "frame_steps")},
         "octaves": len(shapes),

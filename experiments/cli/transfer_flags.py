@@ -116,13 +116,18 @@ def identity(
     """Returns everything that the picture after a given step depends on; `digests`: SHA-256 of each of `inputs`."""
     return {
         **{f"{name}_sha256": digest for name, digest in digests.items()},
-        "backbone": pretrained.backbone.name,
-        "weights_sha256": pretrained.sha256,
+        **weights(pretrained),
         "size": flags.size,
         "style_size": style_size(flags),
         "seed": flags.seed,
         **{name: value for name, value in dataclasses.asdict(settings).items() if name != "steps"},
     }
+
+
+def weights(pretrained: Pretrained) -> dict[str, str]:
+    """Returns the identity of a backbone and its weights, and how the numbers came about where that matters."""
+    numbers = {"weights": pretrained.numbers} if pretrained.numbers else {}
+    return {"backbone": pretrained.backbone.name, "weights_sha256": pretrained.sha256, **numbers}
 
 
 def describe(paths: Mapping[str, Path], identity: Mapping[str, Any]) -> dict[str, Any]:
