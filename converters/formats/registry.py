@@ -37,6 +37,7 @@ class Format(NamedTuple):
     read: Callable[[Path], tuple[Tensors, Provenance]]
 
 
+# Asked in this order: the last two have no signature, and may take a file of another format for one of theirs.
 FORMATS = {
     "safetensors": Format("safetensors", safetensors_file.recognises, safetensors_file.read),
     "keras_archive": Format("Keras archive (.keras)", keras_archive.recognises, keras_archive.read),
