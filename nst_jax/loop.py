@@ -55,11 +55,14 @@ class Stage(NamedTuple):
             `jax.default_device` and the like do not apply.
         start: the result of the stage before, None for the first → the start that the problem's `init` takes.
         steps: number of the step at which the stage ends.
+        carry: (problem, last state of the stage before, state from its start) → the state to start with instead, such
+            as one that keeps the solver's memory; by default nothing but the result is carried over.
     """
 
     prepare: Callable[[], Problem]
     start: Callable[[Any], Any]
     steps: int
+    carry: Callable[[Any, State, State], State] = lambda _problem, _before, state: state
 
 
 def stage(problem: Problem, start: Any, *, steps: int) -> Stage:
@@ -118,13 +121,15 @@ def run(
             term.
     """
     cancelled = threading.Event()
-    result, ahead = None, None
+    result, before, ahead = None, None, None
     try:
         for index, stage in enumerate(stages[first:], start=first):
             problem = ahead.result() if ahead else stage.prepare()
             upcoming, ahead = stages[index + 1] if index + 1 < len(stages) else None, None
             if state is None:
                 state = _INIT(problem, stage.start(result))
+                if before is not None:
+                    state, before = stage.carry(problem, before, state), None
                 yield _first_progress(index, problem, state)
             done, length, seconds = int(jnp.max(state.step)), 1, None
             while done < stage.steps:
@@ -142,7 +147,7 @@ def run(
                 done += length
                 length = max(1, int(length * CHUNK_SECONDS / seconds)) if warm else 1
             if upcoming:
-                result = problem.result(state)
+                result, before = problem.result(state), state
             state = None
     finally:
         cancelled.set()

@@ -106,11 +106,13 @@ class Solver(NamedTuple):
             state stays as it was.
         map_memory: (function, memory) → the memory with the function applied to every array that has the shape of a
             variable, or that shape after a leading axis.
+        read: state → the variables that it stands for, which may be a mean of those that the steps went through.
     """
 
     init: Callable[[Evaluate, Variables], State]
     step: Callable[[Evaluate, State], tuple[State, Info]]
     map_memory: Callable[[Callable[[jax.Array], Any], Any], Any]
+    read: Callable[[State], Variables] = lambda state: state.variables
 
 
 def from_optax(transformation: optax.GradientTransformation, *, bounds: Bounds = UNBOUNDED) -> Solver:
@@ -217,6 +219,53 @@ def lbfgs(
         return _accept(state, there, memory, tries)
 
     return Solver(init, step, _map_lbfgs_memory)
+
+
+class Average(struct.PyTreeNode):
+    """Memory of an averaging solver.
+
+    Attributes:
+        memory: memory of the solver underneath.
+        sum: the weighted sum of the variables so far.
+        share: sum of those weights; it approaches 1.
+    """
+
+    memory: Any
+    sum: Variables
+    share: jax.Array
+
+
+def averaged(solver: Solver, decay: float) -> Solver:
+    """Returns a solver whose state stands for an exponential moving average of its variables, the first included.
+
+    The average is Σ dⁿ⁻ⁱ xᵢ / Σ dⁿ⁻ⁱ, corrected for its start as Adam's moments are; it is free of the noise of the last
+    step (Polyak & Juditsky 1992; crowsonkb's style-transfer-pytorch has d = 0.99). The steps are those of the solver.
+
+    Args:
+        solver: for the steps.
+        decay: d, at least 0 and below 1.
+    """
+
+    def init(evaluate: Evaluate, variables: Variables) -> State:
+        first = solver.init(evaluate, variables)
+        total = jax.tree.map(lambda values: (1 - decay) * values, first.variables)
+        return first.replace(memory=Average(first.memory, total, jnp.float32(1 - decay)))
+
+    def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
+        before = state.memory
+        after, info = solver.step(evaluate, state.replace(memory=before.memory))
+        weight = jnp.where(info.finite, jnp.float32(1 - decay), 0)
+        keep = jnp.where(info.finite, jnp.float32(decay), 1)
+        total = jax.tree.map(lambda sum_, values: keep * sum_ + weight * values, before.sum, after.variables)
+        return after.replace(memory=Average(after.memory, total, keep * before.share + weight)), info
+
+    def map_memory(function: Callable[[jax.Array], Any], memory: Any) -> Any:
+        return memory.replace(memory=solver.map_memory(function, memory.memory), sum=jax.tree.map(function, memory.sum))
+
+    def read(state: State) -> Variables:
+        return jax.tree.map(lambda total: total / state.memory.share, state.memory.sum)
+
+    return Solver(init, step, map_memory, read)
 
 
 def map_variables(solver: Solver, state: State, function: Callable[[jax.Array], Any]) -> State:

@@ -200,7 +200,7 @@ class Transfer(struct.PyTreeNode):
 
     def result(self, state: optimize.State) -> jax.Array:
         """Returns the picture `[H, W, 3]` of a state, without the margin."""
-        return crop(self.render(state.variables), self.config.margin)
+        return crop(self.render(self.solver.read(state)), self.config.margin)
 
     def evaluate(self, variables: jax.Array, step: jax.Array) -> optimize.Evaluation:
         """Returns the loss of the canvas that the variables render to in a step, its terms and its gradient."""
