@@ -238,7 +238,7 @@ class Average(struct.PyTreeNode):
 def averaged(solver: Solver, decay: float) -> Solver:
     """Returns a solver whose state stands for an exponential moving average of its variables, the first included.
 
-    The average is Σ dⁿ⁻ⁱ xᵢ / Σ dⁿ⁻ⁱ, corrected for its start as Adam's moments are; it is free of the noise of the last
+    The average is Σ dⁿ⁻ⁱ xᵢ / Σ dⁿ⁻ⁱ, corrected for its start as Adam's moments are, and free of the noise of the last
     step (Polyak & Juditsky 1992; crowsonkb's style-transfer-pytorch has d = 0.99). The steps are those of the solver.
 
     Args:

@@ -1,7 +1,7 @@
 """Coarse to fine: a picture at growing scales, each starting from the enlarged result of the one before.
 
-At a coarse scale the network's receptive fields cover much of the picture, so that large strokes and shapes of the style
-are laid out there, at a small share of the cost; the finer scales add what the coarser could not show. Gatys et al.
+At a coarse scale the network's receptive fields cover much of the picture: large strokes and shapes of the style are
+laid out there, at a small share of the cost, and the finer scales add what the coarser could not show. Gatys et al.
 2017 ("Controlling Perceptual Factors in Neural Style Transfer", arXiv:1611.07865, section 6) paint large pictures so;
 the scales and what is carried from one to the next are those of crowsonkb's style-transfer-pytorch.
 """
@@ -36,7 +36,7 @@ class Scale(NamedTuple):
 
 
 def long_sides(end: int, *, start: int = COARSEST, factor: float) -> tuple[int, ...]:
-    """Returns the long sides of scales from coarse to fine: end / factorⁱ, rounded, as long as they are `start` or more.
+    """Returns the long sides of scales from coarse to fine: end / factorⁱ, rounded, while they are at least `start`.
 
     Raises:
         UserError: the factor is not above 1.
