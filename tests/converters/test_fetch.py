@@ -20,6 +20,8 @@ from converters.fetching import published
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parents[2]
 VGG19 = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 

@@ -10,6 +10,8 @@ from converters import inspect
 from converters.table import aligned, spans
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -9,6 +9,8 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.rows import LocalResponseNorm
 from nst_jax.backbones.spec import with_head
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_names_are_the_same_with_and_without_the_head(name):

@@ -9,6 +9,8 @@ from experiments import fit
 from nst_jax.errors import UserError
 from nst_jax.io import images
 
+pytestmark = pytest.mark.quick
+
 
 def test_one_command_learns_a_picture_and_draws_it_larger(tmp_path):
     photograph = tmp_path / "photo.png"

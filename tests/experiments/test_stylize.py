@@ -280,6 +280,7 @@ def test_no_checkpoint_left_that_can_be_read(pictures, tmp_path):
         stylize.run(config(pictures, tmp_path, steps=4, save_every=2, resume=True))
 
 
+@pytest.mark.quick
 def test_only_the_last_two_checkpoints_stay(pictures, tmp_path):
     stylize.run(config(pictures, tmp_path, steps=4, save_every=1))
     names = sorted(path.name for path in (tmp_path / "stylize-checkpoints").iterdir())
@@ -323,6 +324,7 @@ def test_the_inputs_are_not_overwritten(role, pictures, tmp_path):
     assert path.read_bytes() == (pictures / "photo.png").read_bytes()
 
 
+@pytest.mark.quick
 def test_a_run_that_diverges_keeps_its_last_good_picture(pictures, tmp_path):
     # The photograph has no content loss until total variation moves it; then 1e38 times that is too much.
     still = {"preset": "ng", "init": "content", "style_weight": 0.0, "tv_weight": 1.0, "steps": 9}

@@ -6,6 +6,8 @@ import pytest
 from nst_jax import activations
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 RANDOM = np.random.default_rng(0)
 FEATURES = RANDOM.normal(size=(5, 6, 4)).astype(np.float32)
 CHANNELS = RANDOM.normal(size=4).astype(np.float32)

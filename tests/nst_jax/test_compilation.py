@@ -10,6 +10,8 @@ import pytest
 from nst_jax.compilation import Jit
 from nst_jax.errors import is_out_of_memory
 
+pytestmark = pytest.mark.quick
+
 SIDE, BLOCKS = 128, 4
 
 

@@ -16,6 +16,8 @@ from flax import struct
 from nst_jax import loop, optimize
 from nst_jax.loop import Stage, stage
 
+pytestmark = pytest.mark.quick
+
 _SOLVER = optimize.adam(0.1)
 
 

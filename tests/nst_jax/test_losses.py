@@ -10,6 +10,8 @@ from nst_jax import losses
 from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
 from nst_jax.statistics import gram
 
+pytestmark = pytest.mark.quick
+
 RANDOM = np.random.default_rng(0)
 HEIGHT, WIDTH, CHANNELS = 5, 7, 4
 F, P = RANDOM.normal(size=(2, HEIGHT, WIDTH, CHANNELS))

@@ -11,6 +11,8 @@ import numpy as np
 import optax
 import pytest
 
+pytestmark = pytest.mark.quick
+
 LOOK = (
     f"Optax {optax.__version__} keeps the state of scale_by_lbfgs otherwise: see _lbfgs in nst_jax/optimize.py, and "
     "the limits of optax in pyproject.toml"

@@ -14,6 +14,8 @@ from flax import struct
 from nst_jax import optimize
 from nst_jax.loop import chunk
 
+pytestmark = pytest.mark.quick
+
 SHAPE = (4, 5, 3)
 
 

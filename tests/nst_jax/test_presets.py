@@ -7,6 +7,8 @@ import pytest
 from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
 from nst_jax.settings import Settings
 
+pytestmark = pytest.mark.quick
+
 CONV = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 RELU = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 

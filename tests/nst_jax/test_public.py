@@ -102,7 +102,9 @@ def test_the_reference_pages_are_made_without_a_warning(tmp_path, modules):
     assert (done.returncode, done.stderr) == (0, "")
     for module in modules:
         assert (tmp_path / "nst_jax" / f"{module.replace('.', '/')}.html").is_file()
-    assert "Paints the content image in the style of another" in (tmp_path / "nst_jax.html").read_text()
+    assert (
+        "Renders the content image in the style of one or more other images" in (tmp_path / "nst_jax.html").read_text()
+    )
 
 
 def test_types_are_seen(tmp_path, in_root):

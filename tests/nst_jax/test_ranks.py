@@ -16,6 +16,8 @@ from nst_jax.errors import UserError
 from nst_jax.ops.conv import convolve
 from nst_jax.statistics import gram
 
+pytestmark = pytest.mark.quick
+
 SHAPES = {1: (23,), 2: (9, 11), 3: (5, 6, 7)}
 INIT = jax.jit(random_features.init, static_argnames=("rank", "channels", "filters", "size", "scales"))
 RANKS = pytest.mark.parametrize("rank", SHAPES)

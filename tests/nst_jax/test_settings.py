@@ -11,6 +11,8 @@ from nst_jax.errors import UserError
 from nst_jax.ranges import Range
 from nst_jax.settings import Settings
 
+pytestmark = pytest.mark.quick
+
 
 def test_what_compiles_nothing():
     assert {

@@ -108,7 +108,7 @@ def test_other_errors_are_not_taken_for_memory(network, recipes, monkeypatch):
     ("changes", "message"),
     [
         ({"content": "photo.jpg"}, "expected an array"),
-        ({"styles": []}, "expected a style image"),
+        ({"styles": []}, "expected one or more style images"),
         ({"settings": dataclasses.replace(PLAIN, style_layers=("conv9",))}, "conv9"),
     ],
 )

@@ -49,6 +49,7 @@ def picture(seed, shape=SIZE):
     return np.random.default_rng(seed).uniform(size=shape).astype(np.float32)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_transfer_lowers_the_loss(optimizer, network, settings):
     settings = dataclasses.replace(settings, optimizer=optimizer, learning_rate={"adam": 0.02, "lbfgs": 1.0}[optimizer])
@@ -60,6 +61,7 @@ def test_a_transfer_lowers_the_loss(optimizer, network, settings):
     assert history.loss[-1] == last.state.evaluation.loss
 
 
+@pytest.mark.quick
 def test_the_loss_is_the_weighted_sum_of_its_terms(network, settings):
     settings = dataclasses.replace(
         settings, content_weight=2.0, style_weight=3.0, tv_weight=0.5, style_layer_weights=(0.3, 0.7)
@@ -72,6 +74,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(network, settings):
     np.testing.assert_allclose(loss, 2 * terms[CONTENT] + 3 * terms[STYLE] + 0.5 * terms[VARIATION], rtol=1e-6)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("blending", ["targets", "losses"])
 @pytest.mark.parametrize("style_loss", ["gram_error", "relative_squared_error"])
 def test_several_style_images(blending, style_loss, network, settings):

@@ -15,6 +15,8 @@ from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 RANDOM = np.random.default_rng(0)
 TABLE = np.linspace(-1, 1, 256, dtype=np.float32) ** 3
 CODES = RANDOM.integers(0, 256, (4, 3, 3, 3)).astype(np.uint8)

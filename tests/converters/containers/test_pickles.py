@@ -13,6 +13,8 @@ from converters.containers import pickles
 from converters.containers.pickles import Vocabulary
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 PATH = Path("a.pkl")
 STOP = b"."
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from converters.containers import zips
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 CONTENTS = {"a/data.pkl": b"pickle", "a/data/0": bytes(range(256)) * 8192, "a/data/ä": b"", "a/version": b"3\n"}
 
 

@@ -16,6 +16,8 @@ from converters.fetching import download
 from converters.fetching.download import UnreachableError, Wanted
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parents[3]
 DATA = random.Random(1).randbytes(200_000)
 OTHER = random.Random(2).randbytes(200_000)

@@ -6,6 +6,8 @@ import weight_writers
 from converters.formats import keras_archive
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 
 def archive(path, **members):
     with zipfile.ZipFile(path, "w") as file:

@@ -18,6 +18,8 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import parameter_shapes
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 SQUEEZENET = BACKBONES["squeezenet1_1"]
 
 

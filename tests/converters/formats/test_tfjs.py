@@ -12,6 +12,8 @@ from converters import convert
 from converters.formats import tfjs
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 SCALE, MINIMUM = 0.004713413060880175, -0.6504510024014641  # of block1_conv1 in the real file
 
 

@@ -37,6 +37,8 @@ from converters import regions
 from converters.formats import torch_legacy, torch_zip
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 FORMATS = {"zip": torch_zip, "legacy": torch_legacy}
 CONTAINERS = pytest.mark.parametrize("container", FORMATS)
 ARRAYS = {

@@ -17,6 +17,8 @@ from experiments.sweeping.grid import GridFlags, make_grid
 from nst_jax.errors import UserError
 from nst_jax.settings import Settings
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parents[3]
 
 SCRIPT = textwrap.dedent(

@@ -6,6 +6,8 @@ import pytest
 
 from experiments.running.progress import progress_bar
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def clock(monkeypatch):

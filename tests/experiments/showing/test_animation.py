@@ -10,6 +10,8 @@ from experiments.showing import animation
 from experiments.showing.animation import check_animation, there_and_back, write_animation
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 COLOURS = [(200, 30, 30), (30, 160, 40), (40, 50, 210), (230, 220, 40)]
 SUFFIXES = pytest.mark.parametrize("suffix", [".gif", ".webp", ".GIF"])
 

@@ -11,6 +11,8 @@ from PIL import Image
 from experiments.showing import page
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 
 def test_the_page_holds_the_manifest_and_its_pictures(tmp_path):
     manifest = make_manifest(tmp_path)

@@ -17,6 +17,8 @@ from experiments.showing.thumbnails import Thumbnails
 from nst_jax.errors import UserError, one_line
 from nst_jax.io import files
 
+pytestmark = pytest.mark.quick
+
 SIZE = (48, 32)
 GREY = (236, 236, 236)
 HOSTILE = (

@@ -14,6 +14,8 @@ from experiments.showing.tradeoff import pareto_front, plot_tradeoff
 from nst_jax.errors import UserError
 from nst_jax.io import files
 
+pytestmark = pytest.mark.quick
+
 HOSTILE = ["_hidden", "$x_1$ \\frac{", "日本語\n\0", "$", "$$", "\\$", "", "a" * 500, "\ud800", "% {} \\textbf"]
 
 

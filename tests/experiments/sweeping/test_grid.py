@@ -12,6 +12,8 @@ from experiments.cli.transfer_flags import TransferFlags
 from experiments.sweeping.grid import Axis, GridFlags, file_name, make_grid, preview, product, unique_labels, workdir
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -6,6 +6,8 @@ import pytest
 
 from experiments.sweeping.outcome import Outcome, finish_script
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(("finished", "expected"), [(0, "0 pictures"), (1, "1 picture"), (2, "2 pictures")])
 def test_the_number_of_pictures(finished, expected, capsys):

@@ -9,6 +9,8 @@ from nst_jax.applications.top_patches import Patch, Unit
 from nst_jax.backbones.receptive_field import Box
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 COLOURS = {"red": (200, 30, 30), "green": (30, 160, 30), "blue": (30, 30, 200), "gold": (200, 160, 10)}
 UNITS = [Unit("fire2/concat", 3), Unit("fire2/concat", 40), Unit("conv1", 7)]
 

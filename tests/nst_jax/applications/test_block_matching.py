@@ -5,6 +5,8 @@ import pytest
 
 from nst_jax.applications.block_matching import Matcher
 
+pytestmark = pytest.mark.quick
+
 
 def noise(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, np.float32)

@@ -7,6 +7,8 @@ import pytest
 
 from nst_jax.applications.boundary_cut import boundary_cut
 
+pytestmark = pytest.mark.quick
+
 
 def noise(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, np.float32)

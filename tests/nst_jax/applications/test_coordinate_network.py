@@ -1,8 +1,11 @@
 """A perceptron that paints one picture."""
 
 import numpy as np
+import pytest
 
 from nst_jax.applications import coordinate_network
+
+pytestmark = pytest.mark.quick
 
 
 def test_it_learns_more_the_longer_it_is_taught():

@@ -10,6 +10,8 @@ from nst_jax.applications import quilting
 from nst_jax.applications.quilting import match_distribution, schedule, synthesize, transfer
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 
 def noise(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, np.float32)

@@ -18,6 +18,8 @@ from nst_jax.backbones.spec import Backbone, Preprocess, Provenance, parameter_s
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 # Blue first, so that the colour outside of pictures is (0.4, 0.5, 0.6).
 PREPROCESS = Preprocess(scale=2.0, mean=(1.2, 1.0, 0.8), std=(1.0, 1.0, 1.0), order="BGR")
 MEAN = np.float32([0.4, 0.5, 0.6])

@@ -13,6 +13,8 @@ from nst_jax.backbones.imagenet import class_index, class_name, classes
 from nst_jax.backbones.pretrained import load_classifier
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 # Caffe's synset_words.txt, by its line, and as torchvision, Keras and everybody after it count.
 KNOWN = {
     0: "tench",

@@ -11,6 +11,8 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import parameter_shapes, with_head
 from nst_jax.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 SQUEEZENET = BACKBONES["squeezenet1_1"]
 HEAD = {n: s for n, s in parameter_shapes(with_head(SQUEEZENET)).items() if n.startswith("conv10/")}
 

@@ -17,6 +17,8 @@ from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNor
 from nst_jax.backbones.spec import Backbone, Preprocess, Provenance, layer_shapes, layers, with_head
 from nst_jax.backbones.vgg import FAMILY
 
+pytestmark = pytest.mark.quick
+
 PLAIN = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="RGB")
 
 

@@ -14,6 +14,8 @@ from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNor
 from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
 
+pytestmark = pytest.mark.quick
+
 EXAMPLES = {
     Conv: (
         Conv("row", "one", 7, kernel=3, padding=1, relu="relu_row"),

@@ -12,6 +12,8 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.rows import GlobalAverage
 from nst_jax.presets import PRESETS
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("size", [(64, 64), (67, 81)])

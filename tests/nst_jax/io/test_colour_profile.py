@@ -11,6 +11,8 @@ from PIL import Image, ImageCms
 
 from nst_jax.io import images
 
+pytestmark = pytest.mark.quick
+
 
 def cmyk_profile():
     """An ICC profile with a table of 2^4 inks, by hand, since no library makes one."""

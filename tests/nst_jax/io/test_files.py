@@ -5,7 +5,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from nst_jax.io.files import atomic_write
+
+pytestmark = pytest.mark.quick
 
 
 def test_atomic_write_of_text(tmp_path):

@@ -32,6 +32,8 @@ from nst_jax.io import images
 from nst_jax.io.image_decoding import MAX_BYTES, READABLE
 from nst_jax.io.image_encoding import ENCODERS
 
+pytestmark = pytest.mark.quick
+
 MODES = {
     "PNG": ("1", "L", "LA", "P", "RGB", "RGBA"),
     "TIFF": ("1", "L", "LA", "P", "PA", "RGB", "RGBA"),

@@ -15,6 +15,8 @@ from PIL import Image, JpegImagePlugin
 from nst_jax.io import images
 from nst_jax.io.colour_profile import SRGB_PROFILE
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("alpha", [None, smooth(40, 50, 1)[..., 0]], ids=["opaque", "alpha"])

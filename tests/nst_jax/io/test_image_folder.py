@@ -8,6 +8,8 @@ from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.image_folder import list_pictures, read_squares
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def folder(tmp_path):

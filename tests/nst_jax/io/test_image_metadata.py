@@ -10,6 +10,8 @@ from PIL import ExifTags, Image
 
 from nst_jax.io import images
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("source", [*LOSSLESS, ".jpg", "deep .tif"])
 @pytest.mark.parametrize("suffix", SUFFIXES)

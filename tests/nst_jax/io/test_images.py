@@ -17,6 +17,8 @@ from PIL import Image
 
 from nst_jax.io import images
 
+pytestmark = pytest.mark.quick
+
 
 def test_hidden_colours_do_not_bleed(tmp_path):
     samples = np.zeros((80, 80, 4), np.uint8)

@@ -12,6 +12,8 @@ from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.ops import circular_padding
 
+pytestmark = pytest.mark.quick
+
 PLAIN = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="RGB")
 
 

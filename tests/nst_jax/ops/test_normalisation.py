@@ -12,6 +12,8 @@ from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.ops.normalisation import local_response_norm
 
+pytestmark = pytest.mark.quick
+
 PLAIN = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="RGB")
 CAFFE = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 1.0}
 KRIZHEVSKY = {"size": 5, "alpha": 5 * 1e-4, "beta": 0.75, "k": 2.0}

@@ -7,6 +7,8 @@ import pytest
 
 from nst_jax.ops import pooling
 
+pytestmark = pytest.mark.quick
+
 SHAPES = [(2, 2, (8, 9)), (2, 2, (7, 7)), (3, 2, (9, 10)), (3, 2, (8, 8)), (2, 3, (10, 11)), (3, 1, (5, 6))]
 
 

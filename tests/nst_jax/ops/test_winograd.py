@@ -8,6 +8,8 @@ import scipy.signal
 
 from nst_jax.ops import winograd
 
+pytestmark = pytest.mark.quick
+
 
 def random(*shape):
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)

@@ -7,6 +7,8 @@ import pytest
 
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS
 
+pytestmark = pytest.mark.quick
+
 
 def smooth_picture(height, width):
     down, across = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")

@@ -2,9 +2,12 @@
 
 import jax
 import numpy as np
+import pytest
 import scipy.ndimage
 
 from nst_jax.rendering.transformation import Transformation, transform
+
+pytestmark = pytest.mark.quick
 
 PICTURE = np.random.default_rng(0).uniform(size=(20, 30, 3)).astype(np.float32)
 
