@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import optimize as optimize
     from nst_jax import parallel as parallel
     from nst_jax import presets as presets
+    from nst_jax import pyramid as pyramid
     from nst_jax import ranges as ranges
     from nst_jax import rendering as rendering
     from nst_jax import settings as settings
@@ -52,12 +53,12 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax.loop import run as run
     from nst_jax.loop import stage as stage
     from nst_jax.presets import PRESETS as PRESETS
+    from nst_jax.pyramid import stylize as stylize
     from nst_jax.settings import Settings as Settings
     from nst_jax.stacking import stack as stack
     from nst_jax.sweeping import sweep as sweep
     from nst_jax.transfer import Transfer as Transfer
     from nst_jax.transfer import prepare as prepare
-    from nst_jax.transfer import stylize as stylize
 
 __version__ = "0.1.0"
 
@@ -88,6 +89,7 @@ __all__ = [
     "parallel",
     "prepare",
     "presets",
+    "pyramid",
     "ranges",
     "read_image",
     "rendering",
@@ -118,7 +120,7 @@ _PUBLIC = {
     "run": ("nst_jax.loop", "run"),
     "stack": ("nst_jax.stacking", "stack"),
     "stage": ("nst_jax.loop", "stage"),
-    "stylize": ("nst_jax.transfer", "stylize"),
+    "stylize": ("nst_jax.pyramid", "stylize"),
     "sweep": ("nst_jax.sweeping", "sweep"),
     "write_image": ("nst_jax.io.images", "write"),
 }

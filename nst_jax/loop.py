@@ -55,14 +55,14 @@ class Stage(NamedTuple):
             `jax.default_device` and the like do not apply.
         start: the result of the stage before, None for the first → the start that the problem's `init` takes.
         steps: number of the step at which the stage ends.
-        carry: (problem, last state of the stage before, state from its start) → the state to start with instead, such
-            as one that keeps the solver's memory; by default nothing but the result is carried over.
+        carries: whether more than the result is carried over: the problem's `carry` makes the state that the stage
+            starts with, of the last state of the stage before and the one from its start.
     """
 
     prepare: Callable[[], Problem]
     start: Callable[[Any], Any]
     steps: int
-    carry: Callable[[Any, State, State], State] = lambda _problem, _before, state: state
+    carries: bool = False
 
 
 def stage(problem: Problem, start: Any, *, steps: int) -> Stage:
@@ -128,8 +128,8 @@ def run(
             upcoming, ahead = stages[index + 1] if index + 1 < len(stages) else None, None
             if state is None:
                 state = _INIT(problem, stage.start(result))
-                if before is not None:
-                    state, before = stage.carry(problem, before, state), None
+                if stage.carries and before is not None:
+                    state, before = _CARRY(problem, before, state), None
                 yield _first_progress(index, problem, state)
             done, length, seconds = int(jnp.max(state.step)), 1, None
             while done < stage.steps:
@@ -221,7 +221,12 @@ def _init(problem: Problem, start: Any) -> State:
     return problem.init(start)
 
 
+def _carry(problem: Any, before: State, state: State) -> State:
+    return problem.carry(before, state)
+
+
 _INIT = Jit(_init)
+_CARRY = Jit(_carry)
 # The weights behind the last layer that is wanted lie on the device all the same, and whoever asks the program for its
 # memory is to be told of them: jax 0.12 would leave them out of its arguments.
 _CHUNK = Jit(chunk, donate_argnames="state", keep_unused=True)

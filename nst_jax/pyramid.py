@@ -4,23 +4,40 @@ At a coarse scale the network's receptive fields cover much of the picture: larg
 laid out there, at a small share of the cost, and the finer scales add what the coarser could not show. Gatys et al.
 2017 ("Controlling Perceptual Factors in Neural Style Transfer", arXiv:1611.07865, section 6) paint large pictures so;
 the scales and what is carried from one to the next are those of crowsonkb's style-transfer-pytorch.
+
+`stylize` is the whole method.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 
+from nst_jax.backbones.pretrained import Pretrained, load
+from nst_jax.backbones.spec import Backbone
+from nst_jax.checks import check_canvas, check_images, check_style
 from nst_jax.errors import UserError
-from nst_jax.loop import Stage
-from nst_jax.optimize import State
-from nst_jax.rendering.canvas import crop, extend
-from nst_jax.transfer import Transfer
+from nst_jax.io import images
+from nst_jax.loop import Stage, run
+from nst_jax.presets import PRESETS, default_preset
+from nst_jax.rendering.canvas import resize
+from nst_jax.settings import Settings
+from nst_jax.transfer import Image, Transfer, as_images, initial_image, prepare, ready
 
 COARSEST = 128
 """Long side in pixels of the coarsest scale."""
+
+FACTORS = {"cpu": 2.0}
+"""Platform → ratio of successive scales: each costs a compilation, which weighs more on a processor."""
+
+FACTOR = 2**0.5
+"""The ratio elsewhere."""
+
+STEPS = (1.2, 0.48, 0.24)
+"""Steps of the coarsest scale, of those between, and of the finest, as shares of those of a single scale."""
 
 
 class Scale(NamedTuple):
@@ -28,74 +45,130 @@ class Scale(NamedTuple):
 
     Attributes:
         shape: height and width in pixels.
-        steps: number of steps.
+        end: number of the step at which it ends; steps are counted over all scales.
     """
 
     shape: tuple[int, int]
-    steps: int
+    end: int
+
+
+def stylize(
+    content: Image,
+    style: Image | Sequence[Image],
+    network: Pretrained | None = None,
+    *,
+    settings: Settings | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Renders the content image in the style of one or more other images.
+
+    Args:
+        content: the content image, `[H, W, 3]`, RGB in [0, 1].
+        style: the style image, `[H', W', 3]`, or several of any sizes, whose styles are blended.
+        network: the backbone; by default the best installed one.
+        settings: the options; by default the preset of the backbone.
+        seed: seed of the noise in the initial image and of random transformations.
+
+    Returns:
+        The stylised image, float32 `[H, W, 3]` in [0, 1].
+
+    Raises:
+        UserError: the settings do not suit the backbone or the images, or the run diverged.
+    """
+    network = network or load()
+    settings = settings or PRESETS[default_preset(network.backbone.name)]
+    styles = as_images(style)
+    check_images(network.backbone, settings, content, styles)
+    scales = scales_of(network.backbone, settings, content.shape, [image.shape for image in styles])
+    shared = ready(network, settings)
+
+    def make(index: int) -> Transfer:
+        ratio = max(scales[index].shape) / max(content.shape[:2])
+        reduced = [at_scale(image, scaled(image.shape, ratio)) for image in styles]
+        return prepare(shared, settings, at_scale(content, scales[index].shape), reduced, seed=seed)
+
+    start = initial_image(settings, at_scale(content, scales[0].shape), seed=seed)
+    *_, last = run(stages(make, start, scales))
+    return np.asarray(last.result)
+
+
+def scales_of(
+    backbone: Backbone, settings: Settings, shape: Sequence[int], style_shapes: Sequence[Sequence[int]] = ()
+) -> tuple[Scale, ...]:
+    """Returns the scales of a picture, from coarse to fine.
+
+    Where the settings leave them open, they are as many as fit: none is too small for the layers.
+
+    Args:
+        backbone: the network.
+        settings: of the transfer.
+        shape: height and width of the picture.
+        style_shapes: those of the style images at the finest scale.
+
+    Raises:
+        UserError: scales that do not grow to the size of the picture, or more numbers of steps than scales.
+    """
+    long = max(shape[:2])
+    sides = tuple(side or long for side in settings.scales)
+    if not sides:
+        factor = FACTORS.get(jax.default_backend(), FACTOR)
+        sides = long_sides(long, factor=factor) if settings.parameterization != "coordinates" else (long,)
+        shapes = [shape[:2], *style_shapes]
+        sides = (*(side for side in sides[:-1] if _fits(backbone, settings, shapes, side / long)), long)
+    if sides[-1] != long or any(after <= before for before, after in itertools.pairwise(sides)):
+        found = ", ".join(map(str, sides))
+        raise UserError(f"scales: expected growing long sides up to the {long} px of the picture, found {found}")
+    if len(sides) > 1 and settings.parameterization == "coordinates":
+        raise UserError("scales: expected one for a coordinate network, which has no size, found several")
+    ends = itertools.accumulate(steps_of(settings, len(sides)))
+    return tuple(Scale(scaled(shape, side / long), end) for side, end in zip(sides, ends, strict=True))
 
 
 def long_sides(end: int, *, start: int = COARSEST, factor: float) -> tuple[int, ...]:
-    """Returns the long sides of scales from coarse to fine: end / factorⁱ, rounded, while they are at least `start`.
-
-    Raises:
-        UserError: the factor is not above 1.
-    """
-    if not factor > 1:
-        raise UserError(f"factor: expected more than 1 between scales, found {factor}")
+    """Returns the long sides of scales from coarse to fine: end / factorⁱ, rounded, while they are at least `start`."""
     least = min(start, end)
     count = 1
-    while round(end / factor**count) >= least:
+    while round(end / factor**count) >= least and factor > 1:
         count += 1
     return tuple(round(end / factor**index) for index in reversed(range(count)))
 
 
-def scaled(shape: Sequence[int], side: int) -> tuple[int, int]:
-    """Returns height and width of a picture of this shape, scaled to a long side; 1 pixel at least."""
-    height, width = shape[:2]
-    long = max(height, width)
-    return max(1, round(height * side / long)), max(1, round(width * side / long))
+def steps_of(settings: Settings, count: int) -> tuple[int, ...]:
+    """Returns the number of steps of each of `count` scales; the last one given holds for all that follow.
 
-
-def resize(
-    pixels: jax.Array, shape: tuple[int, int], *, method: Any = jax.image.ResizeMethod.CUBIC_PYTORCH
-) -> jax.Array:
-    """Returns an array `[H, W, C]` enlarged to another height and width, by PyTorch's bicubic filter (a = −0.75)."""
-    return jax.image.resize(pixels, (*shape, pixels.shape[-1]), method, antialias=False)
-
-
-def carry(transfer: Transfer, before: State, state: State) -> State:
-    """Returns the state that a scale starts with, with Adam's memory of the scale before.
-
-    The first moments are enlarged like the picture, the second ones linearly, so that none is below 0, and the count
-    of steps goes on. Pairs of L-BFGS are differences between points of another space, so that it starts again; so
-    does the average of an averaging solver, and whatever optimises no pixels.
+    Raises:
+        UserError: there are more numbers than scales.
     """
-    inner = optax.tree.get(state.memory, "mu")
-    if inner is None or jnp.ndim(inner) != 3:
-        return state
-    margin = transfer.config.margin
-    shape = transfer.start_shape.shape[:2]
-
-    def moments(name: str, method: Any) -> jax.Array:
-        values = crop(optax.tree.get(before.memory, name), margin)
-        return extend(resize(values, shape, method=method), margin)
-
-    memory = optax.tree.set(
-        state.memory,
-        mu=moments("mu", jax.image.ResizeMethod.CUBIC_PYTORCH),
-        nu=jnp.maximum(moments("nu", jax.image.ResizeMethod.LINEAR), 0),
-        count=optax.tree.get(before.memory, "count"),
-    )
-    return state.replace(memory=memory)
+    given = settings.scale_steps
+    if len(given) > count:
+        raise UserError(f"scale_steps: expected at most {count} numbers, one per scale, found {len(given)}")
+    if given:
+        return (*given, *given[-1:] * (count - len(given)))
+    if count == 1:
+        return (settings.steps,)
+    first, middle, last = (round(settings.steps * share) for share in STEPS)
+    return (first, *[middle] * (count - 2), last)
 
 
-def stages(prepare: Callable[[int], Transfer], start: jax.Array, scales: Sequence[Scale]) -> list[Stage]:
-    """Returns the stages of a transfer from coarse to fine.
+def scaled(shape: Sequence[int], ratio: float) -> tuple[int, int]:
+    """Returns height and width of a picture of this shape at a ratio of its size; 1 pixel at least."""
+    height, width = (max(1, round(side * ratio)) for side in shape[:2])
+    return height, width
+
+
+def at_scale(pixels: Image, shape: tuple[int, int]) -> np.ndarray:
+    """Returns an image `[H, W, 3]` reduced to another height and width, RGB in [0, 1]."""
+    if pixels.shape[:2] == shape:
+        return np.asarray(pixels, np.float32)
+    return np.clip(images.resize(np.asarray(pixels, np.float32), shape), 0, 1)
+
+
+def stages(make: Callable[[int], Any], start: jax.Array, scales: Sequence[Scale]) -> list[Stage]:
+    """Returns the stages of a transfer, or of a batch of some, from coarse to fine.
 
     Args:
-        prepare: index of a scale → its transfer; called when its scale is next.
-        start: the initial image of the coarsest scale, `[H, W, 3]`.
+        make: index of a scale → its problem; called when its scale is next.
+        start: the initial image of the coarsest scale, `[..., H, W, 3]`.
         scales: from coarse to fine.
     """
 
@@ -103,6 +176,18 @@ def stages(prepare: Callable[[int], Transfer], start: jax.Array, scales: Sequenc
         def enlarged(result: jax.Array | None) -> jax.Array:
             return start if result is None else jnp.clip(resize(result, scales[index].shape), 0, 1)
 
-        return Stage(lambda: prepare(index), enlarged, scales[index].steps, carry)
+        return Stage(lambda: make(index), enlarged, scales[index].end, carries=True)
 
     return [scale(index) for index in range(len(scales))]
+
+
+def _fits(backbone: Backbone, settings: Settings, shapes: Sequence[Sequence[int]], ratio: float) -> bool:
+    """Returns whether a picture and style images, the first and other shapes, can be used at a ratio of their size."""
+    picture, *styles = (scaled(shape, ratio) for shape in shapes)
+    try:
+        check_canvas(backbone, settings, *picture, guided=settings.dream_objective == "guided")
+        if styles:
+            check_style(backbone, settings, [(*style, 3) for style in styles])
+    except UserError:
+        return False
+    return True

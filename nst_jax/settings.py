@@ -141,6 +141,25 @@ class Settings:
         traced=True,
     )
     steps: int = option(250, "Number of optimisation steps.", least=0, traced=True)
+    scales: tuple[int, ...] = option(
+        (),
+        "Long sides in pixels of the scales, from coarse to fine, 0 for the size of the picture; auto begins at about "
+        "128, and a single 0 paints at the final size from the first step.",
+        least=0,
+    )
+    scale_steps: tuple[int, ...] = option(
+        (),
+        "Number of steps of each scale, the last for all that follow; auto follows from steps.",
+        least=0,
+        traced=True,
+    )
+    averaging: float = option(
+        0.0,
+        "Decay of the moving average over the steps of a scale that makes the picture; 0 takes the last step, and 0.99 "
+        "suits adam.",
+        least=0,
+        below=1,
+    )
     init: Init = option("content", "Initial image: the content image, white noise, or a blend of both.", traced=True)
     init_noise: float = option(1.0, "Share of white noise in a blended initial image.", least=0, most=1, traced=True)
     parameterization: Parameterization = option(
@@ -188,6 +207,8 @@ class Settings:
             raise UserError(f"{moves[0]}: expected an optimizer for a changing loss, found lbfgs; use adam")
         if moves and self.content_layers:
             raise UserError(f"{moves[0]}: expected no content_layers, whose features stay in place, found some")
+        if self.averaging and self.optimizer == "lbfgs":
+            raise UserError("averaging: expected 0 with lbfgs, each of whose steps is the best so far; use adam")
         if self.padding == "circular" and self.margin:
             raise UserError(f"margin: expected 0 with circular padding, which leaves no border, found {self.margin}")
 

@@ -46,6 +46,10 @@ class Batch(struct.PyTreeNode):
         """Returns the results of the states: of transfers, the pictures `[N, H, W, 3]`."""
         return self._each(lambda cell, state: cell.result(state), states)
 
+    def carry(self, before: optimize.State, states: optimize.State) -> optimize.State:
+        """Returns states from starts with what goes on from the last states of a coarser scale."""
+        return self._each(lambda cell, both: cell.carry(*both), (before, states))
+
     @property
     def start_shape(self) -> jax.ShapeDtypeStruct:
         """The shape of the starts that `init` takes."""

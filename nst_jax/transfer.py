@@ -1,6 +1,6 @@
 """A style transfer: one self-contained pytree, from images and settings to a picture.
 
-`stylize` is the whole method; `prepare`, `Transfer.init`, `Transfer.step` and `Transfer.result` are its parts.
+`prepare` makes it; `Transfer.init`, `Transfer.step` and `Transfer.result` are the parts of any run.
 """
 
 import dataclasses
@@ -10,17 +10,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import struct
 
 from nst_jax import optimize
 from nst_jax.backbones.features import PREPARED
-from nst_jax.backbones.pretrained import Pretrained, load
+from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_images
-from nst_jax.loop import run, stage
 from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, Objective, Targets, Weights
-from nst_jax.presets import PRESETS, default_preset
-from nst_jax.rendering.canvas import canvas_shape, crop, extend
+from nst_jax.rendering.canvas import CUBIC, canvas_shape, crop, extend, resize
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer
 from nst_jax.rendering.transformation import Transformation, transform
 from nst_jax.settings import Parameterization, Settings
@@ -28,37 +27,6 @@ from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measu
 
 Image = jax.Array | np.ndarray
 """`[H, W, 3]`, RGB in [0, 1]."""
-
-
-def stylize(
-    content: Image,
-    style: Image | Sequence[Image],
-    network: Pretrained | None = None,
-    *,
-    settings: Settings | None = None,
-    seed: int = 0,
-) -> np.ndarray:
-    """Renders the content image in the style of one or more other images.
-
-    Args:
-        content: the content image, `[H, W, 3]`, RGB in [0, 1].
-        style: the style image, `[H', W', 3]`, or several of any sizes, whose styles are blended.
-        network: the backbone; by default the best installed one.
-        settings: the options; by default the preset of the backbone.
-        seed: seed of the noise in the initial image and of random transformations.
-
-    Returns:
-        The stylised image, float32 `[H, W, 3]` in [0, 1].
-
-    Raises:
-        UserError: the settings do not suit the backbone or the images, or the run diverged.
-    """
-    network = network or load()
-    settings = settings or PRESETS[default_preset(network.backbone.name)]
-    transfer = prepare(network, settings, content, style, seed=seed)
-    image = initial_image(settings, content, seed=seed)
-    *_, last = run([stage(transfer, image, steps=settings.steps)])
-    return np.asarray(last.result)
 
 
 def prepare(
@@ -152,6 +120,7 @@ class TransferConfig:
         margin: width of the margin around the picture, in pixels.
         parameterization: the variables that the canvas is rendered from.
         transformation: random transformation of the canvas before the network sees it.
+        averaging: decay of the moving average of the variables that the picture is rendered from; 0 for none.
     """
 
     objective: Objective
@@ -159,6 +128,7 @@ class TransferConfig:
     margin: int
     parameterization: Parameterization
     transformation: Transformation
+    averaging: float = 0.0
 
     @property
     def parameterizer(self) -> Parameterizer:
@@ -202,6 +172,30 @@ class Transfer(struct.PyTreeNode):
         """Returns the picture `[H, W, 3]` of a state, without the margin."""
         return crop(self.render(self.solver.read(state)), self.config.margin)
 
+    def carry(self, before: optimize.State, state: optimize.State) -> optimize.State:
+        """Returns a state from a start with what goes on from the last state of the same transfer at a coarser scale.
+
+        That is the number of steps, and Adam's memory, as in crowsonkb's style-transfer-pytorch: its count, its first
+        moments enlarged by the cubic filter, and its second moments linearly, so that none is below 0. Pairs of L-BFGS
+        are differences in another space, so that it starts anew; so do averages, and whatever optimises no pixels.
+        """
+        state = state.replace(step=before.step)
+        memories = optax.tree.get_all_with_path(before.memory, "nu")
+        if not memories or self.config.parameterization != "pixels":
+            return state
+
+        def enlarged(moments: jax.Array, method: Any) -> jax.Array:
+            picture = resize(crop(moments, self.config.margin), self.start_shape.shape[:2], method=method)
+            return extend(picture, self.config.margin)
+
+        memory = optax.tree.set(
+            state.memory,
+            count=optax.tree.get_all_with_path(before.memory, "count")[0][1],
+            mu=enlarged(optax.tree.get(before.memory, "mu"), CUBIC),
+            nu=jnp.maximum(enlarged(memories[0][1], "linear"), 0),
+        )
+        return state.replace(memory=memory)
+
     def evaluate(self, variables: jax.Array, step: jax.Array) -> optimize.Evaluation:
         """Returns the loss of the canvas that the variables render to in a step, its terms and its gradient."""
 
@@ -220,7 +214,8 @@ class Transfer(struct.PyTreeNode):
     @property
     def solver(self) -> optimize.Solver:
         """The solver, with the bounds of the variables."""
-        return self.config.solver(self.learning_rate, bounds=self.config.parameterizer.bounds)
+        solver = self.config.solver(self.learning_rate, bounds=self.config.parameterizer.bounds)
+        return optimize.averaged(solver, self.config.averaging) if self.config.averaging else solver
 
     @property
     def axes(self) -> "Transfer":
@@ -287,4 +282,5 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
         margin=settings.margin,
         parameterization=settings.parameterization,
         transformation=Transformation(settings.jitter, settings.random_scale, settings.random_rotate),
+        averaging=settings.averaging,
     )

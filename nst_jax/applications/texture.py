@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nst_jax import transfer
+from nst_jax import pyramid
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.presets import PRESETS
@@ -61,11 +61,11 @@ def synthesize(
         The picture, float32 `[H, W, 3]` in [0, 1].
 
     Raises:
-        UserError: as in `transfer.stylize`.
+        UserError: as in `pyramid.stylize`.
     """
     network = network or pretrained.load()
     settings = settings or texture_settings(network.backbone.name)
-    return transfer.stylize(blank(height, width), style, network, settings=settings, seed=seed)
+    return pyramid.stylize(blank(height, width), style, network, settings=settings, seed=seed)
 
 
 def blank(height: int, width: int) -> np.ndarray:

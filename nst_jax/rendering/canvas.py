@@ -1,9 +1,14 @@
 """The canvas: a picture and a margin around it that is optimised with it and cropped at the end."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from nst_jax.errors import UserError
+
+CUBIC = jax.image.ResizeMethod.CUBIC_PYTORCH
+"""The cubic filter with a = −0.75, which PyTorch's bicubic interpolation has; Keys' own choice was −0.5."""
 
 
 def canvas_shape(height: int, width: int, margin: int) -> tuple[int, int]:
@@ -20,6 +25,12 @@ def extend(images: jax.Array, margin: int) -> jax.Array:
     *lead, height, width, _ = images.shape
     check_margin(margin, height, width)
     return jnp.pad(images, (*[(0, 0)] * len(lead), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
+
+
+def resize(images: jax.Array, shape: tuple[int, int], *, method: str | Any = CUBIC) -> jax.Array:
+    """Returns images `[..., H, W, C]` enlarged to another height and width, by default as PyTorch's bicubic does."""
+    *lead, _, _, channels = images.shape
+    return jax.image.resize(images, (*lead, *shape, channels), method, antialias=False)
 
 
 def check_margin(margin: int, height: int, width: int) -> None:
