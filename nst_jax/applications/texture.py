@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nst_jax import pyramid
+from nst_jax import pyramid, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.presets import PRESETS
