@@ -109,17 +109,22 @@ def scales_of(
         UserError: scales that do not grow to the size of the picture, or more numbers of steps than scales.
     """
     long = max(shape[:2])
+    shapes = [shape[:2], *style_shapes]
     sides = tuple(side or long for side in settings.scales)
     if not sides:
         factor = FACTORS.get(jax.default_backend(), FACTOR)
         sides = long_sides(long, factor=factor) if settings.parameterization != "coordinates" else (long,)
-        shapes = [shape[:2], *style_shapes]
         sides = (*(side for side in sides[:-1] if _fits(backbone, settings, shapes, side / long)), long)
     if sides[-1] != long or any(after <= before for before, after in itertools.pairwise(sides)):
         found = ", ".join(map(str, sides))
         raise UserError(f"scales: expected growing long sides up to the {long} px of the picture, found {found}")
     if len(sides) > 1 and settings.parameterization == "coordinates":
         raise UserError("scales: expected one for a coordinate network, which has no size, found several")
+    for side in sides:
+        try:
+            _check_scale(backbone, settings, shapes, side / long)
+        except UserError as error:
+            raise error if side == long else UserError(f"scale of {side} px: {error}") from None
     ends = itertools.accumulate(steps_of(settings, len(sides)))
     return tuple(Scale(scaled(shape, side / long), end) for side, end in zip(sides, ends, strict=True))
 
@@ -174,7 +179,11 @@ def stages(make: Callable[[int], Any], start: jax.Array, scales: Sequence[Scale]
 
     def scale(index: int) -> Stage:
         def enlarged(result: jax.Array | None) -> jax.Array:
-            return start if result is None else jnp.clip(resize(result, scales[index].shape), 0, 1)
+            if result is None:
+                return start
+            pictures = result.reshape(-1, *result.shape[-3:])  # one by one, so that a batch has the bits of its cells
+            larger = jnp.stack([resize(picture, scales[index].shape) for picture in pictures])
+            return jnp.clip(larger, 0, 1).reshape(*result.shape[:-3], *larger.shape[1:])
 
         return Stage(lambda: make(index), enlarged, scales[index].end, carries=True)
 
@@ -183,11 +192,16 @@ def stages(make: Callable[[int], Any], start: jax.Array, scales: Sequence[Scale]
 
 def _fits(backbone: Backbone, settings: Settings, shapes: Sequence[Sequence[int]], ratio: float) -> bool:
     """Returns whether a picture and style images, the first and other shapes, can be used at a ratio of their size."""
-    picture, *styles = (scaled(shape, ratio) for shape in shapes)
     try:
-        check_canvas(backbone, settings, *picture, guided=settings.dream_objective == "guided")
-        if styles:
-            check_style(backbone, settings, [(*style, 3) for style in styles])
+        _check_scale(backbone, settings, shapes, ratio)
     except UserError:
         return False
     return True
+
+
+def _check_scale(backbone: Backbone, settings: Settings, shapes: Sequence[Sequence[int]], ratio: float) -> None:
+    """Checks that the same can be used; raises UserError if not."""
+    picture, *styles = (scaled(shape, ratio) for shape in shapes)
+    check_canvas(backbone, settings, *picture, guided=settings.dream_objective == "guided")
+    if styles:
+        check_style(backbone, settings, [(*style, 3) for style in styles])

@@ -1,7 +1,7 @@
 """The one model: a Linen module that interprets a backbone's table."""
 
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from typing import Any, assert_never
 
 import jax
@@ -66,6 +66,9 @@ class Features(nn.Module):
             kernels, values = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), (kernels, values))
         found: dict[str, Any] = {}
         for rows in blocks(self.backbone):
+            rows = _until(rows, read.keys() - found.keys())
+            if not rows:
+                break
             run = functools.partial(self._run, rows, lead, read)
             values, of_block = (jax.checkpoint(run) if self.remat else run)(kernels, values)
             found |= of_block
@@ -162,3 +165,13 @@ def preprocess(images: jax.Array, convention: Preprocess) -> jax.Array:
     """Returns RGB `images` `[..., 3]` in [0, 1] in the input convention of a network."""
     pixels = images if convention.order == "RGB" else images[..., ::-1]
     return (pixels * convention.scale - jnp.asarray(convention.mean)) / jnp.asarray(convention.std)
+
+
+def _until(rows: tuple[Row, ...], wanted: Set[str]) -> tuple[Row, ...]:
+    """Returns the rows of a block that wanted layers need: all if one lies in a later block, else up to the last.
+
+    What lies beyond is not traced: nothing may be left of a small picture there.
+    """
+    here = [index for index, row in enumerate(rows) if wanted.intersection(row.names)]
+    last = len(rows) if wanted - {name for row in rows for name in row.names} else max(here, default=-1) + 1
+    return rows[:last]

@@ -1,0 +1,238 @@
+"""Coarse to fine: which scales there are, what goes over from one to the next, and that a run may be cut anywhere."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import nst_jax
+from nst_jax import optimize, pyramid
+from nst_jax.errors import UserError
+from nst_jax.history import join
+from nst_jax.loop import run
+from nst_jax.rendering.canvas import resize
+from nst_jax.stacking import stack, state_of
+
+pytestmark = pytest.mark.quick
+
+SETTINGS = dataclasses.replace(
+    nst_jax.PRESETS["squeezenet"],
+    style_layers=("conv1", "fire2/concat"),
+    content_layers=("fire2/concat",),
+    margin=4,
+    scales=(24, 40, 0),
+    scale_steps=(3, 2),
+)
+
+
+def picture(seed, shape=(48, 64, 3)):
+    return np.random.default_rng(seed).uniform(size=shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return nst_jax.load("squeezenet1_1")
+
+
+# --- scales ---
+
+
+@pytest.mark.parametrize("factor", [2.0, math.sqrt(2), 1.5])
+@pytest.mark.parametrize(
+    ("start", "end"), [(128, 512), (128, 500), (64, 1000), (128, 128), (128, 100), (4, 7), (128, 2048), (96, 97)]
+)
+def test_long_sides_are_those_of_the_loop(start, end, factor):
+    """As crowsonkb's gen_scales finds them: by going down until the start is passed."""
+    expected, index, side = set(), 0, end
+    while side >= min(start, end) and index < 12:
+        expected.add(side)
+        index += 1
+        side = round(end / factor**index)
+    assert pyramid.long_sides(end, start=start, factor=factor) == tuple(sorted(expected))
+
+
+def test_long_sides_of_512():
+    assert pyramid.long_sides(512, factor=math.sqrt(2)) == (128, 181, 256, 362, 512)
+    assert pyramid.long_sides(512, factor=2) == (128, 256, 512)
+
+
+def test_scales_of_a_picture(network):
+    plain = nst_jax.PRESETS["squeezenet"]
+    auto = pyramid.scales_of(network.backbone, plain, (384, 512))
+    assert [scale.shape for scale in auto] == [(96, 128), (192, 256), (384, 512)]
+    assert [scale.end for scale in auto] == [360, 504, 576]  # 1.2, 0.48 and 0.24 of 300
+    single = dataclasses.replace(plain, scales=(0,))
+    assert pyramid.scales_of(network.backbone, single, (384, 512)) == (((384, 512), 300),)
+    given = dataclasses.replace(plain, scales=(100, 512), scale_steps=(7,))
+    assert pyramid.scales_of(network.backbone, given, (384, 512)) == (((75, 100), 7), ((384, 512), 14))
+
+
+def test_a_default_always_fits(network):
+    plain = nst_jax.PRESETS["squeezenet"]
+    for shape in ((60, 512), (2048, 64), (200, 200), (50, 300)):
+        scales = pyramid.scales_of(network.backbone, dataclasses.replace(plain, margin=4), shape, [(50, 600)])
+        assert scales[-1].shape == shape
+    tile = dataclasses.replace(plain, padding="circular", margin=0)
+    for scale in pyramid.scales_of(network.backbone, tile, (272, 272)):
+        assert scale.shape[0] % 16 == 0
+    assert (
+        len(pyramid.scales_of(network.backbone, dataclasses.replace(plain, parameterization="coordinates"), (512, 512)))
+        == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scales": (128, 256)}, "growing long sides up to the 512 px of the picture, found 128, 256"),
+        ({"scales": (256, 128, 0)}, "found 256, 128, 512"),
+        ({"scales": (1024,)}, "found 1024"),
+        (
+            {"scales": (256, 0), "scale_steps": (1, 2, 3)},
+            "scale_steps: expected at most 2 numbers, one per scale, found 3",
+        ),
+        ({"scales": (256, 0), "parameterization": "coordinates"}, "scales: expected one for a coordinate network"),
+    ],
+)
+def test_scales_that_make_no_sense(network, changes, message):
+    with pytest.raises(UserError, match=message):
+        pyramid.scales_of(network.backbone, dataclasses.replace(nst_jax.PRESETS["squeezenet"], **changes), (384, 512))
+
+
+# --- enlarging ---
+
+
+def cubic(distance, a=-0.75):
+    """The kernel of PyTorch's bicubic interpolation, from its documentation of `upsample`."""
+    distance = abs(distance)
+    if distance <= 1:
+        return (a + 2) * distance**3 - (a + 3) * distance**2 + 1
+    return a * distance**3 - 5 * a * distance**2 + 8 * a * distance - 4 * a if distance < 2 else 0.0
+
+
+def matrix(size, larger):
+    """Rows of weights: half-pixel centres, and at the border the last pixel repeated."""
+    rows = np.zeros((larger, size))
+    for index in range(larger):
+        centre = (index + 0.5) * size / larger - 0.5
+        for tap in range(math.floor(centre) - 1, math.floor(centre) + 3):
+            rows[index, min(max(tap, 0), size - 1)] += cubic(centre - tap)
+    return rows
+
+
+def test_enlarging_is_that_of_pytorch():
+    small = picture(0, (12, 17, 3))
+    expected = np.einsum("yh,xw,hwc->yxc", matrix(12, 24), matrix(17, 41), small)
+    np.testing.assert_allclose(resize(jnp.asarray(small), (24, 41)), expected, atol=2e-6)
+
+
+# --- from scale to scale ---
+
+
+def stages_of(network, settings):
+    content, style = picture(0), picture(1, (40, 56, 3))
+    scales = pyramid.scales_of(network.backbone, settings, content.shape, [style.shape])
+
+    def make(index):
+        ratio = max(scales[index].shape) / 64
+        reduced = pyramid.at_scale(style, pyramid.scaled(style.shape, ratio))
+        return nst_jax.prepare(network, settings, pyramid.at_scale(content, scales[index].shape), reduced)
+
+    start = jnp.asarray(pyramid.at_scale(content, scales[0].shape))
+    return make, start, scales
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_steps_are_counted_over_all_scales(network, optimizer):
+    settings = dataclasses.replace(SETTINGS, optimizer=optimizer, learning_rate={"lbfgs": 1.0, "adam": 0.02}[optimizer])
+    found = list(run(pyramid.stages(*stages_of(network, settings))))
+    history = join([progress.history for progress in found])
+    assert history.step.tolist() == [0, 1, 2, 3, 3, 4, 5, 5, 6, 7]  # each scale begins with the loss of its start
+    assert [progress.stage for progress in found][-1] == 2
+    assert found[-1].result.shape == (48, 64, 3)
+    content, style = picture(0), picture(1, (40, 56, 3))
+    whole = nst_jax.stylize(content, style, network, settings=settings)
+    np.testing.assert_array_equal(whole, found[-1].result)
+
+
+def test_adam_goes_on_at_the_next_scale(network):
+    settings = dataclasses.replace(SETTINGS, optimizer="adam", learning_rate=0.02)
+    make, start, scales = stages_of(network, settings)
+    *_, last = run(pyramid.stages(make, start, scales[:1]))
+    before, finer = last.state, make(1)
+    image = jnp.clip(resize(last.result, scales[1].shape), 0, 1)
+    state = jax.jit(lambda transfer, before, image: transfer.carry(before, transfer.init(image)))(finer, before, image)
+    assert int(state.step) == 3
+    assert int(optax.tree.get(state.memory, "count")) == 3
+
+    def inner(moments):
+        return np.asarray(moments)[4:-4, 4:-4]
+
+    height, width = scales[1].shape
+    old = inner(optax.tree.get(before.memory, "mu"))
+    rows, columns = matrix(old.shape[0], height), matrix(old.shape[1], width)
+    mu, nu = (optax.tree.get(state.memory, name) for name in ("mu", "nu"))
+    np.testing.assert_allclose(inner(mu), np.einsum("yh,xw,hwc->yxc", rows, columns, old), rtol=1e-4, atol=1e-6)
+    assert float(jnp.min(nu)) >= 0
+    assert nu.shape == (height + 8, width + 8, 3)
+
+
+def test_averages_begin_anew_and_moments_go_on(network):
+    settings = dataclasses.replace(SETTINGS, optimizer="adam", learning_rate=0.02, averaging=0.9)
+    *_, last = run(pyramid.stages(*stages_of(network, settings)))
+    assert int(optax.tree.get(last.state.memory, "count")) == 7
+    np.testing.assert_allclose(last.state.memory.share, 1 - 0.9**3, rtol=1e-6)  # the start of the scale and two steps
+
+
+def test_a_batch_is_its_cells(network):
+    make, start, scales = stages_of(network, SETTINGS)
+    *_, single = run(pyramid.stages(make, start, scales))
+    *_, batch = run(pyramid.stages(lambda index: stack([make(index)]), start[None], scales))
+    np.testing.assert_array_equal(batch.result[0], single.result)
+    jax.tree.map(np.testing.assert_array_equal, state_of(batch.state, 0), jax.device_get(single.state))
+    *_, two = run(pyramid.stages(lambda index: stack([make(index)] * 2), jnp.stack([start] * 2), scales))
+    np.testing.assert_allclose(two.result[1], single.result, atol=2e-2)  # other orders of summing, ten steps of L-BFGS
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_run_goes_on_from_any_scale_to_the_same_bits(network, optimizer):
+    settings = dataclasses.replace(SETTINGS, optimizer=optimizer, learning_rate={"lbfgs": 1.0, "adam": 0.02}[optimizer])
+    whole = list(run(pyramid.stages(*stages_of(network, settings)), pause_every=1))
+    for step in (1, 3, 4, 5, 6):
+        reached = next(
+            jax.device_get((found.stage, found.state))
+            for found in run(pyramid.stages(*stages_of(network, settings)), pause_every=1)
+            if int(found.state.step) == step
+        )
+        *_, again = run(
+            pyramid.stages(*stages_of(network, settings)), first=reached[0], state=jax.device_put(reached[1])
+        )
+        np.testing.assert_array_equal(again.result, whole[-1].result)
+
+
+# --- averaging ---
+
+
+def test_the_average_is_that_of_the_formula():
+    def evaluate(variables, step):
+        loss = jnp.sum(jnp.square(variables - 3))
+        return optimize.Evaluation(variables, loss, {}, 2 * (variables - 3))
+
+    plain, averaged = optimize.adam(0.1), optimize.averaged(optimize.adam(0.1), 0.9)
+    state, other = plain.init(evaluate, jnp.zeros(2)), averaged.init(evaluate, jnp.zeros(2))
+    seen = [np.asarray(state.variables)]
+    for _ in range(6):
+        state, other = plain.step(evaluate, state)[0], averaged.step(evaluate, other)[0]
+        seen.append(np.asarray(state.variables))
+    np.testing.assert_array_equal(state.variables, other.variables)
+    weights = 0.9 ** np.arange(len(seen))[::-1]
+    np.testing.assert_allclose(averaged.read(other), np.average(seen, axis=0, weights=weights), rtol=1e-5)
+
+
+def test_averaging_needs_another_solver_than_lbfgs():
+    with pytest.raises(UserError, match="averaging: expected 0 with lbfgs"):
+        dataclasses.replace(SETTINGS, averaging=0.9)
