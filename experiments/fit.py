@@ -67,7 +67,7 @@ def run(config: Config) -> Result:
     factor = (config.output_size or config.size) / max(height, width) if config.output_size else 1
     shape = max(1, round(height * factor)), max(1, round(width * factor))
     settings = {"content": str(path), "content_sha256": sha256(path), "size": config.size, "steps": fit.step}
-    drawn = images.Picture(coordinate_network.draw(jnp.asarray(fit.variables), shape), exif=content.exif)
+    drawn = images.Picture(coordinate_network.draw(fit.variables, shape), exif=content.exif)
     images.write(output, drawn, settings=settings)
     write_json(
         workdir / "run.json",

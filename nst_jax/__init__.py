@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import settings as settings
     from nst_jax import stacking as stacking
     from nst_jax import statistics as statistics
+    from nst_jax import surroundings as surroundings
     from nst_jax import sweeping as sweeping
     from nst_jax import targets as targets
     from nst_jax import transfer as transfer

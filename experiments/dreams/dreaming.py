@@ -130,7 +130,7 @@ class Dreaming:
             done += 1
             moved = transfer.replace(key=seed_key((self.seed + done) % 2**32))  # else all frames would be shifted alike
             *_, last = run([stage(moved, dream.zoom(before, factor), steps=steps)])
-            self.write(self._frame(done), np.asarray(last.result))
+            self.write(self._frame(done), jax.device_get(last.result))
             yield done
 
     def _left_frames(self) -> list[Path]:

@@ -166,12 +166,12 @@ def _optimise(job: Job) -> np.ndarray:
     with progress_bar(steps=job.steps, done=0) as bar:
         for last in run([stage(job.transfer, job.image, steps=job.steps)]):
             bar.show(last.history)
-    return np.asarray(last.result)
+    return jax.device_get(last.result)
 
 
 def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
     """Returns the loss of a picture `[H, W, 3]` by the objective of a transfer, and its terms without weights."""
-    loss, terms = _evaluate(job.transfer, extend(jnp.asarray(pixels), job.transfer.config.margin))
+    loss, terms = _evaluate(job.transfer, extend(float32_on_device(pixels), job.transfer.config.margin))
     return {**{term: float(terms[term]) for term in _TERMS}, _LOSS: float(loss)}
 
 

@@ -65,7 +65,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     seconds = {"prepare": time.time() - began}
 
     def save_picture(path: Path, progress: Progress) -> None:
-        picture = job.content._replace(pixels=np.asarray(progress.result[0]))
+        picture = job.content._replace(pixels=jax.device_get(progress.result)[0])
         images.write(path, picture, bits=flags.bits, settings=record["settings"])
 
     def save_record(done: int) -> None:
@@ -75,7 +75,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     checkpoints = Checkpoints(workdir / "stylize-checkpoints", job.identity)
     restored = _restore(job, checkpoints, workdir, state_shapes(job.transfer)) if flags.resume else None
     courses = Courses([checkpoints], [restored])
-    state = jax.tree.map(lambda leaf: leaf[None], restored.state) if restored else None
+    state = jax.device_put(jax.tree.map(lambda leaf: leaf[None], restored.state)) if restored else None
     stages = [stage(batch, job.image[None], steps=job.steps)]
     run = follow(
         run_stages(stages, state=state, pause_every=flags.save_every),
@@ -92,9 +92,10 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             raise courses.diverged[0]
         _discard(job, checkpoints, workdir)
     make_folder(workdir)
-    save_record(int(last.state.step[0]))
+    done = int(last.history.step[-1])
+    save_record(done)
     failure: UserError | None = None
-    with progress_bar(steps=job.steps, done=int(last.state.step[0])) as bar:
+    with progress_bar(steps=job.steps, done=done) as bar:
         try:
             for last in run:
                 if "compile" not in seconds:
@@ -104,14 +105,14 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
                 if failure:
                     break
                 bar.show(courses.histories[0])
-                done = int(last.state.step[0])
+                done = int(jax.device_get(last.state.step)[0])
                 if flags.save_every and done % flags.save_every == 0:
                     save_picture(workdir / _SNAPSHOT.format(f"{done:05d}"), last)
         except UserError as error:  # Something could not be written; perhaps the picture still can be.
             failure = error
     history = courses.histories[0]
     seconds["all"] = time.time() - began
-    done = int(last.state.step[0])
+    done = int(jax.device_get(last.state.step)[0])
     finished = done >= job.steps
     writings: dict[str, Callable[[], None]] = {
         "picture": lambda: save_picture(output, last),
@@ -142,7 +143,7 @@ def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:
         restored = None
     discarded = checkpoints.clear()
     if discarded is not None:
-        resumable = restored is not None and int(restored.state.step) < job.steps
+        resumable = restored is not None and int(jax.device_get(restored.state.step)) < job.steps
         advice = " (--resume would have continued it)" if resumable else ""
         print(f"discarded the run in {workdir}, which was at step {discarded}{advice}")
         for snapshot in workdir.glob(_SNAPSHOT.format("?" * 5)):
@@ -162,7 +163,7 @@ def _restore(job: Job, checkpoints: Checkpoints, workdir: Path, shapes: optimize
     if restored is None:
         print(f"nothing to resume in {workdir}: starting from step 0")
         return None
-    done = int(restored.state.step)
+    done = int(jax.device_get(restored.state.step))
     if done > job.steps:
         raise UserError(f"--steps: the run is at step {done} already; give {done} or more, or leave --resume out")
     print(f"resuming after step {done}")
