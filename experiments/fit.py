@@ -50,7 +50,6 @@ def run(config: Config) -> Result:
     path = Path(config.content) if config.content else samples.content_image()
     workdir, output = places(config, {CONTENT: path}, script="fit", picture="picture.png")
     content = images.read(path, size=config.size)
-    import jax.numpy as jnp  # which --help should not wait for
 
     from nst_jax.applications import coordinate_network
 

@@ -118,10 +118,11 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         "picture": lambda: save_picture(output, last),
         "record": lambda: save_record(done),
         "losses": lambda: write_losses(workdir / "losses.csv", history),
-        "plot": lambda: plot_losses(workdir / "losses.png", history, job.transfer.weights),
     }
     if not failure and (flags.save_every or not finished):
         writings["checkpoint"] = lambda: courses.save(last)
+    writings["plot"] = lambda: plot_losses(workdir / "losses.png", history, job.transfer.weights)
+    bug: Exception | None = None
     lost = []
     for name, write in writings.items():
         try:
@@ -129,6 +130,10 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         except UserError as error:  # A full disk must not keep files on other disks from being written.
             failure = failure or error
             lost.append(name)
+        except Exception as error:  # Nor must anything else.
+            bug = bug or error
+    if bug:
+        raise bug
     if failure:
         kept = "lost" if "picture" in lost else f"saved as {output}"
         raise UserError(f"{failure}; the picture of step {done} is {kept}") from failure

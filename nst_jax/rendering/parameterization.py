@@ -143,7 +143,6 @@ def _affine(values: jax.Array, matrix: jax.Array, bias: jax.Array) -> jax.Array:
     return jnp.matmul(values, matrix, precision=jax.lax.Precision.HIGHEST) + per_channel(bias, values.ndim)
 
 
-
 def _layers(variables: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
     """Returns the matrix and the bias of every layer."""
     layers, first = [], 0
