@@ -1,6 +1,5 @@
 """How every command of this package starts and ends: flags, arguments, errors in one line."""
 
-import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from nst_jax.commands import as_typed_here, help_is_success
+from nst_jax.console import accept_any_text
 from nst_jax.errors import UserError, choose, one_line
 
 INTERRUPTED = 130
@@ -24,8 +24,7 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         command: called with the positional arguments of the command line.
         arguments: the names of these, for messages.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed
-        sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal lacks
+    accept_any_text()
 
     def main(given: list[str]) -> None:
         if not flags.FLAGS["verbosity"].present:

@@ -23,8 +23,8 @@ from nst_jax.io.files import check_target, make_folder, sha256
 from nst_jax.presets import LEARNING_RATES
 from nst_jax.settings import Parameterization
 
-from .cli import samples
-from .cli.flags import INTERRUPTED, Common, flag, option_flag, run_script
+from .cli import samples, stopping
+from .cli.flags import Common, flag, option_flag, run_script
 from .cli.transfer_flags import CONTENT, check_own, places
 from .showing.animation import check_animation, write_animation
 
@@ -170,7 +170,7 @@ def main(config: Config) -> None:
         print(f"animation: {result.animation}")
     if not result.finished:
         print("stopped; the same command continues a zoom that has begun, otherwise it starts again")
-        sys.exit(INTERRUPTED)
+        sys.exit(stopping.status() or stopping.INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,6 @@ def run(config: Config) -> Result:
     if config.input is None:
         files.write(workdir / f"original{original.suffix}", original)
     names = {f"seed {index}": values for index, values in enumerate(result.synthesised)}
-    plot.write_plot(workdir / "signals.png", {"original": original.values, **names}, rate=original.rate)
     record = {
         "command": command_line("experiments.signal_texture", config),
         "settings": dataclasses.asdict(config),
@@ -118,6 +117,7 @@ def run(config: Config) -> Result:
         "versions": versions(),
     }
     write_json(workdir / "settings.json", record)
+    plot.write_plot(workdir / "signals.png", {"original": original.values, **names}, rate=original.rate)
     return result
 
 

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import os
 import shlex
 import sys
 import types
@@ -20,16 +21,15 @@ from typing import Any, Literal, TypeVar
 from absl import app, flags, logging
 
 from nst_jax.commands import as_typed_here, command, help_is_success
+from nst_jax.console import any_console
 from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
 from nst_jax.ranges import Range
 from nst_jax.settings import Settings
 
+from . import stopping
 from .compilation_cache import keep_programs
 
 Config = TypeVar("Config", bound="Checked")
-
-INTERRUPTED = 130
-"""Exit status of an interrupted script, as in shells: 128 + SIGINT."""
 
 MOST_SEED = 2**32 - 1
 
@@ -147,18 +147,39 @@ def run_script(config: type[Config], run: Callable[[Config], Any], *, bare: Sequ
             run(build(config))
         except UserError as error:
             sys.exit(f"error: {one_line(error, longest=2000)}")
-        except (RuntimeError, MemoryError) as error:
-            if not isinstance(error, MemoryError) and not is_out_of_memory(error):
+        except Exception as error:
+            if problem := _missing_platform():
+                sys.exit(f"error: {problem}")
+            if not isinstance(error, MemoryError) and not (isinstance(error, RuntimeError) and is_out_of_memory(error)):
                 raise
             sys.exit(f"error: expected the run to fit into memory, found: {one_line(error)}; choose a smaller --size")
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-            sys.exit(INTERRUPTED)
+        except KeyboardInterrupt as stop:  # with what was kept, where the script knows
+            print(": ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)
+            sys.exit(stopping.status() or stopping.INTERRUPTED)
+        sys.stdout.flush()
+        sys.exit(stopping.status())
 
     define(config)
     script = sys.modules["__main__"]
     script.__doc__ = as_typed_here(script.__doc__ or "")
-    app.run(main, flags_parser=functools.partial(_parse, bare=bare))
+    stopping.forget()
+    with any_console(), stopping.handling(stopping.stop_at_once):
+        app.run(main, flags_parser=functools.partial(_parse, bare=bare))
+
+
+def _missing_platform() -> str | None:
+    """Returns what is wrong with JAX_PLATFORMS, if it is why JAX has no devices; JAX itself raises many things then."""
+    named, jax = os.environ.get("JAX_PLATFORMS"), sys.modules.get("jax")
+    if not named or jax is None:
+        return None
+    try:
+        jax.devices()
+    except Exception:
+        return (
+            f"JAX_PLATFORMS: expected platforms that JAX finds here, found {one_line(named)!r}; unset it to use what "
+            "there is, or set it to cpu"
+        )
+    return None
 
 
 class _Parser(flags.ArgumentParser):

@@ -25,6 +25,7 @@ from .progress import Interrupt, graceful_interrupt, progress_bar
 from .records import plot_losses, versions, write_json, write_losses
 
 _SNAPSHOT = "step{}.png"
+_CHECKPOINTS = "stylize-checkpoints"
 
 
 class Result(NamedTuple):
@@ -46,8 +47,13 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
         began = time.time()
         job = prepare(flags)
         if interrupt.requested:
-            raise KeyboardInterrupt
-        return _optimise(job, flags, workdir, output, interrupt, began)
+            raise KeyboardInterrupt("before the first step, nothing was written")
+        try:
+            return _optimise(job, flags, workdir, output, interrupt, began)
+        except KeyboardInterrupt:
+            step = Checkpoints(workdir / _CHECKPOINTS, job.identity).newest()
+            kept = "no checkpoint was written yet" if step is None else f"--resume continues after step {step}"
+            raise KeyboardInterrupt(f"at once, {kept}") from None
 
 
 def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interrupt: Interrupt, began: float) -> Result:
@@ -72,7 +78,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})
 
     batch = stacking.stack([job.transfer])
-    checkpoints = Checkpoints(workdir / "stylize-checkpoints", job.identity)
+    checkpoints = Checkpoints(workdir / _CHECKPOINTS, job.identity)
     restored = _restore(job, checkpoints, workdir, state_shapes(job.transfer)) if flags.resume else None
     courses = Courses([checkpoints], [restored])
     state = jax.device_put(jax.tree.map(lambda leaf: leaf[None], restored.state)) if restored else None
