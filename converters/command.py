@@ -10,11 +10,15 @@ from absl import app, flags, logging
 from nst_jax.commands import as_typed_here, help_is_success
 from nst_jax.console import accept_any_text
 from nst_jax.errors import UserError, choose, one_line
+from nst_jax.io.files import expand_home
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: that of shells, 128 + SIGINT."""
 
 _TERMINATED = 143
+
+FILE = "FILE"
+"""The name of arguments that are paths."""
 
 
 def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
@@ -34,7 +38,7 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
             if len(given) != len(arguments):
                 wanted = " ".join(arguments) or "flags only"
                 raise UserError(f"expected {wanted}, found {one_line(' '.join(given)) or 'nothing'}; see --help")
-            command(*given)
+            command(*map(_expanded, arguments, given))
             if sys.stdout:
                 sys.stdout.flush()
         except UserError as error:
@@ -51,6 +55,23 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
     script = sys.modules["__main__"]
     script.__doc__ = as_typed_here(script.__doc__ or "")
     app.run(main, flags_parser=_parse)
+
+
+def define_path(name: str, default: str | None, text: str) -> None:
+    """Defines a flag for a path, in which a `~` at the beginning is the home folder."""
+    flags.DEFINE(_PathParser(), name, default, text, module_name=sys.argv[0])
+
+
+def _expanded(name: str, given: str) -> str:
+    return expand_home(given) if name == FILE else given
+
+
+class _PathParser(flags.ArgumentParser):
+    def parse(self, argument: str) -> str:
+        return expand_home(argument)
+
+    def flag_type(self) -> str:
+        return "path"
 
 
 def path(given: str | None, flag: str) -> Path | None:

@@ -16,7 +16,7 @@ from nst_jax.io import images
 from nst_jax.io.files import make_folder, sha256
 
 from .cli import samples
-from .cli.flags import Checked, flag, option_flag, run_script
+from .cli.flags import Checked, FilePath, flag, option_flag, run_script
 from .cli.transfer_flags import CONTENT, places
 
 
@@ -24,9 +24,9 @@ from .cli.transfer_flags import CONTENT, places
 class Config(Checked):
     """The flags."""
 
-    content: str | None = flag(None, "Image to learn; by default a sample.")
-    workdir: str | None = option_flag("workdir")
-    output: str | None = option_flag("output")
+    content: FilePath | None = flag(None, "Image to learn; by default a sample.")
+    workdir: FilePath | None = option_flag("workdir")
+    output: FilePath | None = option_flag("output")
     size: int = flag(192, "Long side in pixels to which the image is resized for training.", least=1)
     output_size: int | None = flag(
         None, "Long side of the resulting picture in pixels; by default --size.", least=1, most=13_000

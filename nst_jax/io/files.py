@@ -13,6 +13,11 @@ from nst_jax.errors import UserError, one_line
 _LONGEST_PROBLEM = 2000
 
 
+def expand_home(text: str) -> str:
+    """Returns a path with a `~` at its beginning replaced by the home folder; `./~` is a file of that name."""
+    return os.path.expanduser(text)  # noqa: PTH111 - Path drops the ./ of a text, and raises where there is no home
+
+
 def file_error(path: Path, problem: object) -> UserError:
     """Returns a one-line error about a file."""
     return UserError(one_line(f"{path}: {problem}", longest=_LONGEST_PROBLEM))
