@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError
 from nst_jax.io import images
-from nst_jax.io.files import check_target, make_folder, sha256
+from nst_jax.io.files import check_target, make_folder, remove, sha256
 from nst_jax.presets import LEARNING_RATES
 from nst_jax.settings import Parameterization
 
@@ -134,7 +134,7 @@ def run(config: Config) -> Result:
     with graceful_interrupt() as interrupt:
         make_folder(workdir)
         if not (config.frames and is_same_run(workdir / "run.json", identity) and dreaming.frames()):
-            (workdir / "run.json").unlink(missing_ok=True)
+            remove(workdir / "run.json")
             dreaming.remove_frames()
             octaves = []
             with progress_bar(steps=len(shapes), done=0) as bar:

@@ -1,6 +1,7 @@
 """Standard output and error that can take any text and may go away at any time, for commands."""
 
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -10,6 +11,9 @@ from typing import Any, TextIO
 
 BROKEN_PIPE = 128 + getattr(signal, "SIGPIPE", 13)
 """Exit status of a command whose reader has gone away, as in shells."""
+
+_GONE = (errno.EPIPE, errno.EIO, errno.EINVAL)
+"""Errors of a pipe without a reader, of a terminal that was closed, and of such a pipe on Windows."""
 
 _lost = False
 
@@ -75,7 +79,7 @@ class _Lenient:
     def _drop(self, error: OSError) -> None:
         """Sends what is left in the buffer, and all that follows, to nowhere, where Python flushes it at its end."""
         global _lost
-        _lost = _lost or isinstance(error, BrokenPipeError)
+        _lost = _lost or error.errno in _GONE
         with contextlib.suppress(OSError, io.UnsupportedOperation):
             _to_nowhere(self._stream.fileno())
 

@@ -8,7 +8,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from ..plots import plot
+from ..plotting.figures import plot
 
 _WIDE = 1000  # columns, so that no cell is broken
 _NONE = "–"

@@ -16,6 +16,7 @@ import numpy as np
 from nst_jax.applications import dream
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.io import images
+from nst_jax.io.files import remove
 from nst_jax.io.images import Picture
 from nst_jax.loop import run, stage
 from nst_jax.settings import Settings
@@ -96,7 +97,7 @@ class Dreaming:
     def remove_frames(self) -> None:
         """Removes the frames of an earlier zoom."""
         for path in self._left_frames():
-            path.unlink()
+            remove(path)
 
     def begin_zoom(self, picture: np.ndarray) -> None:
         """Writes frame 0, the dream that the zoom starts from."""

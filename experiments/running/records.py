@@ -16,7 +16,7 @@ from nst_jax.history import History
 from nst_jax.io.files import atomic_write
 from nst_jax.objective import TERMS, Weights
 
-from ..plots import plot
+from ..plotting.figures import plot
 
 _RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "scipy", "imagecodecs", "safetensors")
 

@@ -12,7 +12,7 @@ from nst_jax import optimize, stacking
 from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
-from nst_jax.io.files import make_folder
+from nst_jax.io.files import make_folder, remove
 from nst_jax.loop import Progress, stage, state_shapes
 from nst_jax.loop import run as run_stages
 
@@ -44,7 +44,7 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
             then the picture so far is saved if it can be.
     """
     with graceful_interrupt() as interrupt:
-        began = time.time()
+        began = time.monotonic()
         job = prepare(flags)
         if interrupt.requested:
             raise KeyboardInterrupt("before the first step, nothing was written")
@@ -68,7 +68,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         "versions": versions(),
         "device": jax.devices()[0].device_kind,
     }
-    seconds = {"prepare": time.time() - began}
+    seconds = {"prepare": time.monotonic() - began}
 
     def save_picture(path: Path, progress: Progress) -> None:
         picture = job.content._replace(pixels=jax.device_get(progress.result)[0])
@@ -105,7 +105,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         try:
             for last in run:
                 if "compile" not in seconds:
-                    seconds["compile"] = time.time() - began - seconds["prepare"]
+                    seconds["compile"] = time.monotonic() - began - seconds["prepare"]
                     bar.say(f"compiled, and ran the first step, in {seconds['compile']:.1f} s")
                 failure = courses.diverged.get(0)
                 if failure:
@@ -117,7 +117,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         except UserError as error:  # Something could not be written; perhaps the picture still can be.
             failure = error
     history = courses.histories[0]
-    seconds["all"] = time.time() - began
+    seconds["all"] = time.monotonic() - began
     done = int(jax.device_get(last.state.step)[0])
     finished = done >= job.steps
     writings: dict[str, Callable[[], None]] = {
@@ -158,7 +158,7 @@ def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:
         advice = " (--resume would have continued it)" if resumable else ""
         print(f"discarded the run in {workdir}, which was at step {discarded}{advice}")
         for snapshot in workdir.glob(_SNAPSHOT.format("?" * 5)):
-            snapshot.unlink()
+            remove(snapshot)
 
 
 def _restore(job: Job, checkpoints: Checkpoints, workdir: Path, shapes: optimize.State) -> Restored | None:

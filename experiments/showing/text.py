@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from nst_jax.errors import one_line
 
-from ..plots import data_folder
+from ..plotting.figures import data_folder
 
 INK, FAINT = "#222222", "#777777"
 _FONT = Path(data_folder(), "fonts", "ttf", "DejaVuSans.ttf")  # has ⁻⁵, × and … on every computer

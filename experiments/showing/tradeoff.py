@@ -13,7 +13,7 @@ import numpy as np
 from nst_jax.errors import one_line
 from nst_jax.objective import CONTENT, STYLE
 
-from ..plots import plot
+from ..plotting.figures import plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

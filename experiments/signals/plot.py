@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy import signal as processing
 
-from ..plots import plot
+from ..plotting.figures import plot
 
 _SHOWN = 1200
 """Samples of a waveform that are plotted; more would be a band of ink."""
