@@ -166,7 +166,7 @@ def _listed(layers: tuple[str, ...]) -> str:
 
 def _define_flags() -> None:
     flags.DEFINE_string("backbone", None, f"Backbone of these weights: {', '.join(BACKBONES)}.")
-    flags.DEFINE_string("output", None, "File to write; by default the weights are installed.")
+    command.define_path("output", None, "File to write; by default the weights are installed.")
     flags.DEFINE_string("format", None, f"Format of FILE: {', '.join(FORMATS)}; by default recognised by content.")
     flags.DEFINE_string("convention", None, f"Convention of the network's pixels: {', '.join(CONVENTIONS)}.")
     flags.DEFINE_string("kernels", None, f"Convention of the kernels of a Keras file: {', '.join(KERNELS)}.")
@@ -191,4 +191,4 @@ def _command(file: str) -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    command.run(_command, arguments=["FILE"])
+    command.run(_command, arguments=[command.FILE])

@@ -26,14 +26,14 @@ from nst_jax.errors import UserError
 from nst_jax.io.files import check_folder, make_folder
 from nst_jax.settings import Precision
 
-from .cli.flags import Checked, flag, option_flag, run_script
+from .cli.flags import Checked, FilePath, flag, option_flag, run_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(Checked):
     """The flags."""
 
-    workdir: str = flag("results/benchmark", "Folder for benchmark.json and benchmark.png.")
+    workdir: FilePath = flag("results/benchmark", "Folder for benchmark.json and benchmark.png.")
     backbones: tuple[str, ...] | None = flag(None, "Networks; by default squeezenet1_1, and vgg19 if installed.")
     sizes: tuple[int, ...] = flag((256, 512), "Sides of the square pictures in pixels.", least=1)
     precision: Precision = option_flag("precision", "float32")

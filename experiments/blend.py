@@ -19,7 +19,7 @@ from nst_jax.errors import UserError
 from nst_jax.io.files import check_target
 
 from .cli import samples
-from .cli.flags import flag, run_script
+from .cli.flags import FilePath, FilePaths, flag, run_script
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import CONTENT, TransferFlags, check_own, inputs, styles
 from .showing.animation import check_animation, there_and_back, write_animation
@@ -31,8 +31,8 @@ from .sweeping.outcome import Outcome, finish_script
 class Config(RunFlags, TransferFlags):
     """The flags."""
 
-    output: str | None = flag(None, "File of the animation, .webp or .gif; by default in --workdir.")
-    style: str | None = flag(None, "Two or three style images, separated by commas; by default two samples.")
+    output: FilePath | None = flag(None, "File of the animation, .webp or .gif; by default in --workdir.")
+    style: FilePaths | None = flag(None, "Two or three style images, separated by commas; by default two samples.")
     blend_steps: int = flag(5, "Number of pictures from one style image to the next, both included.", least=2)
     seconds_per_picture: float = flag(
         0.6, "Duration of each picture of the animation in seconds.", least=0.01, most=600

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError
 from nst_jax.io import images
-from nst_jax.io.files import check_target, make_folder, sha256
+from nst_jax.io.files import check_target, make_folder, remove, sha256
 from nst_jax.presets import LEARNING_RATES
 from nst_jax.settings import Parameterization
 
-from .cli import samples
-from .cli.flags import INTERRUPTED, Common, flag, option_flag, run_script
+from .cli import samples, stopping
+from .cli.flags import Common, FilePath, flag, option_flag, run_script
 from .cli.transfer_flags import CONTENT, check_own, places, weights
 from .showing.animation import check_animation, write_animation
 
@@ -33,10 +33,10 @@ from .showing.animation import check_animation, write_animation
 class Config(Common):
     """The flags."""
 
-    content: str | None = flag(None, "Content image; by default a sample.")
+    content: FilePath | None = flag(None, "Content image; by default a sample.")
     layers: tuple[str, ...] | None = option_flag("dream_layers", note="By default two that suit the backbone.")
     channels: tuple[int, ...] | None = option_flag("dream_channels")
-    guide: str | None = flag(None, "Image whose features are maximised, instead of all activations.")
+    guide: FilePath | None = flag(None, "Image whose features are maximised, instead of all activations.")
     octaves: int | None = flag(
         None,
         "Number of octaves: sizes of the picture, from small to large; by default 4, or as many as fit.",
@@ -56,7 +56,7 @@ class Config(Common):
     frame_steps: int = flag(3, "Number of optimisation steps in each frame of the zoom.", least=0)
     zoom: float = flag(1.03, "Magnification from one frame of the zoom to the next.", least=1.001, most=2)
     seconds_per_frame: float = flag(0.08, "Duration of each frame of the animation in seconds.", least=0.01, most=600)
-    animation: str | None = flag(None, "File of the zoom, .webp or .gif; by default in --workdir.")
+    animation: FilePath | None = flag(None, "File of the zoom, .webp or .gif; by default in --workdir.")
 
 
 class Result(NamedTuple):
@@ -133,7 +133,7 @@ def run(config: Config) -> Result:
     with graceful_interrupt() as interrupt:
         make_folder(workdir)
         if not (config.frames and is_same_run(workdir / "run.json", identity) and dreaming.frames()):
-            (workdir / "run.json").unlink(missing_ok=True)
+            remove(workdir / "run.json")
             dreaming.remove_frames()
             octaves = []
             with progress_bar(steps=len(shapes), done=0) as bar:
@@ -169,7 +169,7 @@ def main(config: Config) -> None:
         print(f"animation: {result.animation}")
     if not result.finished:
         print("stopped; the same command continues a zoom that has begun, otherwise it starts again")
-        sys.exit(INTERRUPTED)
+        sys.exit(stopping.status() or stopping.INTERRUPTED)
 
 
 if __name__ == "__main__":

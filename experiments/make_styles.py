@@ -17,7 +17,7 @@ from PIL import Image
 
 from nst_jax.io.files import atomic_write, make_folder
 
-from .cli.flags import Checked, flag, option_flag, run_script
+from .cli.flags import Checked, FilePath, flag, option_flag, run_script
 from .styles.abstract import abstract
 from .styles.flow import flow
 from .styles.glass import glass
@@ -30,7 +30,7 @@ JPEG_QUALITY = 90  # with colour at full resolution: chroma subsampling would sm
 class Config(Checked):
     """The flags."""
 
-    workdir: str = flag("results/styles", "Folder for the style images.")
+    workdir: FilePath = flag("results/styles", "Folder for the style images.")
     size: int = flag(768, "Side of the square pictures in pixels.", least=16)
     seed: int = option_flag("seed", 0)
 

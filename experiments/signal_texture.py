@@ -21,7 +21,7 @@ import numpy as np
 from nst_jax.errors import UserError
 from nst_jax.io.files import check_folder, make_folder
 
-from .cli.flags import Checked, command_line, flag, option_flag, run_script
+from .cli.flags import Checked, FilePath, command_line, flag, option_flag, run_script
 from .signals import files
 from .signals.electrocardiogram import electrocardiogram
 
@@ -34,7 +34,7 @@ _BEATS_PER_MINUTE = 72.0
 class Config(Checked):
     """The flags."""
 
-    input: str | None = flag(
+    input: FilePath | None = flag(
         None, "Original signal, a .wav file or text with one number per line; by default a generated electrocardiogram."
     )
     rate: float | None = flag(
@@ -52,7 +52,7 @@ class Config(Checked):
         5, "Number of scales, each with filters twice as wide as those of the one before.", least=1, most=30
     )
     steps: int = option_flag("steps", 600, note="The optimiser is L-BFGS.")
-    workdir: str = flag("results/signal_texture", "Folder for everything that the run writes.")
+    workdir: FilePath = flag("results/signal_texture", "Folder for everything that the run writes.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,6 @@ def run(config: Config) -> Result:
     if config.input is None:
         files.write(workdir / f"original{original.suffix}", original)
     names = {f"seed {index}": values for index, values in enumerate(result.synthesised)}
-    plot.write_plot(workdir / "signals.png", {"original": original.values, **names}, rate=original.rate)
     record = {
         "command": command_line("experiments.signal_texture", config),
         "settings": dataclasses.asdict(config),
@@ -118,6 +117,7 @@ def run(config: Config) -> Result:
         "versions": versions(),
     }
     write_json(workdir / "settings.json", record)
+    plot.write_plot(workdir / "signals.png", {"original": original.values, **names}, rate=original.rate)
     return result
 
 

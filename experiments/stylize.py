@@ -12,7 +12,8 @@ Without flags: sample images at 512 pixels, in 80 seconds with the embedded Sque
 import sys
 from typing import TYPE_CHECKING
 
-from .cli.flags import INTERRUPTED, run_script
+from .cli import stopping
+from .cli.flags import run_script
 from .cli.run_flags import SingleFlags
 from .cli.transfer_flags import inputs, places
 
@@ -44,7 +45,7 @@ def main(config: Config) -> None:
     else:
         step = result.history.step[-1]
         print(f"stopped after step {step}, picture so far: {result.output}; continue with --resume")
-        sys.exit(INTERRUPTED)
+        sys.exit(stopping.status() or stopping.INTERRUPTED)
 
 
 if __name__ == "__main__":

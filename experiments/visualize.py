@@ -25,7 +25,7 @@ from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.settings import ActivationObjective, Parameterization
 
-from .cli.flags import MOST_SEED, flag, option_flag, run_script
+from .cli.flags import MOST_SEED, FilePath, flag, option_flag, run_script
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import TransferFlags
 from .sweeping.grid import Axis, Grid, product, workdir
@@ -58,7 +58,7 @@ class Config(RunFlags):
     random_scale: float = option_flag("random_scale", 0.3)
     random_rotate: float = option_flag("random_rotate", 20.0)
     seeds: tuple[int, ...] = flag((0,), "Seeds of the initial noise, one per row of pictures.", least=0, most=MOST_SEED)
-    patches: str | None = flag(None, "Folder of images in which to find the patches that excite each unit most.")
+    patches: FilePath | None = flag(None, "Folder of images in which to find the patches that excite each unit most.")
     patch_count: int = flag(9, "Maximal number of --patches per unit.", least=1, most=100)
 
 

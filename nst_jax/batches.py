@@ -10,7 +10,6 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -22,6 +21,7 @@ from nst_jax.loop import Progress, Stage, compile_chunk, run, state_shapes
 from nst_jax.objective import CONTENT, STYLE
 from nst_jax.rendering.canvas import extend
 from nst_jax.settings import Settings
+from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import layers_of, make_targets, measure, network_layers, union
 from nst_jax.transfer import Transfer, assemble, make_config
 
@@ -88,13 +88,15 @@ class Group:
         def content_targets(key: Hashable) -> dict[str, Any]:
             image = read(key)
             check_image(image, what="content image")
-            canvas = extend(jnp.asarray(image), margin)
+            canvas = extend(float32_on_device(image), margin)
             return measure(params, canvas, objective=config.objective, term=CONTENT, layers=layers[CONTENT])
 
         def style_targets(key: Hashable) -> dict[str, Any]:
             image = read(key)
             check_image(image, what="style image")
-            return measure(params, jnp.asarray(image), objective=config.objective, term=STYLE, layers=layers[STYLE])
+            return measure(
+                params, float32_on_device(image), objective=config.objective, term=STYLE, layers=layers[STYLE]
+            )
 
         self._content_targets = functools.lru_cache(_KEPT_TARGETS)(content_targets)
         self._style_targets = functools.lru_cache(None)(style_targets)

@@ -20,6 +20,7 @@ import optax
 from flax import struct
 
 from nst_jax.settings import Optimizer
+from nst_jax.surroundings import jax_defaults
 
 Variables = Any
 """A pytree of arrays."""
@@ -126,16 +127,18 @@ def from_optax(transformation: optax.GradientTransformation, *, bounds: Bounds =
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
         here, number = state.evaluation, state.step + 1
-        updates, memory = update(
-            here.gradient,
-            state.memory,
-            here.variables,
-            value=here.loss,
-            grad=here.gradient,
-            value_fn=lambda variables: evaluate(variables, number).loss,
-        )
-        there = evaluate(optax.tree.clip(optax.apply_updates(here.variables, updates), *bounds), number)
-        return _accept(state, there, memory, jnp.int32(1))
+        with jax_defaults(here.variables):
+            updates, memory = update(
+                here.gradient,
+                state.memory,
+                here.variables,
+                value=here.loss,
+                grad=here.gradient,
+                value_fn=lambda variables: evaluate(variables, number).loss,
+            )
+            moved = optax.apply_updates(here.variables, updates)
+        there = evaluate(optax.tree.clip(moved, *bounds), number)
+        return _accept(state, there, memory, jnp.full_like(state.step, 1))
 
     return Solver(init, step, functools.partial(optax.tree.map_params, transformation))
 
@@ -177,7 +180,8 @@ def lbfgs(
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
         here, number = state.evaluation, state.step + 1
-        direction, memory = direction_of.update(here.gradient, state.memory, here.variables)
+        with jax_defaults(here.variables):
+            direction, memory = direction_of.update(here.gradient, state.memory, here.variables)
         # Nothing in backtracking keeps the curvature positive, as a Wolfe line search would. Where a pair without it
         # makes the direction ascend, the gradient is taken instead, and the memory is emptied: twice as far as the step
         # before, for where the loss curves down a run would else go on for ever in steps as short as its first.
@@ -199,11 +203,11 @@ def lbfgs(
 
         def try_half(carry: tuple[Evaluation, jax.Array]) -> tuple[Evaluation, jax.Array]:
             _, tries = carry
-            share = learning_rate * 0.5**tries
+            share = learning_rate * 0.5 ** tries.astype(jnp.float32)
             moved = jax.tree.map(lambda values, along: values - share * along, here.variables, direction)
             return evaluate(optax.tree.clip(moved, *bounds), number), tries + 1
 
-        there, tries = jax.lax.while_loop(go_on, try_half, (here, jnp.int32(0)))
+        there, tries = jax.lax.while_loop(go_on, try_half, (here, jnp.zeros_like(state.step)))
         # No decrease however short the step: the variables stay, and the next step starts over. Optax takes a count of
         # 0 for the first step, which goes along the gradient and not far; otherwise it would try the whole gradient for
         # ever.
@@ -241,7 +245,8 @@ def _map_lbfgs_memory(function: Callable[[jax.Array], Any], memory: Any) -> Any:
 def _first(evaluate: Evaluate, variables: Variables, memory: Callable[[Variables], Any], bounds: Bounds) -> State:
     start = jnp.zeros((), jnp.int32)
     evaluation = evaluate(optax.tree.clip(variables, *bounds), start)
-    return State(evaluation, start, memory(evaluation.variables))
+    with jax_defaults(evaluation.variables):
+        return State(evaluation, start, memory(evaluation.variables))
 
 
 def _accept(state: State, there: Evaluation, memory: Any, evaluations: jax.Array) -> tuple[State, Info]:

@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from nst_jax import parallel
@@ -96,7 +97,7 @@ def _run_program(recipes: Sequence[Recipe], network: Pretrained, images: _Images
         steps = recipes[left[0]].settings.steps
         batch = [index for index in left if recipes[index].settings.steps == steps][:size]
         starts = [
-            np.asarray(initial_image(recipe.settings, images.read(recipe.content), seed=recipe.seed))
+            jax.device_get(initial_image(recipe.settings, images.read(recipe.content), seed=recipe.seed))
             for recipe in (recipes[index] for index in batch)
         ]
         try:
@@ -118,5 +119,5 @@ def _run_batch(group: Group, indices: Sequence[int], size: int, steps: int, imag
                 errors[place] = diverged(state_of(progress.state, place), news)
                 news = errors[place].history
             history.append(news)
-    pictures = np.asarray(progress.result)
+    pictures = jax.device_get(progress.result)
     return [Cell(pictures[place], join(histories[place]), errors.get(place)) for place in range(len(indices))]

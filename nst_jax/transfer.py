@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,9 +22,10 @@ from nst_jax.loop import run, stage
 from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, Objective, Targets, Weights
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.rendering.canvas import canvas_shape, crop, extend
-from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer
+from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer, Shape
 from nst_jax.rendering.transformation import Transformation, transform
 from nst_jax.settings import Parameterization, Settings
+from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measure, network_layers, union
 
 Image = jax.Array | np.ndarray
@@ -58,7 +60,7 @@ def stylize(
     transfer = prepare(network, settings, content, style, seed=seed)
     image = initial_image(settings, content, seed=seed)
     *_, last = run([stage(transfer, image, steps=settings.steps)])
-    return np.asarray(last.result)
+    return jax.device_get(last.result)
 
 
 def prepare(
@@ -93,14 +95,15 @@ def prepare(
     params = ready(network, settings).params
 
     def statistics(image: Image, term: str) -> dict[str, Any]:
-        image = jnp.asarray(image, jnp.float32)
-        return measure(params, image, objective=config.objective, term=term, layers=layers.get(term, ()))
+        return measure(
+            params, float32_on_device(image), objective=config.objective, term=term, layers=layers.get(term, ())
+        )
 
     targets = make_targets(
         backbone,
         settings,
         layers,
-        content=statistics(extend(jnp.asarray(content, jnp.float32), settings.margin), CONTENT),
+        content=statistics(extend(float32_on_device(content), settings.margin), CONTENT),
         styles=[statistics(image, STYLE) for image in styles],
         guide=None if guide is None else statistics(guide, ACTIVATION),
     )
@@ -135,7 +138,7 @@ def assemble(
         params=config.objective.prepare(params, network_layers(layers)),
         targets=targets,
         weights=make_weights(settings, layers, style_images=style_images),
-        learning_rate=jnp.float32(settings.learning_rate),
+        learning_rate=float32_on_device(settings.learning_rate),
         key=seed_key(seed),
         config=config,
         canvas=canvas_shape(height, width, settings.margin),
@@ -240,17 +243,22 @@ def initial_image(settings: Settings, content: Image, *, seed: int) -> jax.Array
     The noise is that of the parameterization; that of pixels is white.
     """
     share = {"content": 0.0, "noise": 1.0, "blend": settings.init_noise}[settings.init]
-    content = jnp.asarray(content, jnp.float32)
+    content = float32_on_device(content)
     if share == 0:
         return content
     height, width, _ = content.shape
-    noise = PARAMETERIZATIONS[settings.parameterization].noise(seed_key(seed), (height, width))
-    return (1 - share) * content + share * noise
+    noise = _noise(seed_key(seed), settings.parameterization, (height, width))
+    return float32_on_device(1 - share) * content + float32_on_device(share) * noise
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _noise(key: jax.Array, parameterization: Parameterization, shape: Shape) -> jax.Array:
+    return PARAMETERIZATIONS[parameterization].noise(key, shape)
 
 
 def seed_key(seed: int) -> jax.Array:
     """Returns the random key of a seed from 0 to 2³² − 1."""
-    return jax.random.key(np.uint32(seed))
+    return jax.random.key(jax.device_put(np.uint32(seed)))
 
 
 def as_images(images: Image | Sequence[Image]) -> list[Image]:

@@ -20,7 +20,7 @@ from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
 from nst_jax.settings import Init, Settings
 
 from . import samples
-from .flags import Common, flag, option_flag
+from .flags import Common, FilePath, FilePaths, flag, option_flag
 
 CONTENT, STYLE, INIT = "content", "style", "init"
 
@@ -29,8 +29,8 @@ CONTENT, STYLE, INIT = "content", "style", "init"
 class PictureFlags(Common):
     """The flags that name images."""
 
-    content: str | None = flag(None, "Content image; by default a sample.")
-    style: str | None = flag(None, "Style image, or several separated by commas; by default a sample.")
+    content: FilePath | None = flag(None, "Content image; by default a sample.")
+    style: FilePaths | None = flag(None, "Style image, or several separated by commas; by default a sample.")
 
 
 def _option_fields() -> Iterator[tuple[str, Any, Any]]:
@@ -62,7 +62,7 @@ class TransferFlags(OptionFlags, PictureFlags):
     style_size: int | None = flag(
         None, "Long side of the style image in pixels, which sets the scale of its strokes; by default --size.", least=1
     )
-    init: str | None = option_flag("init", note="Any other value is an image file to start from.")
+    init: FilePath | None = option_flag("init", note="Any other value is an image file to start from.")
 
 
 def inputs(flags: TransferFlags) -> dict[str, Path]:

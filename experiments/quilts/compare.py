@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,6 +20,7 @@ from nst_jax.io import images
 from nst_jax.io.files import make_folder
 from nst_jax.loop import run, stage
 from nst_jax.rendering.canvas import extend
+from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
 
 from ..cli import transfer_flags
@@ -166,12 +166,12 @@ def _optimise(job: Job) -> np.ndarray:
     with progress_bar(steps=job.steps, done=0) as bar:
         for last in run([stage(job.transfer, job.image, steps=job.steps)]):
             bar.show(last.history)
-    return np.asarray(last.result)
+    return jax.device_get(last.result)
 
 
 def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
     """Returns the loss of a picture `[H, W, 3]` by the objective of a transfer, and its terms without weights."""
-    loss, terms = _evaluate(job.transfer, extend(jnp.asarray(pixels), job.transfer.config.margin))
+    loss, terms = jax.device_get(_evaluate(job.transfer, extend(float32_on_device(pixels), job.transfer.config.margin)))
     return {**{term: float(terms[term]) for term in _TERMS}, _LOSS: float(loss)}
 
 

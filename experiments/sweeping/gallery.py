@@ -6,11 +6,11 @@ Only the record of each cell is authoritative; these files are made from the rec
 import csv
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nst_jax.errors import one_line
+from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import atomic_write, file_error, sha256
 from nst_jax.objective import CONTENT, STYLE
 
@@ -96,11 +96,21 @@ class Gallery:
             return
         self.look()
         manifest = self.manifest()
-        write_json(self._workdir / MANIFEST, manifest)
-        self._write_table(manifest["cells"])
-        write_sheet(self._workdir / SHEET, manifest)
-        plot_tradeoff(self._workdir / TRADEOFF, manifest)
-        write_page(self._workdir / PAGE, manifest)
+        writings: list[Callable[[], None]] = [
+            lambda: write_json(self._workdir / MANIFEST, manifest),
+            lambda: self._write_table(manifest["cells"]),
+            lambda: write_sheet(self._workdir / SHEET, manifest),
+            lambda: plot_tradeoff(self._workdir / TRADEOFF, manifest),
+            lambda: write_page(self._workdir / PAGE, manifest),
+        ]
+        failure: UserError | None = None
+        for write in writings:
+            try:
+                write()
+            except UserError as error:  # of these files none is worth another, or the cells under way
+                failure = failure or error
+        if failure and now:
+            raise failure
         ended = time.monotonic()
         self._next = ended + max(_LEAST_PAUSE, _PAUSE * (ended - began))
 

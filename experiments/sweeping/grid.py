@@ -21,7 +21,7 @@ from nst_jax.io.image_folder import list_pictures
 from nst_jax.settings import Settings
 
 from ..cli import samples
-from ..cli.flags import Checked, flag, serialize, without_none
+from ..cli.flags import Checked, FilePath, FilePaths, flag, serialize, without_none
 from ..cli.transfer_flags import CONTENT, STYLE, TransferFlags
 
 _LONGEST_NAME = 120  # bytes, of the 255 that file systems allow
@@ -83,7 +83,7 @@ class Grid:
 
 def _swept_fields() -> list[tuple[str, Any, Any]]:
     """Returns the flags of a transfer, each as a list of values."""
-    hints = typing.get_type_hints(TransferFlags)
+    hints = typing.get_type_hints(TransferFlags, include_extras=True)
     fields = []
     for field in dataclasses.fields(TransferFlags):
         if field.name not in _NOT_SWEPT:
@@ -108,9 +108,9 @@ SweptFlags: Any = dataclasses.make_dataclass(
 class GridFlags(SweptFlags):
     """The flags of a grid."""
 
-    contents: tuple[str, ...] | None = flag(None, "Content images, or folders of them; by default a sample.")
-    styles: tuple[str, ...] | None = flag(None, "Style images, or folders of them; by default a sample.")
-    style: str | None = flag(None, "Style images to blend in every cell, separated by commas.")
+    contents: tuple[FilePath, ...] | None = flag(None, "Content images, or folders of them; by default a sample.")
+    styles: tuple[FilePath, ...] | None = flag(None, "Style images, or folders of them; by default a sample.")
+    style: FilePaths | None = flag(None, "Style images to blend in every cell, separated by commas.")
     rows: tuple[str, ...] | None = flag(
         None, "Flags whose values are laid out from top to bottom; by default all but --cols."
     )

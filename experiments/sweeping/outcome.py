@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from ..cli.flags import INTERRUPTED
+from ..cli import stopping
 
 PAGE = "index.html"
 
@@ -35,7 +35,7 @@ def finish_script(outcome: Outcome) -> None:
     print(f"{pictures}, sheet and page: {outcome.workdir / PAGE}")
     if outcome.stopped:
         print("stopped; the same command continues")
-        sys.exit(INTERRUPTED)
+        sys.exit(stopping.status() or stopping.INTERRUPTED)
     if outcome.missing:
         sys.exit(
             f"error: expected all cells to be done, found {outcome.missing} left by processes that ended before; "

@@ -184,7 +184,7 @@ class _Runner:
             self.show()
         if last is None or not courses.running or int(last.history.step[-1]) < steps:
             return
-        pictures = np.asarray(last.result)
+        pictures = jax.device_get(last.result)
         seconds = (time.monotonic() - began) / len(chosen)
         for place in courses.running:
             self._finish(chosen[place], pictures[place], courses.histories[place], seconds, len(chosen))
@@ -196,7 +196,7 @@ class _Runner:
         steps = {index: (cells[index].settings.steps, self._checkpoints(cells[index]).newest()) for index in left}
         alike = [index for index in left if steps[index] == steps[left[0]]][:size]
         restored = {index: self._restore(cells[index], group.state_shapes) for index in alike}
-        at = {index: found and int(found.state.step) for index, found in restored.items()}
+        at = {index: found and int(jax.device_get(found.state.step)) for index, found in restored.items()}
         together = [index for index in alike if at[index] == at[alike[0]]]  # a checkpoint may be damaged
         return together, [restored[index] for index in together]
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nst_jax import transfer
@@ -23,6 +22,7 @@ from nst_jax.io import images
 from nst_jax.loop import Stage, run
 from nst_jax.presets import LEARNING_RATES, PRESETS
 from nst_jax.settings import Settings
+from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
 
 OCTAVES = 4
@@ -117,7 +117,7 @@ def stages(
     def octave(index: int) -> Stage:
         return Stage(
             lambda: prepare(network, settings, shapes[index], guide=guide, seed=(seed + index) % 2**32),
-            lambda dreamt: jnp.asarray(_start(bases, index, dreamt)),
+            lambda dreamt: float32_on_device(_start(bases, index, dreamt)),
             settings.steps,
         )
 
@@ -128,7 +128,7 @@ def _start(bases: Sequence[np.ndarray], index: int, dreamt: jax.Array | None) ->
     """Returns the initial image of an octave: the picture at its size plus the detail of the octave before."""
     if dreamt is None:
         return bases[index]
-    detail = np.asarray(dreamt) - bases[index - 1]
+    detail = jax.device_get(dreamt) - bases[index - 1]
     return np.clip(bases[index] + images.resize(detail, bases[index].shape[:2]), 0, 1)
 
 
@@ -184,7 +184,7 @@ def dream(
     for progress in run(stages(network, settings, picture, shapes=shapes, guide=guide, seed=seed)):
         histories.append(progress.history)
         if int(progress.history.step[-1]) == settings.steps:
-            yield Octave(progress.stage, np.asarray(progress.result), join(histories))
+            yield Octave(progress.stage, jax.device_get(progress.result), join(histories))
             histories = []
         elif stopping():
             return
@@ -193,7 +193,12 @@ def dream(
 def zoom(picture: np.ndarray, factor: float) -> np.ndarray:
     """Returns a picture `[H, W, 3]` enlarged around its middle by a factor and cropped to its size."""
     height, width, _ = picture.shape
-    scale = jnp.float32([factor, factor])
-    offset = jnp.float32([height, width]) * (1 - factor) / 2
-    larger = jax.image.scale_and_translate(picture, picture.shape, (0, 1), scale, offset, "cubic", antialias=False)
-    return np.clip(np.asarray(larger), 0, 1)
+    scale = np.float32([factor, factor])
+    offset = np.float32([height, width]) * np.float32(1 - factor) / 2
+    larger = _scaled(float32_on_device(picture), float32_on_device(scale), float32_on_device(offset))
+    return np.clip(jax.device_get(larger), 0, 1)
+
+
+@jax.jit
+def _scaled(picture: jax.Array, scale: jax.Array, offset: jax.Array) -> jax.Array:
+    return jax.image.scale_and_translate(picture, picture.shape, (0, 1), scale, offset, "cubic", antialias=False)

@@ -6,12 +6,14 @@ from typing import Any, assert_never
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
 from nst_jax.backbones.spec import Backbone, Preprocess, ancestors, blocks, convolutions, layers
 from nst_jax.ops import circular_padding, conv, normalisation, pooling
 from nst_jax.settings import Padding, Pooling, Precision
+from nst_jax.surroundings import per_channel
 
 PREPARED = "prepared"
 """The collection of variables, beside Linen's `params`, for the constants of `prepare`."""
@@ -161,4 +163,5 @@ def _prepare(kernels: dict[str, jax.Array], strides: tuple[tuple[str, int], ...]
 def preprocess(images: jax.Array, convention: Preprocess) -> jax.Array:
     """Returns RGB `images` `[..., 3]` in [0, 1] in the input convention of a network."""
     pixels = images if convention.order == "RGB" else images[..., ::-1]
-    return (pixels * convention.scale - jnp.asarray(convention.mean)) / jnp.asarray(convention.std)
+    mean, std = (per_channel(np.array(values, np.float32), pixels.ndim) for values in (convention.mean, convention.std))
+    return (pixels * convention.scale - mean) / std
