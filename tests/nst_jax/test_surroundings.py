@@ -56,9 +56,15 @@ def images():
         dataclasses.replace(
             PLAIN, optimizer="adam", learning_rate=0.02, init="noise", style_loss="mean_covariance_error"
         ),
-        dataclasses.replace(PLAIN, parameterization="fourier", init="blend", remat=True, pooling="average"),
-        dataclasses.replace(PLAIN, parameterization="coordinates", blending="losses", padding="reflect"),
-        DREAM,
+        pytest.param(
+            dataclasses.replace(PLAIN, parameterization="fourier", init="blend", remat=True, pooling="average"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            dataclasses.replace(PLAIN, parameterization="coordinates", blending="losses", padding="reflect"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(DREAM, marks=pytest.mark.slow),
     ],
     ids=["pixels", "adam", "fourier", "coordinates", "dream"],
 )

@@ -17,7 +17,9 @@ def folder(tmp_path):
     for name in ("b.JPG", "a.png", "c.webp", "deeper/d.png"):
         Image.new("RGB", (40, 50), "red").save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
-    (tmp_path / ".hidden.png").write_text("no picture")
+    # macOS writes the second beside a.png on disks that are not its own, Windows the third.
+    for name in (".hidden.png", "._a.png", "Thumbs.db"):
+        (tmp_path / name).write_text("no picture")
     return tmp_path
 
 
