@@ -81,9 +81,14 @@ def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[i
         )
     if named and not shapes:
         raise UserError("style: expected one or more style images for the style layers, found none")
-    count = len(settings.blend_weights) or len(shapes)
-    if count != len(shapes):
-        raise UserError(f"blend_weights: expected one for each of {len(shapes)} style images, found {count}")
+    shares = len(settings.blend_weights)
+    if shares and len(shapes) < 2:
+        images = "one style image, which has all of the style" if shapes else "no style image"
+        raise UserError(
+            f"blend_weights: expected none with {images}, found {shares}; leave them out or give more style images"
+        )
+    if shares not in (0, len(shapes)):
+        raise UserError(f"blend_weights: expected one for each of {len(shapes)} style images, found {shares}")
 
 
 def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int, *, guided: bool = False) -> None:

@@ -99,11 +99,29 @@ def test_several_style_images(blending, style_loss, network, settings):
 def test_blend_weights_are_equal_shares_by_default(network, settings):
     problem = transfer.prepare(network, settings, picture(0), [picture(1), picture(2)])
     assert problem.weights.style_images.tolist() == [0.5, 0.5]
-    for shares, images, found in (((1.0,), 2, 1), ((0.5, 0.5), 1, 2)):
-        unequal = dataclasses.replace(settings, blend_weights=shares)
-        message = f"blend_weights: expected one for each of {images} style images, found {found}"
-        with pytest.raises(UserError, match=message):
-            check_style(network.backbone, unequal, [SIZE] * images)
+    unequal = dataclasses.replace(settings, blend_weights=(1.0,))
+    with pytest.raises(UserError, match="blend_weights: expected one for each of 2 style images, found 1"):
+        check_style(network.backbone, unequal, [SIZE] * 2)
+
+
+def test_blend_weights_mean_nothing_without_several_style_images(network, settings):
+    for shares in ((5.0,), (1.0,), (0.5, 0.5)):
+        given = dataclasses.replace(settings, blend_weights=shares)
+        with pytest.raises(UserError, match=f"blend_weights: expected none with one style image, .* {len(shares)};"):
+            check_style(network.backbone, given, [SIZE])
+        with pytest.raises(UserError, match="blend_weights: expected none with no style image, found"):
+            check_style(network.backbone, dataclasses.replace(given, style_layers=()), [])
+
+
+@pytest.mark.parametrize("blending", ["targets", "losses"])
+def test_blend_weights_are_shares_of_their_sum(blending, network, settings):
+    images = [picture(1), picture(2)]
+    losses = []
+    for shares in ((0.3, 0.7), (3.0, 7.0)):
+        given = dataclasses.replace(settings, blending=blending, blend_weights=shares)
+        problem = transfer.prepare(network, given, picture(0), images)
+        losses.append(float(jax.jit(lambda problem, image: problem.evaluate(image, 0).loss)(problem, picture(4))))
+    assert losses[0] == losses[1]
 
 
 def test_content_as_content_and_style_as_style_are_free(network, settings):
