@@ -19,7 +19,7 @@ from nst_jax.errors import UserError
 from nst_jax.io.files import check_target
 
 from .cli import samples
-from .cli.flags import flag, run_script
+from .cli.flags import ESCAPE, flag, run_script, serialize
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import CONTENT, TransferFlags, check_own, inputs, styles
 from .showing.animation import check_animation, there_and_back, write_animation
@@ -32,7 +32,7 @@ class Config(RunFlags, TransferFlags):
     """The flags."""
 
     output: str | None = flag(None, "File of the animation, .webp or .gif; by default in --workdir.")
-    style: str | None = flag(None, "Two or three style images, separated by commas; by default two samples.")
+    style: str | None = flag(None, f"Two or three style images, separated by commas{ESCAPE}; by default two samples.")
     blend_steps: int = flag(5, "Number of pictures from one style image to the next, both included.", least=2)
     seconds_per_picture: float = flag(
         0.6, "Duration of each picture of the animation in seconds.", least=0.01, most=600
@@ -82,7 +82,7 @@ def make_grid(config: Config) -> Grid:
     """
     if config.blend_weights is not None:
         raise UserError("--blend_weights: expected none, as this script varies them; choose --blend_steps")
-    style = config.style or ",".join(map(str, samples.two_style_images()))
+    style = config.style or serialize(tuple(map(str, samples.two_style_images())))
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(TransferFlags)}
     base = TransferFlags(**fields | {"style": style, "workdir": None, "output": None})
     paths = inputs(base)

@@ -78,7 +78,8 @@ def run(config: Config) -> Result:
     content_path = Path(config.content) if config.content else samples.content_image()
     guide = Path(config.guide) if config.guide else None
     paths = {CONTENT: content_path, **({"guide": guide} if guide else {})}
-    workdir, output = places(config, {CONTENT: content_path}, script="dream", picture="picture.png")
+    zooming = ("frames", "seconds_per_frame", "animation")
+    workdir, output = places(config, paths, script="dream", picture="picture.png", going_on=zooming)
     animation = Path(config.animation or workdir / "zoom.webp") if config.frames else None
     if animation:
         check_animation(animation)

@@ -30,7 +30,9 @@ def run(config: Config) -> "Result":
             then the picture so far is saved if it can be.
     """
     paths = inputs(config)
-    workdir, output = places(config, paths, script="stylize", picture="picture.png", bits=config.bits)
+    workdir, output = places(
+        config, paths, script="stylize", picture="picture.png", bits=config.bits, going_on=["steps"]
+    )
     from .running import single  # with JAX, for which --help should not wait
 
     return single.run(config, workdir, output)

@@ -112,8 +112,8 @@ class Settings:
     )
     blend_weights: tuple[float, ...] = option(
         (),
-        "Shares of several style images, one per image, divided by their sum: 3,7 is 0.3,0.7; an empty list means equal "
-        "shares. How much style there is in all is what style_weight says.",
+        "Shares of several style images, one per image, which are divided by their sum, so that 3,7 is 0.3,0.7; an "
+        "empty list means equal shares. For more or less style in all there is the style weight.",
         least=0,
         traced=True,
     )

@@ -19,6 +19,7 @@ from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, make_folder, sha256
+from nst_jax.stacking import state_of
 
 from ..cli.run_flags import RunFlags
 from ..cli.transfer_flags import CONTENT, style_size, styles
@@ -27,6 +28,7 @@ from ..running.job import initial_image
 from ..running.loop import Courses, follow
 from ..running.progress import Bar, Interrupt, graceful_interrupt, progress_bar
 from ..running.records import versions, write_losses
+from ..running.standstill import standstill
 from . import hosts
 from .cells import Pictures, PreparedCell, groups, prepare
 from .gallery import CELLS, FAILED, FINISHED, Gallery
@@ -168,7 +170,7 @@ class _Runner:
         )
         courses = Courses([self._checkpoints(cell) for cell in chosen], restored)
         failed: set[int] = set()
-        last = None
+        last, starts = None, None
         for last in follow(
             chunks,
             courses,
@@ -180,6 +182,8 @@ class _Runner:
                 self._fail(chosen[place], courses.diverged[place])
                 failed.add(place)
             done = int(last.history.step[-1])
+            if done == 0:
+                starts = np.asarray(last.result)
             self.bar.update(before + done * len(chosen), f"{chosen[0].name}, step {done} of {steps}")
             self.show()
         if last is None or not courses.running or int(last.history.step[-1]) < steps:
@@ -187,6 +191,10 @@ class _Runner:
         pictures = np.asarray(last.result)
         seconds = (time.monotonic() - began) / len(chosen)
         for place in courses.running:
+            start = np.asarray(self._initial_image(chosen[place])) if starts is None else starts[place]
+            reason = standstill(start, pictures[place], state_of(last.state, place))
+            if reason and steps:
+                self.bar.say(f"{chosen[place].name}: {reason}")
             self._finish(chosen[place], pictures[place], courses.histories[place], seconds, len(chosen))
 
     def _at_one_step(

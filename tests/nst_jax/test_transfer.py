@@ -1,12 +1,14 @@
 """Whole transfers on the embedded network: what they compile, where they stop, what they refuse."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from PIL import Image
 from runs import finish
 
 from converters.convert import convert
@@ -18,6 +20,7 @@ from nst_jax.backbones.spec import layers
 from nst_jax.checks import check_style
 from nst_jax.errors import UserError
 from nst_jax.history import DivergedError
+from nst_jax.io.images import Picture
 from nst_jax.io.images import read as read_image
 from nst_jax.loop import compile_chunk, run, stage, state_shapes
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
@@ -301,6 +304,19 @@ def test_arrays_of_jax_and_lists_of_either_are_images(network, settings):
         (picture(0) * 2, None, {}, "content image: expected values in .0, 1., found"),
         (None, picture(1)[..., 0], {}, "style image: expected floating-point RGB"),
         (None, None, {"guide": picture(2)}, "guide: expected dream_layers"),
+        (Picture(picture(0)), None, {}, "content image: .* found Picture; pass its .pixels$"),
+        (None, Picture(picture(1)), {}, "style image: .* found Picture; pass its .pixels$"),
+        (None, [picture(1), Picture(picture(2))], {}, "style image: .* found Picture; pass its .pixels$"),
+        ("photo.jpg", None, {}, r"content image: .* found str; pass nst_jax.read_image\(path\).pixels$"),
+        (None, [Path("painting.jpg")], {}, r"style image: .* found \w*Path; pass nst_jax.read_image\(path\).pixels$"),
+        (
+            Image.new("RGB", (40, 40)),
+            None,
+            {},
+            r'found Image; pass numpy.asarray\(it.convert\("RGB"\)',
+        ),
+        ((picture(0) * 255).astype(np.uint8), None, {}, r"found uint8 .*; pass it / numpy.float32\(255\)$"),
+        (None, picture(1).tolist(), {}, r"style image: .* found list; pass numpy.asarray\(it, numpy.float32\)$"),
     ],
 )
 def test_images_that_are_none(content, style, options, message, network, settings):
