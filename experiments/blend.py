@@ -56,7 +56,6 @@ def run(config: Config) -> Outcome:
         check_target(output)
     check_own(output, inputs(grid.cells[0].flags))
     from .sweeping import (
-        gallery,
         hosts,
         runner,  # with JAX, for which --help should not wait
     )
@@ -66,7 +65,7 @@ def run(config: Config) -> Outcome:
     if outcome.finished == len(grid.cells) and hosts.is_first():
         write_animation(
             output,
-            [gallery.cell_path(folder, cell.name, ".png") for cell in tour(grid)],
+            [outcome.path(cell.name) for cell in tour(grid)],
             seconds_per_picture=config.seconds_per_picture,
             cross_fade=config.cross_fade,
         )

@@ -56,7 +56,6 @@ def run(config: Config) -> Outcome:
 
     from .sweeping import (
         blank_canvas,  # with JAX, for which --help should not wait
-        gallery,
         hosts,
         runner,
     )
@@ -65,7 +64,7 @@ def run(config: Config) -> Outcome:
     hosts.join(config)
     outcome = runner.run_grid(blank_canvas.on_blank(grid, folder, height=height, width=width), config, folder)
     if config.tileable and outcome.finished == len(grid.cells) and hosts.is_first():
-        tile = gallery.cell_path(folder, grid.cells[0].name, ".png")
+        tile = outcome.path(grid.cells[0].name)
         tiled = texture.tiled(images.read(tile).pixels)
         images.write(folder / "tiled.png", images.Picture(tiled), settings=images.read_settings(tile))
         print(f"2 × 2 tiles: {folder / 'tiled.png'}")

@@ -83,7 +83,7 @@ def run(config: Config) -> Outcome:
         blank_canvas.on_blank(grid, folder, height=config.size, width=config.size), config, folder
     )
     if config.patches and hosts.is_first() and not outcome.stopped:
-        for sheet in patches.write(folder, grid, units, pictures, count=config.patch_count):
+        for sheet in patches.write(outcome, grid, units, pictures, count=config.patch_count):
             print(f"patches: {sheet}")
     return outcome
 

@@ -13,7 +13,7 @@ from nst_jax.io import images
 from nst_jax.io.files import atomic_write
 from nst_jax.objective import CONTENT, STYLE
 
-from ..sweeping.gallery import MANIFEST
+from ..sweeping.outcome import MANIFEST
 
 
 class Errors(NamedTuple):

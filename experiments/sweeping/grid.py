@@ -20,6 +20,7 @@ from ..cli import samples
 from ..cli.flags import ESCAPE, Checked, flag, serialize, without_none
 from ..cli.folders import default_folder, plain
 from ..cli.transfer_flags import CONTENT, STYLE, TransferFlags
+from .outcome import is_output
 
 _MAY_BE_EMPTY = frozenset(row.name for row in dataclasses.fields(Settings) if isinstance(row.default, tuple))
 _NOT_SWEPT = ("workdir", "output", CONTENT, STYLE)
@@ -195,8 +196,10 @@ def picture_axis(name: str, given: Sequence[str] | None, default: Sequence[Path]
 
 
 def _pictures(path: Path) -> list[Path]:
-    """Returns the image, or those in the folder."""
-    return list_pictures(path) if os.path.isdir(path) else [path]  # noqa: PTH112 - invalid names are reported later
+    """Returns the image, or those in the folder without what a sweep there has drawn of its own."""
+    if not os.path.isdir(path):  # noqa: PTH112 - invalid names are reported later
+        return [path]
+    return [picture for picture in list_pictures(path) if not is_output(picture)]
 
 
 def unique_labels(flag_name: str, paths: Sequence[Path]) -> tuple[str, ...]:

@@ -31,9 +31,9 @@ from ..running.records import versions, write_losses
 from ..running.standstill import standstill
 from . import hosts
 from .cells import Pictures, PreparedCell, groups, prepare
-from .gallery import CELLS, FAILED, FINISHED, Gallery
+from .gallery import FAILED, FINISHED, Gallery
 from .grid import Grid
-from .outcome import Outcome
+from .outcome import CELLS, Outcome
 
 _CHECKPOINTS = "checkpoints"
 _WORTH_SAYING = 0.5  # seconds
@@ -50,7 +50,10 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         check_folder(workdir)
         pictures = Pictures()
         cells = prepare(grid, pictures, keep_going=flags.keep_going)
+        wanted = [cell.name for cell in cells]
         gallery = Gallery(workdir, grid, cells, {"versions": versions(), "device": jax.devices()[0].device_kind})
+        cells = gallery.cells
+        names = dict(zip(wanted, (cell.name for cell in cells), strict=True))
         make_folder(workdir / CELLS)
         mine = [cell for index, cell in enumerate(cells) if hosts.is_mine(index) and cell.error is None]
         _announce(cells, mine, gallery)
@@ -72,7 +75,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         _remove_if_empty(workdir / _CHECKPOINTS)  # it has those of unfinished cells otherwise
         finished, failed = gallery.summary()
         missing = len(cells) - finished - len(failed) if hosts.is_first() and not interrupt.requested else 0
-        return Outcome(workdir, finished, failed, missing, interrupt.requested)
+        return Outcome(workdir, names, finished, failed, missing, interrupt.requested)
 
 
 @dataclasses.dataclass(frozen=True)

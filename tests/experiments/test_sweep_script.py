@@ -4,10 +4,12 @@ import dataclasses
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,7 +216,8 @@ def test_the_folder_of_another_sweep(whole, pictures, tmp_path):
     for changes, message in (
         ({"style_weight": (10.0, 300.0), "steps": (4,)}, "whose cell 000_first_style_weight=10 has steps = 3, in this"),
         ({"style_weight": (10.0, 400.0)}, "belongs to another sweep, which has"),
-        ({"style_weight": (10.0, 300.0, 400.0)}, "belongs to another sweep, which has"),
+        ({"style_weight": (10.0, 300.0), "seed": (1,)}, "whose cell 000_first_style_weight=10 has seed = 0, in this"),
+        ({"style_weight": (10.0, 400.0, 500.0)}, "belongs to another sweep, which has the cell 001_first_style_weight"),
     ):
         with pytest.raises(UserError, match=message):
             sweep.run(config(pictures, whole.workdir, **changes))
@@ -227,6 +230,38 @@ def test_the_folder_of_another_sweep(whole, pictures, tmp_path):
     with pytest.raises(UserError, match=r"manifest.json: expected the manifest of a sweep, found something else"):
         sweep.run(config(pictures, tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "manifest.json"]
+
+
+def test_a_sweep_grows(pictures, tmp_path, capsys):
+    small = {"styles": (str(pictures / "first.png"),), "steps": (1,)}
+    first = sweep.run(config(pictures, tmp_path, style_weight=(10.0, 300.0), **small))
+    before = {path: path.read_bytes() for path in (tmp_path / "cells").iterdir()}
+    # In front and behind, and along another axis: the numbers of all cells but the first are others.
+    small["styles"] = (str(pictures / "second.png"), *small["styles"])
+    grown = sweep.run(config(pictures, tmp_path, style_weight=(5.0, 10.0, 300.0), **small))
+    assert (first.finished, grown.finished) == (2, 6)
+    assert "6 cells, 2 done already" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(list((tmp_path / "cells").glob("*.png"))) == 6
+    entries = manifest(tmp_path)["cells"]
+    shown = [(Path(entry["settings"]["style"]).stem, entry["settings"]["style_weight"]) for entry in entries]
+    assert shown == [(style, weight) for style in ("second", "first") for weight in (5.0, 10.0, 300.0)]
+    assert [entry["place"] for entry in entries] == [[style, weight] for style in (0, 1) for weight in (0, 1, 2)]
+    for entry in entries:
+        assert images.read_settings(tmp_path / entry["picture"])["style_weight"] == entry["settings"]["style_weight"]
+    assert grown.path("005_first_style_weight=300") == tmp_path / "cells" / "001_style_weight=300.png"
+    again = sweep.run(config(pictures, tmp_path, style_weight=(5.0, 10.0, 300.0), **small))
+    assert again == grown
+    assert "6 cells, 6 done already" in capsys.readouterr().out
+
+
+def test_a_sweep_into_the_folder_of_its_images(pictures, tmp_path, capsys):
+    for name in ("photo", "wide"):
+        shutil.copy(pictures / f"{name}.png", tmp_path)
+    for done in (0, 2):
+        flags = config(pictures, tmp_path, contents=(str(tmp_path),), styles=(str(pictures / "first.png"),), steps=(1,))
+        assert sweep.run(flags).finished == 2
+        assert f"2 cells, {done} done already" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
