@@ -63,7 +63,8 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         with hosts.taking_part(workdir), progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
             runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
             for group in groups(cells):
-                runner.run(group)
+                if runner.run(group):
+                    jax.clear_caches()  # of this size, on a CPU 70 MB and more that nothing else would free
 
             def all_done() -> bool:
                 runner.show()
@@ -100,8 +101,8 @@ class _Runner:
     bar: Bar
     interrupt: Interrupt
 
-    def run(self, cells: Sequence[PreparedCell]) -> None:
-        """Runs the unfinished cells of a group that belong to this process, in batches.
+    def run(self, cells: Sequence[PreparedCell]) -> bool:
+        """Runs the unfinished cells of a group that belong to this process, in batches; returns whether there were any.
 
         Each time that memory runs out, batches get smaller. The program is that of the whole group, so that no number
         depends on which cells are done already, or by which process.
@@ -110,7 +111,7 @@ class _Runner:
         own = [index for index, cell in enumerate(cells) if cell.name in mine]
         left = [index for index in own if not self.gallery.is_done(cells[index])]
         if not left or self.interrupt.requested:
-            return
+            return False
         group = self._group(cells)
         wanted = self.flags.cells_per_batch
         size = group.fitting(len(own)) if wanted == "auto" else group.balanced(len(own), wanted)
@@ -123,6 +124,7 @@ class _Runner:
                 self.bar.say(f"not enough memory for {size} cells at once: continuing with {smaller}")
                 size = smaller
             left = [index for index in left if not self.gallery.is_done(cells[index])]
+        return True
 
     def _group(self, cells: Sequence[PreparedCell]) -> batches.Group:
         recipes = [

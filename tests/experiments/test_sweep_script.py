@@ -1,6 +1,7 @@
 """Sweeps as a person runs them: what they leave, death at any moment, bad input."""
 
 import dataclasses
+import gc
 import hashlib
 import os
 import resource
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from sweeps import ROOT, command, config, manifest, records, rows, start, wait_for
@@ -253,6 +255,22 @@ def test_a_sweep_grows(pictures, tmp_path, capsys):
     again = sweep.run(config(pictures, tmp_path, style_weight=(5.0, 10.0, 300.0), **small))
     assert again == grown
     assert "6 cells, 6 done already" in capsys.readouterr().out
+
+
+def test_what_was_compiled_for_a_finished_size_is_freed(pictures, tmp_path):
+    def kept():
+        gc.collect()
+        programs = jax.devices()[0].client.live_executables()
+        return [module.name for program in programs for module in program.hlo_modules()]
+
+    counts = []
+    for count in (1, 4):
+        sizes = tuple(range(48, 48 + count))
+        outcome = sweep.run(config(pictures, tmp_path / str(count), size=sizes, steps=(1,)))
+        assert outcome.finished == 2 * count
+        counts.append(len(kept()))
+        assert not {"jit_chunk", "jit__init", "jit_measure"} & set(kept())
+    assert counts[1] <= counts[0] + 5  # not what each size needs
 
 
 def test_a_sweep_into_the_folder_of_its_images(pictures, tmp_path, capsys):
