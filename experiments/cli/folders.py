@@ -37,5 +37,6 @@ def asked_for(flags: Any, files: Mapping[str, str], *, but: Collection[str] = ()
         files: the flags that name files, and others → the SHA-256 of each file: what it holds counts, not its name.
         but: flags that the results do not depend on, beside those about writing them.
     """
-    given = dataclasses.asdict(flags)
-    return {**{name: given[name] for name in given.keys() - files.keys() - set(but) - _ABOUT_WRITING}, **files}
+    left_out = {*files, *but, *_ABOUT_WRITING}
+    given = {name: value for name, value in dataclasses.asdict(flags).items() if name not in left_out}
+    return {**given, **files}

@@ -1,8 +1,11 @@
 """Folders that scripts choose themselves: one for each thing asked for, and the same one when it is asked for again."""
 
 import dataclasses
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from experiments.sweeping.grid import GridFlags, make_grid
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 
+ROOT = Path(__file__).parents[3]
 WRITING = {"bits": 16, "save_every": 7, "resume": True, "output": "x.png"}
 
 
@@ -39,6 +43,16 @@ def test_what_makes_another_picture_has_another_folder(twice, pictures):
     for changes in ({"steps": 9}, {"content": f"{Path(twice[0]).parent}/../one/x.png"}, WRITING):
         assert folder(dataclasses.replace(base, **changes), going_on=["steps"]) == found, changes
     assert folder(dataclasses.replace(base, workdir="mine")) == Path("mine")
+
+
+def test_the_same_command_finds_its_folder_again(twice):
+    find = "from experiments.cli.folders import *; from experiments import fit; import sys; "
+    find += "print(default_folder('fit', 'x', asked_for(fit.Config(content=sys.argv[1]), {'content': 'abc'})))"
+    found = set()
+    for seed in "012":  # Python gives texts other hashes in each process
+        command, environment = [sys.executable, "-c", find, twice[0]], {**os.environ, "PYTHONHASHSEED": seed}
+        found.add(subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True).stdout)
+    assert len(found) == 1
 
 
 def test_other_weights_have_another_folder(pictures, tmp_path, monkeypatch):
