@@ -96,7 +96,7 @@ def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[i
     named, given = settings.style_layers, settings.style_layer_weights
     if given and len(given) not in (1, len(named)):
         raise UserError(
-            f"style_layer_weights: expected 1 or {len(named)} numbers, one for each of {', '.join(named)}, "
+            f"style_layer_weights: expected one number for all or one for each of {', '.join(named) or 'no layers'}, "
             f"found {len(given)}"
         )
     if named and not shapes:

@@ -287,7 +287,7 @@ def test_a_sweep_into_the_folder_of_its_images(pictures, tmp_path, capsys):
     [
         ({"style_weight": (1.0, float("nan"))}, "--style_weight: expected a finite number, found nan"),
         ({"style_layers": (("conv1",), ("conv9",))}, "unknown style layer of squeezenet1_1 'conv9'"),
-        ({"style_layer_weights": ((1.0,), (1.0, 2.0, 3.0))}, "style_layer_weights: expected 1 or 2 numbers"),
+        ({"style_layer_weights": ((1.0,), (1.0, 2.0, 3.0))}, "expected one number for all or one for each of"),
         ({"backbone": ("squeezenet1_1", "vgg99")}, "unknown backbone 'vgg99'"),
         ({"margin": (0, 36)}, "margin: expected less than the short side of 36 px, found 36"),
         ({"num_processes": 2}, "--distributed: expected it with"),

@@ -244,7 +244,7 @@ def test_a_first_picture_without_a_loss_is_refused(network, settings):
         ({"style_layers": ("conv1", "conv1")}, "expected each once"),
         (
             {"style_layer_weights": (1.0, 2.0, 3.0)},
-            "expected 1 or 2 numbers, one for each of conv1, fire2/concat, found 3",
+            "expected one number for all or one for each of conv1, fire2/concat, found 3",
         ),
     ],
 )
