@@ -6,7 +6,7 @@ Nothing here needs JAX, which takes a second to import; `running.job` reads the 
 import dataclasses
 import os
 import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -168,6 +168,7 @@ def places(
     picture: str,
     bits: int = 8,
     going_on: Collection[str] = (),
+    choose: Callable[[Path], Path] = lambda folder: folder,
 ) -> tuple[Path, Path]:
     """Returns the folder and the picture that a script will write, after checking that it can.
 
@@ -178,11 +179,12 @@ def places(
         picture: the name of the file if no flag names it.
         bits: per channel of the picture.
         going_on: flags with which the script goes on with what another value of theirs began, in the same folder.
+        choose: the folder that results have if no flag names one → the one to use.
 
     Raises:
         UserError: it cannot, or the picture is one of the images that are read.
     """
-    workdir = Path(flags.workdir) if flags.workdir else _own_folder(flags, paths, script, going_on)
+    workdir = Path(flags.workdir) if flags.workdir else choose(_own_folder(flags, paths, script, going_on))
     output = Path(flags.output or workdir / picture)
     check_folder(workdir)
     images.check_format(output, bits=bits)

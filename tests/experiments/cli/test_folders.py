@@ -45,6 +45,24 @@ def test_what_makes_another_picture_has_another_folder(twice, pictures):
     assert folder(dataclasses.replace(base, workdir="mine")) == Path("mine")
 
 
+def test_a_run_of_another_length_replaces_no_finished_one(tmp_path):
+    short, long, more = (
+        stylize.Config(steps=steps, resume=resume, backbone="squeezenet1_1")
+        for steps, resume in ((5, False), (9, False), (9, True))
+    )
+    folder = tmp_path / "photo-painting-12345678"
+    folder.mkdir()
+    assert stylize.of_this_length(folder, short) == folder
+    (folder / "run.json").write_text('{"settings": {"steps": 5}, "steps_done": 3}')
+    assert stylize.of_this_length(folder, long) == folder  # nothing is finished yet
+    (folder / "run.json").write_text('{"settings": {"steps": 5}, "steps_done": 5}')
+    assert stylize.of_this_length(folder, short) == stylize.of_this_length(folder, more) == folder
+    other = stylize.of_this_length(folder, long)
+    assert other == tmp_path / "photo-painting-12345678-9"
+    other.mkdir()
+    assert stylize.of_this_length(folder, more) == stylize.of_this_length(folder, long) == other
+
+
 def test_the_same_command_finds_its_folder_again(twice):
     find = "from experiments.cli.folders import *; from experiments import fit; import sys; "
     find += "print(default_folder('fit', 'x', asked_for(fit.Config(content=sys.argv[1]), {'content': 'abc'})))"
