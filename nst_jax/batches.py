@@ -252,7 +252,7 @@ class Group:
 def free_programs() -> None:
     """Frees what was compiled for groups that are done; JAX would keep it all for as long as the process lives."""
     loop.free_programs()
-    measure.clear_cache()
+    measure.clear_cache()  # type: ignore[attr-defined]  # jax.jit has it, its type does not say so
 
 
 def bytes_needed(compiled: jax.stages.Compiled) -> int:
