@@ -78,7 +78,8 @@ def run(config: Config) -> Result:
     content_path = Path(config.content) if config.content else samples.content_image()
     guide = Path(config.guide) if config.guide else None
     paths = {CONTENT: content_path, **({"guide": guide} if guide else {})}
-    workdir, output = places(config, {CONTENT: content_path}, script="dream", picture="picture.png")
+    zooming = ("frames", "seconds_per_frame", "animation")
+    workdir, output = places(config, paths, script="dream", picture="picture.png", going_on=zooming)
     animation = Path(config.animation or workdir / "zoom.webp") if config.frames else None
     if animation:
         check_animation(animation)
@@ -93,6 +94,7 @@ def run(config: Config) -> Result:
     from .dreams.dreaming import Dreaming, is_same_run  # with JAX, for which --help should not wait
     from .running.progress import graceful_interrupt, progress_bar
     from .running.records import versions, write_json
+    from .running.rescue import write_or_rescue
 
     pretrained = load_for(config.backbone, config.layers or ())
     given: dict[str, Any] = {"dream_layers": config.layers, "dream_channels": config.channels, "steps": config.steps}
@@ -136,16 +138,20 @@ def run(config: Config) -> Result:
             remove(workdir / "run.json")
             dreaming.remove_frames()
             octaves = []
-            with progress_bar(steps=len(shapes), done=0) as bar:
-                for octave, path in dreaming.run_octaves(stopping=lambda: interrupt.requested):
-                    bar.update(octave.stage + 1, f"octave {octave.stage + 1} of {len(shapes)}")
+            with progress_bar(steps=len(shapes) * settings.steps, done=0) as bar:
+
+                def follow(stage: int, step: int) -> None:
+                    bar.update(stage * settings.steps + step, f"octave {stage + 1} of {len(shapes)}")
+
+                for octave, path in dreaming.run_octaves(lambda: interrupt.requested, follow):
                     octaves.append(path)
-            if len(octaves) < len(shapes):
-                return Result(octaves[-1] if octaves else None, None, finished=False)
-            dreaming.write(output, octave.picture)
+                    picture, finished = dream.so_far(content.pixels, octave), octave.finished
+            write_or_rescue(output, workdir, lambda path: dreaming.write(path, picture))
+            if not finished or len(octaves) < len(shapes):
+                return Result(output, None, finished=False)
             dreaming.draw_sheet(content_path, octaves)
             if config.frames:
-                dreaming.begin_zoom(octave.picture)
+                dreaming.begin_zoom(picture)
             write_json(workdir / "run.json", {"settings": record, "identity": identity, "versions": versions()})
         elif not output.exists():
             dreaming.write(output, dreaming.first_frame())

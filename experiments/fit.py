@@ -55,6 +55,7 @@ def run(config: Config) -> Result:
 
     from .running.progress import graceful_interrupt, progress_bar
     from .running.records import versions, write_json
+    from .running.rescue import write_or_rescue
 
     make_folder(workdir)
     with graceful_interrupt() as interrupt, progress_bar(steps=config.steps, done=0) as bar:
@@ -67,7 +68,7 @@ def run(config: Config) -> Result:
     shape = max(1, round(height * factor)), max(1, round(width * factor))
     settings = {"content": str(path), "content_sha256": sha256(path), "size": config.size, "steps": fit.step}
     drawn = images.Picture(coordinate_network.draw(fit.variables, shape), exif=content.exif)
-    images.write(output, drawn, settings=settings)
+    write_or_rescue(output, workdir, lambda path: images.write(path, drawn, settings=settings))
     write_json(
         workdir / "run.json",
         {"settings": settings, "error": fit.error, "weights": fit.variables.size, "versions": versions()},

@@ -83,7 +83,7 @@ def run(config: Config) -> Outcome:
         blank_canvas.on_blank(grid, folder, height=config.size, width=config.size), config, folder
     )
     if config.patches and hosts.is_first() and not outcome.stopped:
-        for sheet in patches.write(folder, grid, units, pictures, count=config.patch_count):
+        for sheet in patches.write(outcome, grid, units, pictures, count=config.patch_count):
             print(f"patches: {sheet}")
     return outcome
 
@@ -99,8 +99,15 @@ def wanted(config: Config) -> list["Unit"]:
     backbone = with_head(BACKBONES[resolve(config.backbone)])
     classes = config.classes if config.classes is not None or config.channels else _CLASSES
     units = [*class_units(backbone, classes or ()), *channel_units(backbone, config.channels or ())]
-    if not units or len({unit[1:4] for unit in units}) < len(units):
-        raise UserError("--classes and --channels: expected one unit or more, each once; leave out repeated ones")
+    if not units:
+        raise UserError("--classes and --channels: expected one unit or more, found none; leave them out for samples")
+    given: dict[object, str] = {}
+    for text, unit in zip((*(classes or ()), *(config.channels or ())), units, strict=True):
+        before = given.get(unit[1:4])
+        if before is not None:
+            which = f"{unit.label} twice, as {before} and as {text}" if before != text else f"{text} twice"
+            raise UserError(f"--classes and --channels: expected each unit once, found {which}; leave out one")
+        given[unit[1:4]] = text
     return units
 
 

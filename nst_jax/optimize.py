@@ -35,6 +35,9 @@ SUFFICIENT_DECREASE = 1e-4
 """Share of the decrease predicted by the gradient that a step must achieve (c₁ of Armijo's rule)."""
 MOST_HALVINGS = 12
 
+_FROZEN = -1
+"""Count of steps in the memory of L-BFGS after one that found no finite loss."""
+
 
 class Evaluation(struct.PyTreeNode):
     """The objective and its gradient at some variables.
@@ -104,7 +107,7 @@ class Solver(NamedTuple):
         init: (objective, variables) → the state before the first step, with the variables clipped to their bounds and
             evaluated.
         step: (objective, state) → the state after one step, and its info. If the loss or gradient is not finite, the
-            state stays as it was.
+            state stays as it was; its memory alone may say so.
         map_memory: (function, memory) → the memory with the function applied to every array that has the shape of a
             variable, or that shape after a leading axis.
     """
@@ -168,6 +171,9 @@ def lbfgs(
 ) -> Solver:
     """Returns L-BFGS (Liu & Nocedal 1989), projected: it halves the step until the loss has decreased enough.
 
+    After a step without a finite loss it does nothing more: in a batch, the other cells would wait in each step while
+    it tries all halves again.
+
     Args:
         learning_rate: share of the step that is tried first.
         bounds: bounds of the variables.
@@ -180,6 +186,7 @@ def lbfgs(
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
         here, number = state.evaluation, state.step + 1
+        frozen = state.memory.count == _FROZEN
         with jax_defaults(here.variables):
             direction, memory = direction_of.update(here.gradient, state.memory, here.variables)
         # Nothing in backtracking keeps the curvature positive, as a Wolfe line search would. Where a pair without it
@@ -199,7 +206,7 @@ def lbfgs(
 
         def go_on(carry: tuple[Evaluation, jax.Array]) -> jax.Array:
             there, tries = carry
-            return (tries == 0) | (~decreased(there) & (tries <= MOST_HALVINGS))
+            return ~frozen & ((tries == 0) | (~decreased(there) & (tries <= MOST_HALVINGS)))
 
         def try_half(carry: tuple[Evaluation, jax.Array]) -> tuple[Evaluation, jax.Array]:
             _, tries = carry
@@ -218,7 +225,9 @@ def lbfgs(
             count=jnp.where(stay, 0, memory.count),
             weights_memory=jnp.where(keep, jnp.maximum(memory.weights_memory, 0), 0),
         )
-        return _accept(state, there, memory, tries)
+        finite = there.finite & ~frozen
+        kept = state.replace(memory=state.memory._replace(count=jnp.where(finite, state.memory.count, _FROZEN)))
+        return _accept(kept, there, memory, tries, finite=finite)
 
     return Solver(init, step, _map_lbfgs_memory)
 
@@ -249,9 +258,11 @@ def _first(evaluate: Evaluate, variables: Variables, memory: Callable[[Variables
         return State(evaluation, start, memory(evaluation.variables))
 
 
-def _accept(state: State, there: Evaluation, memory: Any, evaluations: jax.Array) -> tuple[State, Info]:
+def _accept(
+    state: State, there: Evaluation, memory: Any, evaluations: jax.Array, *, finite: jax.Array | None = None
+) -> tuple[State, Info]:
     """Returns the state after a step, or the one before if the loss is not finite, and the info of the step."""
-    info = Info(there.loss, there.terms, there.finite, evaluations)
+    info = Info(there.loss, there.terms, there.finite if finite is None else finite, evaluations)
     after = State(there, state.step + 1, memory)
     return jax.lax.cond(info.finite, lambda: after, lambda: state), info
 

@@ -11,12 +11,15 @@ import numpy as np
 
 from nst_jax import parallel
 from nst_jax.backbones.pretrained import Pretrained, load
-from nst_jax.batches import Group, Recipe
+from nst_jax.batches import Group, Recipe, free_programs
 from nst_jax.checks import check_images
 from nst_jax.errors import UserError
 from nst_jax.history import DivergedError, History, diverged, join
 from nst_jax.stacking import compiled_settings, state_of
 from nst_jax.transfer import Image, as_images, initial_image
+
+KEPT_PROGRAMS = 8
+"""The most programs that a sweep leaves compiled, for another one like it; on a CPU each takes 70 MB and more."""
 
 
 class Cell(NamedTuple):
@@ -68,7 +71,9 @@ def sweep(recipes: Sequence[Recipe], network: Pretrained | None = None) -> list[
         program = compiled_settings(recipe.settings), images.read(recipe.content).shape
         programs.setdefault(program, []).append(index)
     cells: dict[int, Cell] = {}
-    for indices in programs.values():
+    for number, indices in enumerate(programs.values()):
+        if number and number % KEPT_PROGRAMS == 0:
+            free_programs()
         found = _run_program([keyed[index] for index in indices], network, images)
         cells |= dict(zip(indices, found, strict=True))
     return [cells[index] for index in range(len(recipes))]

@@ -18,6 +18,7 @@ from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.pretrained import Pretrained, load
 from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_images
+from nst_jax.io.images import Picture
 from nst_jax.loop import run, stage
 from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, Objective, Targets, Weights
 from nst_jax.presets import PRESETS, default_preset
@@ -262,8 +263,19 @@ def seed_key(seed: int) -> jax.Array:
 
 
 def as_images(images: Image | Sequence[Image]) -> list[Image]:
-    """Returns one image `[H, W, 3]`, or several, as a list."""
+    """Returns one image `[H, W, 3]`, or several, as a list.
+
+    What is none is left for `checks.check_image` to explain: a `Picture`, which is a tuple but not of images, or the
+    rows of one image as lists.
+    """
+    if isinstance(images, Picture) or (isinstance(images, list) and _depth(images) == 3):
+        return [images]  # type: ignore[list-item]
     return list(images) if isinstance(images, list | tuple) or np.ndim(images) == 4 else [images]  # type: ignore[list-item]
+
+
+def _depth(value: object) -> int:
+    """Returns how deep lists are nested, as far as the first item of each tells."""
+    return 1 + _depth(value[0]) if isinstance(value, list) and value else 0
 
 
 def ready(network: Pretrained, *settings: Settings) -> Pretrained:

@@ -1,17 +1,16 @@
-"""Flags from a frozen dataclass, and how every script starts and ends.
+r"""Flags from a frozen dataclass, and how every script starts and ends.
 
 Each field is a flag: its name, its type, its default. Help and range are in its metadata, from `flag`, or from the
 option of a transfer that the flag sets (`option_flag`). Types: str, int, float, bool, `Literal` (a choice),
-`tuple[X, ...]` (separated by commas; an empty text is an empty list), `tuple[tuple[X, ...], ...]` (such lists,
-separated by semicolons; an empty text is one empty list), `X | Y` (the first that fits), `FilePath`, each also
-`| None`.
+`tuple[X, ...]` (separated by commas; an empty text is an empty list; `\,` is a comma in a text), `tuple[tuple[X, ...],
+...]` (such lists, separated by semicolons; an empty text is one empty list), `X | Y` (the first that fits), `FilePath`,
+each also `| None`.
 """
 
 import contextlib
 import dataclasses
 import functools
 import math
-import os
 import re
 import shlex
 import sys
@@ -48,6 +47,9 @@ it at the beginning of a word only, and here a word begins with the name of a fl
 
 FilePaths = Annotated[str, expand_each]
 """Paths separated by commas, in one text."""
+
+ESCAPE = r" (\, for a comma in a name)"
+"""What the help of a list of files says about commas."""
 
 _EXPECTED = {int: "a whole number", float: "a number"}
 
@@ -125,8 +127,15 @@ def serialize(value: Any) -> str:
         return str(value)
     if not value:
         return ","  # as good as nothing, and easier to see
-    nested = any(isinstance(item, tuple) for item in value)
-    return (";" if nested else ",").join(map(serialize, value))
+    if any(isinstance(item, tuple) for item in value):
+        return ";".join(map(serialize, value))
+    return ",".join(serialize(item).replace(",", r"\,") for item in value)
+
+
+def split(text: str, separator: str) -> list[str]:
+    """Returns the parts of a list, stripped, without empty ones; behind a backslash a separator is part of a part."""
+    parts = re.split(rf"(?<!\\){separator}", text)
+    return [part.strip().replace(f"\\{separator}", separator) for part in parts if part.strip()]
 
 
 def command_line(module: str, config: Any) -> str:
@@ -247,7 +256,7 @@ def _value(text: str, kind: Any) -> Any:
     if origin is tuple:
         item = typing.get_args(kind)[0]
         separator = ";" if typing.get_origin(item) is tuple else ","
-        return tuple(_value(part.strip(), item) for part in text.split(separator) if part.strip())
+        return tuple(_value(part, item) for part in split(text, separator))
     try:
         return kind(text)
     except ValueError:

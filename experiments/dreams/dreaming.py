@@ -54,8 +54,16 @@ class Dreaming:
     workdir: Path
     record: Mapping[str, Any]
 
-    def run_octaves(self, stopping: Callable[[], bool]) -> Iterator[tuple[dream.Octave, Path]]:
+    def run_octaves(
+        self, stopping: Callable[[], bool], follow: Callable[[int, int], None]
+    ) -> Iterator[tuple[dream.Octave, Path]]:
         """Dreams until asked to stop, and yields each octave with its file; the last one is the result.
+
+        An octave that was stopped has no file yet.
+
+        Args:
+            stopping: see `dream.dream`.
+            follow: see `dream.dream`.
 
         Raises:
             UserError: the settings cannot be used, or something cannot be written.
@@ -69,10 +77,12 @@ class Dreaming:
             guide=self.guide,
             seed=self.seed,
             stopping=stopping,
+            follow=follow,
         )
         for octave in found:
             path = self.workdir / _OCTAVE.format(octave.stage + 1)
-            self.write(path, octave.picture)
+            if octave.finished:
+                self.write(path, octave.picture)
             yield octave, path
 
     def write(self, path: Path, pixels: np.ndarray) -> None:

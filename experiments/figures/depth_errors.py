@@ -14,7 +14,7 @@ from nst_jax.io.files import atomic_write
 from nst_jax.objective import CONTENT, STYLE
 
 from ..plotting.figures import plot
-from ..sweeping.gallery import MANIFEST
+from ..sweeping.outcome import MANIFEST
 
 
 class Errors(NamedTuple):

@@ -28,6 +28,7 @@ from ..cli.transfer_flags import CONTENT, STYLE
 from ..running.job import Job, prepare
 from ..running.progress import progress_bar
 from ..running.records import versions, write_json
+from ..running.rescue import write_or_rescue
 from ..showing.layout import Heading, Tile
 from ..showing.sheet import draw_grid
 from . import flags as quilting_flags
@@ -86,7 +87,8 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
         "neural": {**transfer_flags.describe(job.paths, job.identity), "preset": flags.preset, "steps": job.steps},
     }
     make_folder(workdir)
-    images.write(output, job.content._replace(pixels=quilt), settings=settings["quilting"])
+    picture = job.content._replace(pixels=quilt)
+    write_or_rescue(output, workdir, lambda path: images.write(path, picture, settings=settings["quilting"]))
     painted = _optimise(job)
     times.append(time.monotonic())
     images.write(neural, job.content._replace(pixels=painted), settings=settings["neural"])
@@ -133,7 +135,8 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
     seconds = {"quilting": time.monotonic() - began}
     settings = {"quilting": quilting_flags.describe(flags, paths, blocks)}
     make_folder(workdir)
-    images.write(output, images.Picture(texture), settings=settings["quilting"])
+    picture = images.Picture(texture)
+    write_or_rescue(output, workdir, lambda path: images.write(path, picture, settings=settings["quilting"]))
     pictures = {"style image": (paths[STYLE], style), "texture": (output, texture)}
     tiles = {
         name: _tile(path, pixels, "{} × {} px".format(*pixels.shape[1::-1]))

@@ -1,5 +1,6 @@
 """Runs a single transfer, with checkpoints and intermediate pictures, and writes its results."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from .job import Job, prepare
 from .loop import Courses, follow
 from .progress import Interrupt, graceful_interrupt, progress_bar
 from .records import plot_losses, versions, write_json, write_losses
+from .rescue import SavedElsewhereError, write_or_rescue
+from .standstill import standstill
 
 _SNAPSHOT = "step{}.png"
 _CHECKPOINTS = "stylize-checkpoints"
@@ -82,6 +85,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     restored = _restore(job, checkpoints, workdir, state_shapes(job.transfer)) if flags.resume else None
     courses = Courses([checkpoints], [restored])
     state = jax.device_put(jax.tree.map(lambda leaf: leaf[None], restored.state)) if restored else None
+    start = jax.device_get(job.image)
     stages = [stage(batch, job.image[None], steps=job.steps)]
     run = follow(
         run_stages(stages, state=state, pause_every=flags.save_every),
@@ -94,6 +98,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         last = Progress(0, batch, state, restored.history, np.ones((0, 1), bool))
     else:
         last = next(run)
+        start = np.asarray(last.result[0])  # as it is rendered
         if 0 in courses.diverged:
             raise courses.diverged[0]
         _discard(job, checkpoints, workdir)
@@ -121,7 +126,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     done = int(jax.device_get(last.state.step)[0])
     finished = done >= job.steps
     writings: dict[str, Callable[[], None]] = {
-        "picture": lambda: save_picture(output, last),
+        "picture": lambda: write_or_rescue(output, workdir, lambda path: save_picture(path, last)),
         "record": lambda: save_record(done),
         "losses": lambda: write_losses(workdir / "losses.csv", history),
     }
@@ -129,20 +134,25 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         writings["checkpoint"] = lambda: courses.save(last)
     writings["plot"] = lambda: plot_losses(workdir / "losses.png", history, job.transfer.weights)
     bug: Exception | None = None
-    lost = []
+    saved = f"saved as {output}"
     for name, write in writings.items():
         try:
             write()
+        except SavedElsewhereError as error:
+            saved = f"saved as {error.path}"
+            failure = failure or UserError(str(error.__cause__))
         except UserError as error:  # A full disk must not keep files on other disks from being written.
             failure = failure or error
-            lost.append(name)
+            if name == "picture":
+                saved = "lost"
         except Exception as error:  # Nor must anything else.
             bug = bug or error
     if bug:
         raise bug
     if failure:
-        kept = "lost" if "picture" in lost else f"saved as {output}"
-        raise UserError(f"{failure}; the picture of step {done} is {kept}") from failure
+        raise UserError(f"{failure}; the picture of step {done} is {saved}") from failure
+    if finished and done and (reason := standstill(start, jax.device_get(last.result)[0], last.state)):
+        print(f"note: {reason}", file=sys.stderr)
     return Result(output, history, finished)
 
 

@@ -36,11 +36,13 @@ class Octave(NamedTuple):
         stage: index of the octave; 0 is the smallest.
         picture: `[H, W, 3]`, RGB in [0, 1].
         history: losses of its steps.
+        finished: whether all of its steps are done.
     """
 
     stage: int
     picture: np.ndarray
     history: History
+    finished: bool = True
 
 
 def dream_settings(backbone: str, *, guided: bool = False) -> Settings:
@@ -128,8 +130,19 @@ def _start(bases: Sequence[np.ndarray], index: int, dreamt: jax.Array | None) ->
     """Returns the initial image of an octave: the picture at its size plus the detail of the octave before."""
     if dreamt is None:
         return bases[index]
-    detail = jax.device_get(dreamt) - bases[index - 1]
-    return np.clip(bases[index] + images.resize(detail, bases[index].shape[:2]), 0, 1)
+    return _with_detail(bases[index], jax.device_get(dreamt) - bases[index - 1])
+
+
+def _with_detail(base: np.ndarray, detail: np.ndarray) -> np.ndarray:
+    """Returns a picture plus the detail `[H, W, 3]` of another size."""
+    return np.clip(base + images.resize(detail, base.shape[:2]), 0, 1)
+
+
+def so_far(picture: np.ndarray, octave: Octave) -> np.ndarray:
+    """Returns the dream after an octave, in the size of the content image `[H, W, 3]`."""
+    if octave.picture.shape == picture.shape:
+        return octave.picture
+    return _with_detail(picture, octave.picture - images.resize(picture, octave.picture.shape[:2]))
 
 
 def prepare(
@@ -159,6 +172,7 @@ def dream(
     guide: np.ndarray | None = None,
     seed: int = 0,
     stopping: Callable[[], bool] = lambda: False,
+    follow: Callable[[int, int], object] = lambda *_: None,
 ) -> Iterator[Octave]:
     """Dreams over a picture, octave by octave, from the smallest to its own size.
 
@@ -170,10 +184,11 @@ def dream(
         scale: ratio of sizes from one octave to the next.
         guide: see `stages`.
         seed: seed of the jitter.
-        stopping: called about once a second; if true, the dream ends without the current octave.
+        stopping: called about once a second; if true, the dream ends with the current octave as it is.
+        follow: called as often, with the index of the octave and the number of its steps that are done.
 
     Yields:
-        The octaves.
+        The octaves; the last one of a dream that was stopped is not finished.
 
     Raises:
         UserError: as in `stages`.
@@ -183,10 +198,13 @@ def dream(
     histories: list[History] = []
     for progress in run(stages(network, settings, picture, shapes=shapes, guide=guide, seed=seed)):
         histories.append(progress.history)
-        if int(progress.history.step[-1]) == settings.steps:
-            yield Octave(progress.stage, jax.device_get(progress.result), join(histories))
+        done = int(progress.history.step[-1])
+        follow(progress.stage, done)
+        finished, stop = done == settings.steps, stopping()
+        if finished or stop:
+            yield Octave(progress.stage, jax.device_get(progress.result), join(histories), finished)
             histories = []
-        elif stopping():
+        if stop:
             return
 
 

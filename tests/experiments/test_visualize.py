@@ -116,7 +116,14 @@ def test_other_parameterizations(parameterization, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": ("banana", "954")}, "expected one unit or more, each once"),
+        (
+            {"classes": ("banana", "954")},
+            "expected each unit once, found banana twice, as banana and as 954;",
+        ),
+        ({"classes": ("tench", "Tinca tinca")}, "found tench twice, as tench and as Tinca tinca"),
+        ({"classes": ("ant", "ant")}, "found ant twice; leave out one"),
+        ({"classes": None, "channels": ("conv1:3", "conv1:1*3")}, "found conv1:1.3 twice, as conv1:3 and as conv1:1.3"),
+        ({"classes": (), "channels": ()}, "expected one unit or more, found none"),
         ({"seeds": ()}, "--seeds: expected one or more"),
         ({"patches": "nowhere"}, "nowhere.*expected a folder of pictures"),
     ],

@@ -42,6 +42,12 @@ def test_what_compiles_nothing():
         ({"random_rotate": math.inf}, "random_rotate: expected a finite number, found inf"),
         ({"style_layer_weights": (1.0, math.nan)}, "style_layer_weights: expected a finite number, found nan"),
         ({"blend_weights": (-math.inf,)}, "blend_weights: expected a finite number, found -inf"),
+        ({"blend_weights": (math.nan, 1.0)}, "blend_weights: expected a finite number, found nan"),
+        ({"blend_weights": (-1.0, 2.0)}, "blend_weights: expected 0 or more, found -1.0"),
+        (
+            {"blend_weights": (0.0, 0.0)},
+            "blend_weights: expected shares of which one or more are above 0, found 0.0, 0.0",
+        ),
     ],
     ids=str,
 )
@@ -49,6 +55,22 @@ def test_numbers_out_of_their_range(changes, message):
     with pytest.raises(UserError) as caught:
         Settings(**changes)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("given", "shares"),
+    [
+        ((), ()),
+        ((3.0, 7.0), (0.3, 0.7)),
+        ((0.1, 0.2, 0.7), (0.1, 0.2, 0.7)),  # their sum in floating point is not quite 1
+        ((0.0, 5.0), (0.0, 1.0)),
+        ((3e38, 3e38), (0.5, 0.5)),
+    ],
+)
+def test_blend_weights_become_shares(given, shares):
+    settings = Settings(blend_weights=given)
+    assert settings.blend_weights == shares
+    assert dataclasses.replace(settings, steps=1).blend_weights == shares
 
 
 def test_numbers_at_the_ends_of_their_range():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli.flags import Common, FilePath, FilePaths, _value, without_none
+from experiments.cli.flags import Common, FilePath, FilePaths, _value, serialize, without_none
 from experiments.cli.transfer_flags import TransferFlags, resolve
 from experiments.sweeping.grid import GridFlags, make_grid
 from nst_jax.errors import UserError
@@ -63,6 +63,13 @@ def test_values(run):
         "--colour=green", "--bits=16", "--layers=a, b/c", "--weights=3,4.5", "--rate=1e-3", "--fast", "--size=64"
     )
     assert done.stdout.strip() == "('green', 16, ('a', 'b/c'), (3.0, 4.5), 0.001, True) 64", done.stderr
+
+
+def test_a_comma_behind_a_backslash_separates_nothing():
+    for text, items in {r"a\,b, c": ("a,b", "c"), r"\,": (",",), r"x\y,z": (r"x\y", "z"), "a;b": ("a;b",)}.items():
+        assert _value(text, tuple[str, ...]) == items
+        assert _value(serialize(items), tuple[str, ...]) == items
+    assert _value(r"a\;b\,c,d;e", tuple[tuple[str, ...], ...]) == (("a;b,c", "d"), ("e",))
 
 
 @pytest.mark.parametrize("nothing", ["", " ", ","])
