@@ -8,6 +8,7 @@ import math
 import re
 import stat
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,8 @@ import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
+from nst_jax.errors import UserError
+from nst_jax.io import png_colour
 from nst_jax.io.files import file_error
 from nst_jax.io.image_metadata import DESCRIPTION, ORIENTATION, carried, settings_text
 
@@ -98,11 +101,14 @@ def decode(file: io.BufferedReader) -> Source:
                 raise ValueError("strips or tiles are missing")
             if page.dtype is not None and page.dtype.itemsize > 1:
                 return _deep_tiff(file, tiff)
-    with Image.open(file, formats=READABLE) as image:
+    with _opened(file) as image:
         image.load()
+        profile = image.info.get("icc_profile")
         if image.format == "PNG":
             file.seek(0)
-            samples = imagecodecs.png_decode(file.read())  # Pillow truncates 16 bits, and takes missing rows for black
+            data = file.read()
+            profile = _png_profile(data, profile, Path(file.name))
+            samples = imagecodecs.png_decode(data)  # Pillow truncates 16 bits, and takes missing rows for black
         elif image.mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK") and "transparency" not in image.info:
             samples = np.asarray(image)
         else:
@@ -110,7 +116,25 @@ def decode(file: io.BufferedReader) -> Source:
         samples = np.atleast_3d(samples)
         count = 4 if image.mode == "CMYK" else 1 if samples.shape[-1] < 3 else 3
         white = 1 if samples.dtype == bool else np.iinfo(samples.dtype).max
-        return _source(samples, count, white, image.info.get("icc_profile"), image.getexif, Path(file.name))
+        return _source(samples, count, white, profile, image.getexif, Path(file.name))
+
+
+@contextmanager
+def _opened(file: io.BufferedReader) -> Iterator[Image.Image]:
+    """Opens a picture with Pillow, which warns of an attack from half of `MAX_PIXELS` on and refuses beyond."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(file, formats=READABLE)
+    with image:
+        yield image
+
+
+def _png_profile(data: bytes, embedded: bytes | None, path: Path) -> bytes | None:
+    try:
+        return png_colour.profile(data, embedded)
+    except (*BAD_DATA, UserError) as error:
+        _LOG.warning("%s", file_error(path, f"what it says of its colours is left out ({error})"))
+        return embedded
 
 
 def _deep_tiff(file: io.BufferedReader, tiff: tifffile.TiffFile) -> Source:
@@ -173,7 +197,7 @@ def read_settings_text(file: io.BufferedReader) -> str:
     if file.peek(4)[:4] in _TIFF_HEADS:
         with tifffile.TiffFile(file) as tiff:
             return settings_text(tiff.pages.first.description)
-    with Image.open(file, formats=READABLE) as image:
+    with _opened(file) as image:
         if image.format == "PNG":  # its EXIF may be behind the pixels, which Pillow would decode to look there
             return str(image.info.get("nst_jax", ""))
         return settings_text(image.getexif().get(DESCRIPTION))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from nst_jax.io.colour_profile import SRGB_PROFILE
 from nst_jax.io.files import file_error
-from nst_jax.io.image_metadata import added_settings
+from nst_jax.io.image_metadata import added_settings, as_block
 
 
 def encoder(path: Path, bits: int) -> Callable[[np.ndarray, Image.Exif], bytes]:
@@ -36,7 +36,7 @@ def encoder(path: Path, bits: int) -> Callable[[np.ndarray, Image.Exif], bytes]:
 def _encode_png(samples: np.ndarray, exif: Image.Exif) -> bytes:
     chunks = {b"iCCP": b"sRGB\0\0" + zlib.compress(SRGB_PROFILE)}
     if exif:
-        chunks[b"eXIf"] = exif.tobytes().removeprefix(b"Exif\0\0")
+        chunks[b"eXIf"] = as_block(exif).removeprefix(b"Exif\0\0")
     if (settings := added_settings(exif)) is not None:
         chunks[b"tEXt"] = b"nst_jax\0" + settings.encode()
     png = imagecodecs.png_encode(samples)  # Pillow has no 16-bit RGB
@@ -58,7 +58,7 @@ def _encode_tiff(samples: np.ndarray, exif: Image.Exif) -> bytes:
     exif.update({259: 8, 262: 2, 317: 2, 34675: SRGB_PROFILE})  # zlib, RGB, differences along the row
     if channels == 4:
         exif[338] = 2  # alpha that the colours are not multiplied by
-    return exif.tobytes().removeprefix(b"Exif\0\0") + data
+    return as_block(exif).removeprefix(b"Exif\0\0") + data
 
 
 def _encode_jpeg(samples: np.ndarray, exif: Image.Exif) -> bytes:
@@ -75,7 +75,7 @@ def _encode_webp(samples: np.ndarray, exif: Image.Exif) -> bytes:
 
 def _encode_with_pillow(samples: np.ndarray, exif: Image.Exif, name: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(samples).save(buffer, name, icc_profile=SRGB_PROFILE, exif=exif, **options)
+    Image.fromarray(samples).save(buffer, name, icc_profile=SRGB_PROFILE, exif=as_block(exif), **options)
     return buffer.getvalue()
 
 

@@ -30,10 +30,28 @@ def carried(exif: Image.Exif) -> bytes:
     for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         if tags := {tag: value for tag, value in exif.get_ifd(ifd).items() if tag not in _OUTDATED}:
             kept[ifd] = tags
-    block = kept.tobytes() if kept else b""
+    block = as_block(kept) if kept else b""
     if len(block) > MAX_EXIF:
         raise ValueError(f"{len(block):,} bytes, more than {MAX_EXIF:,}")
     return block
+
+
+class _Text(str):
+    """A text of EXIF. Pillow reads its bytes as Latin-1, whatever they are, and writes ASCII: here, the same bytes."""
+
+    def encode(self, *_: str) -> bytes:
+        return super().encode("latin-1", "replace")
+
+
+def as_block(exif: Image.Exif) -> bytes:
+    """Returns the bytes of an EXIF block; texts that came from a file keep theirs, which are UTF-8 in most."""
+    inner = [ifd for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) if ifd in exif]
+    # A directory is a dictionary where it was set, and an offset where it was loaded.
+    for tags in (exif, *(exif[ifd] if isinstance(exif[ifd], dict) else exif.get_ifd(ifd) for ifd in inner)):
+        for tag, value in tags.items():
+            if isinstance(value, str):
+                tags[tag] = _Text(value)
+    return exif.tobytes()
 
 
 def add_settings(exif: Image.Exif, settings: Mapping[str, object]) -> None:

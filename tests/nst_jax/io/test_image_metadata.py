@@ -9,6 +9,7 @@ from image_files import LOSSLESS, RED, SUFFIXES, exif_block, smooth, tiff
 from PIL import ExifTags, Image
 
 from nst_jax.io import images
+from nst_jax.io.image_metadata import as_block
 
 
 @pytest.mark.parametrize("source", [*LOSSLESS, ".jpg", "deep .tif"])
@@ -100,3 +101,26 @@ def test_settings_of_others_are_not_ours(tmp_path):
     for samples in (np.zeros((40, 40, 3), np.uint8), smooth(40, 40)):
         (tmp_path / "picture.tif").write_bytes(tiff(samples, photometric="rgb"))  # describes the shape in JSON
         assert images.read_settings(tmp_path / "picture.tif") is None
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_texts_of_exif_keep_their_bytes(tmp_path, suffix, encoding):
+    """Cameras and editors write UTF-8, which EXIF 2 forbids; Pillow reads every byte as a character of Latin-1."""
+    main = {ExifTags.Base.Artist: "Jürgen Müller", ExifTags.Base.Copyright: "© été\0ñ", ExifTags.Base.Software: "ö"}
+    within = {ExifTags.Base.CameraOwnerName: "Renée", ExifTags.Base.LensModel: "Größe"}
+
+    def read_as_latin(texts):
+        return {tag: text.encode(encoding).decode("latin-1") for tag, text in texts.items()}
+
+    exif = Image.Exif()
+    exif.update(read_as_latin(main))
+    exif[ExifTags.IFD.Exif] = read_as_latin(within)
+    images.write(tmp_path / "first.jpg", images.Picture(RED, None, as_block(exif)))
+    images.write(tmp_path / f"second{suffix}", images.read(tmp_path / "first.jpg"), settings={"a": 1})
+    with Image.open(tmp_path / f"second{suffix}") as image:
+        found = image.getexif()
+        assert {tag: found[tag] for tag in main} == read_as_latin(main)
+        assert dict(found.get_ifd(ExifTags.IFD.Exif)) == read_as_latin(within)
+    for text in (*main.values(), *within.values()):
+        assert text.encode(encoding) in (tmp_path / f"second{suffix}").read_bytes()
