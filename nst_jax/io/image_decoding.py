@@ -102,13 +102,15 @@ def decode(file: io.BufferedReader) -> Source:
             if page.dtype is not None and page.dtype.itemsize > 1:
                 return _deep_tiff(file, tiff)
     with _opened(file) as image:
-        image.load()
-        profile = image.info.get("icc_profile")
+        profile, getexif = image.info.get("icc_profile"), image.getexif
         if image.format == "PNG":
             file.seek(0)
             data = file.read()
             profile = _png_profile(data, profile, Path(file.name))
             samples = imagecodecs.png_decode(data)  # Pillow truncates 16 bits, and takes missing rows for black
+            if (exif := png_colour.chunks(data).get(b"eXIf")) is not None:
+                image.info["exif"] = exif
+            getexif = super(type(image), image).getexif  # that of PNG would decode the pixels to look behind them
         elif image.mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK") and "transparency" not in image.info:
             samples = np.asarray(image)
         else:
@@ -116,7 +118,7 @@ def decode(file: io.BufferedReader) -> Source:
         samples = np.atleast_3d(samples)
         count = 4 if image.mode == "CMYK" else 1 if samples.shape[-1] < 3 else 3
         white = 1 if samples.dtype == bool else np.iinfo(samples.dtype).max
-        return _source(samples, count, white, profile, image.getexif, Path(file.name))
+        return _source(samples, count, white, profile, getexif, Path(file.name))
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 Whatever is wrong with a file, given or wanted, is raised as a `UserError` of one line.
 """
 
+import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +15,13 @@ from PIL import Image
 
 from nst_jax.io.colour_profile import to_srgb
 from nst_jax.io.files import atomic_write, check_target, file_error
-from nst_jax.io.image_decoding import BAD_DATA, MAX_PIXELS, decode, decoding, read_settings_text
+from nst_jax.io.image_decoding import BAD_DATA, MAX_PIXELS, Source, decode, decoding, read_settings_text
 from nst_jax.io.image_encoding import ENCODERS, encoder
 from nst_jax.io.image_metadata import add_settings
 
 MIN_SIDE = 32  # VGG pools four times before its fifth block, which needs 2 × 2 positions to have statistics
+
+_BAND = 1 << 22  # pixels of a band of rows
 
 
 class Picture(NamedTuple):
@@ -53,16 +56,13 @@ def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
     path = Path(path)
     with decoding(path) as file:
         source = decode(file)
-    colours, alpha = source.colours, source.alpha
-    height, width, _ = colours.shape
+    alpha = source.alpha
+    height, width, _ = source.colours.shape
     shape = _resized_shape(path, height, width, size)
-    if alpha is not None:
-        # Weighted by alpha, what hides under transparent pixels does not bleed into their neighbours.
-        colours = colours * (alpha / np.float32(source.white))[..., None]
-        alpha = np.clip(resize(alpha, shape) / source.white, 0, 1)
-    colours = resize(colours, shape)
+    colours = _resize_weighted(source, shape)
     colours /= source.white
     if alpha is not None:
+        alpha = np.clip(resize(alpha, shape) / source.white, 0, 1)
         hidden = alpha < 0.5 / 65_535
         alpha[hidden] = 0
         colours /= np.where(hidden, 1, alpha)[..., None]
@@ -87,8 +87,34 @@ def resize(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """
     if pixels.ndim == 3:
         return np.stack([resize(channel, shape) for channel in np.moveaxis(pixels, -1, 0)], axis=-1)
-    channel = Image.fromarray(np.ascontiguousarray(pixels, np.float32))
-    return np.array(channel.resize(shape[::-1], Image.Resampling.LANCZOS))
+    return _resize_bands(lambda rows: pixels[rows], pixels.shape, shape)
+
+
+def _resize_weighted(source: Source, shape: tuple[int, int]) -> np.ndarray:
+    """Returns the colours of a file `[*shape, C]`, resized, times its alpha: what is transparent bleeds nowhere."""
+    height, width, count = source.colours.shape
+    white = np.float32(source.white)
+
+    def rows_of(channel: int, rows: slice) -> np.ndarray:
+        colours = source.colours[rows, :, channel]
+        return colours if source.alpha is None else colours * (source.alpha[rows] / white)
+
+    resized = [_resize_bands(functools.partial(rows_of, channel), (height, width), shape) for channel in range(count)]
+    return np.stack(resized, axis=-1)
+
+
+def _resize_bands(read: Callable[[slice], np.ndarray], found: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray:
+    """Resizes a channel that is read in bands of rows: in float, all of a large picture would take gigabytes.
+
+    Pillow resizes along the rows first and along the columns then, so that bands change no bit.
+    """
+    height, width = found
+    step = max(1, _BAND // width)
+    bands = []
+    for start in range(0, height, step):
+        band = Image.fromarray(np.ascontiguousarray(read(slice(start, start + step)), np.float32))
+        bands.append(np.array(band.resize((shape[1], band.height), Image.Resampling.LANCZOS)))
+    return np.array(Image.fromarray(np.concatenate(bands)).resize(shape[::-1], Image.Resampling.LANCZOS))
 
 
 def write(

@@ -12,6 +12,7 @@ import numpy as np
 from nst_jax.errors import UserError
 
 _SIGNATURE = 8
+_PIXELS = (b"IDAT", b"fdAT")
 _SRGB_WHITE = (0.3127, 0.3290)
 _SRGB = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 
@@ -35,31 +36,30 @@ def profile(png: bytes, embedded: bytes | None) -> bytes | None:
     """Returns the ICC profile of the colours of a PNG; None for sRGB, or where it says nothing.
 
     Args:
-        png: the file, or all of it before its pixels.
+        png: the file.
         embedded: the profile of its iCCP.
 
     Raises:
         UserError: its numbers cannot be used.
     """
-    chunks = _chunks(png)
-    if b"cICP" in chunks:
-        return _by_code_points(chunks[b"cICP"])
-    if embedded is not None or b"sRGB" in chunks:
+    found = chunks(png)
+    if b"cICP" in found:
+        return _by_code_points(found[b"cICP"])
+    if embedded is not None or b"sRGB" in found:
         return embedded
-    if b"gAMA" in chunks or b"cHRM" in chunks:
-        return _by_numbers(chunks.get(b"gAMA"), chunks.get(b"cHRM"))
+    if b"gAMA" in found or b"cHRM" in found:
+        return _by_numbers(found.get(b"gAMA"), found.get(b"cHRM"))
     return None
 
 
-def _chunks(png: bytes) -> dict[bytes, bytes]:
-    """Returns name → content of the chunks before the pixels; of two of one name the first."""
+def chunks(png: bytes) -> dict[bytes, bytes]:
+    """Returns name → content of the chunks of a PNG except its pixels; of two of one name the first."""
     found: dict[bytes, bytes] = {}
     position = _SIGNATURE
     while position + 8 <= len(png):
         length, name = struct.unpack_from(">I4s", png, position)
-        if name == b"IDAT":
-            break
-        found.setdefault(name, png[position + 8 : position + 8 + length])
+        if name not in _PIXELS:
+            found.setdefault(name, png[position + 8 : position + 8 + length])
         position += 12 + length
     return found
 
@@ -93,9 +93,7 @@ def _by_numbers(gamma: bytes | None, chromaticities: bytes | None) -> bytes | No
     return _profile(exponent, white, primaries)
 
 
-def _profile(
-    exponent: float | None, white: tuple[float, float], primaries: tuple[tuple[float, float], ...]
-) -> bytes:
+def _profile(exponent: float | None, white: tuple[float, float], primaries: tuple[tuple[float, float], ...]) -> bytes:
     """Returns the profile of a power of the samples, or of sRGB's curve, and of chromaticities."""
     shape = {"gamma": exponent} if exponent is not None else {"transferfunction": _srgb_curve()}
     return imagecodecs.cms_profile(
