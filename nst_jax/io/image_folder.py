@@ -44,7 +44,7 @@ def read_squares(paths: Iterable[Path], side: int) -> Iterator[tuple[str, np.nda
         UserError: a picture cannot be read.
     """
     for path in paths:
-        pixels, alpha, _ = images.read(path)
+        pixels, alpha, *_ = images.read(path)
         if alpha is not None:
             pixels = 1 - (1 - pixels) * alpha[..., None]
         height, width, _ = pixels.shape

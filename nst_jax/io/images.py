@@ -32,11 +32,13 @@ class Picture(NamedTuple):
         alpha: float32 [H, W] in [0, 1], 0 is transparent; None for an opaque picture.
         exif: EXIF block of the source with orientation 1, without thumbnail, MakerNote and tags about its encoding; b""
             if there is none.
+        grey: whether the file has one channel of colours; pixels have three equal ones none the less.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     exif: bytes = b""
+    grey: bool = False
 
 
 def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
@@ -72,7 +74,7 @@ def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
         # Translucent pixels keep their own colour. Transparent ones have no intended colour, yet the network sees one:
         # white, like paper, is the least of an object.
         pixels[hidden] = 1
-    return Picture(pixels, alpha, source.exif)
+    return Picture(pixels, alpha, source.exif, grey=source.colours.shape[-1] == 1)
 
 
 def resize(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -122,6 +124,8 @@ def write(
 ) -> None:
     """Writes a picture with an sRGB profile, its EXIF and the settings; equal arguments make equal bytes.
 
+    A picture from a grey file becomes a grey file again, if it has stayed grey and the format has one.
+
     Args:
         path: path of the file; the suffix chooses the format (`.png`, `.jpg`, `.jpeg`, `.webp`, `.tif`, `.tiff`). JPEG
             has no alpha: the picture is put on white.
@@ -140,6 +144,8 @@ def write(
         raise file_error(path, "not written, some pixels are NaN: use smaller steps or weights")
     levels = 2**bits - 1
     samples = np.floor(np.clip(pixels, 0, 1) * levels + 0.5).astype(np.min_scalar_type(levels), order="C")
+    if picture.grey and (samples[..., :3] == samples[..., :1]).all():
+        samples = np.ascontiguousarray(samples[..., 2:])
     exif = Image.Exif()
     exif.load(picture.exif)
     if settings is not None:

@@ -1,7 +1,7 @@
 """What a PNG says of its colours: the profile that is meant, by the precedence of its specification.
 
-PNG Specification, Third Edition, 4.3: cICP, else iCCP, else sRGB, else gAMA and cHRM. The first and the last are numbers,
-of which a profile is made here.
+PNG Specification, Third Edition, 4.3: cICP, else iCCP, else sRGB, else gAMA and cHRM. The first and the last are
+numbers, of which a profile is made here.
 """
 
 import struct
@@ -10,6 +10,7 @@ import imagecodecs
 import numpy as np
 
 from nst_jax.errors import UserError
+from nst_jax.io.colour_profile import SRGB_CURVE
 
 _SIGNATURE = 8
 _PIXELS = (b"IDAT", b"fdAT")
@@ -24,7 +25,7 @@ _PRIMARIES = {
     9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
     12: ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
 }
-_SRGB_CURVE = 13
+_SRGB_TRANSFER = 13
 _EXPONENTS = {4: 2.2, 5: 2.8, 8: 1.0}
 
 _SRGB_GAMMA = 1 / 2.2
@@ -66,10 +67,10 @@ def chunks(png: bytes) -> dict[bytes, bytes]:
 
 def _by_code_points(content: bytes) -> bytes | None:
     primaries, curve, *_ = content
-    if primaries not in _PRIMARIES or curve not in (_SRGB_CURVE, *_EXPONENTS) or content[2:] != b"\0\1":
+    if primaries not in _PRIMARIES or curve not in (_SRGB_TRANSFER, *_EXPONENTS) or content[2:] != b"\0\1":
         found = ".".join(map(str, content))
         raise UserError(f"expected the code points of a picture of standard range in cICP, found {found}")
-    if (primaries, curve) == (1, _SRGB_CURVE):
+    if (primaries, curve) == (1, _SRGB_TRANSFER):
         return None
     return _profile(_EXPONENTS.get(curve), _SRGB_WHITE, _PRIMARIES[primaries])
 
@@ -95,14 +96,7 @@ def _by_numbers(gamma: bytes | None, chromaticities: bytes | None) -> bytes | No
 
 def _profile(exponent: float | None, white: tuple[float, float], primaries: tuple[tuple[float, float], ...]) -> bytes:
     """Returns the profile of a power of the samples, or of sRGB's curve, and of chromaticities."""
-    shape = {"gamma": exponent} if exponent is not None else {"transferfunction": _srgb_curve()}
+    shape = {"gamma": exponent} if exponent is not None else {"transferfunction": SRGB_CURVE}
     return imagecodecs.cms_profile(
         "rgb", whitepoint=[*white, 1.0], primaries=[number for pair in primaries for number in (*pair, 1.0)], **shape
     )
-
-
-def _srgb_curve() -> np.ndarray:
-    """Returns sRGB's curve from samples to light (IEC 61966-2-1) in 1024 steps of 16 bits."""
-    samples = np.linspace(0, 1, 1024)
-    light = np.where(samples <= 0.04045, samples / 12.92, ((samples + 0.055) / 1.055) ** 2.4)
-    return np.uint16(light * 65_535 + 0.5)
