@@ -21,6 +21,7 @@ from .pickles import Far, Vocabulary
 
 _NUMBERS = re.compile(r"[fiu][1248]")
 _MOST_AXES = 8
+_STATE = 5
 _LATIN = ("latin1", "latin-1", "iso-8859-1")
 
 
@@ -45,7 +46,9 @@ class Array:
         self.numbers: Any = None
 
     def __setstate__(self, state: Any) -> None:
-        *_, self.shape, self.dtype, self.reversed, self.numbers = state
+        if type(state) is not tuple or len(state) != _STATE:  # else a long one could be taken apart many times
+            raise TypeError
+        _, self.shape, self.dtype, self.reversed, self.numbers = state
 
     @property
     def items(self) -> Any:

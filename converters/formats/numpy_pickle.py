@@ -98,5 +98,8 @@ def _named(path: Path, value: Any) -> dict[str, Array]:
         if type(layer) is not str or not pairs or not all(isinstance(array, Array) for _, array in pairs):
             raise file_error(path, f"{one_line(layer)}: expected kernel and bias of a layer, found something else")
         for role, array in pairs:
-            found[f"{layer}/{_NAMED_ROLES.get(role, role)}"] = array
+            name = f"{layer}/{_NAMED_ROLES.get(role, role)}"
+            if name in found:
+                raise file_error(path, f"expected {one_line(name)} once, found it under two names; remove one")
+            found[name] = array
     return found

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from nst_jax.commands import command
 from nst_jax.io.files import file_error
 
 from .. import regions
@@ -77,7 +78,7 @@ class _Foreign(NamedTuple):
     what: str
 
 
-_ELSEWHERE = "get the same network in a format that is read, as `fetch` does"
+_ELSEWHERE = f"get the weights of the networks here with: {command('converters.fetch')} vgg19"
 _FOREIGN = (
     _Foreign(
         ".prototxt",

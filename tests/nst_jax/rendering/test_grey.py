@@ -73,7 +73,7 @@ def test_texture():
 
 def test_projection_minimises_the_loss_of_grey_pictures():
     """A picture that is painted in colours and made grey at the end has a higher loss."""
-    settings = dataclasses.replace(QUICK, steps=30)
+    settings = dataclasses.replace(QUICK, steps=12)
     free = stylize(GREY, OTHER, settings=dataclasses.replace(settings, colours="free"))
     converted = np.repeat(free.mean(axis=-1, keepdims=True), 3, axis=-1)
     made = transfer.prepare(load(), settings, GREY, OTHER)
