@@ -60,6 +60,9 @@ _NO_WEIGHTS = {
     b"<": "a web page or XML; the download went wrong, fetch the file again",
     b"PK": "a zip archive with neither data.pkl (PyTorch) nor model.weights.h5 (Keras) in it",
     b"\x93NUMPY": "an array of NumPy, which does not say which weights it has",
+    **dict.fromkeys(
+        (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!"), "a compressed file; uncompress it first"
+    ),
     b"(dp": "a pickle of protocol 0; save it again with pickle.dump(weights, file, protocol=2)",
 }
 
@@ -103,7 +106,7 @@ _FOREIGN = (
     ),
     _Foreign(".mlmodel", None, f"a model of Core ML; {_ELSEWHERE}"),
     _Foreign(".mlpackage", None, f"a model of Core ML; {_ELSEWHERE}"),
-    _Foreign(".npz", None, "an archive of arrays of NumPy; save them as a dictionary: numpy.save(FILE, dict(arrays))"),
+    _Foreign(".npz", None, f"an archive of arrays of NumPy, whose colours may be in either order; {_ELSEWHERE}"),
     _Foreign(".msgpack", None, "parameters of Flax in msgpack; save them by layer and role as HDF5 or safetensors"),
     _Foreign(".engine", None, "an engine of TensorRT, made for one GPU; give the weights that it was made from"),
     _Foreign(".params", None, f"parameters of MXNet; {_ELSEWHERE}"),

@@ -1,6 +1,7 @@
 """Decoding: the first picture of a file, upright, in the colours and at the precision in which it is stored."""
 
 import difflib
+import functools
 import io
 import itertools
 import logging
@@ -23,7 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from nst_jax.errors import UserError
 from nst_jax.io import png_colour
 from nst_jax.io.files import file_error
-from nst_jax.io.image_metadata import DESCRIPTION, ORIENTATION, carried, settings_text
+from nst_jax.io.image_metadata import DESCRIPTION, ORIENTATION, carried, settings_text, with_known_types
 
 READABLE = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # some other readers of Pillow start programs (EPS)
 MAX_PIXELS = 178_956_970  # above, Pillow calls it a decompression bomb; pictures of 150 MP cameras are below
@@ -110,15 +111,24 @@ def decode(file: io.BufferedReader) -> Source:
             samples = imagecodecs.png_decode(data)  # Pillow truncates 16 bits, and takes missing rows for black
             if (exif := png_colour.chunks(data).get(b"eXIf")) is not None:
                 image.info["exif"] = exif
-            getexif = super(type(image), image).getexif  # that of PNG would decode the pixels to look behind them
+            getexif = functools.partial(Image.Image.getexif, image)  # that of PNG decodes the pixels to look behind
         elif image.mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK") and "transparency" not in image.info:
             samples = np.asarray(image)
         else:
             samples = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+        block = image.info.get("exif")
+        if isinstance(block, bytes) and (known := with_known_types(block)) != block:
+            getexif = functools.partial(_loaded, known)
         samples = np.atleast_3d(samples)
         count = 4 if image.mode == "CMYK" else 1 if samples.shape[-1] < 3 else 3
         white = 1 if samples.dtype == bool else np.iinfo(samples.dtype).max
         return _source(samples, count, white, profile, getexif, Path(file.name))
+
+
+def _loaded(block: bytes) -> Image.Exif:
+    exif = Image.Exif()
+    exif.load(block)
+    return exif
 
 
 @contextmanager
@@ -132,11 +142,15 @@ def _opened(file: io.BufferedReader) -> Iterator[Image.Image]:
 
 
 def _png_profile(data: bytes, embedded: bytes | None, path: Path) -> bytes | None:
+    problem: Exception
     try:
         return png_colour.profile(data, embedded)
-    except (*BAD_DATA, UserError) as error:
-        _LOG.warning("%s", file_error(path, f"what it says of its colours is left out ({error})"))
-        return embedded
+    except UserError as error:
+        problem = error
+    except BAD_DATA as error:
+        problem = error
+    _LOG.warning("%s", file_error(path, f"what it says of its colours is left out ({problem})"))
+    return embedded
 
 
 def _deep_tiff(file: io.BufferedReader, tiff: tifffile.TiffFile) -> Source:

@@ -3,6 +3,7 @@
 Networks see colours, and their gradients lead a grey picture to pink and green fringes, which no image asked for.
 """
 
+import itertools
 from collections.abc import Iterable
 
 import jax
@@ -25,13 +26,15 @@ def paints_grey(settings: Settings, images_are_grey: Iterable[bool]) -> bool:
 
     Args:
         settings: the settings of its transfer.
-        images_are_grey: whether the content image and each style image is grey; asked only if it matters.
+        images_are_grey: whether the content image and each style image is grey; asked only if it matters. Style images
+            with a share of 0 do not.
     """
     if settings.colours != "auto":
         return settings.colours == "grey"
     if not settings.style_layers:  # a visualisation has a blank canvas for a content image, and dreams have colours
         return False
-    return all(images_are_grey)
+    shares = itertools.chain([1.0], settings.blend_weights or itertools.repeat(1.0))
+    return all(grey for grey, share in zip(images_are_grey, shares, strict=False) if share)
 
 
 def project(grey: jax.Array, pictures: jax.Array) -> jax.Array:

@@ -396,6 +396,7 @@ FOREIGN = {
     "a.pb": (b"\x0a\x1b\x0a\x05image\x12\x0bPlaceholder" + bytes(40), "a graph of TensorFlow"),
     "a.mlmodel": (b"\x08\1\x12\x20\x0a\x10" + bytes(40), "a model of Core ML"),
     "a.npz": (an_npz(), "an archive of arrays of NumPy"),
+    "a.pth.gz": (b"\x1f\x8b\x08" + bytes(40), "a compressed file; uncompress it first"),
     "a.pkl": (b"(dp0\nS'param values'\n", "a pickle of protocol 0"),
 }
 BY_CONTENT = [name for name in FOREIGN if name not in ("solver.prototxt", "a.mlmodel", "a.npz")]
@@ -444,6 +445,44 @@ def test_names_of_parallel_networks(random_for, tmp_path, prefix):
     convert.convert(source, "vgg16", tmp_path / "out.safetensors", convention="caffe")
     found = safetensors.numpy.load_file(tmp_path / "out.safetensors")
     np.testing.assert_array_equal(found["conv5_3/kernel"], arrays["conv5_3/kernel"])
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.vgg.", "module.backbone."])
+def test_names_of_a_network_within_another(random_for, tmp_path, prefix):
+    """As checkpoints of Lightning have them, or those of a loss; beside other networks they stay unknown."""
+    arrays = random_for(parameter_shapes(BACKBONES["vgg16"]))
+    state = {prefix + key: values for key, values in weight_writers.state_dict(arrays, "vgg16").items()}
+    safetensors.numpy.save_file(state, tmp_path / "a")
+    convert.convert(tmp_path / "a", "vgg16", tmp_path / "out.safetensors", convention="caffe")
+    safetensors.numpy.save_file(state | {"other.weight": np.zeros((1, 1, 1, 1), np.float32)}, tmp_path / "a")
+    with pytest.raises(UserError, match=r"with the unknown .*features\.0/kernel"):
+        convert.convert(tmp_path / "a", "vgg16", tmp_path / "out.safetensors", convention="caffe")
+
+
+def test_timms_classifier_is_convolutions(random_for, tmp_path):
+    vgg = BACKBONES["vgg16"]
+    arrays = random_for(parameter_shapes(vgg))
+    state = dict(weight_writers.state_dict(arrays, "vgg16"))
+    shapes = {"pre_logits.fc1": (8, 512, 7, 7), "pre_logits.fc2": (8, 8, 1, 1), "head.fc": (10, 8)}
+    for layer, shape in shapes.items():
+        state |= {f"{layer}.weight": np.zeros(shape, np.float32), f"{layer}.bias": np.zeros(shape[0], np.float32)}
+    safetensors.numpy.save_file(state, tmp_path / "a")
+    done = convert.convert(tmp_path / "a", "vgg16", tmp_path / "out.safetensors", convention="caffe")
+    assert sorted(done.matched.head) == sorted(shapes)
+
+
+def test_bfloat16_in_safetensors(tmp_path, tiny, tiny_arrays):
+    header, data = {}, b""
+    for name, values in weight_writers.state_dict(tiny_arrays, "tiny").items():
+        halves = np.uint16(np.ascontiguousarray(values).view(np.uint32) >> 16).tobytes()
+        header[name] = {"dtype": "BF16", "shape": values.shape, "data_offsets": [len(data), len(data) + len(halves)]}
+        data += halves
+    text = json.dumps(header).encode()
+    (tmp_path / "a").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    convert.convert(tmp_path / "a", "tiny", tmp_path / "out.safetensors", convention="caffe")
+    found = safetensors.numpy.load_file(tmp_path / "out.safetensors")
+    for name, values in tiny_arrays.items():
+        np.testing.assert_array_equal(found[name], (values.view(np.uint32) >> 16 << 16).view(np.float32))
 
 
 @pytest.mark.parametrize("container", ["zip", "legacy"])

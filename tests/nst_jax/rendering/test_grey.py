@@ -90,6 +90,12 @@ def test_dreams_have_colours():
     assert paints_grey(dataclasses.replace(settings, colours="grey"), iter([False]))
 
 
+def test_a_style_image_without_a_share_does_not_count():
+    ends = [Settings(blend_weights=weights) for weights in ((1.0, 0.0), (0.5, 0.5), (0.0, 1.0))]
+    assert [paints_grey(end, iter([True, True, False])) for end in ends] == [True, False, False]
+    assert not paints_grey(Settings(), iter([True, True, False]))
+
+
 def test_levels_of_a_lossy_file_are_grey():
     lossy = GREY.copy()
     lossy[::3, ::2, 1] += 2 / 255
