@@ -88,6 +88,8 @@ def decoding(path: Path) -> Iterator[io.BufferedReader]:
     except BAD_DATA as error:
         foreign = (name for pattern, name in _FOREIGN.items() if re.match(pattern, head, re.DOTALL))
         found = "unknown or damaged data" if isinstance(error, UnidentifiedImageError) else str(error)
+        if isinstance(error, Image.DecompressionBombError) and (count := re.search(r"\d+", found)):
+            found = f"{int(count[0]):,}"  # Pillow's own words are of an attack
         problem = f"expected a whole picture ({', '.join(READABLE)}) of at most {MAX_PIXELS:,} pixels"
         raise file_error(path, f"{problem}, found: {next(foreign, found)}; replace or convert it") from error
 

@@ -373,6 +373,12 @@ def test_bombs(tmp_path, name, data):
     error_of(images.read, tmp_path / "picture")
 
 
+def test_too_many_pixels_are_no_attack(tmp_path):
+    (tmp_path / "picture.png").write_bytes(bombs()["pixels"])
+    message = error_of(images.read, tmp_path / "picture.png")
+    assert "of at most 178,956,970 pixels, found: 900,000,000; replace" in message
+
+
 def test_oversized_file_is_not_opened(tmp_path):
     with (tmp_path / "picture.png").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
