@@ -25,7 +25,7 @@ from nst_jax.settings import Parameterization
 
 from .cli import samples, stopping
 from .cli.flags import Common, FilePath, flag, option_flag, run_script
-from .cli.transfer_flags import CONTENT, check_own, places, weights
+from .cli.transfer_flags import CONTENT, check_own, network_identity, places
 from .showing.animation import check_animation, write_animation
 
 
@@ -116,7 +116,7 @@ def run(config: Config) -> Result:
     identity = {
         "content_sha256": sha256(content_path),
         "guide_sha256": sha256(guide) if guide else None,
-        **weights(pretrained),
+        **network_identity(pretrained),
         "size": config.size,
         **{name: getattr(config, name) for name in ("seed", "octave_scale", "zoom", "frame_steps")},
         "octaves": len(shapes),

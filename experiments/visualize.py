@@ -72,9 +72,7 @@ def run(config: Config) -> Outcome:
     grid = make_grid(config, units)
     folder = workdir(config.workdir, "visualize", grid)
     if config.patches:
-        from nst_jax.io.image_folder import list_pictures
-
-        pictures = list_pictures(Path(config.patches))
+        pictures = _pictures(Path(config.patches), keep_going=config.keep_going)
     from .sweeping import blank_canvas, hosts, runner
     from .units import patches  # with JAX, for which --help should not wait
 
@@ -86,6 +84,20 @@ def run(config: Config) -> Outcome:
         for sheet in patches.write(outcome, grid, units, pictures, count=config.patch_count):
             print(f"patches: {sheet}")
     return outcome
+
+
+def _pictures(folder: Path, *, keep_going: bool) -> list[Path]:
+    """Returns the images in which to find patches, each read once: not after hours of painting."""
+    from nst_jax.io.image_folder import check_readable, list_pictures
+
+    try:
+        pictures, problems = check_readable(list_pictures(folder), keep_going=keep_going)
+    except UserError as error:
+        advice = "" if keep_going else "; --keep_going leaves out the images that cannot be read"
+        raise UserError(f"--patches: {error}{advice}") from error
+    for problem in problems:
+        print(f"left out of --patches: {problem}")
+    return pictures
 
 
 def wanted(config: Config) -> list["Unit"]:

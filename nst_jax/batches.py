@@ -20,6 +20,7 @@ from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.loop import Progress, Stage, compile_chunk, run, state_shapes
 from nst_jax.objective import CONTENT, STYLE
 from nst_jax.rendering.canvas import extend
+from nst_jax.rendering.grey import is_grey, paints_grey
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import layers_of, make_targets, measure, network_layers, union
@@ -100,6 +101,7 @@ class Group:
 
         self._content_targets = functools.lru_cache(_KEPT_TARGETS)(content_targets)
         self._style_targets = functools.lru_cache(None)(style_targets)
+        self._is_grey = functools.lru_cache(None)(lambda key: is_grey(read(key)))
         self._compiled: dict[int, jax.stages.Compiled] = {}
 
     @property
@@ -241,6 +243,7 @@ class Group:
             targets,
             shape,
             style_images=len(styles),
+            grey=paints_grey(settings, map(self._is_grey, (recipe.content, *recipe.styles))),
             seed=recipe.seed,
         )
 

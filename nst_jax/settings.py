@@ -28,6 +28,10 @@ Parameterization = Literal["pixels", "fourier", "coordinates"]
 """The variables that are optimised: the pixels; the spectrum of their logit, in decorrelated colours; or the weights of
 a perceptron that maps the coordinates of a pixel to its colour."""
 
+Colours = Literal["auto", "free", "grey"]
+"""`grey` paints three equal channels; `auto` does so where the content image and all style images are grey, and leaves
+the colours `free` elsewhere, and without style images."""
+
 ActivationObjective = Literal[
     "channel",
     "class_logit",
@@ -151,6 +155,9 @@ class Settings:
         "pixels",
         "Variables that are optimised: pixels, a Fourier spectrum in decorrelated colours, or a small network from "
         "coordinates to colours.",
+    )
+    colours: Colours = option(
+        "auto", "Colours of the picture: free, grey, or auto, grey if content and style images all are.", traced=True
     )
     dream_layers: tuple[str, ...] = option(
         (), "Layers whose activations are maximised, each with weight 1.", traced=True

@@ -23,6 +23,7 @@ from nst_jax.loop import run, stage
 from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, Objective, Targets, Weights
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.rendering.canvas import canvas_shape, crop, extend
+from nst_jax.rendering.grey import is_grey, paints_grey, project
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer, Shape
 from nst_jax.rendering.transformation import Transformation, transform
 from nst_jax.settings import Parameterization, Settings
@@ -108,7 +109,17 @@ def prepare(
         styles=[statistics(image, STYLE) for image in styles],
         guide=None if guide is None else statistics(guide, ACTIVATION),
     )
-    return assemble(params, config, settings, layers, targets, content.shape, style_images=len(styles), seed=seed)
+    return assemble(
+        params,
+        config,
+        settings,
+        layers,
+        targets,
+        content.shape,
+        style_images=len(styles),
+        grey=paints_grey(settings, map(is_grey, (content, *styles))),
+        seed=seed,
+    )
 
 
 def assemble(
@@ -120,6 +131,7 @@ def assemble(
     shape: tuple[int, ...],
     *,
     style_images: int,
+    grey: bool,
     seed: int,
 ) -> "Transfer":
     """Returns a transfer towards targets that were measured before.
@@ -132,6 +144,7 @@ def assemble(
         targets: the targets at all these layers.
         shape: shape of the picture, `[H, W, ...]`.
         style_images: number of style images.
+        grey: whether the picture is grey.
         seed: seed of random transformations.
     """
     height, width = shape[:2]
@@ -140,6 +153,7 @@ def assemble(
         targets=targets,
         weights=make_weights(settings, layers, style_images=style_images),
         learning_rate=float32_on_device(settings.learning_rate),
+        grey=jax.device_put(np.bool_(grey)),
         key=seed_key(seed),
         config=config,
         canvas=canvas_shape(height, width, settings.margin),
@@ -180,6 +194,7 @@ class Transfer(struct.PyTreeNode):
         targets: the statistics that the canvas is compared with.
         weights: weights of the terms.
         learning_rate: learning rate of the solver.
+        grey: whether the canvas is grey.
         key: random key of transformations, and of variables that do not follow from the image alone.
         config: the static part.
         canvas: height and width of the canvas.
@@ -189,13 +204,15 @@ class Transfer(struct.PyTreeNode):
     targets: Targets
     weights: Weights
     learning_rate: jax.Array
+    grey: jax.Array
     key: jax.Array
     config: TransferConfig = struct.field(pytree_node=False)
     canvas: tuple[int, int] = struct.field(pytree_node=False)
 
     def init(self, image: jax.Array) -> optimize.State:
         """Returns the state before the first step, from an initial image `[H, W, 3]`."""
-        variables = self.config.parameterizer.encode(extend(image, self.config.margin), self.key)
+        canvas = extend(project(self.grey, image), self.config.margin)
+        variables = self.config.parameterizer.encode(canvas, self.key)
         return self.solver.init(self.evaluate, variables)
 
     def step(self, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
@@ -219,7 +236,7 @@ class Transfer(struct.PyTreeNode):
 
     def render(self, variables: jax.Array) -> jax.Array:
         """Returns the canvas of the variables."""
-        return self.config.parameterizer.render(variables, self.canvas)
+        return project(self.grey, self.config.parameterizer.render(variables, self.canvas))
 
     @property
     def solver(self) -> optimize.Solver:
@@ -229,7 +246,7 @@ class Transfer(struct.PyTreeNode):
     @property
     def axes(self) -> "Transfer":
         """The axis of cells in each array of stacked transfers; None for the parameters, which all share."""
-        return self.replace(params=None, targets=0, weights=0, learning_rate=0, key=0)
+        return self.replace(params=None, targets=0, weights=0, learning_rate=0, grey=0, key=0)
 
     @property
     def start_shape(self) -> jax.ShapeDtypeStruct:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
-from nst_jax.backbones import pretrained as weights
+from nst_jax.backbones import pretrained as installed
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
@@ -133,7 +133,7 @@ def identity(
     """Returns everything that the picture after a given step depends on; `digests`: SHA-256 of each of `inputs`."""
     return {
         **{f"{name}_sha256": digest for name, digest in digests.items()},
-        **weights(pretrained),
+        **network_identity(pretrained),
         "size": flags.size,
         "style_size": style_size(flags),
         "seed": flags.seed,
@@ -141,7 +141,7 @@ def identity(
     }
 
 
-def weights(pretrained: Pretrained) -> dict[str, str]:
+def network_identity(pretrained: Pretrained) -> dict[str, str]:
     """Returns the identity of a backbone and its weights, and how the numbers came about where that matters."""
     numbers = {"weights": pretrained.numbers} if pretrained.numbers else {}
     return {"backbone": pretrained.backbone.name, "weights_sha256": pretrained.sha256, **numbers}
@@ -204,8 +204,8 @@ def _own_folder(flags: Destination, paths: Mapping[str, Path], script: str, goin
     title = "-".join(path.stem for name, path in paths.items() if name.startswith((CONTENT, STYLE)))
     digests = {name: _digest(path) for name, path in paths.items()}
     if isinstance(flags, Common):
-        backbone = weights.resolve(flags.backbone)
-        digests |= {"backbone": backbone, "weights": _digest(weights.find(backbone))}
+        backbone = installed.resolve(flags.backbone)
+        digests |= {"backbone": backbone, "weights": _digest(installed.find(backbone))}
     return default_folder(script, title, asked_for(flags, digests, but=going_on))
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from nst_jax.errors import UserError
 from nst_jax.io import images
-from nst_jax.io.image_folder import list_pictures, read_squares
+from nst_jax.io.image_folder import check_readable, list_pictures, read_squares
 
 pytestmark = pytest.mark.quick
 
@@ -67,3 +67,15 @@ def test_pictures_are_read_one_by_one(folder):
     assert next(squares)[0] == "a.png"
     with pytest.raises(UserError, match=r"broken\.png: expected a whole picture"):
         next(squares)
+
+
+def test_pictures_that_cannot_be_read_are_left_out_or_an_error(folder):
+    (folder / "a.png").write_bytes(b"no picture")
+    paths = list_pictures(folder)
+    readable, problems = check_readable(paths, keep_going=True)
+    assert readable == paths[1:]
+    assert [str(problem).partition(":")[0] for problem in problems] == [str(paths[0])]
+    with pytest.raises(UserError, match=r"a\.png"):
+        check_readable(paths, keep_going=False)
+    with pytest.raises(UserError, match=r"a\.png"):
+        check_readable(paths[:1], keep_going=True)
