@@ -21,19 +21,19 @@ class Outcome(NamedTuple):
 
     Attributes:
         workdir: the folder of the grid.
-        names: name of each cell in the grid → name of its files, another one where the grid has grown.
         finished: number of cells with a picture.
         failed: name of each failed cell → its error.
         missing: number of cells with neither, as the process that should run them ended early.
         stopped: whether the run was asked to stop before its end.
+        names: name of each cell in the grid → name of its files, another one where the grid has grown.
     """
 
     workdir: Path
-    names: Mapping[str, str]
     finished: int
     failed: dict[str, str]
     missing: int
     stopped: bool
+    names: Mapping[str, str]
 
     def path(self, cell: str, suffix: str = ".png") -> Path:
         """Returns the path of a file of a cell, given its name in the grid; by default of its picture."""

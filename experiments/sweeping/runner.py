@@ -76,7 +76,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         _remove_if_empty(workdir / _CHECKPOINTS)  # it has those of unfinished cells otherwise
         finished, failed = gallery.summary()
         missing = len(cells) - finished - len(failed) if hosts.is_first() and not interrupt.requested else 0
-        return Outcome(workdir, names, finished, failed, missing, interrupt.requested)
+        return Outcome(workdir, finished, failed, missing, interrupt.requested, names)
 
 
 @dataclasses.dataclass(frozen=True)
