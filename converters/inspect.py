@@ -40,4 +40,4 @@ def _command(file: str) -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    command.run(_command, arguments=["FILE"])
+    command.run(_command, arguments=[command.FILE])

@@ -10,11 +10,12 @@ from nst_jax.backbones.spec import Backbone, Family, with_head
 
 _KERAS_CLASSIFIER = {"fc6": "fc1", "fc7": "fc2", "fc8": "predictions"}
 
-# The second names are those in the files that Justin Johnson converted from Caffe, where the dropout comes first.
+# The second names are those in the files that Justin Johnson converted from Caffe, where the dropout comes first; the
+# last ones are timm's, whose fc6 and fc7 are convolutions.
 _TORCHVISION_CLASSIFIER = {
-    "fc6": ("classifier.0", "classifier.1"),
-    "fc7": ("classifier.3", "classifier.4"),
-    "fc8": ("classifier.6",),
+    "fc6": ("classifier.0", "classifier.1", "pre_logits.fc1"),
+    "fc7": ("classifier.3", "classifier.4", "pre_logits.fc2"),
+    "fc8": ("classifier.6", "head.fc"),
     "conv10": ("classifier.1",),
 }
 

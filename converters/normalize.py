@@ -175,7 +175,7 @@ def _counted(images: int) -> str:
 
 def _define_flags() -> None:
     flags.DEFINE_string("backbone", "vgg19", f"Backbone to rescale: {', '.join(NORMALIZABLE)}.")
-    flags.DEFINE_string("images", None, "Folder with images.")
+    command.define_path("images", None, "Folder with images.")
     flags.DEFINE_integer(
         "size",
         224,
@@ -184,7 +184,7 @@ def _define_flags() -> None:
         upper_bound=_LARGEST,
     )
     flags.DEFINE_enum("pooling", "max", typing.get_args(Pooling), "Pooling of the network during the measurement.")
-    flags.DEFINE_string("output", None, "File to write; by default the weights are installed.")
+    command.define_path("output", None, "File to write; by default the weights are installed.")
 
 
 def _command() -> None:

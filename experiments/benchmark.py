@@ -26,14 +26,15 @@ from nst_jax.errors import UserError
 from nst_jax.io.files import check_folder, make_folder
 from nst_jax.settings import Precision
 
-from .cli.flags import Checked, flag, option_flag, run_script
+from .cli.flags import Checked, FilePath, flag, option_flag, run_script
+from .cli.folders import asked_for, default_folder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(Checked):
     """The flags."""
 
-    workdir: str = flag("results/benchmark", "Folder for benchmark.json and benchmark.png.")
+    workdir: FilePath | None = flag(None, "Folder for benchmark.json and benchmark.png; by default one in results/.")
     backbones: tuple[str, ...] | None = flag(None, "Networks; by default squeezenet1_1, and vgg19 if installed.")
     sizes: tuple[int, ...] = flag((256, 512), "Sides of the square pictures in pixels.", least=1)
     precision: Precision = option_flag("precision", "float32")
@@ -50,6 +51,11 @@ class Config(Checked):
     )
 
 
+def folder(config: Config) -> Path:
+    """Returns the folder of the results."""
+    return Path(config.workdir or default_folder("benchmark", "", asked_for(config, {})))
+
+
 def run(config: Config) -> dict[str, Any]:
     """Runs the script; returns the content of benchmark.json, which is written after each part.
 
@@ -57,7 +63,7 @@ def run(config: Config) -> dict[str, Any]:
         UserError: a backbone is unknown or not installed, a size too small, the rival cannot run, or the folder cannot
             be written to.
     """
-    workdir = Path(config.workdir)
+    workdir = folder(config)
     check_folder(workdir)
     names = backbones(config)
     # Several processes share the device here, and two frameworks one process.
@@ -146,7 +152,7 @@ def backbones(config: Config) -> list[str]:
 def main(config: Config) -> None:
     """Runs the script and prints where the results are."""
     run(config)
-    print(f"numbers and plot: {config.workdir}")
+    print(f"numbers and plot: {folder(config)}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from nst_jax.errors import UserError
 from nst_jax.io.files import check_target
 
 from .cli import samples
-from .cli.flags import flag, run_script
+from .cli.flags import ESCAPE, FilePath, FilePaths, flag, run_script, serialize
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import CONTENT, TransferFlags, check_own, inputs, styles
 from .showing.animation import check_animation, there_and_back, write_animation
@@ -31,8 +31,10 @@ from .sweeping.outcome import Outcome, finish_script
 class Config(RunFlags, TransferFlags):
     """The flags."""
 
-    output: str | None = flag(None, "File of the animation, .webp or .gif; by default in --workdir.")
-    style: str | None = flag(None, "Two or three style images, separated by commas; by default two samples.")
+    output: FilePath | None = flag(None, "File of the animation, .webp or .gif; by default in --workdir.")
+    style: FilePaths | None = flag(
+        None, f"Two or three style images, separated by commas{ESCAPE}; by default two samples."
+    )
     blend_steps: int = flag(5, "Number of pictures from one style image to the next, both included.", least=2)
     seconds_per_picture: float = flag(
         0.6, "Duration of each picture of the animation in seconds.", least=0.01, most=600
@@ -56,7 +58,6 @@ def run(config: Config) -> Outcome:
         check_target(output)
     check_own(output, inputs(grid.cells[0].flags))
     from .sweeping import (
-        gallery,
         hosts,
         runner,  # with JAX, for which --help should not wait
     )
@@ -66,7 +67,7 @@ def run(config: Config) -> Outcome:
     if outcome.finished == len(grid.cells) and hosts.is_first():
         write_animation(
             output,
-            [gallery.cell_path(folder, cell.name, ".png") for cell in tour(grid)],
+            [outcome.path(cell.name) for cell in tour(grid)],
             seconds_per_picture=config.seconds_per_picture,
             cross_fade=config.cross_fade,
         )
@@ -82,7 +83,7 @@ def make_grid(config: Config) -> Grid:
     """
     if config.blend_weights is not None:
         raise UserError("--blend_weights: expected none, as this script varies them; choose --blend_steps")
-    style = config.style or ",".join(map(str, samples.two_style_images()))
+    style = config.style or serialize(tuple(map(str, samples.two_style_images())))
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(TransferFlags)}
     base = TransferFlags(**fields | {"style": style, "workdir": None, "output": None})
     paths = inputs(base)

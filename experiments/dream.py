@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError
 from nst_jax.io import images
-from nst_jax.io.files import check_target, make_folder, sha256
+from nst_jax.io.files import check_target, make_folder, remove, sha256
 from nst_jax.presets import LEARNING_RATES
 from nst_jax.settings import Parameterization
 
-from .cli import samples
-from .cli.flags import INTERRUPTED, Common, flag, option_flag, run_script
-from .cli.transfer_flags import CONTENT, check_own, places, weights
+from .cli import samples, stopping
+from .cli.flags import Common, FilePath, flag, option_flag, run_script
+from .cli.transfer_flags import CONTENT, check_own, network_identity, places
 from .showing.animation import check_animation, write_animation
 
 
@@ -33,10 +33,10 @@ from .showing.animation import check_animation, write_animation
 class Config(Common):
     """The flags."""
 
-    content: str | None = flag(None, "Content image; by default a sample.")
+    content: FilePath | None = flag(None, "Content image; by default a sample.")
     layers: tuple[str, ...] | None = option_flag("dream_layers", note="By default two that suit the backbone.")
     channels: tuple[int, ...] | None = option_flag("dream_channels")
-    guide: str | None = flag(None, "Image whose features are maximised, instead of all activations.")
+    guide: FilePath | None = flag(None, "Image whose features are maximised, instead of all activations.")
     octaves: int | None = flag(
         None,
         "Number of octaves: sizes of the picture, from small to large; by default 4, or as many as fit.",
@@ -56,7 +56,7 @@ class Config(Common):
     frame_steps: int = flag(3, "Number of optimisation steps in each frame of the zoom.", least=0)
     zoom: float = flag(1.03, "Magnification from one frame of the zoom to the next.", least=1.001, most=2)
     seconds_per_frame: float = flag(0.08, "Duration of each frame of the animation in seconds.", least=0.01, most=600)
-    animation: str | None = flag(None, "File of the zoom, .webp or .gif; by default in --workdir.")
+    animation: FilePath | None = flag(None, "File of the zoom, .webp or .gif; by default in --workdir.")
 
 
 class Result(NamedTuple):
@@ -78,7 +78,8 @@ def run(config: Config) -> Result:
     content_path = Path(config.content) if config.content else samples.content_image()
     guide = Path(config.guide) if config.guide else None
     paths = {CONTENT: content_path, **({"guide": guide} if guide else {})}
-    workdir, output = places(config, {CONTENT: content_path}, script="dream", picture="picture.png")
+    zooming = ("frames", "seconds_per_frame", "animation")
+    workdir, output = places(config, paths, script="dream", picture="picture.png", going_on=zooming)
     animation = Path(config.animation or workdir / "zoom.webp") if config.frames else None
     if animation:
         check_animation(animation)
@@ -93,6 +94,7 @@ def run(config: Config) -> Result:
     from .dreams.dreaming import Dreaming, is_same_run  # with JAX, for which --help should not wait
     from .running.progress import graceful_interrupt, progress_bar
     from .running.records import versions, write_json
+    from .running.rescue import write_or_rescue
 
     pretrained = load_for(config.backbone, config.layers or ())
     given: dict[str, Any] = {"dream_layers": config.layers, "dream_channels": config.channels, "steps": config.steps}
@@ -114,7 +116,7 @@ def run(config: Config) -> Result:
     identity = {
         "content_sha256": sha256(content_path),
         "guide_sha256": sha256(guide) if guide else None,
-        **weights(pretrained),
+        **network_identity(pretrained),
         "size": config.size,
         **{name: getattr(config, name) for name in ("seed", "octave_scale", "zoom", "frame_steps")},
         "octaves": len(shapes),
@@ -133,19 +135,23 @@ def run(config: Config) -> Result:
     with graceful_interrupt() as interrupt:
         make_folder(workdir)
         if not (config.frames and is_same_run(workdir / "run.json", identity) and dreaming.frames()):
-            (workdir / "run.json").unlink(missing_ok=True)
+            remove(workdir / "run.json")
             dreaming.remove_frames()
             octaves = []
-            with progress_bar(steps=len(shapes), done=0) as bar:
-                for octave, path in dreaming.run_octaves(stopping=lambda: interrupt.requested):
-                    bar.update(octave.stage + 1, f"octave {octave.stage + 1} of {len(shapes)}")
+            with progress_bar(steps=len(shapes) * settings.steps, done=0) as bar:
+
+                def follow(stage: int, step: int) -> None:
+                    bar.update(stage * settings.steps + step, f"octave {stage + 1} of {len(shapes)}")
+
+                for octave, path in dreaming.run_octaves(lambda: interrupt.requested, follow):
                     octaves.append(path)
-            if len(octaves) < len(shapes):
-                return Result(octaves[-1] if octaves else None, None, finished=False)
-            dreaming.write(output, octave.picture)
+                    picture, finished = dream.so_far(content.pixels, octave), octave.finished
+            write_or_rescue(output, workdir, lambda path: dreaming.write(path, picture))
+            if not finished or len(octaves) < len(shapes):
+                return Result(output, None, finished=False)
             dreaming.draw_sheet(content_path, octaves)
             if config.frames:
-                dreaming.begin_zoom(octave.picture)
+                dreaming.begin_zoom(picture)
             write_json(workdir / "run.json", {"settings": record, "identity": identity, "versions": versions()})
         elif not output.exists():
             dreaming.write(output, dreaming.first_frame())
@@ -169,7 +175,7 @@ def main(config: Config) -> None:
         print(f"animation: {result.animation}")
     if not result.finished:
         print("stopped; the same command continues a zoom that has begun, otherwise it starts again")
-        sys.exit(INTERRUPTED)
+        sys.exit(stopping.status() or stopping.INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from nst_jax.io import images
 from nst_jax.io.files import make_folder, sha256
 
 from .cli import samples
-from .cli.flags import Checked, flag, option_flag, run_script
+from .cli.flags import Checked, FilePath, flag, option_flag, run_script
 from .cli.transfer_flags import CONTENT, places
 
 
@@ -24,9 +24,9 @@ from .cli.transfer_flags import CONTENT, places
 class Config(Checked):
     """The flags."""
 
-    content: str | None = flag(None, "Image to learn; by default a sample.")
-    workdir: str | None = option_flag("workdir")
-    output: str | None = option_flag("output")
+    content: FilePath | None = flag(None, "Image to learn; by default a sample.")
+    workdir: FilePath | None = option_flag("workdir")
+    output: FilePath | None = option_flag("output")
     size: int = flag(192, "Long side in pixels to which the image is resized for training.", least=1)
     output_size: int | None = flag(
         None, "Long side of the resulting picture in pixels; by default --size.", least=1, most=13_000
@@ -50,12 +50,12 @@ def run(config: Config) -> Result:
     path = Path(config.content) if config.content else samples.content_image()
     workdir, output = places(config, {CONTENT: path}, script="fit", picture="picture.png")
     content = images.read(path, size=config.size)
-    import jax.numpy as jnp  # which --help should not wait for
 
     from nst_jax.applications import coordinate_network
 
     from .running.progress import graceful_interrupt, progress_bar
     from .running.records import versions, write_json
+    from .running.rescue import write_or_rescue
 
     make_folder(workdir)
     with graceful_interrupt() as interrupt, progress_bar(steps=config.steps, done=0) as bar:
@@ -67,8 +67,8 @@ def run(config: Config) -> Result:
     factor = (config.output_size or config.size) / max(height, width) if config.output_size else 1
     shape = max(1, round(height * factor)), max(1, round(width * factor))
     settings = {"content": str(path), "content_sha256": sha256(path), "size": config.size, "steps": fit.step}
-    drawn = images.Picture(coordinate_network.draw(jnp.asarray(fit.variables), shape), exif=content.exif)
-    images.write(output, drawn, settings=settings)
+    drawn = images.Picture(coordinate_network.draw(fit.variables, shape), exif=content.exif)
+    write_or_rescue(output, workdir, lambda path: images.write(path, drawn, settings=settings))
     write_json(
         workdir / "run.json",
         {"settings": settings, "error": fit.error, "weights": fit.variables.size, "versions": versions()},

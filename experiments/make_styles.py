@@ -17,7 +17,8 @@ from PIL import Image
 
 from nst_jax.io.files import atomic_write, make_folder
 
-from .cli.flags import Checked, flag, option_flag, run_script
+from .cli.flags import Checked, FilePath, flag, option_flag, run_script
+from .cli.folders import asked_for, default_folder
 from .styles.abstract import abstract
 from .styles.flow import flow
 from .styles.glass import glass
@@ -30,7 +31,7 @@ JPEG_QUALITY = 90  # with colour at full resolution: chroma subsampling would sm
 class Config(Checked):
     """The flags."""
 
-    workdir: str = flag("results/styles", "Folder for the style images.")
+    workdir: FilePath | None = flag(None, "Folder for the style images; by default one in results/.")
     size: int = flag(768, "Side of the square pictures in pixels.", least=16)
     seed: int = option_flag("seed", 0)
 
@@ -53,7 +54,7 @@ def run(config: Config) -> dict[str, np.ndarray]:
     Raises:
         UserError: a picture cannot be written.
     """
-    folder = pathlib.Path(config.workdir)
+    folder = pathlib.Path(config.workdir or default_folder("styles", f"{config.size}px", asked_for(config, {})))
     make_folder(folder)
     pictures = {}
     for name, style in STYLES.items():

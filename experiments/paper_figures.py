@@ -18,7 +18,7 @@ from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 
-from .cli.flags import flag, option_flag, run_script
+from .cli.flags import FilePath, flag, option_flag, run_script
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import CONTENT, STYLE, TransferFlags, inputs
 from .sweeping.grid import Axis, Grid, product, workdir
@@ -31,8 +31,8 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 class Config(RunFlags):
     """The flags."""
 
-    content: str | None = flag(None, "Content image; by default a sample.")
-    style: str | None = flag(None, "Style image; by default a sample.")
+    content: FilePath | None = flag(None, "Content image; by default a sample.")
+    style: FilePath | None = flag(None, "Style image; by default a sample.")
     backbone: str = option_flag("backbone", "auto")
     size: int = option_flag("size", 256)
     steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")

@@ -20,7 +20,7 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 from nst_jax.settings import Parameterization
 
-from .cli.flags import flag, option_flag, run_script
+from .cli.flags import FilePath, flag, option_flag, run_script
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import CONTENT, STYLE, TransferFlags, inputs
 from .sweeping.grid import Axis, Grid, product, workdir
@@ -31,8 +31,8 @@ from .sweeping.outcome import Outcome, finish_script
 class Config(RunFlags):
     """The flags."""
 
-    content: str | None = flag(None, "Content image; by default a sample.")
-    style: str | None = flag(None, "Style image; by default a sample.")
+    content: FilePath | None = flag(None, "Content image; by default a sample.")
+    style: FilePath | None = flag(None, "Style image; by default a sample.")
     layers: tuple[str, ...] | None = flag(
         None, "Layers from fine to coarse, one per column; by default five, on VGG networks those of the paper."
     )

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from nst_jax.errors import UserError
-from nst_jax.io.files import check_folder, make_folder
+from nst_jax.io.files import check_folder, make_folder, sha256
 
-from .cli.flags import Checked, command_line, flag, option_flag, run_script
+from .cli.flags import Checked, FilePath, command_line, flag, option_flag, run_script
+from .cli.folders import asked_for, default_folder
 from .signals import files
 from .signals.electrocardiogram import electrocardiogram
 
@@ -34,7 +35,7 @@ _BEATS_PER_MINUTE = 72.0
 class Config(Checked):
     """The flags."""
 
-    input: str | None = flag(
+    input: FilePath | None = flag(
         None, "Original signal, a .wav file or text with one number per line; by default a generated electrocardiogram."
     )
     rate: float | None = flag(
@@ -52,7 +53,7 @@ class Config(Checked):
         5, "Number of scales, each with filters twice as wide as those of the one before.", least=1, most=30
     )
     steps: int = option_flag("steps", 600, note="The optimiser is L-BFGS.")
-    workdir: str = flag("results/signal_texture", "Folder for everything that the run writes.")
+    workdir: FilePath | None = option_flag("workdir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +61,13 @@ class Result:
     """Result of a run.
 
     Attributes:
+        workdir: the folder with everything that was written.
         original: the given signal.
         synthesised: `[seeds, T]`.
         losses: first and last loss of each synthesised signal, `[2, seeds]`.
     """
 
+    workdir: Path
     original: files.Signal
     synthesised: np.ndarray
     losses: np.ndarray
@@ -76,9 +79,11 @@ def run(config: Config) -> Result:
     Raises:
         UserError: the input cannot be used, or something cannot be written.
     """
-    workdir = Path(config.workdir)
-    check_folder(workdir)
     original = read_input(config)
+    read = {"input": sha256(Path(config.input))} if config.input else {}
+    name = Path(config.input).stem if config.input else "electrocardiogram"
+    workdir = Path(config.workdir or default_folder("signal_texture", name, asked_for(config, read)))
+    check_folder(workdir)
     written = [workdir / f"texture{index}{original.suffix}" for index in range(config.seeds)]
     for path in written:
         if config.input and path.exists() and path.samefile(config.input):
@@ -100,14 +105,13 @@ def run(config: Config) -> Result:
         scales=config.scales,
         steps=config.steps,
     )
-    result = Result(original, low + (high - low) * found.signals, found.losses)
+    result = Result(workdir, original, low + (high - low) * found.signals, found.losses)
     make_folder(workdir)
     for path, values in zip(written, result.synthesised, strict=True):
         files.write(path, dataclasses.replace(original, values=values))
     if config.input is None:
         files.write(workdir / f"original{original.suffix}", original)
     names = {f"seed {index}": values for index, values in enumerate(result.synthesised)}
-    plot.write_plot(workdir / "signals.png", {"original": original.values, **names}, rate=original.rate)
     record = {
         "command": command_line("experiments.signal_texture", config),
         "settings": dataclasses.asdict(config),
@@ -118,6 +122,7 @@ def run(config: Config) -> Result:
         "versions": versions(),
     }
     write_json(workdir / "settings.json", record)
+    plot.write_plot(workdir / "signals.png", {"original": original.values, **names}, rate=original.rate)
     return result
 
 
@@ -144,8 +149,8 @@ def read_input(config: Config) -> files.Signal:
 
 def main(config: Config) -> None:
     """Runs the script and prints where the results are."""
-    run(config)
-    print(f"signals and plot: {config.workdir}")
+    result = run(config)
+    print(f"signals and plot: {result.workdir}")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,17 @@ gives the same picture as an uninterrupted run, bit for bit. Flags without a def
 Without flags: sample images at 512 pixels, in 80 seconds with the embedded SqueezeNet on 2 cores.
 """
 
+import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .cli.flags import INTERRUPTED, run_script
+from nst_jax.backbones import pretrained
+
+from .cli import stopping
+from .cli.flags import run_script
 from .cli.run_flags import SingleFlags
-from .cli.transfer_flags import inputs, places
+from .cli.transfer_flags import inputs, places, resolve
 
 if TYPE_CHECKING:
     from .running.single import Result
@@ -30,10 +35,32 @@ def run(config: Config) -> "Result":
             then the picture so far is saved if it can be.
     """
     paths = inputs(config)
-    workdir, output = places(config, paths, script="stylize", picture="picture.png", bits=config.bits)
+    workdir, output = places(
+        config,
+        paths,
+        script="stylize",
+        picture="picture.png",
+        bits=config.bits,
+        going_on=["steps"],
+        choose=lambda folder: of_this_length(folder, config),
+    )
     from .running import single  # with JAX, for which --help should not wait
 
     return single.run(config, workdir, output)
+
+
+def of_this_length(folder: Path, config: Config) -> Path:
+    """Returns a folder, or one beside it where that has a finished run of another length, to be resumed at most."""
+    steps = resolve(config, pretrained.resolve(config.backbone)).steps
+    own = folder.with_name(f"{folder.name}-{steps}")
+    if own.exists():
+        return own
+    try:
+        record = json.loads((folder / "run.json").read_bytes())
+        wanted, done = record["settings"]["steps"], record["steps_done"]
+    except (OSError, ValueError, LookupError, TypeError):  # none, or not ours
+        return folder
+    return own if done == wanted != steps and not config.resume else folder
 
 
 def main(config: Config) -> None:
@@ -44,7 +71,7 @@ def main(config: Config) -> None:
     else:
         step = result.history.step[-1]
         print(f"stopped after step {step}, picture so far: {result.output}; continue with --resume")
-        sys.exit(INTERRUPTED)
+        sys.exit(stopping.status() or stopping.INTERRUPTED)
 
 
 if __name__ == "__main__":

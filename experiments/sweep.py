@@ -8,8 +8,9 @@ the axes on the sheet. Cells that differ only in numbers, style images or layers
 
 Writes to --workdir the picture of each cell, sheet.png with all of them, tradeoff.png with content loss against style
 loss, manifest.json and cells.csv with settings and losses, and index.html, which shows and compares the cells in a
-browser; all of these are updated as cells finish. The same command continues a sweep that was stopped or killed. Four
-cells of 256 pixels take a minute with the embedded SqueezeNet on 2 cores.
+browser; all of these are updated as cells finish. The same command continues a sweep that was stopped or killed; with
+more values, and the same --workdir, the sweep grows. Four cells of 256 pixels take a minute with the embedded
+SqueezeNet on 2 cores.
 """
 
 import dataclasses

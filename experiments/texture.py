@@ -18,7 +18,7 @@ from nst_jax.io import images
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.settings import Parameterization
 
-from .cli.flags import MOST_SEED, flag, option_flag, run_script
+from .cli.flags import ESCAPE, MOST_SEED, FilePaths, flag, option_flag, run_script
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import TransferFlags, inputs, styles
 from .sweeping.grid import Axis, Grid, product, workdir
@@ -29,7 +29,9 @@ from .sweeping.outcome import Outcome, finish_script
 class Config(RunFlags):
     """The flags."""
 
-    style: str | None = flag(None, "Style image, or several separated by commas to blend; by default a sample.")
+    style: FilePaths | None = flag(
+        None, f"Style image, or several to blend, separated by commas{ESCAPE}; by default a sample."
+    )
     size: int = flag(256, "Long side of the style image, and by default both sides of the picture, in pixels.", least=1)
     width: int | None = flag(None, "Width of the picture in pixels; by default --size.", least=images.MIN_SIDE)
     height: int | None = flag(None, "Height of the picture in pixels; by default --size.", least=images.MIN_SIDE)
@@ -54,7 +56,6 @@ def run(config: Config) -> Outcome:
 
     from .sweeping import (
         blank_canvas,  # with JAX, for which --help should not wait
-        gallery,
         hosts,
         runner,
     )
@@ -63,7 +64,7 @@ def run(config: Config) -> Outcome:
     hosts.join(config)
     outcome = runner.run_grid(blank_canvas.on_blank(grid, folder, height=height, width=width), config, folder)
     if config.tileable and outcome.finished == len(grid.cells) and hosts.is_first():
-        tile = gallery.cell_path(folder, grid.cells[0].name, ".png")
+        tile = outcome.path(grid.cells[0].name)
         tiled = texture.tiled(images.read(tile).pixels)
         images.write(folder / "tiled.png", images.Picture(tiled), settings=images.read_settings(tile))
         print(f"2 × 2 tiles: {folder / 'tiled.png'}")

@@ -25,7 +25,7 @@ from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.settings import ActivationObjective, Parameterization
 
-from .cli.flags import MOST_SEED, flag, option_flag, run_script
+from .cli.flags import MOST_SEED, FilePath, flag, option_flag, run_script
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import TransferFlags
 from .sweeping.grid import Axis, Grid, product, workdir
@@ -58,7 +58,7 @@ class Config(RunFlags):
     random_scale: float = option_flag("random_scale", 0.3)
     random_rotate: float = option_flag("random_rotate", 20.0)
     seeds: tuple[int, ...] = flag((0,), "Seeds of the initial noise, one per row of pictures.", least=0, most=MOST_SEED)
-    patches: str | None = flag(None, "Folder of images in which to find the patches that excite each unit most.")
+    patches: FilePath | None = flag(None, "Folder of images in which to find the patches that excite each unit most.")
     patch_count: int = flag(9, "Maximal number of --patches per unit.", least=1, most=100)
 
 
@@ -72,9 +72,7 @@ def run(config: Config) -> Outcome:
     grid = make_grid(config, units)
     folder = workdir(config.workdir, "visualize", grid)
     if config.patches:
-        from nst_jax.io.image_folder import list_pictures
-
-        pictures = list_pictures(Path(config.patches))
+        pictures = _pictures(Path(config.patches), keep_going=config.keep_going)
     from .sweeping import blank_canvas, hosts, runner
     from .units import patches  # with JAX, for which --help should not wait
 
@@ -83,9 +81,23 @@ def run(config: Config) -> Outcome:
         blank_canvas.on_blank(grid, folder, height=config.size, width=config.size), config, folder
     )
     if config.patches and hosts.is_first() and not outcome.stopped:
-        for sheet in patches.write(folder, grid, units, pictures, count=config.patch_count):
+        for sheet in patches.write(outcome, grid, units, pictures, count=config.patch_count):
             print(f"patches: {sheet}")
     return outcome
+
+
+def _pictures(folder: Path, *, keep_going: bool) -> list[Path]:
+    """Returns the images in which to find patches, each read once: not after hours of painting."""
+    from nst_jax.io.image_folder import check_readable, list_pictures
+
+    try:
+        pictures, problems = check_readable(list_pictures(folder), keep_going=keep_going)
+    except UserError as error:
+        advice = "" if keep_going else "; --keep_going leaves out the images that cannot be read"
+        raise UserError(f"--patches: {error}{advice}") from error
+    for problem in problems:
+        print(f"left out of --patches: {problem}")
+    return pictures
 
 
 def wanted(config: Config) -> list["Unit"]:
@@ -99,8 +111,15 @@ def wanted(config: Config) -> list["Unit"]:
     backbone = with_head(BACKBONES[resolve(config.backbone)])
     classes = config.classes if config.classes is not None or config.channels else _CLASSES
     units = [*class_units(backbone, classes or ()), *channel_units(backbone, config.channels or ())]
-    if not units or len({unit[1:4] for unit in units}) < len(units):
-        raise UserError("--classes and --channels: expected one unit or more, each once; leave out repeated ones")
+    if not units:
+        raise UserError("--classes and --channels: expected one unit or more, found none; leave them out for samples")
+    given: dict[object, str] = {}
+    for text, unit in zip((*(classes or ()), *(config.channels or ())), units, strict=True):
+        before = given.get(unit[1:4])
+        if before is not None:
+            which = f"{unit.label} twice, as {before} and as {text}" if before != text else f"{text} twice"
+            raise UserError(f"--classes and --channels: expected each unit once, found {which}; leave out one")
+        given[unit[1:4]] = text
     return units
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import checks as checks
     from nst_jax import commands as commands
     from nst_jax import compilation as compilation
+    from nst_jax import console as console
     from nst_jax import errors as errors
     from nst_jax import history as history
     from nst_jax import io as io
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import settings as settings
     from nst_jax import stacking as stacking
     from nst_jax import statistics as statistics
+    from nst_jax import surroundings as surroundings
     from nst_jax import sweeping as sweeping
     from nst_jax import targets as targets
     from nst_jax import transfer as transfer

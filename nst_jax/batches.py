@@ -10,18 +10,19 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from nst_jax import optimize, parallel, stacking
+from nst_jax import loop, optimize, parallel, stacking
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_canvas, check_image, check_known, check_style
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.loop import Progress, Stage, compile_chunk, run, state_shapes
 from nst_jax.objective import CONTENT, STYLE
 from nst_jax.rendering.canvas import extend
+from nst_jax.rendering.grey import is_grey, paints_grey
 from nst_jax.settings import Settings
+from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import layers_of, make_targets, measure, network_layers, union
 from nst_jax.transfer import Transfer, assemble, make_config
 
@@ -88,16 +89,19 @@ class Group:
         def content_targets(key: Hashable) -> dict[str, Any]:
             image = read(key)
             check_image(image, what="content image")
-            canvas = extend(jnp.asarray(image), margin)
+            canvas = extend(float32_on_device(image), margin)
             return measure(params, canvas, objective=config.objective, term=CONTENT, layers=layers[CONTENT])
 
         def style_targets(key: Hashable) -> dict[str, Any]:
             image = read(key)
             check_image(image, what="style image")
-            return measure(params, jnp.asarray(image), objective=config.objective, term=STYLE, layers=layers[STYLE])
+            return measure(
+                params, float32_on_device(image), objective=config.objective, term=STYLE, layers=layers[STYLE]
+            )
 
         self._content_targets = functools.lru_cache(_KEPT_TARGETS)(content_targets)
         self._style_targets = functools.lru_cache(None)(style_targets)
+        self._is_grey = functools.lru_cache(None)(lambda key: is_grey(read(key)))
         self._compiled: dict[int, jax.stages.Compiled] = {}
 
     @property
@@ -239,6 +243,7 @@ class Group:
             targets,
             shape,
             style_images=len(styles),
+            grey=paints_grey(settings, map(self._is_grey, (recipe.content, *recipe.styles))),
             seed=recipe.seed,
         )
 
@@ -247,6 +252,12 @@ class Group:
         """The shapes of a batch of the first cell alone."""
         batch = stacking.stack([self._transfer(self.recipes[0])], style_images=self._most_styles)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), batch)
+
+
+def free_programs() -> None:
+    """Frees what was compiled for groups that are done; JAX would keep it all for as long as the process lives."""
+    loop.free_programs()
+    measure.clear_cache()  # type: ignore[attr-defined]  # jax.jit has it, its type does not say so
 
 
 def bytes_needed(compiled: jax.stages.Compiled) -> int:

@@ -1,5 +1,6 @@
 """Checks that settings, images and a backbone fit together, before anything is computed."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from nst_jax.activations import channel_weights
 from nst_jax.backbones.registry import choose_layer
 from nst_jax.backbones.spec import Backbone, channels, layer_shapes, least_side, strides, tensor
 from nst_jax.errors import UserError
+from nst_jax.io.images import Picture
 from nst_jax.objective import TERMS
 from nst_jax.ops.circular_padding import CIRCULAR, check_sides
 from nst_jax.rendering.canvas import canvas_shape, check_margin
@@ -24,14 +26,32 @@ def check_image(image: Any, *, what: str) -> None:
         UserError: it is not.
     """
     if not isinstance(image, np.ndarray | jax.Array):
-        raise UserError(f"{what}: expected an array [H, W, 3] of NumPy or JAX, found {type(image).__name__}")
+        raise UserError(
+            f"{what}: expected an array [H, W, 3] of NumPy or JAX, found {type(image).__name__}{_instead(image)}"
+        )
     if image.ndim != 3 or image.shape[-1] != 3 or not jnp.issubdtype(image.dtype, jnp.floating):
         raise UserError(
             f"{what}: expected floating-point RGB [H, W, 3] in [0, 1], found {image.dtype} {list(image.shape)}"
+            f"{_instead(image)}"
         )
     low, high = float(image.min()), float(image.max())
     if not (low >= 0 and high <= 1):  # NaN is not either
         raise UserError(f"{what}: expected values in [0, 1], found {low:g} to {high:g}")
+
+
+def _instead(given: Any) -> str:
+    """Returns what to pass instead of something that is no image; nothing for what has no obvious one."""
+    if isinstance(given, Picture):
+        return "; pass its .pixels"
+    if isinstance(given, str | os.PathLike):
+        return "; pass nst_jax.read_image(path).pixels"
+    if isinstance(given, list | tuple):
+        return "; pass numpy.asarray(it, numpy.float32)"
+    if hasattr(given, "convert"):  # an image of Pillow's
+        return '; pass numpy.asarray(it.convert("RGB"), numpy.float32) / 255'
+    if getattr(given, "dtype", None) == np.uint8 and given.shape[2:] == (3,):
+        return "; pass it / numpy.float32(255)"
+    return ""
 
 
 def check_layers(backbone: Backbone, named: tuple[str, ...], shape: tuple[int, ...], *, what: str) -> None:
@@ -76,14 +96,19 @@ def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[i
     named, given = settings.style_layers, settings.style_layer_weights
     if given and len(given) not in (1, len(named)):
         raise UserError(
-            f"style_layer_weights: expected 1 or {len(named)} numbers, one for each of {', '.join(named)}, "
+            f"style_layer_weights: expected one number for all or one for each of {', '.join(named) or 'no layers'}, "
             f"found {len(given)}"
         )
     if named and not shapes:
         raise UserError("style: expected one or more style images for the style layers, found none")
-    count = len(settings.blend_weights) or len(shapes)
-    if count != len(shapes):
-        raise UserError(f"blend_weights: expected one for each of {len(shapes)} style images, found {count}")
+    shares = len(settings.blend_weights)
+    if shares and len(shapes) < 2:
+        images = "one style image, which has all of the style" if shapes else "no style image"
+        raise UserError(
+            f"blend_weights: expected none with {images}, found {shares}; leave them out or give more style images"
+        )
+    if shares not in (0, len(shapes)):
+        raise UserError(f"blend_weights: expected one for each of {len(shapes)} style images, found {shares}")
 
 
 def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int, *, guided: bool = False) -> None:

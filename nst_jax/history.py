@@ -62,7 +62,7 @@ def diverged(state: optimize.State, history: History) -> DivergedError:
 
     The history of the error ends before that step.
     """
-    done = int(state.step)
+    done = int(jax.device_get(state.step))
     bad = int(np.argmax(history.step > done)) if history.step[-1] > done else 0
     broken = {name: values[bad] for name, values in history.terms.items() if not np.isfinite(values[bad])}
     if broken:

@@ -19,6 +19,7 @@ import numpy as np
 from nst_jax.compilation import Jit
 from nst_jax.history import History, diverged, first_history, history_of
 from nst_jax.optimize import Info, State
+from nst_jax.surroundings import int32_on_device
 
 LONGEST_CHUNK = 64
 """The most steps in a chunk."""
@@ -91,7 +92,7 @@ class Progress(NamedTuple):
     @property
     def result(self) -> Any:
         """The result of the state."""
-        return self.problem.result(self.state)
+        return _RESULT(self.problem, self.state)
 
 
 def run(
@@ -131,13 +132,13 @@ def run(
                 if stage.carries and before is not None:
                     state, before = _CARRY(problem, before, state), None
                 yield _first_progress(index, problem, state)
-            done, length, seconds = int(jnp.max(state.step)), 1, None
+            done, length, seconds = int(np.max(jax.device_get(state.step))), 1, None
             while done < stage.steps:
                 length = min(length, stage.steps - done, LONGEST_CHUNK)
                 if pause_every:
                     length = min(length, pause_every - done % pause_every)
                 began = time.perf_counter()
-                state, info = (advance or _CHUNK)(problem, state, jnp.int32(length))
+                state, info = (advance or _CHUNK)(problem, state, int32_on_device(length))
                 info = jax.tree.map(operator.itemgetter(slice(length)), jax.device_get(info))
                 # The first call may compile, so its time says nothing about steps; the next stage would only delay it.
                 warm, seconds = seconds is not None, max(time.perf_counter() - began, _SHORTEST)
@@ -147,7 +148,7 @@ def run(
                 done += length
                 length = max(1, int(length * CHUNK_SECONDS / seconds)) if warm else 1
             if upcoming:
-                result, before = problem.result(state), state
+                result, before = _RESULT(problem, state), state
             state = None
     finally:
         cancelled.set()
@@ -164,7 +165,7 @@ def chunk(problem: Problem, state: State, length: jax.Array) -> tuple[State, Inf
     def body(state: State, index: jax.Array) -> tuple[State, Info]:
         return jax.lax.cond(index < length, problem.step, lambda state: (state, idle), state)
 
-    return jax.lax.scan(body, state, jnp.arange(LONGEST_CHUNK))
+    return jax.lax.scan(body, state, jnp.arange(LONGEST_CHUNK, dtype=jnp.int32))
 
 
 def init(problem: Problem, start: Any) -> State:
@@ -179,7 +180,13 @@ def state_shapes(problem: Problem) -> State:
 
 def compile_chunk(problem: Problem, state: State) -> jax.stages.Compiled:
     """Returns the program of `run` for arrays, or shapes, like these: to query its memory or to use as `advance`."""
-    return _CHUNK.lower(problem, state, jnp.int32(1)).compile()
+    return _CHUNK.lower(problem, state, jax.ShapeDtypeStruct((), jnp.int32)).compile()
+
+
+def free_programs() -> None:
+    """Frees the programs of all problems that were run; each is compiled again where it is run again."""
+    _INIT.clear()
+    _CHUNK.clear()
 
 
 def _in_thread(stage: Stage, cancelled: threading.Event) -> Future[Problem]:
@@ -206,8 +213,7 @@ def _in_thread(stage: Stage, cancelled: threading.Event) -> Future[Problem]:
 
 
 def _first_progress(index: int, problem: Problem, state: State) -> Progress:
-    finite = state.evaluation.finite if jnp.ndim(state.step) == 0 else jax.vmap(lambda at: at.finite)(state.evaluation)
-    return _checked(Progress(index, problem, state, first_history(state), np.asarray(finite)[None]))
+    return _checked(Progress(index, problem, state, first_history(state), jax.device_get(_FINITE(state))[None]))
 
 
 def _checked(progress: Progress) -> Progress:
@@ -225,8 +231,15 @@ def _carry(problem: Any, before: State, state: State) -> State:
     return problem.carry(before, state)
 
 
-_INIT = Jit(_init)
-_CARRY = Jit(_carry)
+def _result(problem: Problem, state: State) -> Any:
+    return problem.result(state)
+
+
+def _finite(state: State) -> jax.Array:
+    return state.evaluation.finite if jnp.ndim(state.step) == 0 else jax.vmap(lambda at: at.finite)(state.evaluation)
+
+
+_INIT, _CARRY, _RESULT, _FINITE = Jit(_init), Jit(_carry), Jit(_result), Jit(_finite)
 # The weights behind the last layer that is wanted lie on the device all the same, and whoever asks the program for its
 # memory is to be told of them: jax 0.12 would leave them out of its arguments.
 _CHUNK = Jit(chunk, donate_argnames="state", keep_unused=True)

@@ -20,6 +20,7 @@ import optax
 from flax import struct
 
 from nst_jax.settings import Optimizer
+from nst_jax.surroundings import jax_defaults
 
 Variables = Any
 """A pytree of arrays."""
@@ -33,6 +34,9 @@ LBFGS_MEMORY = 10
 SUFFICIENT_DECREASE = 1e-4
 """Share of the decrease predicted by the gradient that a step must achieve (c₁ of Armijo's rule)."""
 MOST_HALVINGS = 12
+
+_FROZEN = -1
+"""Count of steps in the memory of L-BFGS after one that found no finite loss."""
 
 
 class Evaluation(struct.PyTreeNode):
@@ -103,7 +107,7 @@ class Solver(NamedTuple):
         init: (objective, variables) → the state before the first step, with the variables clipped to their bounds and
             evaluated.
         step: (objective, state) → the state after one step, and its info. If the loss or gradient is not finite, the
-            state stays as it was.
+            state stays as it was; its memory alone may say so.
         map_memory: (function, memory) → the memory with the function applied to every array that has the shape of a
             variable, or that shape after a leading axis.
         read: state → the variables that it stands for, which may be a mean of those that the steps went through.
@@ -128,16 +132,18 @@ def from_optax(transformation: optax.GradientTransformation, *, bounds: Bounds =
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
         here, number = state.evaluation, state.step + 1
-        updates, memory = update(
-            here.gradient,
-            state.memory,
-            here.variables,
-            value=here.loss,
-            grad=here.gradient,
-            value_fn=lambda variables: evaluate(variables, number).loss,
-        )
-        there = evaluate(optax.tree.clip(optax.apply_updates(here.variables, updates), *bounds), number)
-        return _accept(state, there, memory, jnp.int32(1))
+        with jax_defaults(here.variables):
+            updates, memory = update(
+                here.gradient,
+                state.memory,
+                here.variables,
+                value=here.loss,
+                grad=here.gradient,
+                value_fn=lambda variables: evaluate(variables, number).loss,
+            )
+            moved = optax.apply_updates(here.variables, updates)
+        there = evaluate(optax.tree.clip(moved, *bounds), number)
+        return _accept(state, there, memory, jnp.full_like(state.step, 1))
 
     return Solver(init, step, functools.partial(optax.tree.map_params, transformation))
 
@@ -167,6 +173,9 @@ def lbfgs(
 ) -> Solver:
     """Returns L-BFGS (Liu & Nocedal 1989), projected: it halves the step until the loss has decreased enough.
 
+    After a step without a finite loss it does nothing more: in a batch, the other cells would wait in each step while
+    it tries all halves again.
+
     Args:
         learning_rate: share of the step that is tried first.
         bounds: bounds of the variables.
@@ -179,7 +188,9 @@ def lbfgs(
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
         here, number = state.evaluation, state.step + 1
-        direction, memory = direction_of.update(here.gradient, state.memory, here.variables)
+        frozen = state.memory.count == _FROZEN
+        with jax_defaults(here.variables):
+            direction, memory = direction_of.update(here.gradient, state.memory, here.variables)
         # Nothing in backtracking keeps the curvature positive, as a Wolfe line search would. Where a pair without it
         # makes the direction ascend, the gradient is taken instead, and the memory is emptied: twice as far as the step
         # before, for where the loss curves down a run would else go on for ever in steps as short as its first.
@@ -197,15 +208,15 @@ def lbfgs(
 
         def go_on(carry: tuple[Evaluation, jax.Array]) -> jax.Array:
             there, tries = carry
-            return (tries == 0) | (~decreased(there) & (tries <= MOST_HALVINGS))
+            return ~frozen & ((tries == 0) | (~decreased(there) & (tries <= MOST_HALVINGS)))
 
         def try_half(carry: tuple[Evaluation, jax.Array]) -> tuple[Evaluation, jax.Array]:
             _, tries = carry
-            share = learning_rate * 0.5**tries
+            share = learning_rate * 0.5 ** tries.astype(jnp.float32)
             moved = jax.tree.map(lambda values, along: values - share * along, here.variables, direction)
             return evaluate(optax.tree.clip(moved, *bounds), number), tries + 1
 
-        there, tries = jax.lax.while_loop(go_on, try_half, (here, jnp.int32(0)))
+        there, tries = jax.lax.while_loop(go_on, try_half, (here, jnp.zeros_like(state.step)))
         # No decrease however short the step: the variables stay, and the next step starts over. Optax takes a count of
         # 0 for the first step, which goes along the gradient and not far; otherwise it would try the whole gradient for
         # ever.
@@ -216,7 +227,9 @@ def lbfgs(
             count=jnp.where(stay, 0, memory.count),
             weights_memory=jnp.where(keep, jnp.maximum(memory.weights_memory, 0), 0),
         )
-        return _accept(state, there, memory, tries)
+        finite = there.finite & ~frozen
+        kept = state.replace(memory=state.memory._replace(count=jnp.where(finite, state.memory.count, _FROZEN)))
+        return _accept(kept, there, memory, tries, finite=finite)
 
     return Solver(init, step, _map_lbfgs_memory)
 
@@ -290,12 +303,15 @@ def _map_lbfgs_memory(function: Callable[[jax.Array], Any], memory: Any) -> Any:
 def _first(evaluate: Evaluate, variables: Variables, memory: Callable[[Variables], Any], bounds: Bounds) -> State:
     start = jnp.zeros((), jnp.int32)
     evaluation = evaluate(optax.tree.clip(variables, *bounds), start)
-    return State(evaluation, start, memory(evaluation.variables))
+    with jax_defaults(evaluation.variables):
+        return State(evaluation, start, memory(evaluation.variables))
 
 
-def _accept(state: State, there: Evaluation, memory: Any, evaluations: jax.Array) -> tuple[State, Info]:
+def _accept(
+    state: State, there: Evaluation, memory: Any, evaluations: jax.Array, *, finite: jax.Array | None = None
+) -> tuple[State, Info]:
     """Returns the state after a step, or the one before if the loss is not finite, and the info of the step."""
-    info = Info(there.loss, there.terms, there.finite, evaluations)
+    info = Info(there.loss, there.terms, there.finite if finite is None else finite, evaluations)
     after = State(there, state.step + 1, memory)
     return jax.lax.cond(info.finite, lambda: after, lambda: state), info
 

@@ -89,7 +89,7 @@ def stylize(
 
     start = initial_image(settings, at_scale(content, scales[0].shape), seed=seed)
     *_, last = run(stages(make, start, scales))
-    return np.asarray(last.result)
+    return jax.device_get(last.result)
 
 
 def scales_of(

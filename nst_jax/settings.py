@@ -28,6 +28,10 @@ Parameterization = Literal["pixels", "fourier", "coordinates"]
 """The variables that are optimised: the pixels; the spectrum of their logit, in decorrelated colours; or the weights of
 a perceptron that maps the coordinates of a pixel to its colour."""
 
+Colours = Literal["auto", "free", "grey"]
+"""`grey` paints three equal channels; `auto` does so where the content image and all style images are grey, and leaves
+the colours `free` elsewhere, and without style images."""
+
 ActivationObjective = Literal[
     "channel",
     "class_logit",
@@ -111,7 +115,11 @@ class Settings:
         "Blending of several style images: targets averages their Gram matrices, losses adds a loss towards each.",
     )
     blend_weights: tuple[float, ...] = option(
-        (), "Weights of several style images, one per image; an empty list means equal shares.", traced=True
+        (),
+        "Shares of several style images, one per image, which are divided by their sum, so that 3,7 is 0.3,0.7; an "
+        "empty list means equal shares. For more or less style in all there is the style weight.",
+        least=0,
+        traced=True,
     )
     tv_weight: float = option(
         3.0, "Weight of the total variation loss; higher values give smoother pictures.", least=0, traced=True
@@ -167,6 +175,9 @@ class Settings:
         "Variables that are optimised: pixels, a Fourier spectrum in decorrelated colours, or a small network from "
         "coordinates to colours.",
     )
+    colours: Colours = option(
+        "auto", "Colours of the picture: free, grey, or auto, grey if content and style images all are.", traced=True
+    )
     dream_layers: tuple[str, ...] = option(
         (), "Layers whose activations are maximised, each with weight 1.", traced=True
     )
@@ -199,9 +210,10 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        """Raises UserError for numbers out of range and for options that exclude each other."""
+        """Makes shares add up to 1; raises UserError for numbers out of range and options that exclude each other."""
         for row in dataclasses.fields(self):
             row.metadata["range"].check(row.name, getattr(self, row.name))
+        object.__setattr__(self, "blend_weights", _shares("blend_weights", self.blend_weights))
         moves = [name for name in ("jitter", "random_scale", "random_rotate") if getattr(self, name)]
         if moves and self.optimizer == "lbfgs":
             raise UserError(f"{moves[0]}: expected an optimizer for a changing loss, found lbfgs; use adam")
@@ -211,6 +223,18 @@ class Settings:
             raise UserError("averaging: expected 0 with lbfgs, each of whose steps is the best so far; use adam")
         if self.padding == "circular" and self.margin:
             raise UserError(f"margin: expected 0 with circular padding, which leaves no border, found {self.margin}")
+
+
+def _shares(name: str, given: tuple[float, ...]) -> tuple[float, ...]:
+    """Returns numbers of 0 or more divided by their sum; those that add up to 1 stay as they are, to the bit.
+
+    Raises:
+        UserError: all of them are 0.
+    """
+    whole = math.fsum(given)
+    if given and whole == 0:
+        raise UserError(f"{name}: expected shares of which one or more are above 0, found {', '.join(map(str, given))}")
+    return given if not given or math.isclose(whole, 1, rel_tol=1e-9) else tuple(share / whole for share in given)
 
 
 _ATTRIBUTES = [f"    {row.name}: {row.metadata['help']}" for row in dataclasses.fields(Settings)]

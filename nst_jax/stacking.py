@@ -18,6 +18,7 @@ from nst_jax import optimize
 from nst_jax.errors import UserError
 from nst_jax.objective import STYLE
 from nst_jax.settings import TRACED, Settings
+from nst_jax.surroundings import float32_on_device, int32_on_device
 from nst_jax.targets import Layers, network_layers, union
 from nst_jax.targets import stack as stack_trees
 from nst_jax.transfer import Transfer
@@ -65,8 +66,8 @@ class Batch(struct.PyTreeNode):
         axes = self.cells.axes
         if self.count > 1:
             return jax.vmap(function, in_axes=(axes, 0))(self.cells, values)
-        cell = map_cells(lambda part: jax.tree.map(lambda leaf: leaf[0], part), self.cells)
-        found = function(cell, jax.tree.map(lambda leaf: leaf[0], values))
+        cell = map_cells(lambda part: jax.tree.map(_only, part), self.cells)
+        found = function(cell, jax.tree.map(_only, values))
         return jax.tree.map(lambda leaf: leaf[None], found)
 
 
@@ -121,7 +122,16 @@ def compiled_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:
 
 def state_of(states: optimize.State, cell: int) -> optimize.State:
     """Returns the state of a cell, on the host."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf[cell]), states)
+    return jax.device_get(_cell(states, int32_on_device(cell)))
+
+
+@jax.jit  # with a traced index, so that one program serves all cells
+def _cell(states: optimize.State, cell: jax.Array) -> optimize.State:
+    return jax.tree.map(lambda leaf: leaf[cell], states)
+
+
+def _only(leaf: jax.Array) -> jax.Array:
+    return jax.lax.index_in_dim(leaf, 0, keepdims=False)
 
 
 def _layers(transfer: Transfer) -> Layers:
@@ -132,16 +142,17 @@ def _widened(transfer: Transfer, layers: Layers, others: dict[str, dict[str, Any
     """Returns a transfer with all these layers, the targets of `others` where it has none, and more style images."""
     own, weights = transfer.targets, transfer.weights
     # Shares that are all 0 would blend the targets of others to zeros.
-    shares = weights.style_images if len(weights.style_images) else jnp.ones(min(room, 1))
+    shares = weights.style_images if len(weights.style_images) else float32_on_device(np.ones(min(room, 1)))
 
     def more_images(leaf: jax.Array) -> jax.Array:
-        return jnp.concatenate([leaf, *[leaf[-1:]] * (room - len(leaf))])
+        last = jax.lax.slice_in_dim(leaf, len(leaf) - 1, len(leaf)) if len(leaf) else leaf
+        return jnp.concatenate([leaf, *[last] * (room - len(leaf))])
 
     targets = {
         term: {layer: own.get(term, {}).get(layer, others[term][layer]) for layer in of} for term, of in layers.items()
     }
     targets[STYLE] = jax.tree.map(more_images, targets[STYLE])
-    nothing = jnp.float32(0)
+    nothing = float32_on_device(0)
     return transfer.replace(
         targets=targets,
         weights=weights.replace(
@@ -150,7 +161,7 @@ def _widened(transfer: Transfer, layers: Layers, others: dict[str, dict[str, Any
                 term: {layer: weights.layers.get(term, {}).get(layer, nothing) for layer in of}
                 for term, of in layers.items()
             },
-            style_images=jnp.pad(shares, (0, room - len(shares))),
+            style_images=jnp.concatenate([shares, float32_on_device(np.zeros(room - len(shares)))]),
         ),
     )
 
@@ -173,6 +184,7 @@ def _check_same_program(first: Transfer, other: Transfer) -> None:
             raise UserError(f"{name}: expected the same in all transfers of a batch, found {one} and {another}")
     ours, theirs = first.params["params"], other.params["params"]
     if ours.keys() != theirs.keys() or any(
-        ours[name] is not theirs[name] and not np.array_equal(ours[name], theirs[name]) for name in ours
+        ours[name] is not theirs[name] and not np.array_equal(*jax.device_get((ours[name], theirs[name])))
+        for name in ours
     ):
         raise UserError("params: expected the same weights of the backbone in all transfers of a batch, found others")

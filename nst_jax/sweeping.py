@@ -6,16 +6,20 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from nst_jax import parallel
 from nst_jax.backbones.pretrained import Pretrained, load
-from nst_jax.batches import Group, Recipe
+from nst_jax.batches import Group, Recipe, free_programs
 from nst_jax.checks import check_images
 from nst_jax.errors import UserError
 from nst_jax.history import DivergedError, History, diverged, join
 from nst_jax.stacking import compiled_settings, state_of
 from nst_jax.transfer import Image, as_images, initial_image
+
+KEPT_PROGRAMS = 8
+"""The most programs that a sweep leaves compiled, for another one like it; on a CPU each takes 70 MB and more."""
 
 
 class Cell(NamedTuple):
@@ -67,7 +71,9 @@ def sweep(recipes: Sequence[Recipe], network: Pretrained | None = None) -> list[
         program = compiled_settings(recipe.settings), images.read(recipe.content).shape
         programs.setdefault(program, []).append(index)
     cells: dict[int, Cell] = {}
-    for indices in programs.values():
+    for number, indices in enumerate(programs.values()):
+        if number and number % KEPT_PROGRAMS == 0:
+            free_programs()
         found = _run_program([keyed[index] for index in indices], network, images)
         cells |= dict(zip(indices, found, strict=True))
     return [cells[index] for index in range(len(recipes))]
@@ -96,7 +102,7 @@ def _run_program(recipes: Sequence[Recipe], network: Pretrained, images: _Images
         steps = recipes[left[0]].settings.steps
         batch = [index for index in left if recipes[index].settings.steps == steps][:size]
         starts = [
-            np.asarray(initial_image(recipe.settings, images.read(recipe.content), seed=recipe.seed))
+            jax.device_get(initial_image(recipe.settings, images.read(recipe.content), seed=recipe.seed))
             for recipe in (recipes[index] for index in batch)
         ]
         try:
@@ -118,5 +124,5 @@ def _run_batch(group: Group, indices: Sequence[int], size: int, steps: int, imag
                 errors[place] = diverged(state_of(progress.state, place), news)
                 news = errors[place].history
             history.append(news)
-    pictures = np.asarray(progress.result)
+    pictures = jax.device_get(progress.result)
     return [Cell(pictures[place], join(histories[place]), errors.get(place)) for place in range(len(indices))]

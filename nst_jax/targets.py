@@ -6,11 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nst_jax.activations import channel_weights
 from nst_jax.backbones.spec import Backbone, channels
 from nst_jax.objective import ACTIVATION, CANVAS, CONTENT, STYLE, TERMS, VARIATION, Objective, Targets, Weights
 from nst_jax.settings import Settings
+from nst_jax.surroundings import float32_on_device
 
 Layers = Mapping[str, tuple[str, ...]]
 """Term → the layers at which it is measured; absent terms are left out."""
@@ -78,8 +80,8 @@ def activation_target(backbone: Backbone, settings: Settings, layer: str) -> jax
     """Returns the weights `[C]` of the channels to maximise; zeros at a layer that is no dream layer."""
     count = channels(backbone)[layer]
     if layer not in settings.dream_layers:
-        return jnp.zeros(count)
-    return jnp.asarray(channel_weights(layer, count, settings.dream_channels, settings.dream_channel_weights))
+        return float32_on_device(np.zeros(count))
+    return float32_on_device(channel_weights(layer, count, settings.dream_channels, settings.dream_channel_weights))
 
 
 def make_weights(settings: Settings, layers: Layers, *, style_images: int) -> Weights:
@@ -94,9 +96,11 @@ def make_weights(settings: Settings, layers: Layers, *, style_images: int) -> We
     weights = Weights(
         terms={term: getattr(settings, TERMS[term].weight) for term in layers},
         layers={term: {layer: within[term].get(layer, 0.0) for layer in of} for term, of in layers.items()},
-        style_images=jnp.array(settings.blend_weights or (1 / max(style_images, 1),) * style_images, jnp.float32),
+        style_images=float32_on_device(
+            np.array(settings.blend_weights or (1 / max(style_images, 1),) * style_images, np.float32)
+        ),
     )
-    return jax.tree.map(jnp.float32, weights)
+    return jax.tree.map(float32_on_device, weights)
 
 
 def _layer_weights(settings: Settings, term: str) -> dict[str, float]:

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +19,14 @@ from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_images
+from nst_jax.io.images import Picture
 from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, Objective, Targets, Weights
 from nst_jax.rendering.canvas import CUBIC, canvas_shape, crop, extend, resize
-from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer
+from nst_jax.rendering.grey import is_grey, paints_grey, project
+from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer, Shape
 from nst_jax.rendering.transformation import Transformation, transform
 from nst_jax.settings import Parameterization, Settings
+from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measure, network_layers, union
 
 Image = jax.Array | np.ndarray
@@ -61,18 +65,29 @@ def prepare(
     params = ready(network, settings).params
 
     def statistics(image: Image, term: str) -> dict[str, Any]:
-        image = jnp.asarray(image, jnp.float32)
-        return measure(params, image, objective=config.objective, term=term, layers=layers.get(term, ()))
+        return measure(
+            params, float32_on_device(image), objective=config.objective, term=term, layers=layers.get(term, ())
+        )
 
     targets = make_targets(
         backbone,
         settings,
         layers,
-        content=statistics(extend(jnp.asarray(content, jnp.float32), settings.margin), CONTENT),
+        content=statistics(extend(float32_on_device(content), settings.margin), CONTENT),
         styles=[statistics(image, STYLE) for image in styles],
         guide=None if guide is None else statistics(guide, ACTIVATION),
     )
-    return assemble(params, config, settings, layers, targets, content.shape, style_images=len(styles), seed=seed)
+    return assemble(
+        params,
+        config,
+        settings,
+        layers,
+        targets,
+        content.shape,
+        style_images=len(styles),
+        grey=paints_grey(settings, map(is_grey, (content, *styles))),
+        seed=seed,
+    )
 
 
 def assemble(
@@ -84,6 +99,7 @@ def assemble(
     shape: tuple[int, ...],
     *,
     style_images: int,
+    grey: bool,
     seed: int,
 ) -> "Transfer":
     """Returns a transfer towards targets that were measured before.
@@ -96,6 +112,7 @@ def assemble(
         targets: the targets at all these layers.
         shape: shape of the picture, `[H, W, ...]`.
         style_images: number of style images.
+        grey: whether the picture is grey.
         seed: seed of random transformations.
     """
     height, width = shape[:2]
@@ -103,7 +120,8 @@ def assemble(
         params=config.objective.prepare(params, network_layers(layers)),
         targets=targets,
         weights=make_weights(settings, layers, style_images=style_images),
-        learning_rate=jnp.float32(settings.learning_rate),
+        learning_rate=float32_on_device(settings.learning_rate),
+        grey=jax.device_put(np.bool_(grey)),
         key=seed_key(seed),
         config=config,
         canvas=canvas_shape(height, width, settings.margin),
@@ -146,6 +164,7 @@ class Transfer(struct.PyTreeNode):
         targets: the statistics that the canvas is compared with.
         weights: weights of the terms.
         learning_rate: learning rate of the solver.
+        grey: whether the canvas is grey.
         key: random key of transformations, and of variables that do not follow from the image alone.
         config: the static part.
         canvas: height and width of the canvas.
@@ -155,13 +174,15 @@ class Transfer(struct.PyTreeNode):
     targets: Targets
     weights: Weights
     learning_rate: jax.Array
+    grey: jax.Array
     key: jax.Array
     config: TransferConfig = struct.field(pytree_node=False)
     canvas: tuple[int, int] = struct.field(pytree_node=False)
 
     def init(self, image: jax.Array) -> optimize.State:
         """Returns the state before the first step, from an initial image `[H, W, 3]`."""
-        variables = self.config.parameterizer.encode(extend(image, self.config.margin), self.key)
+        canvas = extend(project(self.grey, image), self.config.margin)
+        variables = self.config.parameterizer.encode(canvas, self.key)
         return self.solver.init(self.evaluate, variables)
 
     def step(self, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
@@ -209,7 +230,7 @@ class Transfer(struct.PyTreeNode):
 
     def render(self, variables: jax.Array) -> jax.Array:
         """Returns the canvas of the variables."""
-        return self.config.parameterizer.render(variables, self.canvas)
+        return project(self.grey, self.config.parameterizer.render(variables, self.canvas))
 
     @property
     def solver(self) -> optimize.Solver:
@@ -220,7 +241,7 @@ class Transfer(struct.PyTreeNode):
     @property
     def axes(self) -> "Transfer":
         """The axis of cells in each array of stacked transfers; None for the parameters, which all share."""
-        return self.replace(params=None, targets=0, weights=0, learning_rate=0, key=0)
+        return self.replace(params=None, targets=0, weights=0, learning_rate=0, grey=0, key=0)
 
     @property
     def start_shape(self) -> jax.ShapeDtypeStruct:
@@ -235,22 +256,38 @@ def initial_image(settings: Settings, content: Image, *, seed: int) -> jax.Array
     The noise is that of the parameterization; that of pixels is white.
     """
     share = {"content": 0.0, "noise": 1.0, "blend": settings.init_noise}[settings.init]
-    content = jnp.asarray(content, jnp.float32)
+    content = float32_on_device(content)
     if share == 0:
         return content
     height, width, _ = content.shape
-    noise = PARAMETERIZATIONS[settings.parameterization].noise(seed_key(seed), (height, width))
-    return (1 - share) * content + share * noise
+    noise = _noise(seed_key(seed), settings.parameterization, (height, width))
+    return float32_on_device(1 - share) * content + float32_on_device(share) * noise
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _noise(key: jax.Array, parameterization: Parameterization, shape: Shape) -> jax.Array:
+    return PARAMETERIZATIONS[parameterization].noise(key, shape)
 
 
 def seed_key(seed: int) -> jax.Array:
     """Returns the random key of a seed from 0 to 2³² − 1."""
-    return jax.random.key(np.uint32(seed))
+    return jax.random.key(jax.device_put(np.uint32(seed)))
 
 
 def as_images(images: Image | Sequence[Image]) -> list[Image]:
-    """Returns one image `[H, W, 3]`, or several, as a list."""
+    """Returns one image `[H, W, 3]`, or several, as a list.
+
+    What is none is left for `checks.check_image` to explain: a `Picture`, which is a tuple but not of images, or the
+    rows of one image as lists.
+    """
+    if isinstance(images, Picture) or (isinstance(images, list) and _depth(images) == 3):
+        return [images]  # type: ignore[list-item]
     return list(images) if isinstance(images, list | tuple) or np.ndim(images) == 4 else [images]  # type: ignore[list-item]
+
+
+def _depth(value: object) -> int:
+    """Returns how deep lists are nested, as far as the first item of each tells."""
+    return 1 + _depth(value[0]) if isinstance(value, list) and value else 0
 
 
 def ready(network: Pretrained, *settings: Settings) -> Pretrained:

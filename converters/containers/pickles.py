@@ -9,13 +9,17 @@ import pickletools
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from nst_jax.errors import one_line
 from nst_jax.io.files import file_error
 
+from ..regions import Region, unreadable
+
 LARGEST = 8 << 20
 """Maximal size of a pickle in bytes; the values of the weights are elsewhere."""
+
+_FAR = 1 << 16  # bytes in one piece that are left where they are
 
 _MOST_INSTRUCTIONS = 1_000_000
 _LARGEST_INTEGER = 128  # bits; the magic number of PyTorch has 77
@@ -62,11 +66,75 @@ def load(
     Raises:
         UserError: the pickle is damaged, or requests anything else.
     """
+    return _load(path, data[:LARGEST], vocabulary, persistent_load)
+
+
+class Far(NamedTuple):
+    """Bytes that were not read, as they are many.
+
+    Attributes:
+        region: their place.
+    """
+
+    region: Region
+
+    def __len__(self) -> int:
+        return self.region.length
+
+    def decode(self, _: str) -> "Far":
+        """Returns itself: `pickletools` makes text of the bytes of Python 2."""
+        return self
+
+
+def load_far(region: Region, vocabulary: Vocabulary) -> tuple[Any, int]:
+    """Reads the pickle at the beginning of a region, with long bytes left where they are, as `Far`; else as `load`."""
+    try:
+        with region.path.open("rb") as file:
+            return _load(region.path, _Reader(region, file), vocabulary, None)
+    except OSError as error:
+        raise unreadable(region.path, error) from error
+
+
+class _Reader:
+    """What `pickletools` reads a pickle from."""
+
+    def __init__(self, region: Region, file: IO[bytes]) -> None:
+        self._region = region
+        self._file = file
+        self._position = 0
+        self._read = 0  # bytes that are in memory
+        file.seek(region.start)
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, count: int) -> "bytes | Far":
+        if count >= _FAR and count <= self._region.length - self._position:
+            far = Far(self._region.part(self._position, count))
+            self._position += count
+            self._file.seek(self._region.start + self._position)
+            return far
+        return self._counted(self._file.read(min(count, _FAR)))
+
+    def readline(self) -> bytes:
+        return self._counted(self._file.readline(_FAR))
+
+    def _counted(self, data: bytes) -> bytes:
+        self._position += len(data)
+        self._read += len(data)
+        if self._read > LARGEST:
+            raise ValueError
+        return data
+
+
+def _load(
+    path: Path, data: Any, vocabulary: Vocabulary, persistent_load: Callable[[Any], Any] | None
+) -> tuple[Any, int]:
     machine = _Machine(path, vocabulary, persistent_load)
     name, position = "nothing", 0
     with warnings.catch_warnings(action="ignore"):  # of escapes in names, which are not in the vocabulary anyway
         try:
-            for count, (opcode, argument, start) in enumerate(pickletools.genops(data[:LARGEST])):
+            for count, (opcode, argument, start) in enumerate(pickletools.genops(data)):
                 name, position = opcode.name, start or 0
                 if count == _MOST_INSTRUCTIONS:
                     raise file_error(path, f"expected a pickle of at most {count} instructions, found more")

@@ -6,6 +6,7 @@ On damaged files, libraries such as libhdf5 crash, loop forever or reserve any a
 dies. Programs there have the standard library and installed packages, and import nothing from this package.
 """
 
+import contextlib
 import os
 import runpy
 import subprocess
@@ -80,7 +81,8 @@ def main() -> None:
         for kind, wanted in limits.items():
             _, hard = resource.getrlimit(kind)
             most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)  # limits cannot be raised
-            resource.setrlimit(kind, (most, most))
+            with contextlib.suppress(ValueError, OSError):  # macOS refuses to limit the address space
+                resource.setrlimit(kind, (most, most))
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

@@ -21,7 +21,8 @@ _LENGTH = 8
 _LARGEST_HEADER = 16 << 20
 _LARGEST_RECORD = 1 << 20  # the hashes of ten thousand pictures
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"}
-_DTYPES |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}
+_DTYPES |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?", "BF16": "<f4"}
+_BFLOAT16 = "BF16"  # the upper halves of single precision; which NumPy lacks
 
 
 def recognises(path: Path) -> bool:
@@ -56,7 +57,8 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
             raise file_error(path, f"{one_line(name)}: expected one of {', '.join(_DTYPES)}, found {found}")
         shape, dtype = tuple(entry["shape"]), np.dtype(_DTYPES[entry["dtype"]])
         start, end = entry["data_offsets"]
-        load = functools.partial(_load, data.part(start, end - start), dtype, shape)
+        widen = entry["dtype"] == _BFLOAT16
+        load = functools.partial(_load, data.part(start, end - start), dtype, shape, widen=widen)
         source.add(tensors, path, names[name], Tensor(shape, dtype, load))
     return tensors, Provenance(
         path=path,
@@ -68,8 +70,10 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     )
 
 
-def _load(region: Region, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    return np.frombuffer(region.read(), dtype).reshape(shape)
+def _load(region: Region, dtype: np.dtype, shape: tuple[int, ...], *, widen: bool) -> np.ndarray:
+    data = region.read()
+    values = (np.frombuffer(data, "<u2").astype("<u4") << 16).view(dtype) if widen else np.frombuffer(data, dtype)
+    return values.reshape(shape)
 
 
 def _record(metadata: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from nst_jax.io.files import atomic_write
+from ..plotting.figures import plot
 
 _WIDE = 1000  # columns, so that no cell is broken
 _NONE = "–"
@@ -36,11 +36,7 @@ def write_plot(path: Path, report: Report) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    import matplotlib as mpl  # half a second, for which nothing else should wait
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(13, 4.5), dpi=120, layout="constrained")
+    with plot(path, width=13, height=4.5) as figure:
         steps, races = figure.subplots(1, 2)
         steps.set(
             title="step of Adam", xlabel="side of the picture in pixels", ylabel="seconds", xscale="log", yscale="log"
@@ -66,8 +62,6 @@ def write_plot(path: Path, report: Report) -> None:
             if axes.lines:
                 axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
         figure.suptitle(f"{_name(report['machine'])}, {report['precision']}", fontsize=10)
-        with atomic_write(path) as file:
-            figure.savefig(file, format="png")
 
 
 def _name(machine: Report) -> str:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import nst_jax
 from nst_jax.commands import help_is_success
+from nst_jax.console import accept_any_text
 from nst_jax.errors import UserError, choose
 
 _ABOVE = Path(__file__).parents[2]  # the folder of both packages: of a clone, or nst_jax as the wheel has it
@@ -52,6 +53,7 @@ def commands(package: str) -> dict[str, Command]:
 
 def main() -> None:
     """Runs the command that the first argument names, with the other arguments; without any, lists all commands."""
+    accept_any_text()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name == "--version":
         print(f"nst-jax {nst_jax.__version__}")

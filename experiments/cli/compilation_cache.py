@@ -17,6 +17,7 @@ from typing import Any
 import platformdirs
 
 from nst_jax.errors import one_line
+from nst_jax.io.files import expand_home
 
 _ROOM = 2**27  # bytes; the programs for one size of picture take half a megabyte on a CPU
 _TROUBLE = re.compile(r"Error (?:reading|writing) persistent compilation cache entry for '([^']*)': (.*)", re.DOTALL)
@@ -31,7 +32,8 @@ def keep_programs() -> None:
     folder = platformdirs.user_cache_path("nst_jax") / "programs"
     _make_room(folder)
     # XLA divides work among the CPUs that it finds; JAX knows what a program was compiled for, but not how many.
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / f"{_cpus()}-cpus"))
+    chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(folder / f"{_cpus()}-cpus"))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = expand_home(chosen)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # two dozen small ones add up
     warnings.showwarning = functools.partial(_show, warnings.showwarning, folder)
 

@@ -1,37 +1,56 @@
-"""Flags from a frozen dataclass, and how every script starts and ends.
+r"""Flags from a frozen dataclass, and how every script starts and ends.
 
 Each field is a flag: its name, its type, its default. Help and range are in its metadata, from `flag`, or from the
 option of a transfer that the flag sets (`option_flag`). Types: str, int, float, bool, `Literal` (a choice),
-`tuple[X, ...]` (separated by commas; an empty text is an empty list), `tuple[tuple[X, ...], ...]` (such lists,
-separated by semicolons; an empty text is one empty list), `X | Y` (the first that fits), each also `| None`.
+`tuple[X, ...]` (separated by commas; an empty text is an empty list; `\,` is a comma in a text), `tuple[tuple[X, ...],
+...]` (such lists, separated by semicolons; an empty text is one empty list), `X | Y` (the first that fits), `FilePath`,
+each also `| None`.
 """
 
 import contextlib
 import dataclasses
 import functools
 import math
+import os
+import re
 import shlex
 import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from absl import app, flags, logging
 
 from nst_jax.commands import as_typed_here, command, help_is_success
+from nst_jax.console import any_console
 from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
+from nst_jax.io.files import expand_home
 from nst_jax.ranges import Range
 from nst_jax.settings import Settings
 
+from . import stopping
 from .compilation_cache import keep_programs
 
 Config = TypeVar("Config", bound="Checked")
 
-INTERRUPTED = 130
-"""Exit status of an interrupted script, as in shells: 128 + SIGINT."""
-
 MOST_SEED = 2**32 - 1
+
+
+def expand_each(text: str) -> str:
+    """Returns paths, separated by commas, with a `~` at the beginning of each replaced by the home folder."""
+    return re.sub(r"(^|,)(\s*)(~[^/\\,]*)", lambda found: found[1] + found[2] + expand_home(found[3]), text)
+
+
+FilePath = Annotated[str, expand_home]
+"""The path of a file or folder; a `~` at its beginning is the home folder, `./~` a file of that name. A shell replaces
+it at the beginning of a word only, and here a word begins with the name of a flag."""
+
+FilePaths = Annotated[str, expand_each]
+"""Paths separated by commas, in one text."""
+
+ESCAPE = r" (\, for a comma in a name)"
+"""What the help of a list of files says about commas."""
 
 _EXPECTED = {int: "a whole number", float: "a number"}
 
@@ -69,8 +88,8 @@ class Checked:
 class Common(Checked):
     """The flags that all scripts for single transfers have in common."""
 
-    workdir: str | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
-    output: str | None = flag(None, "File of the resulting picture; by default in --workdir.")
+    workdir: FilePath | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
+    output: FilePath | None = flag(None, "File of the resulting picture; by default in --workdir.")
     backbone: str = flag(
         "auto", "Network that computes the features; auto means vgg19 if installed, else the embedded SqueezeNet."
     )
@@ -81,7 +100,7 @@ class Common(Checked):
 
 def define(config: type[Checked]) -> None:
     """Defines a flag for every field of the dataclass."""
-    hints = typing.get_type_hints(config)
+    hints = typing.get_type_hints(config, include_extras=True)
     for field in dataclasses.fields(config):
         kind, text = without_none(hints[field.name]), field.metadata["help"]
         default: Any = field.default
@@ -109,8 +128,15 @@ def serialize(value: Any) -> str:
         return str(value)
     if not value:
         return ","  # as good as nothing, and easier to see
-    nested = any(isinstance(item, tuple) for item in value)
-    return (";" if nested else ",").join(map(serialize, value))
+    if any(isinstance(item, tuple) for item in value):
+        return ";".join(map(serialize, value))
+    return ",".join(serialize(item).replace(",", r"\,") for item in value)
+
+
+def split(text: str, separator: str) -> list[str]:
+    """Returns the parts of a list, stripped, without empty ones; behind a backslash a separator is part of a part."""
+    parts = re.split(rf"(?<!\\){separator}", text)
+    return [part.strip().replace(f"\\{separator}", separator) for part in parts if part.strip()]
 
 
 def command_line(module: str, config: Any) -> str:
@@ -147,18 +173,39 @@ def run_script(config: type[Config], run: Callable[[Config], Any], *, bare: Sequ
             run(build(config))
         except UserError as error:
             sys.exit(f"error: {one_line(error, longest=2000)}")
-        except (RuntimeError, MemoryError) as error:
-            if not isinstance(error, MemoryError) and not is_out_of_memory(error):
+        except Exception as error:
+            if problem := _missing_platform():
+                sys.exit(f"error: {problem}")
+            if not isinstance(error, MemoryError) and not (isinstance(error, RuntimeError) and is_out_of_memory(error)):
                 raise
             sys.exit(f"error: expected the run to fit into memory, found: {one_line(error)}; choose a smaller --size")
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-            sys.exit(INTERRUPTED)
+        except KeyboardInterrupt as stop:  # with what was kept, where the script knows
+            print(": ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)
+            sys.exit(stopping.status() or stopping.INTERRUPTED)
+        sys.stdout.flush()
+        sys.exit(stopping.status())
 
     define(config)
     script = sys.modules["__main__"]
     script.__doc__ = as_typed_here(script.__doc__ or "")
-    app.run(main, flags_parser=functools.partial(_parse, bare=bare))
+    stopping.forget()
+    with any_console(), stopping.handling(stopping.stop_at_once):
+        app.run(main, flags_parser=functools.partial(_parse, bare=bare))
+
+
+def _missing_platform() -> str | None:
+    """Returns what is wrong with JAX_PLATFORMS, if it is why JAX has no devices; JAX itself raises many things then."""
+    named, jax = os.environ.get("JAX_PLATFORMS"), sys.modules.get("jax")
+    if not named or jax is None:
+        return None
+    try:
+        jax.devices()
+    except Exception:
+        return (
+            f"JAX_PLATFORMS: expected platforms that JAX finds here, found {one_line(named)!r}; unset it to use what "
+            "there is, or set it to cpu"
+        )
+    return None
 
 
 class _Parser(flags.ArgumentParser):
@@ -186,6 +233,9 @@ class _Serializer(flags.ArgumentSerializer):
 
 def _value(text: str, kind: Any) -> Any:
     origin = typing.get_origin(kind)
+    if origin is Annotated:
+        base, read = typing.get_args(kind)
+        return read(_value(text, base))
     if origin is tuple and not text.strip():
         return ((),) if typing.get_origin(typing.get_args(kind)[0]) is tuple else ()
     if not text.strip():  # an unset variable in a shell: whatever was meant, it was not the default
@@ -207,7 +257,7 @@ def _value(text: str, kind: Any) -> Any:
     if origin is tuple:
         item = typing.get_args(kind)[0]
         separator = ";" if typing.get_origin(item) is tuple else ","
-        return tuple(_value(part.strip(), item) for part in text.split(separator) if part.strip())
+        return tuple(_value(part, item) for part in split(text, separator))
     try:
         return kind(text)
     except ValueError:

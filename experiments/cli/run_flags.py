@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from .flags import Checked, flag
+from .flags import Checked, FilePath, flag
 from .transfer_flags import TransferFlags
 
 
@@ -40,7 +40,7 @@ class ClusterFlags(Checked):
 class RunFlags(ClusterFlags):
     """Flags for running a grid."""
 
-    workdir: str | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
+    workdir: FilePath | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
     cells_per_batch: int | Literal["auto"] = flag(
         "auto", "Number of cells that run at once; auto means as many as fit into memory.", least=1
     )

@@ -6,21 +6,23 @@ Nothing here needs JAX, which takes a second to import; `running.job` reads the 
 import dataclasses
 import os
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from nst_jax.backbones import pretrained as installed
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
-from nst_jax.errors import UserError
+from nst_jax.errors import UserError, one_line
 from nst_jax.io import images
-from nst_jax.io.files import check_folder
+from nst_jax.io.files import check_folder, sha256
 from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
 from nst_jax.settings import Init, Settings
 
 from . import samples
-from .flags import Common, flag, option_flag
+from .flags import ESCAPE, Common, FilePath, FilePaths, flag, option_flag, split
+from .folders import asked_for, default_folder
 
 CONTENT, STYLE, INIT = "content", "style", "init"
 
@@ -29,8 +31,8 @@ CONTENT, STYLE, INIT = "content", "style", "init"
 class PictureFlags(Common):
     """The flags that name images."""
 
-    content: str | None = flag(None, "Content image; by default a sample.")
-    style: str | None = flag(None, "Style image, or several separated by commas; by default a sample.")
+    content: FilePath | None = flag(None, "Content image; by default a sample.")
+    style: FilePaths | None = flag(None, f"Style image, or several separated by commas{ESCAPE}; by default a sample.")
 
 
 def _option_fields() -> Iterator[tuple[str, Any, Any]]:
@@ -62,7 +64,7 @@ class TransferFlags(OptionFlags, PictureFlags):
     style_size: int | None = flag(
         None, "Long side of the style image in pixels, which sets the scale of its strokes; by default --size.", least=1
     )
-    init: str | None = option_flag("init", note="Any other value is an image file to start from.")
+    init: FilePath | None = option_flag("init", note="Any other value is an image file to start from.")
 
 
 def inputs(flags: TransferFlags) -> dict[str, Path]:
@@ -72,8 +74,23 @@ def inputs(flags: TransferFlags) -> dict[str, Path]:
     for number, path in enumerate([] if unused else _style_images(flags.style), start=1):
         paths[STYLE if number == 1 else f"{STYLE}{number}"] = path
     if flags.init and flags.init not in get_args(Init):
-        paths[INIT] = Path(flags.init)
+        paths[INIT] = _initial_image(flags.init)
     return paths
+
+
+def _initial_image(given: str) -> Path:
+    """Returns the file of an initial image.
+
+    Raises:
+        UserError: there is none, and what was given looks like a word.
+    """
+    path = Path(given)
+    if path.name == given and not path.suffix and not os.path.exists(given):  # noqa: PTH110 - Path raises for some
+        raise UserError(
+            f"--init: expected one of {', '.join(get_args(Init))}, or an image file, found {one_line(given)!r}, which "
+            "is neither; choose one"
+        )
+    return path
 
 
 def styles(paths: Mapping[str, Path]) -> list[Path]:
@@ -116,7 +133,7 @@ def identity(
     """Returns everything that the picture after a given step depends on; `digests`: SHA-256 of each of `inputs`."""
     return {
         **{f"{name}_sha256": digest for name, digest in digests.items()},
-        **weights(pretrained),
+        **network_identity(pretrained),
         "size": flags.size,
         "style_size": style_size(flags),
         "seed": flags.seed,
@@ -124,7 +141,7 @@ def identity(
     }
 
 
-def weights(pretrained: Pretrained) -> dict[str, str]:
+def network_identity(pretrained: Pretrained) -> dict[str, str]:
     """Returns the identity of a backbone and its weights, and how the numbers came about where that matters."""
     numbers = {"weights": pretrained.numbers} if pretrained.numbers else {}
     return {"backbone": pretrained.backbone.name, "weights_sha256": pretrained.sha256, **numbers}
@@ -149,7 +166,14 @@ class Destination(Protocol):
 
 
 def places(
-    flags: Destination, paths: Mapping[str, Path], *, script: str, picture: str, bits: int = 8
+    flags: Destination,
+    paths: Mapping[str, Path],
+    *,
+    script: str,
+    picture: str,
+    bits: int = 8,
+    going_on: Collection[str] = (),
+    choose: Callable[[Path], Path] = lambda folder: folder,
 ) -> tuple[Path, Path]:
     """Returns the folder and the picture that a script will write, after checking that it can.
 
@@ -159,12 +183,13 @@ def places(
         script: the name of the script.
         picture: the name of the file if no flag names it.
         bits: per channel of the picture.
+        going_on: flags with which the script goes on with what another value of theirs began, in the same folder.
+        choose: the folder that results have if no flag names one → the one to use.
 
     Raises:
         UserError: it cannot, or the picture is one of the images that are read.
     """
-    stems = [path.stem for name, path in paths.items() if name != INIT]
-    workdir = Path(flags.workdir or Path("results", script, "-".join(stems)))
+    workdir = Path(flags.workdir) if flags.workdir else choose(_own_folder(flags, paths, script, going_on))
     output = Path(flags.output or workdir / picture)
     check_folder(workdir)
     images.check_format(output, bits=bits)
@@ -172,6 +197,24 @@ def places(
         images.check_output(output, bits=bits)
     check_own(output, paths)
     return workdir, output
+
+
+def _own_folder(flags: Destination, paths: Mapping[str, Path], script: str, going_on: Collection[str]) -> Path:
+    """Returns a folder that no other images, weights or flags have."""
+    title = "-".join(path.stem for name, path in paths.items() if name.startswith((CONTENT, STYLE)))
+    digests = {name: _digest(path) for name, path in paths.items()}
+    if isinstance(flags, Common):
+        backbone = installed.resolve(flags.backbone)
+        digests |= {"backbone": backbone, "weights": _digest(installed.find(backbone))}
+    return default_folder(script, title, asked_for(flags, digests, but=going_on))
+
+
+def _digest(path: Path | None) -> str:
+    """Returns the SHA-256 of a file, nothing for one that cannot be read, which is said when it has to be."""
+    try:
+        return sha256(path) if path else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def check_own(output: Path, paths: Mapping[str, Path]) -> None:
@@ -193,7 +236,7 @@ def _style_images(given: str | None) -> list[Path]:
         return [samples.style_image()]
     if os.path.exists(given):  # noqa: PTH110 - Path complains about lists that are too long for a name
         return [Path(given)]
-    paths = [Path(name.strip()) for name in given.split(",") if name.strip()]
+    paths = [Path(name) for name in split(given, ",")]
     if not paths:
         raise UserError(f"--style: expected a style image, found none in {given!r}; leave the flag out for a sample")
     return paths

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from nst_jax.applications import dream
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.io import images
+from nst_jax.io.files import remove
 from nst_jax.io.images import Picture
 from nst_jax.loop import run, stage
 from nst_jax.settings import Settings
@@ -52,8 +54,16 @@ class Dreaming:
     workdir: Path
     record: Mapping[str, Any]
 
-    def run_octaves(self, stopping: Callable[[], bool]) -> Iterator[tuple[dream.Octave, Path]]:
+    def run_octaves(
+        self, stopping: Callable[[], bool], follow: Callable[[int, int], None]
+    ) -> Iterator[tuple[dream.Octave, Path]]:
         """Dreams until asked to stop, and yields each octave with its file; the last one is the result.
+
+        An octave that was stopped has no file yet.
+
+        Args:
+            stopping: see `dream.dream`.
+            follow: see `dream.dream`.
 
         Raises:
             UserError: the settings cannot be used, or something cannot be written.
@@ -67,10 +77,12 @@ class Dreaming:
             guide=self.guide,
             seed=self.seed,
             stopping=stopping,
+            follow=follow,
         )
         for octave in found:
             path = self.workdir / _OCTAVE.format(octave.stage + 1)
-            self.write(path, octave.picture)
+            if octave.finished:
+                self.write(path, octave.picture)
             yield octave, path
 
     def write(self, path: Path, pixels: np.ndarray) -> None:
@@ -95,7 +107,7 @@ class Dreaming:
     def remove_frames(self) -> None:
         """Removes the frames of an earlier zoom."""
         for path in self._left_frames():
-            path.unlink()
+            remove(path)
 
     def begin_zoom(self, picture: np.ndarray) -> None:
         """Writes frame 0, the dream that the zoom starts from."""
@@ -130,7 +142,7 @@ class Dreaming:
             done += 1
             moved = transfer.replace(key=seed_key((self.seed + done) % 2**32))  # else all frames would be shifted alike
             *_, last = run([stage(moved, dream.zoom(before, factor), steps=steps)])
-            self.write(self._frame(done), np.asarray(last.result))
+            self.write(self._frame(done), jax.device_get(last.result))
             yield done
 
     def _left_frames(self) -> list[Path]:

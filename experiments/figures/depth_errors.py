@@ -13,7 +13,8 @@ from nst_jax.io import images
 from nst_jax.io.files import atomic_write
 from nst_jax.objective import CONTENT, STYLE
 
-from ..sweeping.gallery import MANIFEST
+from ..plotting.figures import plot
+from ..sweeping.outcome import MANIFEST
 
 
 class Errors(NamedTuple):
@@ -71,12 +72,8 @@ def _write_table(path: Path, errors: Sequence[Errors]) -> None:
 
 
 def _plot(path: Path, errors: Sequence[Errors], *, title: str) -> None:
-    import matplotlib as mpl  # half a second, for which nothing else should wait
-    from matplotlib.figure import Figure
-
     layers, pixels, features, style = zip(*errors, strict=True)
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    with plot(path, width=7, height=4.5) as figure:
         axes = figure.add_subplot(xlabel="layer", ylabel="relative error", yscale="log")
         axes.plot(features, "o-", color="C0", label="content: features at the layer")
         axes.plot(pixels, "o--", color="C0", label="content: pixels (relative to white)")
@@ -85,5 +82,3 @@ def _plot(path: Path, errors: Sequence[Errors], *, title: str) -> None:
         axes.set_title(one_line(title, longest=80).replace("$", r"\$"), fontsize=10)
         axes.grid(visible=True, which="both", alpha=0.2)
         axes.legend(frameon=False)
-        with atomic_write(path) as file:
-            figure.savefig(file, format="png")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,6 +20,7 @@ from nst_jax.io import images
 from nst_jax.io.files import make_folder
 from nst_jax.loop import run, stage
 from nst_jax.rendering.canvas import extend
+from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
 
 from ..cli import transfer_flags
@@ -28,6 +28,7 @@ from ..cli.transfer_flags import CONTENT, STYLE
 from ..running.job import Job, prepare
 from ..running.progress import progress_bar
 from ..running.records import versions, write_json
+from ..running.rescue import write_or_rescue
 from ..showing.layout import Heading, Tile
 from ..showing.sheet import draw_grid
 from . import flags as quilting_flags
@@ -86,7 +87,8 @@ def compare(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
         "neural": {**transfer_flags.describe(job.paths, job.identity), "preset": flags.preset, "steps": job.steps},
     }
     make_folder(workdir)
-    images.write(output, job.content._replace(pixels=quilt), settings=settings["quilting"])
+    picture = job.content._replace(pixels=quilt)
+    write_or_rescue(output, workdir, lambda path: images.write(path, picture, settings=settings["quilting"]))
     painted = _optimise(job)
     times.append(time.monotonic())
     images.write(neural, job.content._replace(pixels=painted), settings=settings["neural"])
@@ -133,7 +135,8 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
     seconds = {"quilting": time.monotonic() - began}
     settings = {"quilting": quilting_flags.describe(flags, paths, blocks)}
     make_folder(workdir)
-    images.write(output, images.Picture(texture), settings=settings["quilting"])
+    picture = images.Picture(texture)
+    write_or_rescue(output, workdir, lambda path: images.write(path, picture, settings=settings["quilting"]))
     pictures = {"style image": (paths[STYLE], style), "texture": (output, texture)}
     tiles = {
         name: _tile(path, pixels, "{} × {} px".format(*pixels.shape[1::-1]))
@@ -166,12 +169,12 @@ def _optimise(job: Job) -> np.ndarray:
     with progress_bar(steps=job.steps, done=0) as bar:
         for last in run([stage(job.transfer, job.image, steps=job.steps)]):
             bar.show(last.history)
-    return np.asarray(last.result)
+    return jax.device_get(last.result)
 
 
 def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
     """Returns the loss of a picture `[H, W, 3]` by the objective of a transfer, and its terms without weights."""
-    loss, terms = _evaluate(job.transfer, extend(jnp.asarray(pixels), job.transfer.config.margin))
+    loss, terms = jax.device_get(_evaluate(job.transfer, extend(float32_on_device(pixels), job.transfer.config.margin)))
     return {**{term: float(terms[term]) for term in _TERMS}, _LOSS: float(loss)}
 
 

@@ -63,11 +63,11 @@ class Checkpoints:
         Raises:
             UserError: it cannot be written.
         """
-        step = int(state.step)
+        step = int(jax.device_get(state.step))
         files = self._files()
         if step in files:
             return
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((state, history))]
+        leaves = jax.device_get(jax.tree.leaves((state, history)))
         described = {_name(index): (leaf.dtype, leaf.shape) for index, leaf in enumerate(leaves)}
         metadata = {_IDENTITY: json.dumps(self._identity), _DIGEST: _digest(leaves)}
         make_folder(self._folder)

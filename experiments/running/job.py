@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nst_jax import transfer
@@ -13,6 +12,7 @@ from nst_jax.backbones.pretrained import AUTO, load_for, origin
 from nst_jax.io import images
 from nst_jax.io.files import sha256
 from nst_jax.settings import Settings
+from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
 
 from ..cli.transfer_flags import CONTENT, INIT, TransferFlags, identity, inputs, resolve, style_size, styles
@@ -67,5 +67,5 @@ def initial_image(
 ) -> jax.Array:
     """Returns the initial image, in the shape of `content` `[H, W, 3]`."""
     if INIT in paths:
-        return jnp.asarray(images.resize(images.read(paths[INIT]).pixels, content.shape[:2]))
+        return float32_on_device(images.resize(images.read(paths[INIT]).pixels, content.shape[:2]))
     return transfer.initial_image(settings, content, seed=flags.seed)

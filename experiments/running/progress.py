@@ -1,8 +1,5 @@
 """The progress of a long run, as a bar on a terminal and as lines elsewhere, and the request to stop it."""
 
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +17,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from nst_jax.console import lost
 from nst_jax.history import History
 from nst_jax.objective import TERMS
+
+from ..cli import stopping
 
 _LINE_SHARE, _LINE_SECONDS = 0.1, 30.0
 """Share of the steps, and time, that lie between two lines at least where there is no terminal."""
@@ -109,29 +109,36 @@ def _print(console: Console, text: str) -> None:
 
 
 class Interrupt:
-    """Whether the run was asked to stop."""
+    """Whether the run was asked to stop: by a signal, or as whoever read its output has gone."""
 
-    requested = False
+    def __init__(self) -> None:
+        self._requested = False
+
+    @property
+    def requested(self) -> bool:
+        """Whether it was."""
+        return self._requested or lost()
+
+    def request(self) -> None:
+        """Asks the run to stop."""
+        self._requested = True
 
 
 @contextmanager
 def graceful_interrupt() -> Iterator[Interrupt]:
-    """Turns the first Ctrl-C or SIGTERM into a request to stop, so that no step is lost; the second stops at once."""
+    """Turns the first signal into a request to stop, so that no step is lost; the second stops at once."""
     interrupt = Interrupt()
 
-    def handle(number: int, _: FrameType | None) -> None:
-        interrupt.requested = True
-        print("stopping as soon as the picture can be saved; a second signal stops at once", file=sys.stderr)
-        signal.signal(number, signal.default_int_handler)
+    def handle(number: int, frame: FrameType | None) -> None:
+        if interrupt.requested:
+            stopping.stop_at_once(number, frame)
+            return
+        stopping.note(number)
+        interrupt.request()
+        stopping.say("stopping as soon as the picture can be saved; a second signal stops at once")
 
-    is_main = threading.current_thread() is threading.main_thread()  # only there do signals arrive
-    numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
+    with stopping.handling(handle):
         yield interrupt
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Pace(ProgressColumn):

@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 import nst_jax
 from nst_jax.history import History
 from nst_jax.io.files import atomic_write
 from nst_jax.objective import TERMS, Weights
+
+from ..plotting.figures import plot
 
 _RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "scipy", "imagecodecs", "safetensors")
 
@@ -45,13 +48,10 @@ def write_losses(path: Path, history: History) -> None:
 
 def plot_losses(path: Path, history: History, weights: Weights) -> None:
     """Plots the loss and its weighted terms over the steps, atomically; terms with weight 0 are left out."""
-    import matplotlib as mpl  # half a second, for which the first step should not wait
-    from matplotlib.figure import Figure
-
+    weights = jax.device_get(weights)
     scales = {term: kind.sign * weights.terms[term] for term, kind in TERMS.items() if term in weights.terms}
     positive = history.loss.min() > 0  # the activation objective is subtracted, so that the loss can be negative
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(7, 4.5), layout="constrained")
+    with plot(path, width=7, height=4.5) as figure:
         axes = figure.add_subplot(xlabel="step", ylabel="loss", yscale="log" if positive else "linear")
         axes.plot(history.step, history.loss, color="black", label="loss")
         for name, scale in scales.items():
@@ -62,5 +62,3 @@ def plot_losses(path: Path, history: History, weights: Weights) -> None:
         axes.set_ylim(bottom=history.loss.min() * _SHOWN_DOWN_TO if positive else None)
         axes.legend(frameon=False)
         axes.grid(visible=True, which="both", alpha=0.2)
-        with atomic_write(path) as file:
-            figure.savefig(file, format="png", dpi=120)

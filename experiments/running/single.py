@@ -1,5 +1,6 @@
 """Runs a single transfer, with checkpoints and intermediate pictures, and writes its results."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from nst_jax import optimize, stacking
 from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
-from nst_jax.io.files import make_folder
+from nst_jax.io.files import make_folder, remove
 from nst_jax.loop import Progress, stage, state_shapes
 from nst_jax.loop import run as run_stages
 
@@ -23,8 +24,11 @@ from .job import Job, prepare
 from .loop import Courses, follow
 from .progress import Interrupt, graceful_interrupt, progress_bar
 from .records import plot_losses, versions, write_json, write_losses
+from .rescue import SavedElsewhereError, write_or_rescue
+from .standstill import standstill
 
 _SNAPSHOT = "step{}.png"
+_CHECKPOINTS = "stylize-checkpoints"
 
 
 class Result(NamedTuple):
@@ -43,11 +47,16 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
             then the picture so far is saved if it can be.
     """
     with graceful_interrupt() as interrupt:
-        began = time.time()
+        began = time.monotonic()
         job = prepare(flags)
         if interrupt.requested:
-            raise KeyboardInterrupt
-        return _optimise(job, flags, workdir, output, interrupt, began)
+            raise KeyboardInterrupt("before the first step, nothing was written")
+        try:
+            return _optimise(job, flags, workdir, output, interrupt, began)
+        except KeyboardInterrupt:
+            step = Checkpoints(workdir / _CHECKPOINTS, job.identity).newest()
+            kept = "no checkpoint was written yet" if step is None else f"--resume continues after step {step}"
+            raise KeyboardInterrupt(f"at once, {kept}") from None
 
 
 def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interrupt: Interrupt, began: float) -> Result:
@@ -62,20 +71,21 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         "versions": versions(),
         "device": jax.devices()[0].device_kind,
     }
-    seconds = {"prepare": time.time() - began}
+    seconds = {"prepare": time.monotonic() - began}
 
     def save_picture(path: Path, progress: Progress) -> None:
-        picture = job.content._replace(pixels=np.asarray(progress.result[0]))
+        picture = job.content._replace(pixels=jax.device_get(progress.result)[0])
         images.write(path, picture, bits=flags.bits, settings=record["settings"])
 
     def save_record(done: int) -> None:
         write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})
 
     batch = stacking.stack([job.transfer])
-    checkpoints = Checkpoints(workdir / "stylize-checkpoints", job.identity)
+    checkpoints = Checkpoints(workdir / _CHECKPOINTS, job.identity)
     restored = _restore(job, checkpoints, workdir, state_shapes(job.transfer)) if flags.resume else None
     courses = Courses([checkpoints], [restored])
-    state = jax.tree.map(lambda leaf: leaf[None], restored.state) if restored else None
+    state = jax.device_put(jax.tree.map(lambda leaf: leaf[None], restored.state)) if restored else None
+    start = jax.device_get(job.image)
     stages = [stage(batch, job.image[None], steps=job.steps)]
     run = follow(
         run_stages(stages, state=state, pause_every=flags.save_every),
@@ -88,49 +98,61 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         last = Progress(0, batch, state, restored.history, np.ones((0, 1), bool))
     else:
         last = next(run)
+        start = np.asarray(last.result[0])  # as it is rendered
         if 0 in courses.diverged:
             raise courses.diverged[0]
         _discard(job, checkpoints, workdir)
     make_folder(workdir)
-    save_record(int(last.state.step[0]))
+    done = int(last.history.step[-1])
+    save_record(done)
     failure: UserError | None = None
-    with progress_bar(steps=job.steps, done=int(last.state.step[0])) as bar:
+    with progress_bar(steps=job.steps, done=done) as bar:
         try:
             for last in run:
                 if "compile" not in seconds:
-                    seconds["compile"] = time.time() - began - seconds["prepare"]
+                    seconds["compile"] = time.monotonic() - began - seconds["prepare"]
                     bar.say(f"compiled, and ran the first step, in {seconds['compile']:.1f} s")
                 failure = courses.diverged.get(0)
                 if failure:
                     break
                 bar.show(courses.histories[0])
-                done = int(last.state.step[0])
+                done = int(jax.device_get(last.state.step)[0])
                 if flags.save_every and done % flags.save_every == 0:
                     save_picture(workdir / _SNAPSHOT.format(f"{done:05d}"), last)
         except UserError as error:  # Something could not be written; perhaps the picture still can be.
             failure = error
     history = courses.histories[0]
-    seconds["all"] = time.time() - began
-    done = int(last.state.step[0])
+    seconds["all"] = time.monotonic() - began
+    done = int(jax.device_get(last.state.step)[0])
     finished = done >= job.steps
     writings: dict[str, Callable[[], None]] = {
-        "picture": lambda: save_picture(output, last),
+        "picture": lambda: write_or_rescue(output, workdir, lambda path: save_picture(path, last)),
         "record": lambda: save_record(done),
         "losses": lambda: write_losses(workdir / "losses.csv", history),
-        "plot": lambda: plot_losses(workdir / "losses.png", history, job.transfer.weights),
     }
     if not failure and (flags.save_every or not finished):
         writings["checkpoint"] = lambda: courses.save(last)
-    lost = []
+    writings["plot"] = lambda: plot_losses(workdir / "losses.png", history, job.transfer.weights)
+    bug: Exception | None = None
+    saved = f"saved as {output}"
     for name, write in writings.items():
         try:
             write()
+        except SavedElsewhereError as error:
+            saved = f"saved as {error.path}"
+            failure = failure or UserError(str(error.__cause__))
         except UserError as error:  # A full disk must not keep files on other disks from being written.
             failure = failure or error
-            lost.append(name)
+            if name == "picture":
+                saved = "lost"
+        except Exception as error:  # Nor must anything else.
+            bug = bug or error
+    if bug:
+        raise bug
     if failure:
-        kept = "lost" if "picture" in lost else f"saved as {output}"
-        raise UserError(f"{failure}; the picture of step {done} is {kept}") from failure
+        raise UserError(f"{failure}; the picture of step {done} is {saved}") from failure
+    if finished and done and (reason := standstill(start, jax.device_get(last.result)[0], last.state)):
+        print(f"note: {reason}", file=sys.stderr)
     return Result(output, history, finished)
 
 
@@ -142,11 +164,11 @@ def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:
         restored = None
     discarded = checkpoints.clear()
     if discarded is not None:
-        resumable = restored is not None and int(restored.state.step) < job.steps
+        resumable = restored is not None and int(jax.device_get(restored.state.step)) < job.steps
         advice = " (--resume would have continued it)" if resumable else ""
         print(f"discarded the run in {workdir}, which was at step {discarded}{advice}")
         for snapshot in workdir.glob(_SNAPSHOT.format("?" * 5)):
-            snapshot.unlink()
+            remove(snapshot)
 
 
 def _restore(job: Job, checkpoints: Checkpoints, workdir: Path, shapes: optimize.State) -> Restored | None:
@@ -162,7 +184,7 @@ def _restore(job: Job, checkpoints: Checkpoints, workdir: Path, shapes: optimize
     if restored is None:
         print(f"nothing to resume in {workdir}: starting from step 0")
         return None
-    done = int(restored.state.step)
+    done = int(jax.device_get(restored.state.step))
     if done > job.steps:
         raise UserError(f"--steps: the run is at step {done} already; give {done} or more, or leave --resume out")
     print(f"resuming after step {done}")

@@ -98,7 +98,7 @@ def _encode(path: Path, _sha256: str, side: int) -> _Encoded:
     Raises:
         UserError: the file is missing or not an image.
     """
-    pixels, alpha, _ = images.read(path)
+    pixels, alpha, *_ = images.read(path)
     height, width, _ = pixels.shape
     channels = pixels if alpha is None else np.dstack([pixels, alpha])
     image = Image.fromarray(np.round(channels * 255).astype(np.uint8))

@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
 from nst_jax.errors import one_line
 
+from ..plotting.figures import data_folder
+
 INK, FAINT = "#222222", "#777777"
-_FONT = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # has ⁻⁵, × and … on every computer
+_FONT = Path(data_folder(), "fonts", "ttf", "DejaVuSans.ttf")  # has ⁻⁵, × and … on every computer
 _LINE = 1.25  # height of a line, in units of the size of the text
 _BASE = 0.97  # from the top of a line to its baseline, in the same unit
 _BREAK = re.compile(r"\s|[_/,;:=-](?=.)")

@@ -16,7 +16,7 @@ def open_picture(path: Path) -> Image.Image:
     Raises:
         UserError: it cannot be read.
     """
-    pixels, alpha, _ = images.read(path)
+    pixels, alpha, *_ = images.read(path)
     if alpha is not None:
         pixels = 1 - (1 - pixels) * alpha[..., None]
     return Image.fromarray((pixels * 255 + 0.5).astype(np.uint8))

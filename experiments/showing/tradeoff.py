@@ -6,24 +6,22 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from nst_jax.errors import one_line
-from nst_jax.io.files import atomic_write
 from nst_jax.objective import CONTENT, STYLE
+
+from ..plotting.figures import plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_LABELS = 40
 _MOST_COLOURS = 10  # that can be distinguished, and that the colour cycle has
 _GREY = "0.55"
-_DPI = 120
 _LINE = 24  # characters
 _LINES_OF_LEGEND = 4  # of each value
 _MARKER = 5  # pixels around a point
@@ -88,8 +86,8 @@ def plot_tradeoff(path: Path, manifest: Mapping[str, Any]) -> None:
     notes = [f"labels: {', '.join(map(_plain, labelled))}"] if labelled else []
     if len(cells) < len(finished):
         notes.append(f"not drawn, as a loss is 0 or not finite: {len(finished) - len(cells)}")
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(7, 5), dpi=_DPI, layout="constrained")
+    with plot(path, width=7, height=5) as figure, warnings.catch_warnings(action="ignore", category=UserWarning):
+        # Names may have glyphs that fonts lack, of which Matplotlib warns.
         axes = figure.add_subplot(xlabel="content loss", ylabel="style loss", xscale="log", yscale="log")
         axes.grid(visible=True, which="both", alpha=0.2)
         indices = np.array([_place(cell, values).get(coloured, 0) for cell in cells])
@@ -101,13 +99,10 @@ def plot_tradeoff(path: Path, manifest: Mapping[str, Any]) -> None:
             _explain_colours(figure, axes, coloured, values[coloured])
         figure.suptitle(_plain(manifest["title"], 80))
         axes.set_title("; ".join(notes), loc="left", fontsize=8, color=_GREY)
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # names may have glyphs that fonts lack
-            if labelled:
-                places = [_place(cell, values) for cell in cells]
-                texts = [", ".join(_plain(values[name][place[name]]) for name in labelled) for place in places]
-                _label(figure, axes, points, texts, colours=colours, lines=steps)
-            with atomic_write(path) as file:
-                figure.savefig(file, format="png")
+        if labelled:
+            places = [_place(cell, values) for cell in cells]
+            texts = [", ".join(_plain(values[name][place[name]]) for name in labelled) for place in places]
+            _label(figure, axes, points, texts, colours=colours, lines=steps)
 
 
 def _place(cell: Mapping[str, Any], names: Iterable[str]) -> dict[str, int]:
@@ -127,12 +122,19 @@ def _wrapped(text: str) -> str:
 
 def _colours(indices: np.ndarray, count: int) -> np.ndarray:
     """Returns [N, 4] RGBA for indices [N] below `count`."""
+    import matplotlib as mpl  # inside of `plot`, which imports it as it should be
+    from matplotlib.colors import Normalize
+
     if count <= _MOST_COLOURS:
         return mpl.colormaps["tab10"](indices)
     return mpl.colormaps["viridis"](Normalize(0, count - 1)(indices))
 
 
-def _explain_colours(figure: Figure, axes: Axes, name: str, values: Sequence[str]) -> None:
+def _explain_colours(figure: "Figure", axes: "Axes", name: str, values: Sequence[str]) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.lines import Line2D
+
     if len(values) > _MOST_COLOURS:
         mappable = ScalarMappable(Normalize(0, len(values) - 1), "viridis")
         ticks = np.unique(np.linspace(0, len(values) - 1, 6).round().astype(int))
@@ -149,7 +151,9 @@ def _explain_colours(figure: Figure, axes: Axes, name: str, values: Sequence[str
         text.set_text(_wrapped(value))  # given as labels, those that begin with _ would be left out
 
 
-def _draw_fronts(axes: Axes, points: np.ndarray, cells: Sequence[Mapping[str, Any]], colours: np.ndarray) -> np.ndarray:
+def _draw_fronts(
+    axes: "Axes", points: np.ndarray, cells: Sequence[Mapping[str, Any]], colours: np.ndarray
+) -> np.ndarray:
     """Draws a line for each group of comparable cells; returns its segments [M, 4]: left, bottom, right, top."""
     groups, segments = defaultdict(list), []
     for index, cell in enumerate(cells):
@@ -170,7 +174,7 @@ def _comparable(settings: Mapping[str, Any]) -> str:
 
 
 def _label(
-    figure: Figure, axes: Axes, points: np.ndarray, texts: Sequence[str], *, colours: np.ndarray, lines: np.ndarray
+    figure: "Figure", axes: "Axes", points: np.ndarray, texts: Sequence[str], *, colours: np.ndarray, lines: np.ndarray
 ) -> None:
     """Puts a label beside each point, where it covers least of points, lines and earlier labels, and is on the axes."""
     figure.draw_without_rendering()  # otherwise positions would not be known yet

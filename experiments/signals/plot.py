@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy import signal as processing
 
-from nst_jax.io.files import atomic_write
+from ..plotting.figures import plot
 
 _SHOWN = 1200
 """Samples of a waveform that are plotted; more would be a band of ink."""
@@ -25,15 +25,11 @@ def write_plot(path: Path, signals: Mapping[str, np.ndarray], *, rate: float) ->
     Raises:
         UserError: it cannot be written.
     """
-    import matplotlib as mpl  # half a second, for which nothing else should wait
-    from matplotlib.figure import Figure
-
     (original, first), *_ = signals.items()
     shown = min(len(first), _SHOWN)
     low, high = first.min(), first.max()
     margin = 0.08 * (high - low)
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(14, 0.6 + 1.7 * len(signals)), dpi=110, layout="constrained")
+    with plot(path, width=14, height=0.6 + 1.7 * len(signals), dpi=110) as figure:
         grid = figure.subplots(len(signals), 2, sharex="col", sharey="col", width_ratios=(3, 1), squeeze=False)
         known, expected = power_spectrum(first, rate)
         for (waveform, spectrum), (name, values) in zip(grid, signals.items(), strict=True):
@@ -48,5 +44,3 @@ def write_plot(path: Path, signals: Mapping[str, np.ndarray], *, rate: float) ->
         waveform.set(xlim=(0, shown / rate), ylim=(low - margin, high + margin), xlabel="seconds")
         spectrum.set(yscale="log", xlim=(0, rate / 2), xlabel="Hz")
         grid[0, 1].set_title("power spectrum", loc="left", fontsize=10)
-        with atomic_write(path) as file:
-            figure.savefig(file, format="png")

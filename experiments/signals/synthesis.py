@@ -1,5 +1,7 @@
 """Synthesises signals from noise, several at once, with the statistics of random features of a given one."""
 
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -9,6 +11,8 @@ import numpy as np
 from nst_jax.applications import random_features
 from nst_jax.loop import run, stage
 from nst_jax.stacking import Batch
+from nst_jax.surroundings import float32_on_device
+from nst_jax.transfer import seed_key
 
 from ..running.progress import graceful_interrupt, progress_bar
 
@@ -44,11 +48,12 @@ def synthesise(
     Raises:
         UserError: the signal is shorter than the widest filters.
     """
-    for_filters, *for_noise = jax.random.split(jax.random.key(seed), 1 + seeds)
-    original = jnp.asarray(signal, jnp.float32)[:, None]
-    params = random_features.init(for_filters, rank=1, channels=1, filters=filters, size=size, scales=scales)
+    for_filters, *for_noise = _keys(seed_key(seed), 1 + seeds)
+    original = float32_on_device(signal[:, None])
+    make = functools.partial(random_features.init, rank=1, channels=1, filters=filters, size=size, scales=scales)
+    params = jax.jit(make)(for_filters)
     texture = jax.jit(random_features.describe)(params, original)
-    noise = jnp.stack([jax.random.permutation(key, original) for key in for_noise])
+    noise = _shuffled(for_noise, original)
     batch = Batch(random_features.TextureSynthesis(params, texture, original.shape), seeds)
     losses = []
     with graceful_interrupt() as interrupt, progress_bar(steps=steps, done=0) as bar:
@@ -58,4 +63,14 @@ def synthesise(
             bar.update(done, f"loss {losses[-1].mean():.3g}")
             if interrupt.requested:
                 break
-    return Synthesis(np.asarray(last.result)[..., 0], np.stack([losses[0], losses[-1]]), done)
+    return Synthesis(jax.device_get(last.result)[..., 0], np.stack([losses[0], losses[-1]]), done)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _keys(key: jax.Array, count: int) -> tuple[jax.Array, ...]:
+    return tuple(jax.random.split(key, count))
+
+
+@jax.jit
+def _shuffled(keys: Sequence[jax.Array], original: jax.Array) -> jax.Array:
+    return jnp.stack([jax.random.permutation(key, original) for key in keys])

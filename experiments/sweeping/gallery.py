@@ -4,13 +4,15 @@ Only the record of each cell is authoritative; these files are made from the rec
 """
 
 import csv
+import dataclasses
+import itertools
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nst_jax.errors import one_line
+from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import atomic_write, file_error, sha256
 from nst_jax.objective import CONTENT, STYLE
 
@@ -20,10 +22,8 @@ from ..showing.page import write_page
 from ..showing.sheet import write_sheet
 from .cells import PreparedCell
 from .grid import Grid
-from .outcome import PAGE
+from .outcome import CELLS, MANIFEST, PAGE, SHEET, TABLE, TRADEOFF, cell_path
 
-MANIFEST, TABLE, SHEET, TRADEOFF = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png"
-CELLS = "cells"
 FINISHED, UNFINISHED, FAILED = "finished", "unfinished", "failed"
 _IDENTITY = "identity"
 # Exceptions from reading JSON that is damaged or not ours.
@@ -35,7 +35,12 @@ _PAUSE = 10.0
 
 
 class Gallery:
-    """The folder of a sweep: the record of every cell, and the files that cover all of them."""
+    """The folder of a sweep: the record of every cell, and the files that cover all of them.
+
+    Attributes:
+        cells: the cells, in the order of the grid. Those that the folder has already keep the names of their files:
+            a sweep may grow, and the numbers in the names of a larger grid are others.
+    """
 
     def __init__(self, workdir: Path, grid: Grid, cells: Sequence[PreparedCell], about: Mapping[str, Any]) -> None:
         """Reads the records that are there.
@@ -47,15 +52,14 @@ class Gallery:
             about: versions and device.
 
         Raises:
-            UserError: the folder belongs to another sweep.
+            UserError: the folder belongs to a sweep with cells that this one has not.
         """
         self._workdir = workdir
         self._grid = grid
-        self._cells = cells
         self._about = about
         self._records: dict[str, dict[str, Any]] = {}
         self._next = 0.0
-        self._check_owner()
+        self.cells = self._named(cells)
         self.look()
 
     def path(self, cell: PreparedCell, suffix: str) -> Path:
@@ -74,16 +78,16 @@ class Gallery:
 
     def look(self) -> bool:
         """Looks for cells that an earlier run or other processes finished; returns whether all are done."""
-        for cell in self._cells:
+        for cell in self.cells:
             if not self.is_done(cell):
                 record = self._read(cell)
                 if record is not None:
                     self._records[cell.name] = record
-        return all(map(self.is_done, self._cells))
+        return all(map(self.is_done, self.cells))
 
     def summary(self) -> tuple[int, dict[str, str]]:
         """Returns the number of cells with a picture, and for failed cells, by name, the error."""
-        entries = [self._entry(cell) for cell in self._cells]
+        entries = [self._entry(cell) for cell in self.cells]
         failed = {entry["name"]: entry["error"] for entry in entries if entry["status"] == FAILED}
         return sum(entry["status"] == FINISHED for entry in entries), failed
 
@@ -96,11 +100,21 @@ class Gallery:
             return
         self.look()
         manifest = self.manifest()
-        write_json(self._workdir / MANIFEST, manifest)
-        self._write_table(manifest["cells"])
-        write_sheet(self._workdir / SHEET, manifest)
-        plot_tradeoff(self._workdir / TRADEOFF, manifest)
-        write_page(self._workdir / PAGE, manifest)
+        writings: list[Callable[[], None]] = [
+            lambda: write_json(self._workdir / MANIFEST, manifest),
+            lambda: self._write_table(manifest["cells"]),
+            lambda: write_sheet(self._workdir / SHEET, manifest),
+            lambda: plot_tradeoff(self._workdir / TRADEOFF, manifest),
+            lambda: write_page(self._workdir / PAGE, manifest),
+        ]
+        failure: UserError | None = None
+        for write in writings:
+            try:
+                write()
+            except UserError as error:  # of these files none is worth another, or the cells under way
+                failure = failure or error
+        if failure and now:
+            raise failure
         ended = time.monotonic()
         self._next = ended + max(_LEAST_PAUSE, _PAUSE * (ended - began))
 
@@ -111,7 +125,7 @@ class Gallery:
             "axes": [{"name": axis.name, "values": list(axis.labels)} for axis in self._grid.axes],
             "rows": list(self._grid.rows),
             "cols": list(self._grid.cols),
-            "cells": [self._entry(cell) for cell in self._cells],
+            "cells": [self._entry(cell) for cell in self.cells],
             **self._about,
         }
 
@@ -183,7 +197,30 @@ class Gallery:
             known["picture"] = picture.relative_to(self._workdir).as_posix()
         return known
 
-    def _check_owner(self) -> None:
+    def _named(self, cells: Sequence[PreparedCell]) -> list[PreparedCell]:
+        """Returns the cells with the names of their files; raises UserError if the folder belongs to another sweep."""
+        found = self._found()
+        by_name = {cell.name: cell for cell in cells}
+        names = {name: name for name, cell in by_name.items() if name in found and _is_same(cell, found[name])}
+        left: dict[str, list[str]] = {}
+        for name, settings in found.items():
+            if name not in names and settings:  # of a cell whose images could not be read there is nothing to keep
+                left.setdefault(_key(settings), []).append(name)
+        for cell in cells:
+            if cell.name not in names and cell.error is None and (others := left.get(_key(cell.description))):
+                names[cell.name] = others.pop(0)
+        for name in (name for others in left.values() for name in others):
+            if name in by_name:
+                self._check_identity(by_name[name], found[name])
+            raise file_error(self._workdir, f"belongs to another sweep, which has the cell {name}: {_ADVICE}")
+        taken = set(names.values())
+        for name in (name for name in by_name if name not in names):
+            names[name] = next(free for free in _variants(name) if free not in taken)
+            taken.add(names[name])
+        return [dataclasses.replace(cell, grid=dataclasses.replace(cell.grid, name=names[cell.name])) for cell in cells]
+
+    def _found(self) -> dict[str, dict[str, Any]]:
+        """Returns the settings of each cell that the folder has, by the name of its files."""
         path = self._workdir / MANIFEST
         text = _read_text(path)
         if text is None:
@@ -193,19 +230,11 @@ class Gallery:
                     self._workdir,
                     f"expected the folder of a sweep, found only a file {other}: choose another --workdir",
                 )
-            return
+            return {}
         try:
-            found = {str(entry["name"]): dict(entry["settings"]) for entry in json.loads(text)["cells"]}
+            return {str(entry["name"]): dict(entry["settings"]) for entry in json.loads(text)["cells"]}
         except _DAMAGED as error:
             raise file_error(path, f"expected the manifest of a sweep, found something else: {_ADVICE}") from error
-        names = {cell.name for cell in self._cells}
-        if found.keys() != names:
-            name = min(found.keys() ^ names)
-            which = "has" if name in found else "has not"
-            raise file_error(self._workdir, f"belongs to another sweep, which {which} the cell {name}: {_ADVICE}")
-        for cell in self._cells:
-            if found[cell.name]:  # its images could be read then
-                self._check_identity(cell, found[cell.name])
 
     def _check_identity(self, cell: PreparedCell, found: Mapping[str, Any]) -> None:
         """Checks that a cell found in the folder is this one, as far as its images can be read now."""
@@ -216,6 +245,23 @@ class Gallery:
                     f"belongs to another sweep, whose cell {cell.name} has {key} = {found.get(key)}, "
                     f"in this one it is {value}: {_ADVICE}",
                 )
+
+
+def _is_same(cell: PreparedCell, settings: Mapping[str, Any]) -> bool:
+    """Returns whether a cell is that of these settings, as far as the images of both can be read."""
+    return not settings or cell.error is not None or _key(cell.description) == _key(settings)
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    """Returns what cells of the same picture have in common: all settings, and what images hold, not their names."""
+    files = {"content", *(name.removesuffix("_sha256") for name in settings if name.endswith("_sha256"))}
+    return json.dumps({name: value for name, value in settings.items() if name not in files}, sort_keys=True)
+
+
+def _variants(name: str) -> Iterator[str]:
+    """Yields a name, and others that begin like it."""
+    yield name
+    yield from (f"{name}-{number}" for number in itertools.count(2))
 
 
 def _read_text(path: Path) -> str | None:
@@ -249,11 +295,6 @@ def _known(record: Mapping[str, Any]) -> dict[str, Any]:
         "cells_in_batch": int(record["cells_in_batch"]),
         "losses": losses,
     }
-
-
-def cell_path(workdir: Path, name: str, suffix: str) -> Path:
-    """Returns the path of a file of a cell; its picture has the suffix .png."""
-    return workdir / CELLS / f"{name}{suffix}"
 
 
 def _names(mappings: Any) -> list[str]:

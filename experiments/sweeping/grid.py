@@ -4,14 +4,10 @@ Any flag of a transfer can be an axis: it takes a list of values instead of one.
 """
 
 import dataclasses
-import hashlib
 import itertools
-import json
 import math
 import os
-import re
 import typing
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,10 +17,11 @@ from nst_jax.io.image_folder import list_pictures
 from nst_jax.settings import Settings
 
 from ..cli import samples
-from ..cli.flags import Checked, flag, serialize, without_none
+from ..cli.flags import ESCAPE, Checked, FilePath, FilePaths, flag, serialize, without_none
+from ..cli.folders import default_folder, plain
 from ..cli.transfer_flags import CONTENT, STYLE, TransferFlags
+from .outcome import is_output
 
-_LONGEST_NAME = 120  # bytes, of the 255 that file systems allow
 _MAY_BE_EMPTY = frozenset(row.name for row in dataclasses.fields(Settings) if isinstance(row.default, tuple))
 _NOT_SWEPT = ("workdir", "output", CONTENT, STYLE)
 
@@ -83,7 +80,7 @@ class Grid:
 
 def _swept_fields() -> list[tuple[str, Any, Any]]:
     """Returns the flags of a transfer, each as a list of values."""
-    hints = typing.get_type_hints(TransferFlags)
+    hints = typing.get_type_hints(TransferFlags, include_extras=True)
     fields = []
     for field in dataclasses.fields(TransferFlags):
         if field.name not in _NOT_SWEPT:
@@ -108,9 +105,11 @@ SweptFlags: Any = dataclasses.make_dataclass(
 class GridFlags(SweptFlags):
     """The flags of a grid."""
 
-    contents: tuple[str, ...] | None = flag(None, "Content images, or folders of them; by default a sample.")
-    styles: tuple[str, ...] | None = flag(None, "Style images, or folders of them; by default a sample.")
-    style: str | None = flag(None, "Style images to blend in every cell, separated by commas.")
+    contents: tuple[FilePath, ...] | None = flag(
+        None, f"Content images, or folders of them{ESCAPE}; by default a sample."
+    )
+    styles: tuple[FilePath, ...] | None = flag(None, f"Style images, or folders of them{ESCAPE}; by default a sample.")
+    style: FilePaths | None = flag(None, f"Style images to blend in every cell, separated by commas{ESCAPE}.")
     rows: tuple[str, ...] | None = flag(
         None, "Flags whose values are laid out from top to bottom; by default all but --cols."
     )
@@ -177,21 +176,13 @@ def workdir(given: str | None, kind: str, grid: Grid) -> Path:
     """Returns the folder of a grid: the given one, or one that the same command finds again."""
     if given:
         return Path(given)
-    flags = json.dumps([dataclasses.asdict(cell.flags) for cell in grid.cells])
-    return Path("results", kind, f"{_plain(grid.title)}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}")
+    return default_folder(kind, grid.title, [dataclasses.asdict(cell.flags) for cell in grid.cells])
 
 
 def file_name(index: int, count: int, labels: Iterable[str]) -> str:
     """Returns the name for the files of one of `count` cells: all are different, and sort in the order of the cells."""
-    text = _plain("_".join(labels))
+    text = plain("_".join(labels))
     return "_".join(filter(None, [f"{index:0{max(3, len(str(count - 1)))}d}", text]))
-
-
-def _plain(text: str) -> str:
-    """Returns a text as part of a file name: without spaces, slashes or control characters, and not too long."""
-    normal = unicodedata.normalize("NFKC", text)  # 10⁻⁵ as 10−5
-    plain = re.sub(r"[^\w.=+,-]+", "-", normal).encode()[:_LONGEST_NAME].decode(errors="ignore")
-    return plain.strip("-_.,")
 
 
 def picture_axis(name: str, given: Sequence[str] | None, default: Sequence[Path]) -> Axis:
@@ -207,8 +198,10 @@ def picture_axis(name: str, given: Sequence[str] | None, default: Sequence[Path]
 
 
 def _pictures(path: Path) -> list[Path]:
-    """Returns the image, or those in the folder."""
-    return list_pictures(path) if os.path.isdir(path) else [path]  # noqa: PTH112 - invalid names are reported later
+    """Returns the image, or those in the folder without what a sweep there has drawn of its own."""
+    if not os.path.isdir(path):  # noqa: PTH112 - invalid names are reported later
+        return [path]
+    return [picture for picture in list_pictures(path) if not is_output(picture)]
 
 
 def unique_labels(flag_name: str, paths: Sequence[Path]) -> tuple[str, ...]:

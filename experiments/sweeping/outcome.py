@@ -1,12 +1,19 @@
 """The outcome of a grid, and how its script ends."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..cli.flags import INTERRUPTED
+from ..cli import stopping
 
-PAGE = "index.html"
+MANIFEST, TABLE, SHEET, TRADEOFF, PAGE = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html"
+CELLS = "cells"
+
+
+def is_output(path: Path) -> bool:
+    """Returns whether a picture in a folder is a sheet or plot that a sweep has put there."""
+    return path.name in (SHEET, TRADEOFF) and (path.parent / MANIFEST).is_file()
 
 
 class Outcome(NamedTuple):
@@ -18,6 +25,7 @@ class Outcome(NamedTuple):
         failed: name of each failed cell → its error.
         missing: number of cells with neither, as the process that should run them ended early.
         stopped: whether the run was asked to stop before its end.
+        names: name of each cell in the grid → name of its files, another one where the grid has grown.
     """
 
     workdir: Path
@@ -25,6 +33,16 @@ class Outcome(NamedTuple):
     failed: dict[str, str]
     missing: int
     stopped: bool
+    names: Mapping[str, str]
+
+    def path(self, cell: str, suffix: str = ".png") -> Path:
+        """Returns the path of a file of a cell, given its name in the grid; by default of its picture."""
+        return cell_path(self.workdir, self.names[cell], suffix)
+
+
+def cell_path(workdir: Path, name: str, suffix: str) -> Path:
+    """Returns the path of a file of a cell, given the name of its files; its picture has the suffix .png."""
+    return workdir / CELLS / f"{name}{suffix}"
 
 
 def finish_script(outcome: Outcome) -> None:
@@ -35,7 +53,7 @@ def finish_script(outcome: Outcome) -> None:
     print(f"{pictures}, sheet and page: {outcome.workdir / PAGE}")
     if outcome.stopped:
         print("stopped; the same command continues")
-        sys.exit(INTERRUPTED)
+        sys.exit(stopping.status() or stopping.INTERRUPTED)
     if outcome.missing:
         sys.exit(
             f"error: expected all cells to be done, found {outcome.missing} left by processes that ended before; "

@@ -19,6 +19,7 @@ from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, make_folder, sha256
+from nst_jax.stacking import state_of
 
 from ..cli.run_flags import RunFlags
 from ..cli.transfer_flags import CONTENT, style_size, styles
@@ -27,11 +28,12 @@ from ..running.job import initial_image
 from ..running.loop import Courses, follow
 from ..running.progress import Bar, Interrupt, graceful_interrupt, progress_bar
 from ..running.records import versions, write_losses
+from ..running.standstill import standstill
 from . import hosts
 from .cells import Pictures, PreparedCell, groups, prepare
-from .gallery import CELLS, FAILED, FINISHED, Gallery
+from .gallery import FAILED, FINISHED, Gallery
 from .grid import Grid
-from .outcome import Outcome
+from .outcome import CELLS, Outcome
 
 _CHECKPOINTS = "checkpoints"
 _WORTH_SAYING = 0.5  # seconds
@@ -48,7 +50,10 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         check_folder(workdir)
         pictures = Pictures()
         cells = prepare(grid, pictures, keep_going=flags.keep_going)
+        wanted = [cell.name for cell in cells]
         gallery = Gallery(workdir, grid, cells, {"versions": versions(), "device": jax.devices()[0].device_kind})
+        cells = gallery.cells
+        names = dict(zip(wanted, (cell.name for cell in cells), strict=True))
         make_folder(workdir / CELLS)
         mine = [cell for index, cell in enumerate(cells) if hosts.is_mine(index) and cell.error is None]
         _announce(cells, mine, gallery)
@@ -58,7 +63,8 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         with hosts.taking_part(workdir), progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
             runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
             for group in groups(cells):
-                runner.run(group)
+                if runner.run(group):
+                    jax.clear_caches()  # of this size, on a CPU 70 MB and more that nothing else would free
 
             def all_done() -> bool:
                 runner.show()
@@ -70,7 +76,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         _remove_if_empty(workdir / _CHECKPOINTS)  # it has those of unfinished cells otherwise
         finished, failed = gallery.summary()
         missing = len(cells) - finished - len(failed) if hosts.is_first() and not interrupt.requested else 0
-        return Outcome(workdir, finished, failed, missing, interrupt.requested)
+        return Outcome(workdir, finished, failed, missing, interrupt.requested, names)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +101,8 @@ class _Runner:
     bar: Bar
     interrupt: Interrupt
 
-    def run(self, cells: Sequence[PreparedCell]) -> None:
-        """Runs the unfinished cells of a group that belong to this process, in batches.
+    def run(self, cells: Sequence[PreparedCell]) -> bool:
+        """Runs the unfinished cells of a group that belong to this process, in batches; returns whether there were any.
 
         Each time that memory runs out, batches get smaller. The program is that of the whole group, so that no number
         depends on which cells are done already, or by which process.
@@ -105,7 +111,7 @@ class _Runner:
         own = [index for index, cell in enumerate(cells) if cell.name in mine]
         left = [index for index in own if not self.gallery.is_done(cells[index])]
         if not left or self.interrupt.requested:
-            return
+            return False
         group = self._group(cells)
         wanted = self.flags.cells_per_batch
         size = group.fitting(len(own)) if wanted == "auto" else group.balanced(len(own), wanted)
@@ -118,6 +124,7 @@ class _Runner:
                 self.bar.say(f"not enough memory for {size} cells at once: continuing with {smaller}")
                 size = smaller
             left = [index for index in left if not self.gallery.is_done(cells[index])]
+        return True
 
     def _group(self, cells: Sequence[PreparedCell]) -> batches.Group:
         recipes = [
@@ -168,7 +175,7 @@ class _Runner:
         )
         courses = Courses([self._checkpoints(cell) for cell in chosen], restored)
         failed: set[int] = set()
-        last = None
+        last, starts = None, None
         for last in follow(
             chunks,
             courses,
@@ -180,13 +187,19 @@ class _Runner:
                 self._fail(chosen[place], courses.diverged[place])
                 failed.add(place)
             done = int(last.history.step[-1])
+            if done == 0:
+                starts = np.asarray(last.result)
             self.bar.update(before + done * len(chosen), f"{chosen[0].name}, step {done} of {steps}")
             self.show()
         if last is None or not courses.running or int(last.history.step[-1]) < steps:
             return
-        pictures = np.asarray(last.result)
+        pictures = jax.device_get(last.result)
         seconds = (time.monotonic() - began) / len(chosen)
         for place in courses.running:
+            start = np.asarray(self._initial_image(chosen[place])) if starts is None else starts[place]
+            reason = standstill(start, pictures[place], state_of(last.state, place))
+            if reason and steps:
+                self.bar.say(f"{chosen[place].name}: {reason}")
             self._finish(chosen[place], pictures[place], courses.histories[place], seconds, len(chosen))
 
     def _at_one_step(
@@ -196,7 +209,7 @@ class _Runner:
         steps = {index: (cells[index].settings.steps, self._checkpoints(cells[index]).newest()) for index in left}
         alike = [index for index in left if steps[index] == steps[left[0]]][:size]
         restored = {index: self._restore(cells[index], group.state_shapes) for index in alike}
-        at = {index: found and int(found.state.step) for index, found in restored.items()}
+        at = {index: found and int(jax.device_get(found.state.step)) for index, found in restored.items()}
         together = [index for index in alike if at[index] == at[alike[0]]]  # a checkpoint may be damaged
         return together, [restored[index] for index in together]
 

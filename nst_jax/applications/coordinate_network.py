@@ -1,5 +1,6 @@
 """A coordinate network: a perceptron, from the coordinates of a pixel to its colour, fitted to one picture."""
 
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from flax import struct
 from nst_jax import optimize
 from nst_jax.loop import run, stage
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Shape
+from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import seed_key
 
 _PAINTER = PARAMETERIZATIONS["coordinates"]
@@ -73,13 +75,18 @@ class PictureFit(struct.PyTreeNode):
 
 def fit(picture: np.ndarray, *, steps: int, seed: int = 0) -> Iterator[Fit]:
     """Fits a perceptron to a picture `[H, W, 3]`, RGB in [0, 1], and yields its progress."""
-    target = jnp.asarray(picture)
+    target = float32_on_device(picture)
     problem = PictureFit(target, seed_key(seed))
     for progress in run([stage(problem, target, steps=steps)]):
         error = float(np.sqrt(progress.history.loss[-1]))
-        yield Fit(int(progress.history.step[-1]), np.asarray(progress.result), error)
+        yield Fit(int(progress.history.step[-1]), jax.device_get(progress.result), error)
 
 
-def draw(variables: jax.Array, shape: Shape) -> np.ndarray:
+def draw(variables: jax.Array | np.ndarray, shape: Shape) -> np.ndarray:
     """Returns the picture `[H, W, 3]` of a perceptron, at any height and width."""
-    return np.asarray(_PAINTER.render(variables, shape))
+    return jax.device_get(_render(float32_on_device(variables), shape))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _render(variables: jax.Array, shape: Shape) -> jax.Array:
+    return _PAINTER.render(variables, shape)

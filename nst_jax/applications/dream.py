@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nst_jax import transfer
@@ -23,6 +22,7 @@ from nst_jax.io import images
 from nst_jax.loop import Stage, run
 from nst_jax.presets import LEARNING_RATES, PRESETS
 from nst_jax.settings import Settings
+from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
 
 OCTAVES = 4
@@ -36,11 +36,13 @@ class Octave(NamedTuple):
         stage: index of the octave; 0 is the smallest.
         picture: `[H, W, 3]`, RGB in [0, 1].
         history: losses of its steps.
+        finished: whether all of its steps are done.
     """
 
     stage: int
     picture: np.ndarray
     history: History
+    finished: bool = True
 
 
 def dream_settings(backbone: str, *, guided: bool = False) -> Settings:
@@ -117,7 +119,7 @@ def stages(
     def octave(index: int) -> Stage:
         return Stage(
             lambda: prepare(network, settings, shapes[index], guide=guide, seed=(seed + index) % 2**32),
-            lambda dreamt: jnp.asarray(_start(bases, index, dreamt)),
+            lambda dreamt: float32_on_device(_start(bases, index, dreamt)),
             settings.steps,
         )
 
@@ -128,8 +130,19 @@ def _start(bases: Sequence[np.ndarray], index: int, dreamt: jax.Array | None) ->
     """Returns the initial image of an octave: the picture at its size plus the detail of the octave before."""
     if dreamt is None:
         return bases[index]
-    detail = np.asarray(dreamt) - bases[index - 1]
-    return np.clip(bases[index] + images.resize(detail, bases[index].shape[:2]), 0, 1)
+    return _with_detail(bases[index], jax.device_get(dreamt) - bases[index - 1])
+
+
+def _with_detail(base: np.ndarray, detail: np.ndarray) -> np.ndarray:
+    """Returns a picture plus the detail `[H, W, 3]` of another size."""
+    return np.clip(base + images.resize(detail, base.shape[:2]), 0, 1)
+
+
+def so_far(picture: np.ndarray, octave: Octave) -> np.ndarray:
+    """Returns the dream after an octave, in the size of the content image `[H, W, 3]`."""
+    if octave.picture.shape == picture.shape:
+        return octave.picture
+    return _with_detail(picture, octave.picture - images.resize(picture, octave.picture.shape[:2]))
 
 
 def prepare(
@@ -159,6 +172,7 @@ def dream(
     guide: np.ndarray | None = None,
     seed: int = 0,
     stopping: Callable[[], bool] = lambda: False,
+    follow: Callable[[int, int], object] = lambda *_: None,
 ) -> Iterator[Octave]:
     """Dreams over a picture, octave by octave, from the smallest to its own size.
 
@@ -170,10 +184,11 @@ def dream(
         scale: ratio of sizes from one octave to the next.
         guide: see `stages`.
         seed: seed of the jitter.
-        stopping: called about once a second; if true, the dream ends without the current octave.
+        stopping: called about once a second; if true, the dream ends with the current octave as it is.
+        follow: called as often, with the index of the octave and the number of its steps that are done.
 
     Yields:
-        The octaves.
+        The octaves; the last one of a dream that was stopped is not finished.
 
     Raises:
         UserError: as in `stages`.
@@ -183,17 +198,25 @@ def dream(
     histories: list[History] = []
     for progress in run(stages(network, settings, picture, shapes=shapes, guide=guide, seed=seed)):
         histories.append(progress.history)
-        if int(progress.history.step[-1]) == settings.steps:
-            yield Octave(progress.stage, np.asarray(progress.result), join(histories))
+        done = int(progress.history.step[-1])
+        follow(progress.stage, done)
+        finished, stop = done == settings.steps, stopping()
+        if finished or stop:
+            yield Octave(progress.stage, jax.device_get(progress.result), join(histories), finished)
             histories = []
-        elif stopping():
+        if stop:
             return
 
 
 def zoom(picture: np.ndarray, factor: float) -> np.ndarray:
     """Returns a picture `[H, W, 3]` enlarged around its middle by a factor and cropped to its size."""
     height, width, _ = picture.shape
-    scale = jnp.float32([factor, factor])
-    offset = jnp.float32([height, width]) * (1 - factor) / 2
-    larger = jax.image.scale_and_translate(picture, picture.shape, (0, 1), scale, offset, "cubic", antialias=False)
-    return np.clip(np.asarray(larger), 0, 1)
+    scale = np.array([factor, factor], np.float32)
+    offset = np.array([height, width], np.float32) * np.float32(1 - factor) / 2
+    larger = _scaled(float32_on_device(picture), float32_on_device(scale), float32_on_device(offset))
+    return np.clip(jax.device_get(larger), 0, 1)
+
+
+@jax.jit
+def _scaled(picture: jax.Array, scale: jax.Array, offset: jax.Array) -> jax.Array:
+    return jax.image.scale_and_translate(picture, picture.shape, (0, 1), scale, offset, "cubic", antialias=False)

@@ -20,6 +20,7 @@ from nst_jax.errors import UserError
 from nst_jax.losses import relative_squared_error
 from nst_jax.ops import conv
 from nst_jax.statistics import gram
+from nst_jax.surroundings import ZERO, per_channel
 
 BIAS = 0.5
 """Standard deviation of the biases, which give each filter its own threshold, so that its rectified response shows more
@@ -79,8 +80,8 @@ def init(key: jax.Array, *, rank: int, channels: int, filters: int, size: int, s
 
     def layer(key: jax.Array) -> Layer:
         for_kernel, for_bias = jax.random.split(key)
-        kernel = deviation * jax.random.normal(for_kernel, shape)
-        return Layer(kernel, BIAS * jax.random.normal(for_bias, (filters,)))
+        kernel = deviation * jax.random.normal(for_kernel, shape, jnp.float32)
+        return Layer(kernel, BIAS * jax.random.normal(for_bias, (filters,), jnp.float32))
 
     return tuple(layer(key) for key in jax.random.split(key, scales))
 
@@ -109,15 +110,16 @@ def features(params: Params, signal: jax.Array, *, periodic: bool = False) -> di
     for index, (kernel, bias) in enumerate(params):
         signal = _halve(signal) if index else signal
         seen = jnp.pad(signal, (*overlap, (0, 0)), mode="wrap")
-        found[f"scale{index + 1}"] = conv.rectify(conv.convolve(seen[None], kernel)[0] + bias)
+        found[f"scale{index + 1}"] = conv.rectify(conv.convolve(seen[None], kernel)[0] + per_channel(bias, seen.ndim))
     return found
 
 
 def describe(params: Params, signal: jax.Array) -> Texture:
     """Returns the texture of a signal `[..., C]`, in any unit."""
     mean = signal.mean(axis=tuple(range(signal.ndim - 1)))
-    deviation = jnp.maximum((signal - mean).std(), _NEXT_TO_NOTHING)  # a constant signal has a texture too
-    return Texture(mean, deviation, _grams(params, (signal - mean) / deviation))
+    centred = signal - per_channel(mean, signal.ndim)
+    deviation = jnp.maximum(centred.std(), _NEXT_TO_NOTHING)  # a constant signal has a texture too
+    return Texture(mean, deviation, _grams(params, centred / deviation))
 
 
 def loss(params: Params, texture: Texture, signal: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -130,9 +132,9 @@ def loss(params: Params, texture: Texture, signal: jax.Array) -> tuple[jax.Array
         texture: target, a result of `describe`.
         signal: `[..., C]`, in the unit of the texture's signal, of any size.
     """
-    found = _grams(params, (signal - texture.mean) / texture.deviation, periodic=True)
+    found = _grams(params, (signal - per_channel(texture.mean, signal.ndim)) / texture.deviation, periodic=True)
     terms = {name: relative_squared_error(found[name], target) for name, target in texture.grams.items()}
-    return sum(terms.values(), start=jnp.float32(0)) / len(terms), terms
+    return sum(terms.values(), start=ZERO) / len(terms), terms
 
 
 class TextureSynthesis(struct.PyTreeNode):

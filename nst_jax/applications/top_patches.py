@@ -21,6 +21,7 @@ from nst_jax.backbones.receptive_field import Box, Field, receptive_fields
 from nst_jax.backbones.registry import choose_layer
 from nst_jax.backbones.spec import Backbone, Preprocess, layer_shapes, layers, least_side
 from nst_jax.errors import UserError, one_line
+from nst_jax.surroundings import float32_on_device
 
 
 class Unit(NamedTuple):
@@ -86,7 +87,7 @@ def top_patches(
         if pixels.shape != shape:
             _check_size(backbone, channels, name, pixels)
             shape = pixels.shape
-        responses = jax.device_get(respond(variables, jnp.asarray(pixels)))
+        responses = jax.device_get(respond(variables, float32_on_device(pixels)))
         for unit, of_unit in best.items():
             layer, channel = unit
             field, values = fields[layer], responses[layer][..., channels[layer].index(channel)]
@@ -126,7 +127,7 @@ def _check_size(backbone: Backbone, layers: Iterable[str], name: str, pixels: np
 def _responses(backbone: Backbone, channels: Mapping[str, Sequence[int]]) -> Callable[..., dict[str, jax.Array]]:
     """Returns the compiled function (variables, picture) → layer → maps of the channels `[H', W', channels]`."""
     read = {
-        layer: functools.partial(jnp.take, indices=jnp.array(of_layer), axis=-1) for layer, of_layer in channels.items()
+        layer: functools.partial(jnp.take, indices=np.array(of_layer), axis=-1) for layer, of_layer in channels.items()
     }
 
     @jax.jit

@@ -6,12 +6,14 @@ from typing import Any, assert_never
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
 from nst_jax.backbones.spec import Backbone, Preprocess, ancestors, blocks, convolutions, layers
 from nst_jax.ops import circular_padding, conv, normalisation, pooling
 from nst_jax.settings import Padding, Pooling, Precision
+from nst_jax.surroundings import per_channel
 
 PREPARED = "prepared"
 """The collection of variables, beside Linen's `params`, for the constants of `prepare`."""
@@ -164,7 +166,8 @@ def _prepare(kernels: dict[str, jax.Array], strides: tuple[tuple[str, int], ...]
 def preprocess(images: jax.Array, convention: Preprocess) -> jax.Array:
     """Returns RGB `images` `[..., 3]` in [0, 1] in the input convention of a network."""
     pixels = images if convention.order == "RGB" else images[..., ::-1]
-    return (pixels * convention.scale - jnp.asarray(convention.mean)) / jnp.asarray(convention.std)
+    mean, std = (per_channel(np.array(values, np.float32), pixels.ndim) for values in (convention.mean, convention.std))
+    return (pixels * convention.scale - mean) / std
 
 
 def _until(rows: tuple[Row, ...], wanted: Set[str]) -> tuple[Row, ...]:
@@ -172,6 +175,6 @@ def _until(rows: tuple[Row, ...], wanted: Set[str]) -> tuple[Row, ...]:
 
     What lies beyond is not traced: nothing may be left of a small picture there.
     """
-    here = [index for index, row in enumerate(rows) if wanted.intersection(row.names)]
+    here = [index for index, row in enumerate(rows) if not wanted.isdisjoint(row.names)]
     last = len(rows) if wanted - {name for row in rows for name in row.names} else max(here, default=-1) + 1
     return rows[:last]

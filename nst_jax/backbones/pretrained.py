@@ -17,7 +17,7 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, parameter_shapes, with_head
 from nst_jax.commands import command
 from nst_jax.errors import UserError, choose, one_line
-from nst_jax.io.files import atomic_write, file_error, sha256
+from nst_jax.io.files import atomic_write, expand_home, file_error, sha256
 from nst_jax.io.safetensors_header import header, little_endian
 
 FORMAT_VERSION = 1
@@ -89,7 +89,7 @@ def resolve(name: str) -> str:
 def folder() -> Path:
     """Returns the folder of installed weights: `$NST_JAX_WEIGHTS`, else in the platform's cache folder."""
     chosen = os.environ.get(FOLDER_VARIABLE)
-    return Path(chosen) if chosen else platformdirs.user_cache_path("nst_jax") / "weights"
+    return Path(expand_home(chosen)) if chosen else platformdirs.user_cache_path("nst_jax") / "weights"
 
 
 def file_name(name: str) -> str:

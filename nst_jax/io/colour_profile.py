@@ -11,9 +11,20 @@ from nst_jax.io.files import file_error
 
 _LOG = logging.getLogger(__name__)
 
-_profile = imagecodecs.cms_profile("srgb")
-# With a fixed date of creation: equal pictures make equal files.
-SRGB_PROFILE = _profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + _profile[36:]
+_samples = np.linspace(0, 1, 1024)
+_light = np.where(_samples <= 0.04045, _samples / 12.92, ((_samples + 0.055) / 1.055) ** 2.4)
+SRGB_CURVE = np.uint16(_light * 65_535 + 0.5)
+"""From samples of sRGB to light (IEC 61966-2-1), in 1024 steps of 16 bits."""
+
+
+def _dated(profile: bytes) -> bytes:
+    """Returns a profile with a fixed date of creation: equal pictures make equal files."""
+    return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]
+
+
+SRGB_PROFILE = _dated(imagecodecs.cms_profile("srgb"))
+GREY_PROFILE = _dated(imagecodecs.cms_profile("gray", transferfunction=SRGB_CURVE))
+"""The greys of sRGB."""
 
 
 def to_srgb(path: Path, colours: np.ndarray, profile: bytes | None) -> np.ndarray:
@@ -32,7 +43,7 @@ def to_srgb(path: Path, colours: np.ndarray, profile: bytes | None) -> np.ndarra
         profile = SRGB_PROFILE
     if channels == 1 and profile[16:20] != b"GRAY":
         colours, channels = np.repeat(colours, 3, axis=-1), 3
-    if profile != SRGB_PROFILE:
+    if profile not in (SRGB_PROFILE, GREY_PROFILE) or (profile == GREY_PROFILE and channels != 1):
         values = colours * 100 if channels == 4 else colours  # ink is in per cent
         space = {1: "gray", 3: "rgb", 4: "cmyk"}[channels]
         try:

@@ -1,8 +1,11 @@
 """Files: atomic writes, hashes, checks, and one-line errors."""
 
+import contextlib
 import hashlib
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +14,19 @@ from typing import IO
 from nst_jax.errors import UserError, one_line
 
 _LONGEST_PROBLEM = 2000
+
+_WINDOWS = os.name == "nt"
+
+_WAITS = (0.01, 0.03, 0.1, 0.3, 1.0)
+"""Seconds between attempts to replace a file that another program has open for a moment."""
+
+_DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[1-9¹²³])( *\..*)?", re.IGNORECASE)
+"""Names that mean devices on Windows, in every folder and with any ending."""
+
+
+def expand_home(text: str) -> str:
+    """Returns a path with a `~` at its beginning replaced by the home folder; `./~` is a file of that name."""
+    return os.path.expanduser(text)  # noqa: PTH111 - Path drops the ./ of a text, and raises where there is no home
 
 
 def file_error(path: Path, problem: object) -> UserError:
@@ -42,6 +58,7 @@ def check_folder(path: Path) -> None:
     Raises:
         UserError: it cannot be used.
     """
+    _check_name(path)
     try:
         nearest = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     except OSError as error:
@@ -57,6 +74,7 @@ def check_target(path: Path) -> Path:
     Raises:
         UserError: its folder is missing or not writable, or `path` is no regular file.
     """
+    _check_name(path)
     try:
         target = Path(os.path.realpath(path))
         if target.exists() and not target.is_file():
@@ -68,6 +86,18 @@ def check_target(path: Path) -> Path:
     except (OSError, ValueError) as error:
         raise file_error(path, f"cannot be written ({error}): choose another") from error
     return target
+
+
+def remove(path: Path) -> None:
+    """Removes a file, if it is there.
+
+    Raises:
+        UserError: it cannot be removed, as on Windows while a program has it open.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise file_error(path, f"cannot be removed ({error.strerror or error}): close what uses it") from error
 
 
 @contextmanager
@@ -95,9 +125,32 @@ def atomic_write(path: str | os.PathLike, *, encoding: str | None = None, newlin
                 yield file
                 file.flush()
                 os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
-            temporary.replace(target)
+            _replace(temporary, target)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the error that brought us here is the one to tell
+                temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise file_error(path, f"cannot be written ({error.strerror or error}): make room or choose another") from error
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    """Puts a file in the place of another; Windows refuses while a virus scanner or a viewer has one of them open."""
+    for wait in _WAITS if _WINDOWS else ():
+        try:
+            temporary.replace(target)
+        except PermissionError:
+            time.sleep(wait)
+        else:
+            return
+    temporary.replace(target)
+
+
+def _check_name(path: Path) -> None:
+    """Checks that a path is none of the names under which Windows has devices.
+
+    Raises:
+        UserError: it is, and this is Windows.
+    """
+    if _WINDOWS and any(_DEVICES.fullmatch(part) for part in path.parts):
+        raise file_error(path, "expected a file or folder, found the name of a device on Windows; choose another")

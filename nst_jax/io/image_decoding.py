@@ -1,6 +1,7 @@
 """Decoding: the first picture of a file, upright, in the colours and at the precision in which it is stored."""
 
 import difflib
+import functools
 import io
 import itertools
 import logging
@@ -8,6 +9,7 @@ import math
 import re
 import stat
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,8 +21,10 @@ import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
+from nst_jax.errors import UserError
+from nst_jax.io import png_colour
 from nst_jax.io.files import file_error
-from nst_jax.io.image_metadata import DESCRIPTION, ORIENTATION, carried, settings_text
+from nst_jax.io.image_metadata import DESCRIPTION, ORIENTATION, carried, settings_text, with_known_types
 
 READABLE = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # some other readers of Pillow start programs (EPS)
 MAX_PIXELS = 178_956_970  # above, Pillow calls it a decompression bomb; pictures of 150 MP cameras are below
@@ -84,6 +88,8 @@ def decoding(path: Path) -> Iterator[io.BufferedReader]:
     except BAD_DATA as error:
         foreign = (name for pattern, name in _FOREIGN.items() if re.match(pattern, head, re.DOTALL))
         found = "unknown or damaged data" if isinstance(error, UnidentifiedImageError) else str(error)
+        if isinstance(error, Image.DecompressionBombError) and (count := re.search(r"\d+", found)):
+            found = f"{int(count[0]):,}"  # Pillow's own words are of an attack
         problem = f"expected a whole picture ({', '.join(READABLE)}) of at most {MAX_PIXELS:,} pixels"
         raise file_error(path, f"{problem}, found: {next(foreign, found)}; replace or convert it") from error
 
@@ -98,19 +104,55 @@ def decode(file: io.BufferedReader) -> Source:
                 raise ValueError("strips or tiles are missing")
             if page.dtype is not None and page.dtype.itemsize > 1:
                 return _deep_tiff(file, tiff)
-    with Image.open(file, formats=READABLE) as image:
-        image.load()
+    with _opened(file) as image:
+        profile, getexif = image.info.get("icc_profile"), image.getexif
         if image.format == "PNG":
             file.seek(0)
-            samples = imagecodecs.png_decode(file.read())  # Pillow truncates 16 bits, and takes missing rows for black
+            data = file.read()
+            profile = _png_profile(data, profile, Path(file.name))
+            samples = imagecodecs.png_decode(data)  # Pillow truncates 16 bits, and takes missing rows for black
+            if (exif := png_colour.chunks(data).get(b"eXIf")) is not None:
+                image.info["exif"] = exif
+            getexif = functools.partial(Image.Image.getexif, image)  # that of PNG decodes the pixels to look behind
         elif image.mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK") and "transparency" not in image.info:
             samples = np.asarray(image)
         else:
             samples = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+        block = image.info.get("exif")
+        if isinstance(block, bytes) and (known := with_known_types(block)) != block:
+            getexif = functools.partial(_loaded, known)
         samples = np.atleast_3d(samples)
         count = 4 if image.mode == "CMYK" else 1 if samples.shape[-1] < 3 else 3
         white = 1 if samples.dtype == bool else np.iinfo(samples.dtype).max
-        return _source(samples, count, white, image.info.get("icc_profile"), image.getexif, Path(file.name))
+        return _source(samples, count, white, profile, getexif, Path(file.name))
+
+
+def _loaded(block: bytes) -> Image.Exif:
+    exif = Image.Exif()
+    exif.load(block)
+    return exif
+
+
+@contextmanager
+def _opened(file: io.BufferedReader) -> Iterator[Image.Image]:
+    """Opens a picture with Pillow, which warns of an attack from half of `MAX_PIXELS` on and refuses beyond."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(file, formats=READABLE)
+    with image:
+        yield image
+
+
+def _png_profile(data: bytes, embedded: bytes | None, path: Path) -> bytes | None:
+    problem: Exception
+    try:
+        return png_colour.profile(data, embedded)
+    except UserError as error:
+        problem = error
+    except BAD_DATA as error:
+        problem = error
+    _LOG.warning("%s", file_error(path, f"what it says of its colours is left out ({problem})"))
+    return embedded
 
 
 def _deep_tiff(file: io.BufferedReader, tiff: tifffile.TiffFile) -> Source:
@@ -173,7 +215,7 @@ def read_settings_text(file: io.BufferedReader) -> str:
     if file.peek(4)[:4] in _TIFF_HEADS:
         with tifffile.TiffFile(file) as tiff:
             return settings_text(tiff.pages.first.description)
-    with Image.open(file, formats=READABLE) as image:
+    with _opened(file) as image:
         if image.format == "PNG":  # its EXIF may be behind the pixels, which Pillow would decode to look there
             return str(image.info.get("nst_jax", ""))
         return settings_text(image.getexif().get(DESCRIPTION))

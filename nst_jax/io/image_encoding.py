@@ -11,13 +11,13 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from nst_jax.io.colour_profile import SRGB_PROFILE
+from nst_jax.io.colour_profile import GREY_PROFILE, SRGB_PROFILE
 from nst_jax.io.files import file_error
-from nst_jax.io.image_metadata import added_settings
+from nst_jax.io.image_metadata import added_settings, as_block
 
 
 def encoder(path: Path, bits: int) -> Callable[[np.ndarray, Image.Exif], bytes]:
-    """Returns the function that encodes samples `[H, W, 3 or 4]` and EXIF as the suffix of a path says.
+    """Returns the function that encodes samples `[H, W, 1 to 4]` and EXIF as the suffix of a path says.
 
     Raises:
         UserError: the suffix is unknown, or its format does not hold so many bits per channel.
@@ -34,12 +34,12 @@ def encoder(path: Path, bits: int) -> Callable[[np.ndarray, Image.Exif], bytes]:
 
 
 def _encode_png(samples: np.ndarray, exif: Image.Exif) -> bytes:
-    chunks = {b"iCCP": b"sRGB\0\0" + zlib.compress(SRGB_PROFILE)}
+    chunks = {b"iCCP": b"sRGB\0\0" + zlib.compress(_profile(samples))}
     if exif:
-        chunks[b"eXIf"] = exif.tobytes().removeprefix(b"Exif\0\0")
+        chunks[b"eXIf"] = as_block(exif).removeprefix(b"Exif\0\0")
     if (settings := added_settings(exif)) is not None:
         chunks[b"tEXt"] = b"nst_jax\0" + settings.encode()
-    png = imagecodecs.png_encode(samples)  # Pillow has no 16-bit RGB
+    png = imagecodecs.png_encode(samples.squeeze(-1) if samples.shape[-1] == 1 else samples)  # Pillow: no 16-bit RGB
     parts = [png[:33]]  # signature and header
     for name, data in chunks.items():
         parts += struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(name + data))
@@ -55,28 +55,36 @@ def _encode_tiff(samples: np.ndarray, exif: Image.Exif) -> bytes:
     exif.endian = ">"
     exif.update({256: width, 257: height, 258: (8 * samples.itemsize,) * channels, 277: channels})
     exif.update({273: 0, 278: height, 279: len(data)})  # the one strip; Pillow moves 273 to the end of the tags
-    exif.update({259: 8, 262: 2, 317: 2, 34675: SRGB_PROFILE})  # zlib, RGB, differences along the row
-    if channels == 4:
+    exif.update({259: 8, 317: 2, 34675: _profile(samples)})  # zlib, differences along the row
+    exif[262] = 1 if channels < 3 else 2  # black is 0, or RGB
+    if channels in (2, 4):
         exif[338] = 2  # alpha that the colours are not multiplied by
-    return exif.tobytes().removeprefix(b"Exif\0\0") + data
+    return as_block(exif).removeprefix(b"Exif\0\0") + data
 
 
 def _encode_jpeg(samples: np.ndarray, exif: Image.Exif) -> bytes:
-    if samples.shape[-1] == 4:
-        colours, alpha = np.split(samples.astype(int), [3], axis=-1)
+    if samples.shape[-1] in (2, 4):
+        colours, alpha = np.split(samples.astype(int), [-1], axis=-1)
         samples = (255 - ((255 - colours) * alpha + 127) // 255).astype(np.uint8)
     return _encode_with_pillow(samples, exif, "JPEG", quality=95, subsampling="4:4:4")
 
 
 def _encode_webp(samples: np.ndarray, exif: Image.Exif) -> bytes:
+    if samples.shape[-1] < 3:  # WebP has no grey
+        samples = np.concatenate([samples[..., :1].repeat(3, axis=-1), samples[..., 1:]], axis=-1)
     # Lossy WebP halves the resolution of colour (4:2:0) at any quality, which blurs saturated strokes.
     return _encode_with_pillow(samples, exif, "WEBP", lossless=True, exact=True)
 
 
 def _encode_with_pillow(samples: np.ndarray, exif: Image.Exif, name: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(samples).save(buffer, name, icc_profile=SRGB_PROFILE, exif=exif, **options)
+    image = Image.fromarray(samples.squeeze(-1) if samples.shape[-1] == 1 else samples)
+    image.save(buffer, name, icc_profile=_profile(samples), exif=as_block(exif), **options)
     return buffer.getvalue()
+
+
+def _profile(samples: np.ndarray) -> bytes:
+    return GREY_PROFILE if samples.shape[-1] < 3 else SRGB_PROFILE
 
 
 ENCODERS = {

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.files import file_error
 from nst_jax.io.image_decoding import READABLE
@@ -30,6 +31,32 @@ def list_pictures(folder: Path) -> list[Path]:
     return found
 
 
+def check_readable(paths: Iterable[Path], *, keep_going: bool) -> tuple[list[Path], list[UserError]]:
+    """Reads every picture once, and returns those that can be read, and what is wrong with the others.
+
+    Args:
+        paths: paths of the pictures.
+        keep_going: whether to go on without some of them.
+
+    Raises:
+        UserError: a picture cannot be read and none may be left out, or none can be read.
+    """
+    readable: list[Path] = []
+    problems: list[UserError] = []
+    for path in paths:
+        try:
+            images.read(path)
+        except UserError as error:
+            if not keep_going:
+                raise
+            problems.append(error)
+        else:
+            readable.append(path)
+    if not readable:
+        raise problems[0]
+    return readable, problems
+
+
 def read_squares(paths: Iterable[Path], side: int) -> Iterator[tuple[str, np.ndarray]]:
     """Reads the middle square of each picture, resized, with one picture in memory at a time.
 
@@ -44,7 +71,7 @@ def read_squares(paths: Iterable[Path], side: int) -> Iterator[tuple[str, np.nda
         UserError: a picture cannot be read.
     """
     for path in paths:
-        pixels, alpha, _ = images.read(path)
+        pixels, alpha, *_ = images.read(path)
         if alpha is not None:
             pixels = 1 - (1 - pixels) * alpha[..., None]
         height, width, _ = pixels.shape

@@ -3,9 +3,10 @@
 Whatever is wrong with a file, given or wanted, is raised as a `UserError` of one line.
 """
 
+import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +15,13 @@ from PIL import Image
 
 from nst_jax.io.colour_profile import to_srgb
 from nst_jax.io.files import atomic_write, check_target, file_error
-from nst_jax.io.image_decoding import BAD_DATA, MAX_PIXELS, decode, decoding, read_settings_text
+from nst_jax.io.image_decoding import BAD_DATA, MAX_PIXELS, Source, decode, decoding, read_settings_text
 from nst_jax.io.image_encoding import ENCODERS, encoder
 from nst_jax.io.image_metadata import add_settings
 
 MIN_SIDE = 32  # VGG pools four times before its fifth block, which needs 2 × 2 positions to have statistics
+
+_BAND = 1 << 22  # pixels of a band of rows
 
 
 class Picture(NamedTuple):
@@ -29,11 +32,13 @@ class Picture(NamedTuple):
         alpha: float32 [H, W] in [0, 1], 0 is transparent; None for an opaque picture.
         exif: EXIF block of the source with orientation 1, without thumbnail, MakerNote and tags about its encoding; b""
             if there is none.
+        grey: whether the file has one channel of colours; pixels have three equal ones none the less.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     exif: bytes = b""
+    grey: bool = False
 
 
 def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
@@ -53,16 +58,13 @@ def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
     path = Path(path)
     with decoding(path) as file:
         source = decode(file)
-    colours, alpha = source.colours, source.alpha
-    height, width, _ = colours.shape
+    alpha = source.alpha
+    height, width, _ = source.colours.shape
     shape = _resized_shape(path, height, width, size)
-    if alpha is not None:
-        # Weighted by alpha, what hides under transparent pixels does not bleed into their neighbours.
-        colours = colours * (alpha / np.float32(source.white))[..., None]
-        alpha = np.clip(resize(alpha, shape) / source.white, 0, 1)
-    colours = resize(colours, shape)
+    colours = _resize_weighted(source, shape)
     colours /= source.white
     if alpha is not None:
+        alpha = np.clip(resize(alpha, shape) / source.white, 0, 1)
         hidden = alpha < 0.5 / 65_535
         alpha[hidden] = 0
         colours /= np.where(hidden, 1, alpha)[..., None]
@@ -72,7 +74,7 @@ def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
         # Translucent pixels keep their own colour. Transparent ones have no intended colour, yet the network sees one:
         # white, like paper, is the least of an object.
         pixels[hidden] = 1
-    return Picture(pixels, alpha, source.exif)
+    return Picture(pixels, alpha, source.exif, grey=source.colours.shape[-1] == 1)
 
 
 def resize(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -87,14 +89,42 @@ def resize(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """
     if pixels.ndim == 3:
         return np.stack([resize(channel, shape) for channel in np.moveaxis(pixels, -1, 0)], axis=-1)
-    channel = Image.fromarray(np.ascontiguousarray(pixels, np.float32))
-    return np.array(channel.resize(shape[::-1], Image.Resampling.LANCZOS))
+    return _resize_bands(lambda rows: pixels[rows], pixels.shape, shape)
+
+
+def _resize_weighted(source: Source, shape: tuple[int, int]) -> np.ndarray:
+    """Returns the colours of a file `[*shape, C]`, resized, times its alpha: what is transparent bleeds nowhere."""
+    height, width, count = source.colours.shape
+    white = np.float32(source.white)
+
+    def rows_of(channel: int, rows: slice) -> np.ndarray:
+        colours = source.colours[rows, :, channel]
+        return colours if source.alpha is None else colours * (source.alpha[rows] / white)
+
+    resized = [_resize_bands(functools.partial(rows_of, channel), (height, width), shape) for channel in range(count)]
+    return np.stack(resized, axis=-1)
+
+
+def _resize_bands(read: Callable[[slice], np.ndarray], found: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray:
+    """Resizes a channel that is read in bands of rows: in float, all of a large picture would take gigabytes.
+
+    Pillow resizes along the rows first and along the columns then, so that bands change no bit.
+    """
+    height, width = found
+    step = max(1, _BAND // width)
+    bands = []
+    for start in range(0, height, step):
+        band = Image.fromarray(np.ascontiguousarray(read(slice(start, start + step)), np.float32))
+        bands.append(np.array(band.resize((shape[1], band.height), Image.Resampling.LANCZOS)))
+    return np.array(Image.fromarray(np.concatenate(bands)).resize(shape[::-1], Image.Resampling.LANCZOS))
 
 
 def write(
     path: str | os.PathLike, picture: Picture, *, bits: int = 8, settings: Mapping[str, object] | None = None
 ) -> None:
     """Writes a picture with an sRGB profile, its EXIF and the settings; equal arguments make equal bytes.
+
+    A picture from a grey file becomes a grey file again, if it has stayed grey and the format has one.
 
     Args:
         path: path of the file; the suffix chooses the format (`.png`, `.jpg`, `.jpeg`, `.webp`, `.tif`, `.tiff`). JPEG
@@ -114,6 +144,8 @@ def write(
         raise file_error(path, "not written, some pixels are NaN: use smaller steps or weights")
     levels = 2**bits - 1
     samples = np.floor(np.clip(pixels, 0, 1) * levels + 0.5).astype(np.min_scalar_type(levels), order="C")
+    if picture.grey and (samples[..., :3] == samples[..., :1]).all():
+        samples = np.ascontiguousarray(samples[..., 2:])
     exif = Image.Exif()
     exif.load(picture.exif)
     if settings is not None:

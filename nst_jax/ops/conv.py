@@ -31,6 +31,7 @@ import jax.numpy as jnp
 
 from nst_jax.ops import circular_padding, winograd
 from nst_jax.settings import Padding
+from nst_jax.surroundings import per_channel
 
 WINOGRAD_CHANNELS = 32
 
@@ -78,8 +79,10 @@ def conv2d(
         pads = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
         images, padding = jnp.pad(images, pads, mode=_PAD_MODE[mode]), 0
     if prepared is not None:
-        return winograd.convolve(images, prepared, padding) + bias
-    return convolve(images, kernel, stride, padding, precision) + bias
+        maps = winograd.convolve(images, prepared, padding)
+    else:
+        maps = convolve(images, kernel, stride, padding, precision)
+    return maps + per_channel(bias, maps.ndim)
 
 
 def _correlate(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nst_jax.settings import Pooling
 
@@ -133,7 +134,7 @@ def _maximum_forward(windows: Windows, images: jax.Array) -> tuple[jax.Array, ja
     most, where = slices[0], jnp.zeros(slices[0].shape, jnp.uint8)
     for index, values in enumerate(slices[1:], start=1):
         # Greater, or not a number, which is passed on.
-        where = jnp.where(~(values <= most), jnp.uint8(index), where)
+        where = jnp.where(~(values <= most), np.uint8(index), where)
         most = jnp.maximum(most, values)
     # The barrier makes XLA store one byte per window for the derivative, not all its inputs.
     return most, jax.lax.optimization_barrier(where)

@@ -6,6 +6,7 @@ from nst_jax.lazy import attributes
 
 if TYPE_CHECKING:
     from nst_jax.rendering import canvas as canvas
+    from nst_jax.rendering import grey as grey
     from nst_jax.rendering import parameterization as parameterization
     from nst_jax.rendering import transformation as transformation
 else:

@@ -46,4 +46,5 @@ def check_margin(margin: int, height: int, width: int) -> None:
 def crop(canvases: jax.Array, margin: int) -> jax.Array:
     """Returns canvases `[..., H, W, 3]` without their margin."""
     *_, height, width, _ = canvases.shape
-    return canvases[..., margin : height - margin, margin : width - margin, :]
+    rows = jax.lax.slice_in_dim(canvases, margin, height - margin, axis=-3)
+    return jax.lax.slice_in_dim(rows, margin, width - margin, axis=-2)

@@ -17,6 +17,7 @@ import numpy as np
 import optax
 
 from nst_jax.settings import Parameterization
+from nst_jax.surroundings import jax_defaults, per_channel
 
 Shape = tuple[int, int]
 """Height and width of a picture."""
@@ -111,12 +112,12 @@ def _amplitudes(shape: Shape) -> np.ndarray:
 
 
 def _coefficient_noise(key: jax.Array, shape: Shape) -> jax.Array:
-    return _logistic_spectrum(_COEFFICIENTS_DEVIATION * jax.random.normal(key, (*shape, 3)), shape)
+    return _logistic_spectrum(_COEFFICIENTS_DEVIATION * jax.random.normal(key, (*shape, 3), jnp.float32), shape)
 
 
 def _pixel_noise(key: jax.Array, shape: Shape) -> jax.Array:
     """Returns Gaussian noise around grey; see `NOISE_DEVIATION` for that of the literature."""
-    return 0.5 + NOISE_DEVIATION * jax.random.normal(key, (*shape, 3))
+    return 0.5 + NOISE_DEVIATION * jax.random.normal(key, (*shape, 3), jnp.float32)
 
 
 def _paint(variables: jax.Array, shape: Shape) -> jax.Array:
@@ -125,18 +126,21 @@ def _paint(variables: jax.Array, shape: Shape) -> jax.Array:
     return jax.lax.map(row, _positions(shape), batch_size=_ROWS)  # all at once, a large picture would take gigabytes
 
 
-def _positions(shape: Shape) -> jax.Array:
+def _positions(shape: Shape) -> np.ndarray:
     """Returns (x, y) of the centre of every pixel, `[H, W, 2]`, from −1 to 1 along the longer side."""
     across, down = ((2 * np.arange(length) + 1 - length) / max(shape) for length in shape[::-1])
-    return jnp.float32(np.stack(np.meshgrid(across, down), axis=-1))
+    return np.stack(np.meshgrid(across, down), axis=-1).astype(np.float32)
 
 
-def _perceptron(variables: jax.Array, values: jax.Array) -> jax.Array:
+def _perceptron(variables: jax.Array, values: jax.Array | np.ndarray) -> jax.Array:
     *hidden, last = _layers(variables)
     for matrix, bias in hidden:
-        values = jnp.tanh(jnp.matmul(values, matrix, precision=jax.lax.Precision.HIGHEST) + bias)
-    matrix, bias = last
-    return jax.nn.sigmoid(jnp.matmul(values, matrix, precision=jax.lax.Precision.HIGHEST) + bias)
+        values = jnp.tanh(_affine(values, matrix, bias))
+    return jax.nn.sigmoid(_affine(values, *last))
+
+
+def _affine(values: jax.Array | np.ndarray, matrix: jax.Array, bias: jax.Array) -> jax.Array:
+    return jnp.matmul(values, matrix, precision=jax.lax.Precision.HIGHEST) + per_channel(bias, values.ndim)
 
 
 def _layers(variables: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
@@ -162,11 +166,14 @@ def _fit(image: jax.Array, key: jax.Array) -> jax.Array:
     def step(_: int, carry: tuple[jax.Array, optax.OptState]) -> tuple[jax.Array, optax.OptState]:
         variables, memory = carry
         gradient = jax.grad(lambda weights: jnp.mean(jnp.square(_perceptron(weights, positions) - colours)))(variables)
-        updates, memory = solver.update(gradient, memory)
-        return optax.apply_updates(variables, updates), memory
+        with jax_defaults(variables):
+            updates, memory = solver.update(gradient, memory)
+            return optax.apply_updates(variables, updates), memory
 
     start = _untrained(key)
-    variables, _ = jax.lax.fori_loop(0, _FIT_STEPS, step, (start, solver.init(start)))
+    with jax_defaults(start):
+        memory = solver.init(start)
+    variables, _ = jax.lax.fori_loop(0, _FIT_STEPS, step, (start, memory))
     return variables
 
 
@@ -175,7 +182,7 @@ def _untrained(key: jax.Array) -> jax.Array:
     parts = []
     for index, (inputs, outputs) in enumerate(itertools.pairwise(_WIDTHS)):
         matrix, bias = (
-            jax.random.normal(jax.random.fold_in(key, 2 * index + part), (size,))
+            jax.random.normal(jax.random.fold_in(key, 2 * index + part), (size,), jnp.float32)
             for part, size in enumerate((inputs * outputs, outputs))
         )
         gain = _FINEST if index == 0 else _GAIN

@@ -9,6 +9,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +35,9 @@ class Transformation:
 def transform(ranges: Transformation, image: jax.Array, key: jax.Array) -> jax.Array:
     """Returns a picture `[H, W, 3]` after a random transformation; beyond its border it is mirrored."""
     if ranges.jitter:
-        image = jnp.roll(image, jax.random.randint(key, (2,), -ranges.jitter, ranges.jitter + 1), (0, 1))
+        image = jnp.roll(image, jax.random.randint(key, (2,), -ranges.jitter, ranges.jitter + 1, jnp.int32), (0, 1))
     if ranges.scale or ranges.rotate:
-        amount = jax.random.uniform(jax.random.fold_in(key, 1), (2,), minval=-1, maxval=1)
+        amount = jax.random.uniform(jax.random.fold_in(key, 1), (2,), jnp.float32, minval=-1, maxval=1)
         image = _similar(image, 1 + ranges.scale * amount[0], jnp.deg2rad(ranges.rotate * amount[1]))
     return image
 
@@ -44,8 +45,9 @@ def transform(ranges: Transformation, image: jax.Array, key: jax.Array) -> jax.A
 def _similar(image: jax.Array, factor: jax.Array, angle: jax.Array) -> jax.Array:
     """Returns a picture scaled by a factor and rotated, with bilinear interpolation."""
     height, width, _ = image.shape
-    middle = jnp.float32([(height - 1) / 2, (width - 1) / 2])
-    down, across = jnp.meshgrid(jnp.arange(height) - middle[0], jnp.arange(width) - middle[1], indexing="ij")
+    middle = np.array([(height - 1) / 2, (width - 1) / 2], np.float32)
+    rows, columns = (np.arange(side, dtype=np.float32) for side in (height, width))
+    down, across = np.meshgrid(rows - middle[0], columns - middle[1], indexing="ij")
     cosine, sine = jnp.cos(angle) / factor, jnp.sin(angle) / factor
     places = [cosine * down - sine * across + middle[0], sine * down + cosine * across + middle[1]]
     sample = jax.vmap(jax.scipy.ndimage.map_coordinates, in_axes=(-1, None, None, None), out_axes=-1)

@@ -1,6 +1,8 @@
 import hashlib
+import io
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+import torch_writers
 import weight_writers
 
 from converters import convert, mapping
@@ -373,3 +376,135 @@ def test_command_line_errors(arguments, message, folder):
     if result.stderr.startswith("error: "):
         assert result.stderr.count("\n") == 1
     assert not folder.exists()
+
+
+def an_npz():
+    buffer = io.BytesIO()
+    np.savez(buffer, conv1_1_W=np.zeros(3))
+    return buffer.getvalue()
+
+
+FOREIGN = {
+    "deploy.prototxt": (
+        b'# VGG\nname: "VGG_ILSVRC_19_layers"\ninput: "data"\n',
+        "a prototxt of Caffe.*the .caffemodel",
+    ),
+    "solver.prototxt": (b"net: 'a'\n", "a prototxt of Caffe"),
+    "a.tflite": (b"\x1c\0\0\0TFL3" + bytes(40), "a model of TensorFlow Lite; get the weights .*fetch vgg19"),
+    "a.t7": (b"\4\0\0\0\1\0\0\0\3\0\0\0V 1\x0d\0\0\0nn.Sequential", "a file of Torch 7"),
+    "a.onnx": (b"\x08\x03\x12\x07pytorch\x1a\x031.3:" + bytes(40), "an ONNX graph"),
+    "a.pb": (b"\x0a\x1b\x0a\x05image\x12\x0bPlaceholder" + bytes(40), "a graph of TensorFlow"),
+    "a.mlmodel": (b"\x08\1\x12\x20\x0a\x10" + bytes(40), "a model of Core ML"),
+    "a.npz": (an_npz(), "an archive of arrays of NumPy"),
+    "a.pth.gz": (b"\x1f\x8b\x08" + bytes(40), "a compressed file; uncompress it first"),
+    "a.pkl": (b"(dp0\nS'param values'\n", "a pickle of protocol 0"),
+}
+BY_CONTENT = [name for name in FOREIGN if name not in ("solver.prototxt", "a.mlmodel", "a.npz")]
+
+
+@pytest.mark.parametrize(("name", "called"), [(name, name) for name in FOREIGN] + [(name, "a") for name in BY_CONTENT])
+def test_what_is_not_read_is_named(tmp_path, name, called):
+    content, message = FOREIGN[name]
+    (tmp_path / called).write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        detect(tmp_path / called)
+    assert str(caught.value).isprintable()
+
+
+def test_real_files_that_are_not_read(shared):
+    networks = shared / "weights" / "networks"
+    for path, message in {
+        "adain/encoder_opt_quantized.pb": "a graph of TensorFlow",
+        "arbitrary_magenta/prediction.tflite": "a model of TensorFlow Lite",
+        "ff_johnson/small_candy.onnx": "an ONNX graph",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            detect(networks / path)
+
+
+def test_one_error_tells_the_backbone(random_for, tmp_path):
+    arrays = random_for(parameter_shapes(BACKBONES["squeezenet1_1"]))
+    state = weight_writers.state_dict(arrays, "squeezenet1_1")
+    source = torch_writers.write_network("zip", tmp_path / "tv.pth", state)
+    with pytest.raises(UserError, match="expected to know the format") as caught:
+        convert.convert(source, "squeezenet1_1", tmp_path / "out.safetensors")
+    found = re.findall(r"--backbone=(\w+) --convention=(\w+)", str(caught.value))
+    assert found == [("squeezenet1_1_torchvision", "torchvision"), ("squeezenet1_1", "caffe")]
+    for backbone, convention in found:
+        convert.convert(source, backbone, tmp_path / "out.safetensors", convention=convention)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "features.module.", "module.features.module."])
+def test_names_of_parallel_networks(random_for, tmp_path, prefix):
+    """`torch.nn.DataParallel` around the network, or around its features alone as in PyTorch's ImageNet example."""
+    arrays = random_for(parameter_shapes(BACKBONES["vgg16"]))
+    state = weight_writers.state_dict(arrays, "vgg16")
+    keys = {"module.": "module.features."}.get(prefix, prefix)
+    renamed = {key.replace("features.", keys): values for key, values in state.items()}
+    source = torch_writers.write_network("zip", tmp_path / "a.pth", renamed)
+    convert.convert(source, "vgg16", tmp_path / "out.safetensors", convention="caffe")
+    found = safetensors.numpy.load_file(tmp_path / "out.safetensors")
+    np.testing.assert_array_equal(found["conv5_3/kernel"], arrays["conv5_3/kernel"])
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.vgg.", "module.backbone."])
+def test_names_of_a_network_within_another(random_for, tmp_path, prefix):
+    """As checkpoints of Lightning have them, or those of a loss; beside other networks they stay unknown."""
+    arrays = random_for(parameter_shapes(BACKBONES["vgg16"]))
+    state = {prefix + key: values for key, values in weight_writers.state_dict(arrays, "vgg16").items()}
+    safetensors.numpy.save_file(state, tmp_path / "a")
+    convert.convert(tmp_path / "a", "vgg16", tmp_path / "out.safetensors", convention="caffe")
+    safetensors.numpy.save_file(state | {"other.weight": np.zeros((1, 1, 1, 1), np.float32)}, tmp_path / "a")
+    with pytest.raises(UserError, match=r"with the unknown .*features\.0/kernel"):
+        convert.convert(tmp_path / "a", "vgg16", tmp_path / "out.safetensors", convention="caffe")
+
+
+def test_timms_classifier_is_convolutions(random_for, tmp_path):
+    vgg = BACKBONES["vgg16"]
+    arrays = random_for(parameter_shapes(vgg))
+    state = dict(weight_writers.state_dict(arrays, "vgg16"))
+    shapes = {"pre_logits.fc1": (8, 512, 7, 7), "pre_logits.fc2": (8, 8, 1, 1), "head.fc": (10, 8)}
+    for layer, shape in shapes.items():
+        state |= {f"{layer}.weight": np.zeros(shape, np.float32), f"{layer}.bias": np.zeros(shape[0], np.float32)}
+    safetensors.numpy.save_file(state, tmp_path / "a")
+    done = convert.convert(tmp_path / "a", "vgg16", tmp_path / "out.safetensors", convention="caffe")
+    assert sorted(done.matched.head) == sorted(shapes)
+
+
+def test_bfloat16_in_safetensors(tmp_path, tiny, tiny_arrays):
+    header, data = {}, b""
+    for name, values in weight_writers.state_dict(tiny_arrays, "tiny").items():
+        halves = np.uint16(np.ascontiguousarray(values).view(np.uint32) >> 16).tobytes()
+        header[name] = {"dtype": "BF16", "shape": values.shape, "data_offsets": [len(data), len(data) + len(halves)]}
+        data += halves
+    text = json.dumps(header).encode()
+    (tmp_path / "a").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    convert.convert(tmp_path / "a", "tiny", tmp_path / "out.safetensors", convention="caffe")
+    found = safetensors.numpy.load_file(tmp_path / "out.safetensors")
+    for name, values in tiny_arrays.items():
+        np.testing.assert_array_equal(found[name], (values.view(np.uint32) >> 16 << 16).view(np.float32))
+
+
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+def test_vgg16_with_a_reduced_classifier(random_for, tmp_path, container):
+    """Its items have no prefix, its first kernel reads RGB, and fc6 and fc7 are other convolutions."""
+    arrays = random_for(parameter_shapes(BACKBONES["vgg16"]))
+    state = {k.removeprefix("features."): v for k, v in weight_writers.state_dict(arrays, "vgg16").items()}
+    state["0.weight"] = state["0.weight"][:, ::-1]
+    shapes = {"31.weight": (1024, 512, 3, 3), "31.bias": (1024,), "33.weight": (1024, 1024, 1, 1), "33.bias": (1024,)}
+    state |= {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}  # as in the published file
+    source = torch_writers.write_network(container, tmp_path / "vgg16_reducedfc.pth", state)
+    convert.convert(source, "vgg16", tmp_path / "out.safetensors")
+    found = safetensors.numpy.load_file(tmp_path / "out.safetensors")
+    for name, values in arrays.items():
+        np.testing.assert_array_equal(found[name], values)
+    with pytest.raises(UserError, match=r"this looks like vgg16: convert it with --backbone=vgg16$"):
+        convert.convert(source, "vgg19", tmp_path / "out.safetensors")
+
+
+def test_flaxmodels_has_torchvisions_weights(random_for, tmp_path):
+    arrays = random_for(parameter_shapes(BACKBONES["vgg16"]))
+    source = weight_writers.write_flax_hdf5(tmp_path / "vgg16_weights.h5", arrays)
+    convert.convert(source, "vgg16_torchvision", tmp_path / "out.safetensors")
+    with pytest.raises(UserError, match="this looks like vgg16_torchvision: convert it with"):
+        convert.convert(source, "vgg16", tmp_path / "out.safetensors")

@@ -50,6 +50,8 @@ def torch_in(container):
     return write
 
 
+ROLES = ("weights", "biases")
+
 PRODUCED = {
     "caffemodel V0": written(lambda path, arrays, _: writers.write_caffemodel(path, arrays, "V0")),
     "caffemodel V1": written(lambda path, arrays, _: writers.write_caffemodel(path, arrays, "V1")),
@@ -76,6 +78,14 @@ PRODUCED = {
     "matconvnet": written(lambda path, arrays, _: writers.write_matconvnet(path, arrays)),
     "torch_zip": written(torch_in("zip"), convention="caffe"),
     "torch_legacy": written(torch_in("legacy"), convention="caffe"),
+    "flax_hdf5": written(lambda path, arrays, _: writers.write_flax_hdf5(path, arrays), convention="caffe"),
+    "numpy_pickle by name": written(lambda path, arrays, _: writers.write_npy_dictionary(path, arrays)),
+    "numpy_pickle by name and role": written(
+        lambda path, arrays, _: writers.write_npy_dictionary(
+            path, arrays, pair=lambda *pair: dict(zip(ROLES, pair, strict=True))
+        )
+    ),
+    "numpy_pickle in order": written(lambda path, arrays, _: writers.write_lasagne(path, arrays)),
     "tfjs": written(lambda path, arrays, _: writers.write_tfjs_network(path, arrays)),
     "safetensors as torchvision": written(safetensors_as_torch, convention="caffe"),
     "safetensors as ours": written(safetensors_as_ours, convention="caffe"),

@@ -70,3 +70,9 @@ def test_columns_and_ranges():
     assert spans(np.array([1.5, np.inf], "f4")) == ("1.5", "inf")
     assert spans(np.array([np.nan, 1], "f4")) == ("nan", "nan")
     assert spans(np.zeros(2, "V4")) == spans(np.zeros(0)) == ("–", "–")
+
+
+def test_a_file_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = commands.run("inspect", "~/none.h5")
+    assert result.stderr.startswith(f"error: {tmp_path / 'none.h5'}: ")

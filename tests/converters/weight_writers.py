@@ -5,6 +5,7 @@ A network is `{"conv1_1/kernel": [height, width, in, out], "conv1_1/bias": [out]
 
 import functools
 import json
+import pickle
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -285,6 +286,36 @@ def write_caffe_hdf5(path: Path, arrays: Arrays) -> Path:
         for layer, kernel, bias in layers(arrays):
             file[f"data/{layer}/0"], file[f"data/{layer}/1"] = outputs_first(layer, kernel), bias
             file.create_group(f"data/relu_{layer}")
+    return path
+
+
+def write_flax_hdf5(path: Path, arrays: Arrays) -> Path:
+    with h5py.File(path, "w") as file:
+        for layer, kernel, bias in layers(arrays):
+            dense = is_dense(layer)
+            file[f"{layer}/weight"] = of_theano(layer, kernel) if dense else kernel
+            file[f"{layer}/bias"] = bias
+    return path
+
+
+# --- pickles of arrays ---
+
+
+def write_npy_dictionary(path: Path, arrays: Arrays, *, pair: Callable[..., Any] = lambda *pair: list(pair)) -> Path:
+    """Writes layer → a pair of kernel and bias, as `numpy.save` does."""
+    weights = {layer: pair(outputs_last(layer, kernel), bias) for layer, kernel, bias in layers(arrays)}
+    with path.open("wb") as file:
+        np.save(file, weights, allow_pickle=True)
+    return path
+
+
+def write_lasagne(path: Path, arrays: Arrays, *, protocol: int = 4) -> Path:
+    """Writes a model of Lasagne's zoo."""
+    values = []
+    for layer, kernel, bias in layers(arrays):
+        values += [of_theano(layer, kernel) if is_dense(layer) else outputs_first(layer, kernel), bias]
+    about = {"mean value": np.float32([103.939, 116.779, 123.68]), "synset words": ["a"], "model type": "vgg"}
+    path.write_bytes(pickle.dumps({"param values": values, **about}, protocol=protocol))
     return path
 
 

@@ -1,5 +1,6 @@
 """`experiments.dream` as a person runs it."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments import dream
+from experiments.running import progress
 from nst_jax.errors import UserError
 from nst_jax.io import images
 
@@ -62,6 +64,37 @@ def test_a_zoom_goes_on_to_the_same_frames(photograph, tmp_path):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     dream.run(config(photograph, tmp_path / "parts", frames=1, zoom=1.2, frame_steps=1))
     assert not (tmp_path / "parts" / "frame00002.png").exists()
+
+
+@pytest.mark.parametrize("steps_before", [1, 4])
+def test_a_dream_that_is_stopped_keeps_the_picture_so_far(steps_before, photograph, tmp_path, monkeypatch):
+    seen = []
+
+    class Interrupt:
+        @property
+        def requested(self):
+            return len(seen) > steps_before
+
+    class Bar:
+        def update(self, steps, text):
+            seen.append((steps, text))
+
+    monkeypatch.setattr(progress, "graceful_interrupt", lambda: contextlib.nullcontext(Interrupt()))
+    monkeypatch.setattr(progress, "progress_bar", lambda steps, done: contextlib.nullcontext(Bar()))
+    # One step is a chunk at first, so that the octaves are watched at steps 0 and 1, and as they go on.
+    result = dream.run(config(photograph, tmp_path, steps=2))
+    assert not result.finished
+    assert seen[-1] == {1: (1, "octave 1 of 2"), 4: (3, "octave 2 of 2")}[steps_before]
+    assert len(list(tmp_path.glob("octave*.png"))) == {1: 0, 4: 1}[steps_before]
+    picture = images.read(result.output).pixels
+    assert picture.shape == (48, 64, 3)
+    assert 0.001 < np.abs(picture - images.read(photograph).pixels).mean() < 0.1
+
+
+def test_a_dream_without_steps_is_the_picture(photograph, tmp_path):
+    result = dream.run(config(photograph, tmp_path, octaves=1, steps=0, frames=1, frame_steps=0))
+    np.testing.assert_allclose(images.read(result.output).pixels, images.read(photograph).pixels, atol=1 / 255)
+    assert result.animation.exists()
 
 
 @pytest.mark.parametrize(

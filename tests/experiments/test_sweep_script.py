@@ -1,14 +1,18 @@
 """Sweeps as a person runs them: what they leave, death at any moment, bad input."""
 
 import dataclasses
+import gc
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from sweeps import ROOT, command, config, manifest, records, rows, start, wait_for
@@ -214,7 +218,8 @@ def test_the_folder_of_another_sweep(whole, pictures, tmp_path):
     for changes, message in (
         ({"style_weight": (10.0, 300.0), "steps": (4,)}, "whose cell 000_first_style_weight=10 has steps = 3, in this"),
         ({"style_weight": (10.0, 400.0)}, "belongs to another sweep, which has"),
-        ({"style_weight": (10.0, 300.0, 400.0)}, "belongs to another sweep, which has"),
+        ({"style_weight": (10.0, 300.0), "seed": (1,)}, "whose cell 000_first_style_weight=10 has seed = 0, in this"),
+        ({"style_weight": (10.0, 400.0, 500.0)}, "belongs to another sweep, which has the cell 001_first_style_weight"),
     ):
         with pytest.raises(UserError, match=message):
             sweep.run(config(pictures, whole.workdir, **changes))
@@ -229,19 +234,67 @@ def test_the_folder_of_another_sweep(whole, pictures, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "manifest.json"]
 
 
+def test_a_sweep_grows(pictures, tmp_path, capsys):
+    small = {"styles": (str(pictures / "first.png"),), "steps": (1,)}
+    first = sweep.run(config(pictures, tmp_path, style_weight=(10.0, 300.0), **small))
+    before = {path: path.read_bytes() for path in (tmp_path / "cells").iterdir()}
+    # In front and behind, and along another axis: the numbers of all cells but the first are others.
+    small["styles"] = (str(pictures / "second.png"), *small["styles"])
+    grown = sweep.run(config(pictures, tmp_path, style_weight=(5.0, 10.0, 300.0), **small))
+    assert (first.finished, grown.finished) == (2, 6)
+    assert "6 cells, 2 done already" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(list((tmp_path / "cells").glob("*.png"))) == 6
+    entries = manifest(tmp_path)["cells"]
+    shown = [(Path(entry["settings"]["style"]).stem, entry["settings"]["style_weight"]) for entry in entries]
+    assert shown == [(style, weight) for style in ("second", "first") for weight in (5.0, 10.0, 300.0)]
+    assert [entry["place"] for entry in entries] == [[style, weight] for style in (0, 1) for weight in (0, 1, 2)]
+    for entry in entries:
+        assert images.read_settings(tmp_path / entry["picture"])["style_weight"] == entry["settings"]["style_weight"]
+    assert grown.path("005_first_style_weight=300") == tmp_path / "cells" / "001_style_weight=300.png"
+    again = sweep.run(config(pictures, tmp_path, style_weight=(5.0, 10.0, 300.0), **small))
+    assert again == grown
+    assert "6 cells, 6 done already" in capsys.readouterr().out
+
+
+def test_what_was_compiled_for_a_finished_size_is_freed(pictures, tmp_path):
+    def kept():
+        gc.collect()
+        programs = jax.devices()[0].client.live_executables()
+        return [module.name for program in programs for module in program.hlo_modules()]
+
+    counts = []
+    for count in (1, 4):
+        sizes = tuple(range(48, 48 + count))
+        outcome = sweep.run(config(pictures, tmp_path / str(count), size=sizes, steps=(1,)))
+        assert outcome.finished == 2 * count
+        counts.append(len(kept()))
+        assert not {"jit_chunk", "jit__init", "jit_measure"} & set(kept())
+    assert counts[1] <= counts[0] + 5  # not what each size needs
+
+
+def test_a_sweep_into_the_folder_of_its_images(pictures, tmp_path, capsys):
+    for name in ("photo", "wide"):
+        shutil.copy(pictures / f"{name}.png", tmp_path)
+    for done in (0, 2):
+        flags = config(pictures, tmp_path, contents=(str(tmp_path),), styles=(str(pictures / "first.png"),), steps=(1,))
+        assert sweep.run(flags).finished == 2
+        assert f"2 cells, {done} done already" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"style_weight": (1.0, float("nan"))}, "--style_weight: expected a finite number, found nan"),
         ({"style_layers": (("conv1",), ("conv9",))}, "unknown style layer of squeezenet1_1 'conv9'"),
-        ({"style_layer_weights": ((1.0,), (1.0, 2.0, 3.0))}, "style_layer_weights: expected 1 or 2 numbers"),
+        ({"style_layer_weights": ((1.0,), (1.0, 2.0, 3.0))}, "expected one number for all or one for each of"),
         ({"backbone": ("squeezenet1_1", "vgg99")}, "unknown backbone 'vgg99'"),
         ({"margin": (0, 36)}, "margin: expected less than the short side of 36 px, found 36"),
         ({"num_processes": 2}, "--distributed: expected it with"),
         ({"distributed": True, "num_processes": 2, "process_id": 2}, "--process_id: expected 0 to 1, found 2"),
         ({"distributed": True, "coordinator_address": "host"}, "expected host:port, found 'host'"),
         ({"distributed": True, "coordinator_address": "host:70000"}, "expected host:port, found 'host:70000'"),
-        ({"blend_weights": ((0.5, 0.5),)}, "blend_weights: expected one for each of 1 style images, found 2"),
+        ({"blend_weights": ((0.5, 0.5),)}, "blend_weights: expected none with one style image, which has"),
     ],
     ids=str,
 )

@@ -66,7 +66,7 @@ def test_classes_need_a_classifier():
         class_units(SQUEEZENET, ["bananna"])
 
 
-def test_one_command_paints_all_units_and_finds_their_patches(tmp_path, count_compilations):
+def test_one_command_paints_all_units_and_finds_their_patches(tmp_path, count_compilations, capsys):
     folder = tmp_path / "pictures"
     folder.mkdir()
     for name, colour in (("red", (200, 30, 30)), ("green", (20, 180, 40))):
@@ -74,9 +74,15 @@ def test_one_command_paints_all_units_and_finds_their_patches(tmp_path, count_co
         Image.blend(Image.open(folder / f"{name}.png"), Image.new("RGB", (70, 60), colour), 0.5).save(
             folder / f"{name}.png"
         )
+    whole = (folder / "red.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"^--patches: .*cut.png.*--keep_going leaves out"):
+        visualize.run(config(tmp_path / "out", patches=str(folder)))
+    assert not (tmp_path / "out").exists()  # found before anything is painted
     with count_compilations() as compiled:
-        outcome = visualize.run(config(tmp_path / "out", patches=str(folder), seeds=(0, 1)))
+        outcome = visualize.run(config(tmp_path / "out", patches=str(folder), seeds=(0, 1), keep_going=True))
     assert outcome.finished == 4
+    assert capsys.readouterr().out.startswith(f"left out of --patches: {folder}/cut.png: expected a whole picture")
     assert sum("chunk" in name for name in compiled) == 2  # of classes, and of channels
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert [cell["settings"]["dream_layers"] for cell in manifest["cells"][:2]] == [["conv10/linear"], ["fire3/concat"]]
@@ -116,7 +122,14 @@ def test_other_parameterizations(parameterization, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": ("banana", "954")}, "expected one unit or more, each once"),
+        (
+            {"classes": ("banana", "954")},
+            "expected each unit once, found banana twice, as banana and as 954;",
+        ),
+        ({"classes": ("tench", "Tinca tinca")}, "found tench twice, as tench and as Tinca tinca"),
+        ({"classes": ("ant", "ant")}, "found ant twice; leave out one"),
+        ({"classes": None, "channels": ("conv1:3", "conv1:1*3")}, "found conv1:1.3 twice, as conv1:3 and as conv1:1.3"),
+        ({"classes": (), "channels": ()}, "expected one unit or more, found none"),
         ({"seeds": ()}, "--seeds: expected one or more"),
         ({"patches": "nowhere"}, "nowhere.*expected a folder of pictures"),
     ],

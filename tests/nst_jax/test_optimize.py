@@ -244,6 +244,19 @@ def test_adam_keeps_the_last_good_picture(target):
     assert jnp.isfinite(info.terms["slope"][2])
 
 
+def test_lbfgs_does_nothing_more_where_it_has_diverged(target):
+    def pit(image, target):
+        """Finite where it starts, and nowhere else."""
+        value, terms = bowl(image, target)
+        return jnp.where(image[0, 0, 0] == 0.5, value, jnp.nan), terms
+
+    state, info = run(target, jnp.full(SHAPE, 0.5), 1.0, optimizer="lbfgs", longest=4, function=pit)
+    assert not info.finite.any()
+    assert info.evaluations.tolist() == [1 + optimize.MOST_HALVINGS, 0, 0, 0]
+    assert int(state.step) == 0
+    assert (state.variables == 0.5).all()
+
+
 def test_lbfgs_steps_back_from_a_cliff(target):
     state, info = run(target, jnp.full(SHAPE, 0.9), 1.0, optimizer="lbfgs", longest=4, function=cliff)
     assert info.finite.all()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.quick
 def test_what_compiles_nothing():
     assert {
         *("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "style_layer_weights"),
-        *("blend_weights", "learning_rate", "steps", "init", "init_noise"),
+        *("blend_weights", "learning_rate", "steps", "init", "init_noise", "colours"),
         *("dream_layers", "dream_channels", "dream_channel_weights", "dream_weight", "dream_anywhere"),
     } == settings.TRACED
 
@@ -42,6 +42,12 @@ def test_what_compiles_nothing():
         ({"random_rotate": math.inf}, "random_rotate: expected a finite number, found inf"),
         ({"style_layer_weights": (1.0, math.nan)}, "style_layer_weights: expected a finite number, found nan"),
         ({"blend_weights": (-math.inf,)}, "blend_weights: expected a finite number, found -inf"),
+        ({"blend_weights": (math.nan, 1.0)}, "blend_weights: expected a finite number, found nan"),
+        ({"blend_weights": (-1.0, 2.0)}, "blend_weights: expected 0 or more, found -1.0"),
+        (
+            {"blend_weights": (0.0, 0.0)},
+            "blend_weights: expected shares of which one or more are above 0, found 0.0, 0.0",
+        ),
     ],
     ids=str,
 )
@@ -49,6 +55,22 @@ def test_numbers_out_of_their_range(changes, message):
     with pytest.raises(UserError) as caught:
         Settings(**changes)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("given", "shares"),
+    [
+        ((), ()),
+        ((3.0, 7.0), (0.3, 0.7)),
+        ((0.1, 0.2, 0.7), (0.1, 0.2, 0.7)),  # their sum in floating point is not quite 1
+        ((0.0, 5.0), (0.0, 1.0)),
+        ((3e38, 3e38), (0.5, 0.5)),
+    ],
+)
+def test_blend_weights_become_shares(given, shares):
+    settings = Settings(blend_weights=given)
+    assert settings.blend_weights == shares
+    assert dataclasses.replace(settings, steps=1).blend_weights == shares
 
 
 def test_numbers_at_the_ends_of_their_range():

@@ -1,7 +1,9 @@
 """`sweep`: each cell is its single transfer, whatever the recipes have in common."""
 
 import dataclasses
+import gc
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -121,3 +123,22 @@ def test_mistakes_are_found_before_anything_is_computed(network, recipes, monkey
 def test_no_recipes():
     with pytest.raises(UserError, match="recipes: expected one or more"):
         nst_jax.sweep([])
+
+
+def kept(name):
+    """The number of programs by this name that XLA has in memory."""
+    gc.collect()
+    programs = jax.devices()[0].client.live_executables()
+    return sum(module.name == f"jit_{name}" for program in programs for module in program.hlo_modules())
+
+
+def test_the_programs_of_finished_sizes_are_freed(network, monkeypatch):
+    monkeypatch.setattr(sweeping, "KEPT_PROGRAMS", 2)
+    batches.free_programs()
+    before = {name: kept(name) for name in ("chunk", "_init", "measure")}
+    recipes = [nst_jax.Recipe(PLAIN, picture(0, (40, 42 + index, 3)), picture(1)) for index in range(5)]
+    nst_jax.sweep(recipes, network)
+    # Of the last of five sizes, and of the style image.
+    assert {name: kept(name) - count for name, count in before.items()} == {"chunk": 1, "_init": 1, "measure": 2}
+    batches.free_programs()
+    assert {name: kept(name) for name in before} == before

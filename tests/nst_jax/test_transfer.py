@@ -1,12 +1,14 @@
 """Whole transfers on the embedded network: what they compile, where they stop, what they refuse."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from PIL import Image
 from runs import finish
 
 from converters.convert import convert
@@ -18,6 +20,7 @@ from nst_jax.backbones.spec import layers
 from nst_jax.checks import check_style
 from nst_jax.errors import UserError
 from nst_jax.history import DivergedError
+from nst_jax.io.images import Picture
 from nst_jax.io.images import read as read_image
 from nst_jax.loop import compile_chunk, run, stage, state_shapes
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
@@ -102,11 +105,29 @@ def test_several_style_images(blending, style_loss, network, settings):
 def test_blend_weights_are_equal_shares_by_default(network, settings):
     problem = transfer.prepare(network, settings, picture(0), [picture(1), picture(2)])
     assert problem.weights.style_images.tolist() == [0.5, 0.5]
-    for shares, images, found in (((1.0,), 2, 1), ((0.5, 0.5), 1, 2)):
-        unequal = dataclasses.replace(settings, blend_weights=shares)
-        message = f"blend_weights: expected one for each of {images} style images, found {found}"
-        with pytest.raises(UserError, match=message):
-            check_style(network.backbone, unequal, [SIZE] * images)
+    unequal = dataclasses.replace(settings, blend_weights=(1.0,))
+    with pytest.raises(UserError, match="blend_weights: expected one for each of 2 style images, found 1"):
+        check_style(network.backbone, unequal, [SIZE] * 2)
+
+
+def test_blend_weights_mean_nothing_without_several_style_images(network, settings):
+    for shares in ((5.0,), (1.0,), (0.5, 0.5)):
+        given = dataclasses.replace(settings, blend_weights=shares)
+        with pytest.raises(UserError, match=f"blend_weights: expected none with one style image, .* {len(shares)};"):
+            check_style(network.backbone, given, [SIZE])
+        with pytest.raises(UserError, match="blend_weights: expected none with no style image, found"):
+            check_style(network.backbone, dataclasses.replace(given, style_layers=()), [])
+
+
+@pytest.mark.parametrize("blending", ["targets", "losses"])
+def test_blend_weights_are_shares_of_their_sum(blending, network, settings):
+    images = [picture(1), picture(2)]
+    losses = []
+    for shares in ((0.3, 0.7), (3.0, 7.0)):
+        given = dataclasses.replace(settings, blending=blending, blend_weights=shares)
+        problem = transfer.prepare(network, given, picture(0), images)
+        losses.append(float(jax.jit(lambda problem, image: problem.evaluate(image, 0).loss)(problem, picture(4))))
+    assert losses[0] == losses[1]
 
 
 def test_content_as_content_and_style_as_style_are_free(network, settings):
@@ -226,7 +247,7 @@ def test_a_first_picture_without_a_loss_is_refused(network, settings):
         ({"style_layers": ("conv1", "conv1")}, "expected each once"),
         (
             {"style_layer_weights": (1.0, 2.0, 3.0)},
-            "expected 1 or 2 numbers, one for each of conv1, fire2/concat, found 3",
+            "expected one number for all or one for each of conv1, fire2/concat, found 3",
         ),
     ],
 )
@@ -286,6 +307,19 @@ def test_arrays_of_jax_and_lists_of_either_are_images(network, settings):
         (picture(0) * 2, None, {}, "content image: expected values in .0, 1., found"),
         (None, picture(1)[..., 0], {}, "style image: expected floating-point RGB"),
         (None, None, {"guide": picture(2)}, "guide: expected dream_layers"),
+        (Picture(picture(0)), None, {}, "content image: .* found Picture; pass its .pixels$"),
+        (None, Picture(picture(1)), {}, "style image: .* found Picture; pass its .pixels$"),
+        (None, [picture(1), Picture(picture(2))], {}, "style image: .* found Picture; pass its .pixels$"),
+        ("photo.jpg", None, {}, r"content image: .* found str; pass nst_jax.read_image\(path\).pixels$"),
+        (None, [Path("painting.jpg")], {}, r"style image: .* found \w*Path; pass nst_jax.read_image\(path\).pixels$"),
+        (
+            Image.new("RGB", (40, 40)),
+            None,
+            {},
+            r'found Image; pass numpy.asarray\(it.convert\("RGB"\)',
+        ),
+        ((picture(0) * 255).astype(np.uint8), None, {}, r"found uint8 .*; pass it / numpy.float32\(255\)$"),
+        (None, picture(1).tolist(), {}, r"style image: .* found list; pass numpy.asarray\(it, numpy.float32\)$"),
     ],
 )
 def test_images_that_are_none(content, style, options, message, network, settings):

@@ -130,9 +130,15 @@ def test_a_length_that_no_header_has(tmp_path):
         safetensors_file.read(path)
 
 
-def test_bfloat16_is_refused(tmp_path):
-    path = save(tmp_path / "a", {"a.weight": np.ones(3, ml_dtypes.bfloat16)})
-    with pytest.raises(UserError, match=r"a.weight: expected one of .* found BF16"):
+def test_bfloat16_is_widened(tmp_path):
+    values = np.array([1, -2.5, 1e-30], ml_dtypes.bfloat16)
+    tensors, _ = safetensors_file.read(save(tmp_path / "a", {"a.weight": values}))
+    np.testing.assert_array_equal(tensors["a/kernel"].load(), values.astype(np.float32), strict=True)
+
+
+def test_other_types_are_refused(tmp_path):
+    path = save(tmp_path / "a", {"a.weight": np.ones(3, ml_dtypes.float8_e4m3fn)})
+    with pytest.raises(UserError, match=r"a.weight: expected one of .* found F8_E4M3"):
         safetensors_file.read(path)
 
 

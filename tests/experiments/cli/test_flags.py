@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli.flags import Common, _value, without_none
+from experiments.cli.flags import Common, FilePath, FilePaths, _value, serialize, without_none
 from experiments.cli.transfer_flags import TransferFlags, resolve
 from experiments.sweeping.grid import GridFlags, make_grid
 from nst_jax.errors import UserError
@@ -63,6 +63,13 @@ def test_values(run):
         "--colour=green", "--bits=16", "--layers=a, b/c", "--weights=3,4.5", "--rate=1e-3", "--fast", "--size=64"
     )
     assert done.stdout.strip() == "('green', 16, ('a', 'b/c'), (3.0, 4.5), 0.001, True) 64", done.stderr
+
+
+def test_a_comma_behind_a_backslash_separates_nothing():
+    for text, items in {r"a\,b, c": ("a,b", "c"), r"\,": (",",), r"x\y,z": (r"x\y", "z"), "a;b": ("a;b",)}.items():
+        assert _value(text, tuple[str, ...]) == items
+        assert _value(serialize(items), tuple[str, ...]) == items
+    assert _value(r"a\;b\,c,d;e", tuple[tuple[str, ...], ...]) == (("a;b,c", "d"), ("e",))
 
 
 @pytest.mark.parametrize("nothing", ["", " ", ","])
@@ -188,3 +195,27 @@ def test_the_range_of_an_option_is_that_of_its_flags():
             TransferFlags(**{name: value})
         with pytest.raises(UserError, match=f"^--{name}: expected {expected}, found {value}$"):
             GridFlags(**{name: (value,)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        (FilePath, "~/a b.png", "/home/me/a b.png"),
+        (FilePath, "~", "/home/me"),
+        (FilePath, "./~", "./~"),
+        (FilePath, "x/~/y", "x/~/y"),
+        (FilePaths, "~/a.png, ~/b.png,c~,./~", "/home/me/a.png, /home/me/b.png,c~,./~"),
+        (tuple[FilePath, ...], "~/a.png,b.png, ~/c.png", ("/home/me/a.png", "b.png", "/home/me/c.png")),
+    ],
+)
+def test_a_tilde_at_the_beginning_of_a_path_is_the_home_folder(kind, text, expected, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert _value(text, kind) == expected
+
+
+def test_every_flag_for_a_path_expands_it(config):
+    read = {"content", "contents", "guide", "init", "input", "patches", "style", "styles"}
+    paths = {*read, "animation", "output", "workdir"}
+    hints = typing.get_type_hints(config, include_extras=True)
+    for name in paths & hints.keys():
+        assert "Annotated" in str(hints[name]), name

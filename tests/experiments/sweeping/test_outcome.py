@@ -11,7 +11,7 @@ pytestmark = pytest.mark.quick
 
 @pytest.mark.parametrize(("finished", "expected"), [(0, "0 pictures"), (1, "1 picture"), (2, "2 pictures")])
 def test_the_number_of_pictures(finished, expected, capsys):
-    finish_script(Outcome(Path("run"), finished, {}, missing=0, stopped=False))
+    finish_script(Outcome(Path("run"), finished, {}, missing=0, stopped=False, names={}))
     assert capsys.readouterr().out == f"{expected}, sheet and page: {Path('run', 'index.html')}\n"
 
 
@@ -20,7 +20,7 @@ def test_the_number_of_pictures(finished, expected, capsys):
     [({"stopped": True}, 130), ({"failed": {"000_a": "unreadable"}}, 1)],
 )
 def test_the_exit_status(changes, status):
-    outcome = Outcome(Path("run"), 1, {}, missing=0, stopped=False)._replace(**changes)
+    outcome = Outcome(Path("run"), 1, {}, missing=0, stopped=False, names={})._replace(**changes)
     with pytest.raises(SystemExit) as caught:
         finish_script(outcome)
     assert caught.value.code == status

@@ -151,3 +151,9 @@ def test_wrong_tensors_are_not_written(tensors, tmp_path):
     with pytest.raises(UserError, match="without conv1/bias"):
         pretrained.write(tmp_path / "x.safetensors", tensors, SQUEEZENET, {})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_folder_of_weights_may_begin_with_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(pretrained.FOLDER_VARIABLE, "~/weights")
+    assert pretrained.folder() == tmp_path / "weights"

@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -374,7 +375,31 @@ def test_bombs(tmp_path, name, data):
     error_of(images.read, tmp_path / "picture")
 
 
+def test_too_many_pixels_are_no_attack(tmp_path):
+    (tmp_path / "picture.png").write_bytes(bombs()["pixels"])
+    message = error_of(images.read, tmp_path / "picture.png")
+    assert "of at most 178,956,970 pixels, found: 900,000,000; replace" in message
+
+
 def test_oversized_file_is_not_opened(tmp_path):
     with (tmp_path / "picture.png").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
     assert f"{MAX_BYTES + 1:,} bytes" in error_of(images.read, tmp_path / "picture.png")
+
+
+def test_large_picture_needs_no_warning_and_little_memory(tmp_path):
+    """100 megapixels: Pillow warns of an attack there, and their float samples alone would be 400 MB a channel."""
+    Image.new("L", (10_000, 10_000), 128).save(tmp_path / "large.png", compress_level=1)
+    code = (
+        "import resource, sys\nfrom nst_jax.io import images\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(images.read(sys.argv[1], size=100).pixels.shape)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, tmp_path / "large.png"], capture_output=True, text=True, check=True
+    )
+    shape, grown = done.stdout.splitlines()
+    assert shape == "(100, 100, 3)"
+    assert done.stderr == ""
+    assert int(grown) < 300_000  # kB: the samples, 100 MB, and a few bands of rows

@@ -1,5 +1,6 @@
 """Encoding: what is written is what other programs read."""
 
+import io
 import os
 import subprocess
 import sys
@@ -10,10 +11,10 @@ import pytest
 import skimage.metrics
 import tifffile
 from image_files import DEEP, LOSSLESS, RED, SUFFIXES, error_of, exif_block, smooth
-from PIL import Image, JpegImagePlugin
+from PIL import Image, ImageCms, JpegImagePlugin
 
 from nst_jax.io import images
-from nst_jax.io.colour_profile import SRGB_PROFILE
+from nst_jax.io.colour_profile import GREY_PROFILE, SRGB_PROFILE
 
 pytestmark = pytest.mark.quick
 
@@ -94,3 +95,38 @@ def test_settings_too_long_for_jpeg(tmp_path):
 def test_picture_too_wide_for_webp(tmp_path):
     message = error_of(images.write, tmp_path / "a.webp", images.Picture(np.zeros((1, 16384, 3), np.float32)))
     assert "16384 × 1" in message
+
+
+@pytest.mark.parametrize("alpha", [None, smooth(40, 50, 1)[..., 0]], ids=["opaque", "translucent"])
+@pytest.mark.parametrize(("suffix", "bits"), [(suffix, 8) for suffix in SUFFIXES] + [(suffix, 16) for suffix in DEEP])
+def test_grey_file_stays_grey(tmp_path, suffix, bits, alpha):
+    """Where the format has grey, which WebP has not; and other programs see the same greys."""
+    pixels = np.repeat(smooth(40, 50, 1), 3, axis=-1)
+    images.write(tmp_path / f"a{suffix}", images.Picture(pixels, alpha, grey=True), bits=bits)
+    picture = images.read(tmp_path / f"a{suffix}")
+    assert picture.grey == (suffix != ".webp")
+    shown = pixels if alpha is None or "jp" not in suffix else 1 - (1 - pixels) * alpha[..., None]
+    visible = alpha is None or picture.alpha is None or picture.alpha > 0.5
+    most = 0.02 if "jp" in suffix else 1.1 / (2**bits - 1)
+    np.testing.assert_allclose(picture.pixels[visible], shown[visible], atol=most)
+    assert (picture.alpha is None) == (alpha is None or "jp" in suffix)
+    if bits == 8:
+        with Image.open(tmp_path / f"a{suffix}") as image:
+            opaque, translucent = ("RGB", "RGBA") if suffix == ".webp" else ("L", "L" if "jp" in suffix else "LA")
+            assert image.mode == (opaque if alpha is None else translucent)
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+            assert profile.profile.xcolor_space.strip() == ("RGB" if suffix == ".webp" else "GRAY")
+    coloured = images.Picture(smooth(40, 50), alpha, grey=True)
+    images.write(tmp_path / f"b{suffix}", coloured, bits=bits)
+    assert not images.read(tmp_path / f"b{suffix}").grey
+    images.write(tmp_path / f"c{suffix}", coloured._replace(pixels=pixels, grey=False), bits=bits)
+    assert not images.read(tmp_path / f"c{suffix}").grey
+
+
+def test_grey_profile_is_srgbs_grey():
+    ramp = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16, 1)
+    srgb = imagecodecs.cms_profile("srgb")
+    shown = imagecodecs.cms_transform(
+        ramp, GREY_PROFILE, srgb, colorspace="gray", outcolorspace="rgb", outdtype="float32"
+    )
+    np.testing.assert_allclose(shown.reshape(16, 16, 3), ramp.repeat(3, axis=-1), atol=0.1 / 255)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from nst_jax.errors import UserError
 from nst_jax.io import images
-from nst_jax.io.image_folder import list_pictures, read_squares
+from nst_jax.io.image_folder import check_readable, list_pictures, read_squares
 
 pytestmark = pytest.mark.quick
 
@@ -17,7 +17,9 @@ def folder(tmp_path):
     for name in ("b.JPG", "a.png", "c.webp", "deeper/d.png"):
         Image.new("RGB", (40, 50), "red").save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
-    (tmp_path / ".hidden.png").write_text("no picture")
+    # macOS writes the second beside a.png on disks that are not its own, Windows the third.
+    for name in (".hidden.png", "._a.png", "Thumbs.db"):
+        (tmp_path / name).write_text("no picture")
     return tmp_path
 
 
@@ -65,3 +67,15 @@ def test_pictures_are_read_one_by_one(folder):
     assert next(squares)[0] == "a.png"
     with pytest.raises(UserError, match=r"broken\.png: expected a whole picture"):
         next(squares)
+
+
+def test_pictures_that_cannot_be_read_are_left_out_or_an_error(folder):
+    (folder / "a.png").write_bytes(b"no picture")
+    paths = list_pictures(folder)
+    readable, problems = check_readable(paths, keep_going=True)
+    assert readable == paths[1:]
+    assert [str(problem).partition(":")[0] for problem in problems] == [str(paths[0])]
+    with pytest.raises(UserError, match=r"a\.png"):
+        check_readable(paths, keep_going=False)
+    with pytest.raises(UserError, match=r"a\.png"):
+        check_readable(paths[:1], keep_going=True)

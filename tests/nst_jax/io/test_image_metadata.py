@@ -9,6 +9,7 @@ from image_files import LOSSLESS, RED, SUFFIXES, exif_block, smooth, tiff
 from PIL import ExifTags, Image
 
 from nst_jax.io import images
+from nst_jax.io.image_metadata import as_block, with_known_types
 
 pytestmark = pytest.mark.quick
 
@@ -102,3 +103,60 @@ def test_settings_of_others_are_not_ours(tmp_path):
     for samples in (np.zeros((40, 40, 3), np.uint8), smooth(40, 40)):
         (tmp_path / "picture.tif").write_bytes(tiff(samples, photometric="rgb"))  # describes the shape in JSON
         assert images.read_settings(tmp_path / "picture.tif") is None
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_texts_of_exif_keep_their_bytes(tmp_path, suffix, encoding):
+    """Cameras and editors write UTF-8, which EXIF 2 forbids; Pillow reads every byte as a character of Latin-1."""
+    main = {ExifTags.Base.Artist: "Jürgen Müller", ExifTags.Base.Copyright: "© été\0ñ", ExifTags.Base.Software: "ö"}
+    within = {ExifTags.Base.CameraOwnerName: "Renée", ExifTags.Base.LensModel: "Größe"}
+
+    def read_as_latin(texts):
+        return {tag: text.encode(encoding).decode("latin-1") for tag, text in texts.items()}
+
+    exif = Image.Exif()
+    exif.update(read_as_latin(main))
+    exif[ExifTags.IFD.Exif] = read_as_latin(within)
+    images.write(tmp_path / "first.jpg", images.Picture(RED, None, as_block(exif)))
+    images.write(tmp_path / f"second{suffix}", images.read(tmp_path / "first.jpg"), settings={"a": 1})
+    with Image.open(tmp_path / f"second{suffix}") as image:
+        found = image.getexif()
+        assert {tag: found[tag] for tag in main} == read_as_latin(main)
+        assert dict(found.get_ifd(ExifTags.IFD.Exif)) == read_as_latin(within)
+    for text in (*main.values(), *within.values()):
+        assert text.encode(encoding) in (tmp_path / f"second{suffix}").read_bytes()
+
+
+def directory(order, start, *entries):
+    """A directory of EXIF that begins at `start`: (tag, type, bytes or number), with the bytes behind it."""
+    head, body = struct.pack(f"{order}H", len(entries)), b""
+    behind = start + 2 + 12 * len(entries) + 4
+    for tag, kind, value in entries:
+        place = value if isinstance(value, int) else behind + len(body)
+        head += struct.pack(f"{order}HHII", tag, kind, 1 if isinstance(value, int) else len(value), place)
+        body += b"" if isinstance(value, int) else value
+    return head + bytes(4) + body
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP"])
+def test_utf8_texts_of_exif_3(tmp_path, order, format_):
+    artist, owner = "Jürgen Müller\0".encode(), "Renée Ü\0".encode()
+    second = directory(order, 200, (ExifTags.Base.CameraOwnerName, 129, owner))
+    first = directory(order, 8, (ExifTags.Base.Artist, 129, artist), (ExifTags.IFD.Exif, 4, 200))
+    mark = {"<": b"II", ">": b"MM"}[order]
+    block = mark + struct.pack(f"{order}HI", 42, 8) + first
+    Image.new("RGB", (40, 40)).save(tmp_path / "a", format_, exif=b"Exif\0\0" + block.ljust(200, b"\0") + second)
+    images.write(tmp_path / "b.jpg", images.read(tmp_path / "a"))
+    with Image.open(tmp_path / "b.jpg") as image:
+        exif = image.getexif()
+        assert exif[ExifTags.Base.Artist].encode("latin-1") + b"\0" == artist
+        assert exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.CameraOwnerName].encode("latin-1") + b"\0" == owner
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 13, 20, 30])
+def test_cut_blocks_of_exif_3(length):
+    block = b"II*\0\x08\0\0\0" + directory("<", 8, (ExifTags.IFD.Exif, 4, 8), (ExifTags.Base.Artist, 129, b"abcdef"))
+    assert len(with_known_types(block[:length])) == length
+    assert with_known_types(block)[24] == 2  # and a directory that leads to itself ends

@@ -1,0 +1,1 @@
+"""Plots: how every one of them begins and ends."""
