@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import atomic_write
@@ -53,7 +53,9 @@ def plot(path: Path, *, width: float, height: float, dpi: int = _DPI) -> Iterato
 
         with mpl.rc_context():
             # Not `rcdefaults`, which imports all styles of the user.
-            looks = {name: value for name, value in mpl.rcParamsDefault.items() if name not in _OF_SESSIONS}
+            looks: dict[Any, Any] = {
+                name: value for name, value in mpl.rcParamsDefault.items() if name not in _OF_SESSIONS
+            }
             mpl.rcParams.update(looks | _STYLE)
             figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
             FigureCanvasAgg(figure)
