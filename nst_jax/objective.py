@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from nst_jax import activations, losses
@@ -179,11 +178,15 @@ class Objective:
         found[CANVAS] = errors(CANVAS, canvas)
         present = [term for term, _ in self.formulas if term in targets]
         by_layer = {term: {layer: found[layer][term] for layer in targets[term]} for term in present}
+        nothing = jnp.zeros((), jnp.float32)
         terms = {
-            term: sum((weights.layers[term][layer] * error for layer, error in of.items()), start=np.float32(0))
+            term: sum((weights.layers[term][layer] * error for layer, error in of.items()), start=nothing)
             for term, of in by_layer.items()
         }
-        total = sum((TERMS[term].sign * (weights.terms[term] * of) for term, of in terms.items()), start=np.float32(0))
+        total = sum(
+            (TERMS[term].sign * (weights.terms[term] * of) for term, of in terms.items()),
+            start=nothing,
+        )
         named = {f"{term}/{layer}": error for term, of in by_layer.items() for layer, error in of.items()}
         return total, terms | {name: error for name, error in named.items() if not name.endswith(f"/{CANVAS}")}
 

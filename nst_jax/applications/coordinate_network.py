@@ -82,7 +82,7 @@ def fit(picture: np.ndarray, *, steps: int, seed: int = 0) -> Iterator[Fit]:
         yield Fit(int(progress.history.step[-1]), jax.device_get(progress.result), error)
 
 
-def draw(variables: jax.Array, shape: Shape) -> np.ndarray:
+def draw(variables: jax.Array | np.ndarray, shape: Shape) -> np.ndarray:
     """Returns the picture `[H, W, 3]` of a perceptron, at any height and width."""
     return jax.device_get(_render(float32_on_device(variables), shape))
 

@@ -193,8 +193,8 @@ def dream(
 def zoom(picture: np.ndarray, factor: float) -> np.ndarray:
     """Returns a picture `[H, W, 3]` enlarged around its middle by a factor and cropped to its size."""
     height, width, _ = picture.shape
-    scale = np.float32([factor, factor])
-    offset = np.float32([height, width]) * np.float32(1 - factor) / 2
+    scale = np.array([factor, factor], np.float32)
+    offset = np.array([height, width], np.float32) * np.float32(1 - factor) / 2
     larger = _scaled(float32_on_device(picture), float32_on_device(scale), float32_on_device(offset))
     return np.clip(jax.device_get(larger), 0, 1)
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from nst_jax import optimize
@@ -135,7 +134,7 @@ def loss(params: Params, texture: Texture, signal: jax.Array) -> tuple[jax.Array
     """
     found = _grams(params, (signal - per_channel(texture.mean, signal.ndim)) / texture.deviation, periodic=True)
     terms = {name: relative_squared_error(found[name], target) for name, target in texture.grams.items()}
-    return sum(terms.values(), start=np.float32(0)) / len(terms), terms
+    return sum(terms.values(), start=jnp.zeros((), jnp.float32)) / len(terms), terms
 
 
 class TextureSynthesis(struct.PyTreeNode):

@@ -132,14 +132,14 @@ def _positions(shape: Shape) -> np.ndarray:
     return np.stack(np.meshgrid(across, down), axis=-1).astype(np.float32)
 
 
-def _perceptron(variables: jax.Array, values: jax.Array) -> jax.Array:
+def _perceptron(variables: jax.Array, values: jax.Array | np.ndarray) -> jax.Array:
     *hidden, last = _layers(variables)
     for matrix, bias in hidden:
         values = jnp.tanh(_affine(values, matrix, bias))
     return jax.nn.sigmoid(_affine(values, *last))
 
 
-def _affine(values: jax.Array, matrix: jax.Array, bias: jax.Array) -> jax.Array:
+def _affine(values: jax.Array | np.ndarray, matrix: jax.Array, bias: jax.Array) -> jax.Array:
     return jnp.matmul(values, matrix, precision=jax.lax.Precision.HIGHEST) + per_channel(bias, values.ndim)
 
 

@@ -45,7 +45,7 @@ def transform(ranges: Transformation, image: jax.Array, key: jax.Array) -> jax.A
 def _similar(image: jax.Array, factor: jax.Array, angle: jax.Array) -> jax.Array:
     """Returns a picture scaled by a factor and rotated, with bilinear interpolation."""
     height, width, _ = image.shape
-    middle = np.float32([(height - 1) / 2, (width - 1) / 2])
+    middle = np.array([(height - 1) / 2, (width - 1) / 2], np.float32)
     rows, columns = (np.arange(side, dtype=np.float32) for side in (height, width))
     down, across = np.meshgrid(rows - middle[0], columns - middle[1], indexing="ij")
     cosine, sine = jnp.cos(angle) / factor, jnp.sin(angle) / factor
