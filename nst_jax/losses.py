@@ -23,7 +23,6 @@ import jax.numpy as jnp
 
 from nst_jax import statistics
 from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
-from nst_jax.surroundings import ZERO
 
 
 class Term(NamedTuple):
@@ -107,7 +106,7 @@ def squared_variation(image: jax.Array) -> jax.Array:
     """
     *spatial, _ = image.shape
     squares = (_squares(jnp.diff(image, axis=axis)) for axis in range(len(spatial)))
-    return sum(squares, start=ZERO) / math.prod(spatial)
+    return sum(squares, start=jnp.zeros((), jnp.float32)) / math.prod(spatial)
 
 
 def neural_style_variation(image: jax.Array) -> jax.Array:
@@ -129,7 +128,7 @@ def circular_squared_variation(image: jax.Array) -> jax.Array:
     """Returns `squared_variation` of a picture that repeats: with differences across its border."""
     *spatial, _ = image.shape
     squares = (_squares(jnp.roll(image, -1, axis) - image) for axis in range(len(spatial)))
-    return sum(squares, start=ZERO) / math.prod(spatial)
+    return sum(squares, start=jnp.zeros((), jnp.float32)) / math.prod(spatial)
 
 
 def _squares(values: jax.Array) -> jax.Array:

@@ -19,7 +19,6 @@ from nst_jax.backbones.spec import Backbone
 from nst_jax.losses import Term
 from nst_jax.ops.circular_padding import CIRCULAR
 from nst_jax.settings import Blending, Padding, Pooling, Precision
-from nst_jax.surroundings import ZERO
 
 CONTENT = "content"
 STYLE = "style"
@@ -179,11 +178,15 @@ class Objective:
         found[CANVAS] = errors(CANVAS, canvas)
         present = [term for term, _ in self.formulas if term in targets]
         by_layer = {term: {layer: found[layer][term] for layer in targets[term]} for term in present}
+        nothing = jnp.zeros((), jnp.float32)
         terms = {
-            term: sum((weights.layers[term][layer] * error for layer, error in of.items()), start=ZERO)
+            term: sum((weights.layers[term][layer] * error for layer, error in of.items()), start=nothing)
             for term, of in by_layer.items()
         }
-        total = sum((TERMS[term].sign * (weights.terms[term] * of) for term, of in terms.items()), start=ZERO)
+        total = sum(
+            (TERMS[term].sign * (weights.terms[term] * of) for term, of in terms.items()),
+            start=nothing,
+        )
         named = {f"{term}/{layer}": error for term, of in by_layer.items() for layer, error in of.items()}
         return total, terms | {name: error for name, error in named.items() if not name.endswith(f"/{CANVAS}")}
 

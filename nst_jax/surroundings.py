@@ -6,16 +6,13 @@ Code of ours names its types, ranks and transfers, with the functions here; code
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 Array = TypeVar("Array", jax.Array, np.ndarray)
-
-ZERO = cast(jax.Array, np.float32(0))
-"""The start of sums: no transfer, and of no type but float32."""
 
 
 def float32_on_device(values: jax.Array | np.ndarray | float) -> jax.Array:

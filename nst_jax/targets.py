@@ -96,9 +96,7 @@ def make_weights(settings: Settings, layers: Layers, *, style_images: int) -> We
     weights = Weights(
         terms={term: getattr(settings, TERMS[term].weight) for term in layers},
         layers={term: {layer: within[term].get(layer, 0.0) for layer in of} for term, of in layers.items()},
-        style_images=float32_on_device(
-            np.array(settings.blend_weights or (1 / max(style_images, 1),) * style_images, np.float32)
-        ),
+        style_images=float32_on_device(np.array(settings.blend_weights or (1 / max(style_images, 1),) * style_images)),
     )
     return jax.tree.map(float32_on_device, weights)
 

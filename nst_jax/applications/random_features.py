@@ -20,7 +20,7 @@ from nst_jax.errors import UserError
 from nst_jax.losses import relative_squared_error
 from nst_jax.ops import conv
 from nst_jax.statistics import gram
-from nst_jax.surroundings import ZERO, per_channel
+from nst_jax.surroundings import per_channel
 
 BIAS = 0.5
 """Standard deviation of the biases, which give each filter its own threshold, so that its rectified response shows more
@@ -134,7 +134,7 @@ def loss(params: Params, texture: Texture, signal: jax.Array) -> tuple[jax.Array
     """
     found = _grams(params, (signal - per_channel(texture.mean, signal.ndim)) / texture.deviation, periodic=True)
     terms = {name: relative_squared_error(found[name], target) for name, target in texture.grams.items()}
-    return sum(terms.values(), start=ZERO) / len(terms), terms
+    return sum(terms.values(), start=jnp.zeros((), jnp.float32)) / len(terms), terms
 
 
 class TextureSynthesis(struct.PyTreeNode):
