@@ -55,7 +55,13 @@ class Group:
     """Transfers of one program and one size, each prepared when its batch runs."""
 
     def __init__(
-        self, network: Pretrained, recipes: Sequence[Recipe], read: Callable[[Any], np.ndarray], *, mesh: Mesh
+        self,
+        network: Pretrained,
+        recipes: Sequence[Recipe],
+        read: Callable[[Any], np.ndarray],
+        *,
+        mesh: Mesh,
+        alike: "Group | None" = None,
     ) -> None:
         """Checks the recipes; targets are computed later.
 
@@ -64,6 +70,7 @@ class Group:
             recipes: one or more recipes, with hashable keys in place of images.
             read: key of an image → the image, `[H, W, 3]`, RGB in [0, 1]; all content images have the same size.
             mesh: devices over which the cells of a batch are spread.
+            alike: a group of the same recipes at another size, whose parameters are used.
 
         Raises:
             UserError: the recipes need several programs.
@@ -82,8 +89,9 @@ class Group:
         self._layers = layers = union(layers_of(recipe.settings) for recipe in recipes)
         self._most_styles = max(len(recipe.styles) for recipe in recipes)
         # Closures over these alone: over the group, they would keep it and its arrays on the device.
-        params = parallel.replicate(network.params, mesh)
-        self._params = config.objective.prepare(params, network_layers(layers))
+        params: Any = alike._replicated if alike else parallel.replicate(network.params, mesh)
+        self._replicated: Any = params
+        self._params: Any = alike._params if alike else config.objective.prepare(params, network_layers(layers))
         margin = recipes[0].settings.margin
 
         def content_targets(key: Hashable) -> dict[str, Any]:
@@ -198,21 +206,36 @@ class Group:
         Raises:
             RuntimeError: the devices are out of memory (`errors.is_out_of_memory`); fewer cells may fit.
         """
-        program = self.compile(size)
+        self.compile(size)
+        stage = self.stage(indices, size, steps=steps, start=lambda _: np.stack(_padded(images, size)))
+        return run([stage], state=self.stacked(states, size) if states else None, pause_every=pause_every)
 
-        def place(tree: Any) -> Any:
-            return parallel.place_cells(tree, self._mesh)
+    def stage(
+        self, indices: Sequence[int], size: int, *, steps: int, start: Callable[[Any], Any], carries: bool = False
+    ) -> Stage:
+        """Returns the stage of a batch, whose program is compiled with it.
+
+        Args:
+            indices: indices of the recipes.
+            size: number of cells, a multiple of `spread`.
+            steps: number of the step at which to end.
+            start: see `loop.Stage`; `[size, H, W, 3]`.
+            carries: see `loop.Stage`.
+        """
+
+        def prepare() -> stacking.Batch:
+            self.compile(size)
+            return self._batch(indices, size)
 
         def advance(batch: stacking.Batch, states: optimize.State, length: jax.Array) -> tuple[optimize.State, Any]:
-            return program(batch, place(states), length)
+            return self.compile(size)(batch, parallel.place_cells(states, self._mesh), length)
 
-        stage = Stage(
-            prepare=lambda: self._batch(indices, size),
-            start=lambda _: place(np.stack(_padded(images, size))),
-            steps=steps,
-        )
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *_padded(states, size)) if states else None
-        return run([stage], state=stacked and place(stacked), pause_every=pause_every, advance=advance)
+        return Stage(prepare, lambda result: parallel.place_cells(start(result), self._mesh), steps, carries, advance)
+
+    def stacked(self, states: Sequence[optimize.State], size: int) -> optimize.State:
+        """Returns the states of cells as that of a batch, the last one repeated, placed on the devices."""
+        whole = jax.tree.map(lambda *leaves: np.stack(leaves), *_padded(states, size))
+        return parallel.place_cells(whole, self._mesh)
 
     def _batch(self, indices: Sequence[int], size: int) -> stacking.Batch:
         """Returns the cells with these indices, the last one repeated, placed on the devices."""

@@ -52,18 +52,21 @@ class Stage(NamedTuple):
     """A part of a run.
 
     Attributes:
-        prepare: returns the problem; called in a thread while the stage before runs, where the caller's
-            `jax.default_device` and the like do not apply.
+        prepare: returns the problem, and has compiled whatever `advance` runs; called in a thread while the stage
+            before runs, where the caller's `jax.default_device` and the like do not apply.
         start: the result of the stage before, None for the first → the start that the problem's `init` takes.
         steps: number of the step at which the stage ends.
         carries: whether more than the result is carried over: the problem's `carry` makes the state that the stage
             starts with, of the last state of the stage before and the one from its start.
+        advance: (problem, state, number of steps up to `LONGEST_CHUNK`) → (state, info); it may overwrite the state. By
+            default `chunk`, compiled at the first call.
     """
 
     prepare: Callable[[], Problem]
     start: Callable[[Any], Any]
     steps: int
     carries: bool = False
+    advance: Callable[[Any, State, jax.Array], tuple[State, Info]] | None = None
 
 
 def stage(problem: Problem, start: Any, *, steps: int) -> Stage:
@@ -101,7 +104,6 @@ def run(
     first: int = 0,
     state: State | None = None,
     pause_every: int = 0,
-    advance: Callable[[Any, State, jax.Array], tuple[State, Info]] | None = None,
 ) -> Iterator[Progress]:
     """Runs the stages, yielding between chunks of steps; the results do not depend on the chunks.
 
@@ -110,8 +112,6 @@ def run(
         first: index of the stage to begin with.
         state: state from which to resume that stage, donated to the device; by default the stage begins at its start.
         pause_every: number of steps at whose multiples to yield; 0 yields about every `CHUNK_SECONDS` only.
-        advance: (problem, state, number of steps up to `LONGEST_CHUNK`) → (state, info); it may overwrite the state. By
-            default `chunk`, compiled at the first call.
 
     Yields:
         The progress: once before the first step of a stage, unless it is resumed, then after each chunk. Its state is
@@ -138,7 +138,7 @@ def run(
                 if pause_every:
                     length = min(length, pause_every - done % pause_every)
                 began = time.perf_counter()
-                state, info = (advance or _CHUNK)(problem, state, int32_on_device(length))
+                state, info = (stage.advance or _CHUNK)(problem, state, int32_on_device(length))
                 info = jax.tree.map(operator.itemgetter(slice(length)), jax.device_get(info))
                 # The first call may compile, so its time says nothing about steps; the next stage would only delay it.
                 warm, seconds = seconds is not None, max(time.perf_counter() - began, _SHORTEST)
@@ -202,7 +202,7 @@ def _in_thread(stage: Stage, cancelled: threading.Event) -> Future[Problem]:
             problem = stage.prepare()
             if not cancelled.is_set():
                 _INIT.lower(problem, problem.start_shape).compile()
-            if not cancelled.is_set():
+            if not (stage.advance or cancelled.is_set()):
                 compile_chunk(problem, state_shapes(problem))
             future.set_result(problem)
         except BaseException as error:

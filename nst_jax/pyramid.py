@@ -8,6 +8,8 @@ the scales and what is carried from one to the next are those of crowsonkb's sty
 `stylize` is the whole method.
 """
 
+import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -80,16 +82,39 @@ def stylize(
     styles = as_images(style)
     check_images(network.backbone, settings, content, styles)
     scales = scales_of(network.backbone, settings, content.shape, [image.shape for image in styles])
-    shared = ready(network, settings)
-
-    def make(index: int) -> Transfer:
-        ratio = max(scales[index].shape) / max(content.shape[:2])
-        reduced = [at_scale(image, scaled(image.shape, ratio)) for image in styles]
-        return prepare(shared, settings, at_scale(content, scales[index].shape), reduced, seed=seed)
-
+    make = transfers(network, settings, content, styles, scales, seed=seed)
     start = initial_image(settings, at_scale(content, scales[0].shape), seed=seed)
     *_, last = run(stages(make, start, scales))
     return jax.device_get(last.result)
+
+
+def transfers(
+    network: Pretrained,
+    settings: Settings,
+    content: Image,
+    styles: Sequence[Image],
+    scales: Sequence[Scale],
+    *,
+    seed: int = 0,
+) -> Callable[[int], Transfer]:
+    """Returns a function from the index of a scale to its transfer, of images reduced alike.
+
+    Args:
+        network: the backbone.
+        settings: the options.
+        content: the content image, `[H, W, 3]`, RGB in [0, 1], of the size of the finest scale.
+        styles: the style images, likewise.
+        scales: see `scales_of`.
+        seed: seed of random transformations.
+    """
+    shared = ready(network, settings)
+
+    def make(index: int) -> Transfer:
+        ratio = ratio_of(scales, index)
+        reduced = [at_scale(image, scaled(image.shape, ratio)) for image in styles]
+        return prepare(shared, settings, at_scale(content, scales[index].shape), reduced, seed=seed)
+
+    return functools.cache(make)
 
 
 def scales_of(
@@ -129,6 +154,18 @@ def scales_of(
     return tuple(Scale(scaled(shape, side / long), end) for side, end in zip(sides, ends, strict=True))
 
 
+def resolved(settings: Settings, scales: Sequence[Scale]) -> Settings:
+    """Returns settings that name these scales and their steps, so that they mean the same on any device."""
+    ends = [0, *(scale.end for scale in scales)]
+    each = tuple(end - begin for begin, end in itertools.pairwise(ends))
+    return dataclasses.replace(
+        settings,
+        scales=tuple(max(scale.shape) for scale in scales),
+        scale_steps=each if len(scales) > 1 else (),
+        steps=ends[-1],
+    )
+
+
 def long_sides(end: int, *, start: int = COARSEST, factor: float) -> tuple[int, ...]:
     """Returns the long sides of scales from coarse to fine: end / factorⁱ, rounded, while they are at least `start`."""
     least = min(start, end)
@@ -155,6 +192,18 @@ def steps_of(settings: Settings, count: int) -> tuple[int, ...]:
     return (first, *[middle] * (count - 2), last)
 
 
+def ratio_of(scales: Sequence[Scale], index: int) -> float:
+    """Returns the size of a scale as a share of that of the finest."""
+    return max(scales[index].shape) / max(scales[-1].shape)
+
+
+def at_step(scales: Sequence[Scale], step: int) -> list[int]:
+    """Returns the indices of the scales that a run may be in after a step: two where one has just ended."""
+    begins = [0, *(scale.end for scale in scales[:-1])]
+    found = [index for index, scale in enumerate(scales) if begins[index] <= step <= scale.end]
+    return found or [len(scales) - 1]
+
+
 def scaled(shape: Sequence[int], ratio: float) -> tuple[int, int]:
     """Returns height and width of a picture of this shape at a ratio of its size; 1 pixel at least."""
     height, width = (max(1, round(side * ratio)) for side in shape[:2])
@@ -168,6 +217,13 @@ def at_scale(pixels: Image, shape: tuple[int, int]) -> np.ndarray:
     return np.clip(images.resize(np.asarray(pixels, np.float32), shape), 0, 1)
 
 
+def enlarge(pictures: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    """Returns pictures `[..., H, W, 3]` in [0, 1] enlarged to another height and width, each as if it were alone."""
+    each = pictures.reshape(-1, *pictures.shape[-3:])
+    larger = jnp.stack([resize(picture, shape) for picture in each])
+    return jnp.clip(larger, 0, 1).reshape(*pictures.shape[:-3], *larger.shape[1:])
+
+
 def stages(make: Callable[[int], Any], start: jax.Array, scales: Sequence[Scale]) -> list[Stage]:
     """Returns the stages of a transfer, or of a batch of some, from coarse to fine.
 
@@ -179,11 +235,7 @@ def stages(make: Callable[[int], Any], start: jax.Array, scales: Sequence[Scale]
 
     def scale(index: int) -> Stage:
         def enlarged(result: jax.Array | None) -> jax.Array:
-            if result is None:
-                return start
-            pictures = result.reshape(-1, *result.shape[-3:])  # one by one, so that a batch has the bits of its cells
-            larger = jnp.stack([resize(picture, scales[index].shape) for picture in pictures])
-            return jnp.clip(larger, 0, 1).reshape(*result.shape[:-3], *larger.shape[1:])
+            return start if result is None else enlarge(result, scales[index].shape)
 
         return Stage(lambda: make(index), enlarged, scales[index].end, carries=True)
 

@@ -150,14 +150,14 @@ class Settings:
     )
     steps: int = option(250, "Number of optimisation steps.", least=0, traced=True)
     scales: tuple[int, ...] = option(
-        (),
-        "Long sides in pixels of the scales, from coarse to fine, 0 for the size of the picture; auto begins at about "
-        "128, and a single 0 paints at the final size from the first step.",
+        (0,),
+        "Long sides in pixels of the scales, from coarse to fine, 0 for the size of the picture; an empty list means "
+        "from about 128 on, and a single 0 paints at the final size from the first step.",
         least=0,
     )
     scale_steps: tuple[int, ...] = option(
         (),
-        "Number of steps of each scale, the last for all that follow; auto follows from steps.",
+        "Number of steps of each scale, the last for all that follow; an empty list means shares of steps.",
         least=0,
         traced=True,
     )

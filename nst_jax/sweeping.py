@@ -1,6 +1,6 @@
 """A sweep: any number of transfers, as few compiled programs as they need, as many at once as the devices hold.
 
-`sweep` is the whole method, as `transfer.stylize` is that of one picture; `batches.Group` and `loop.run` are its parts.
+`sweep` is the whole method, as `pyramid.stylize` is that of one picture; `scaled_batches.ScaledGroup` is its main part.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,12 @@ import numpy as np
 
 from nst_jax import parallel
 from nst_jax.backbones.pretrained import Pretrained, load
-from nst_jax.batches import Group, Recipe, free_programs
+from nst_jax.batches import Recipe, free_programs
 from nst_jax.checks import check_images
 from nst_jax.errors import UserError
 from nst_jax.history import DivergedError, History, diverged, join
+from nst_jax.pyramid import at_scale
+from nst_jax.scaled_batches import ScaledGroup
 from nst_jax.stacking import compiled_settings, state_of
 from nst_jax.transfer import Image, as_images, initial_image
 
@@ -95,27 +97,29 @@ class _Images:
 
 def _run_program(recipes: Sequence[Recipe], network: Pretrained, images: _Images) -> list[Cell]:
     """Returns the cells of recipes that one program runs, batch after batch."""
-    group = Group(network, recipes, images.read, mesh=parallel.make_mesh())
-    size = group.fitting(len(recipes))
+    group = ScaledGroup(network, recipes, images.read, mesh=parallel.make_mesh())
+    size = group.finest.fitting(len(recipes))
     cells: dict[int, Cell] = {}
     while left := [index for index in range(len(recipes)) if index not in cells]:
-        steps = recipes[left[0]].settings.steps
-        batch = [index for index in left if recipes[index].settings.steps == steps][:size]
+        scales = group.scales(left[0])
+        batch = [index for index in left if group.scales(index) == scales][:size]
         starts = [
-            jax.device_get(initial_image(recipe.settings, images.read(recipe.content), seed=recipe.seed))
+            jax.device_get(
+                initial_image(recipe.settings, at_scale(images.read(recipe.content), scales[0].shape), seed=recipe.seed)
+            )
             for recipe in (recipes[index] for index in batch)
         ]
         try:
-            cells |= dict(zip(batch, _run_batch(group, batch, size, steps, starts), strict=True))
+            cells |= dict(zip(batch, _run_batch(group, batch, size, starts), strict=True))
         except RuntimeError as error:
-            size = group.smaller(size, error)
+            size = group.finest.smaller(size, error)
     return [cells[index] for index in range(len(recipes))]
 
 
-def _run_batch(group: Group, indices: Sequence[int], size: int, steps: int, images: Sequence[np.ndarray]) -> list[Cell]:
+def _run_batch(group: ScaledGroup, indices: Sequence[int], size: int, images: Sequence[np.ndarray]) -> list[Cell]:
     errors: dict[int, DivergedError] = {}
     histories: list[list[History]] = [[] for _ in indices]
-    for progress in group.run(indices, size, steps=steps, images=images):
+    for progress in group.run(indices, size, images=images):
         for place, history in enumerate(histories):
             if place in errors:
                 continue

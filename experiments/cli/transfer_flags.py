@@ -138,6 +138,7 @@ def identity(
         "style_size": style_size(flags),
         "seed": flags.seed,
         **{name: value for name, value in dataclasses.asdict(settings).items() if name != "steps"},
+        "scale_steps": settings.scale_steps[:-1],  # the last scale may go on for longer
     }
 
 

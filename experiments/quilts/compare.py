@@ -13,12 +13,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from nst_jax import objective
+from nst_jax import objective, pyramid
 from nst_jax.applications import quilting
 from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.files import make_folder
-from nst_jax.loop import run, stage
+from nst_jax.loop import run
 from nst_jax.rendering.canvas import extend
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
@@ -167,14 +167,15 @@ def _blocks_bar(passes: Sequence[quilting.Pass], shape: tuple[int, int]) -> Iter
 def _optimise(job: Job) -> np.ndarray:
     """Runs a transfer to its end; returns the picture `[H, W, 3]`."""
     with progress_bar(steps=job.steps, done=0) as bar:
-        for last in run([stage(job.transfer, job.image, steps=job.steps)]):
+        for last in run(pyramid.stages(job.transfer, job.image, job.scales)):
             bar.show(last.history)
     return jax.device_get(last.result)
 
 
 def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
     """Returns the loss of a picture `[H, W, 3]` by the objective of a transfer, and its terms without weights."""
-    loss, terms = jax.device_get(_evaluate(job.transfer, extend(float32_on_device(pixels), job.transfer.config.margin)))
+    finest = job.transfer(len(job.scales) - 1)
+    loss, terms = jax.device_get(_evaluate(finest, extend(float32_on_device(pixels), finest.config.margin)))
     return {**{term: float(terms[term]) for term in _TERMS}, _LOSS: float(loss)}
 
 

@@ -5,7 +5,7 @@ Each is one safetensors file, written whole or not at all, so that a run killed 
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +27,17 @@ _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, Recursi
 
 
 class Restored(NamedTuple):
-    """The content of a checkpoint, on the host."""
+    """The content of a checkpoint, on the host.
+
+    Attributes:
+        state: the state.
+        history: the losses up to it.
+        scale: index of the scale that the state is of.
+    """
 
     state: optimize.State
     history: History
+    scale: int = 0
 
 
 class DamagedError(UserError):
@@ -77,11 +84,11 @@ class Checkpoints:
                 file.write(little_endian(leaf))
         self._remove([files[old] for old in sorted(files)[: 1 - _KEPT]])
 
-    def restore(self, state: optimize.State) -> Restored | None:
+    def restore(self, shapes: Callable[[int], Iterable[tuple[int, optimize.State]]]) -> Restored | None:
         """Returns the newest checkpoint that can be read, None if there are no checkpoints.
 
         Args:
-            state: a state of the same structure, with arrays or only their shapes.
+            shapes: number of a step → the scales in which the run may be then, each with the shapes of its state.
 
         Raises:
             DamagedError: none of them can be read.
@@ -97,7 +104,7 @@ class Checkpoints:
                 continue
             self._check_identity(identity)  # first, as states depend on the settings
             try:
-                restored = _restored(leaves, state)
+                restored = _restored(leaves, shapes(step))
             except _DAMAGED as error:
                 problem = error
                 continue
@@ -145,17 +152,21 @@ def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     return dict(json.loads(metadata[_IDENTITY])), leaves
 
 
-def _restored(leaves: Sequence[np.ndarray], state: optimize.State) -> Restored:
-    """Returns the content of a checkpoint if it has the structure of `state`; raises ValueError otherwise."""
+def _restored(leaves: Sequence[np.ndarray], shapes: Iterable[tuple[int, optimize.State]]) -> Restored:
+    """Returns the content of a checkpoint if it has the structure of one of these states; raises ValueError if not."""
     nothing = np.zeros(())
-    history = History(nothing, nothing, dict.fromkeys(state.evaluation.terms, nothing), nothing)
-    expected, structure = jax.tree.flatten(Restored(state, history))
-    count = len(jax.tree.leaves(state))
-    if [(leaf.shape, leaf.dtype) for leaf in leaves[:count]] != [(leaf.shape, leaf.dtype) for leaf in expected[:count]]:
-        raise ValueError("its state is not that of this program")
-    if len(leaves) != len(expected) or len({leaf.shape for leaf in leaves[count:]}) != 1 or leaves[-1].ndim != 1:
-        raise ValueError("its history is not that of this program")
-    return jax.tree.unflatten(structure, leaves)
+    for scale, state in shapes:
+        history = History(nothing, nothing, dict.fromkeys(state.evaluation.terms, nothing), nothing)
+        expected, structure = jax.tree.flatten((state, history))
+        count = len(jax.tree.leaves(state))
+        here = [(leaf.shape, leaf.dtype) for leaf in leaves[:count]]
+        if here != [(leaf.shape, leaf.dtype) for leaf in expected[:count]]:
+            continue
+        if len(leaves) != len(expected) or len({leaf.shape for leaf in leaves[count:]}) != 1 or leaves[-1].ndim != 1:
+            raise ValueError("its history is not that of this program")
+        found, losses = jax.tree.unflatten(structure, leaves)
+        return Restored(found, losses, scale)
+    raise ValueError("its state is not that of this program")
 
 
 def _name(index: int) -> str:

@@ -1,16 +1,19 @@
 """A transfer with its images read and its targets measured, ready to run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from nst_jax import transfer
+from nst_jax import optimize, pyramid, transfer
 from nst_jax.backbones.pretrained import AUTO, load_for, origin
+from nst_jax.checks import check_images
 from nst_jax.io import images
 from nst_jax.io.files import sha256
+from nst_jax.loop import state_shapes
+from nst_jax.pyramid import Scale
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
@@ -23,19 +26,28 @@ class Job(NamedTuple):
 
     Attributes:
         content: the content image, in the size of the result.
-        transfer: the transfer.
-        image: the initial image, `[H, W, 3]`.
-        steps: number of steps to run.
+        scales: the scales, from coarse to fine; a single one is that of the result.
+        transfer: index of a scale → its transfer.
+        image: the initial image of the coarsest scale, `[H, W, 3]`.
         paths: `content`, `style` (`style2`, ...) and perhaps `init` → the files that were read.
         identity: everything that the picture after a given step depends on.
     """
 
     content: images.Picture
-    transfer: Transfer
+    scales: tuple[Scale, ...]
+    transfer: Callable[[int], Transfer]
     image: jax.Array
-    steps: int
     paths: dict[str, Path]
     identity: dict[str, Any]
+
+    @property
+    def steps(self) -> int:
+        """The number of steps, over all scales."""
+        return self.scales[-1].end
+
+    def state_shapes(self, step: int) -> list[tuple[int, optimize.State]]:
+        """Returns the scales in which the run may be after a step, with the shapes of its state there."""
+        return [(index, state_shapes(self.transfer(index))) for index in pyramid.at_step(self.scales, step)]
 
 
 def prepare(flags: TransferFlags) -> Job:
@@ -52,11 +64,17 @@ def prepare(flags: TransferFlags) -> Job:
     paths = inputs(flags)
     content = images.read(paths[CONTENT], size=flags.size)
     style_images = [images.read(path, size=style_size(flags)).pixels for path in styles(paths)]
+    check_images(pretrained.backbone, settings, content.pixels, style_images)
+    shapes = [image.shape for image in style_images]
+    scales = pyramid.scales_of(pretrained.backbone, settings, content.pixels.shape, shapes)
+    settings = pyramid.resolved(settings, scales)
+    at_scale = pyramid.transfers(pretrained, settings, content.pixels, style_images, scales, seed=flags.seed)
+    at_scale(0)  # measures the targets; those of finer scales are measured while coarser ones run
     return Job(
         content=content,
-        transfer=transfer.prepare(pretrained, settings, content.pixels, style_images, seed=flags.seed),
-        image=initial_image(flags, settings, paths, content.pixels),
-        steps=settings.steps,
+        scales=scales,
+        transfer=at_scale,
+        image=initial_image(flags, settings, paths, pyramid.at_scale(content.pixels, scales[0].shape)),
         paths=paths,
         identity=identity(flags, settings, pretrained, {name: sha256(path) for name, path in paths.items()}),
     )

@@ -4,7 +4,7 @@ import csv
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import nst_jax
 from nst_jax.history import History
 from nst_jax.io.files import atomic_write
 from nst_jax.objective import TERMS, Weights
+from nst_jax.pyramid import Scale
 
 from ..plotting.figures import plot
 
@@ -37,13 +38,19 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
         file.write(json.dumps(record, indent=2) + "\n")
 
 
-def write_losses(path: Path, history: History) -> None:
-    """Writes one row per step, atomically: the step, the loss, the evaluations, the terms by name."""
-    columns = (history.step, history.loss, history.evaluations, *history.terms.values())
+def write_losses(path: Path, history: History, scales: Sequence[Scale] = ()) -> None:
+    """Writes one row per step, atomically: the step, the loss, the evaluations, the terms by name.
+
+    Where there are several scales, the last column is the long side of each, which begins with the loss of its start.
+    """
+    columns = {"step": history.step, "loss": history.loss, "evaluations": history.evaluations, **history.terms}
+    if len(scales) > 1:
+        sides = np.array([max(scale.shape) for scale in scales])
+        columns["scale"] = sides[np.cumsum(np.diff(history.step, prepend=-1) <= 0)]
     with atomic_write(path, encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["step", "loss", "evaluations", *history.terms])
-        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
 
 
 def plot_losses(path: Path, history: History, weights: Weights) -> None:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from nst_jax import optimize, stacking
+from nst_jax import pyramid, stacking
 from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
 from nst_jax.io.files import make_folder, remove
-from nst_jax.loop import Progress, stage, state_shapes
+from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
 
 from ..cli.run_flags import SingleFlags
@@ -74,28 +74,34 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     seconds = {"prepare": time.monotonic() - began}
 
     def save_picture(path: Path, progress: Progress) -> None:
-        picture = job.content._replace(pixels=jax.device_get(progress.result)[0])
+        pixels = jax.device_get(progress.result)[0]
+        if pixels.shape != job.content.pixels.shape:  # of a coarser scale
+            pixels = np.clip(images.resize(pixels, job.content.pixels.shape[:2]), 0, 1)
+        picture = job.content._replace(pixels=pixels)
         images.write(path, picture, bits=flags.bits, settings=record["settings"])
 
     def save_record(done: int) -> None:
         write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})
 
-    batch = stacking.stack([job.transfer])
+    def make(index: int) -> stacking.Batch:
+        return stacking.stack([job.transfer(index)])
+
     checkpoints = Checkpoints(workdir / _CHECKPOINTS, job.identity)
-    restored = _restore(job, checkpoints, workdir, state_shapes(job.transfer)) if flags.resume else None
+    restored = _restore(job, checkpoints, workdir) if flags.resume else None
     courses = Courses([checkpoints], [restored])
     state = jax.device_put(jax.tree.map(lambda leaf: leaf[None], restored.state)) if restored else None
     start = jax.device_get(job.image)
-    stages = [stage(batch, job.image[None], steps=job.steps)]
+    stages = pyramid.stages(make, job.image[None], job.scales)
+    first = restored.scale if restored else 0
     run = follow(
-        run_stages(stages, state=state, pause_every=flags.save_every),
+        run_stages(stages, first=first, state=state, pause_every=flags.save_every),
         courses,
         steps=job.steps,
         save_every=flags.save_every,
         stopping=lambda: interrupt.requested,
     )
     if restored and state is not None:
-        last = Progress(0, batch, state, restored.history, np.ones((0, 1), bool))
+        last = Progress(first, make(first), state, restored.history, np.ones((0, 1), bool))
     else:
         last = next(run)
         start = np.asarray(last.result[0])  # as it is rendered
@@ -128,11 +134,11 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     writings: dict[str, Callable[[], None]] = {
         "picture": lambda: write_or_rescue(output, workdir, lambda path: save_picture(path, last)),
         "record": lambda: save_record(done),
-        "losses": lambda: write_losses(workdir / "losses.csv", history),
+        "losses": lambda: write_losses(workdir / "losses.csv", history, job.scales),
     }
     if not failure and (flags.save_every or not finished):
         writings["checkpoint"] = lambda: courses.save(last)
-    writings["plot"] = lambda: plot_losses(workdir / "losses.png", history, job.transfer.weights)
+    writings["plot"] = lambda: plot_losses(workdir / "losses.png", history, job.transfer(0).weights)
     bug: Exception | None = None
     saved = f"saved as {output}"
     for name, write in writings.items():
@@ -151,7 +157,8 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         raise bug
     if failure:
         raise UserError(f"{failure}; the picture of step {done} is {saved}") from failure
-    if finished and done and (reason := standstill(start, jax.device_get(last.result)[0], last.state)):
+    comparable = len(job.scales) == 1
+    if comparable and finished and done and (reason := standstill(start, jax.device_get(last.result)[0], last.state)):
         print(f"note: {reason}", file=sys.stderr)
     return Result(output, history, finished)
 
@@ -159,7 +166,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
 def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:
     """Removes what an earlier run left, and says so, and whether `--resume` would have continued that run."""
     try:
-        restored = checkpoints.restore(state_shapes(job.transfer))
+        restored = checkpoints.restore(job.state_shapes)
     except UserError:  # it had other settings, or is damaged
         restored = None
     discarded = checkpoints.clear()
@@ -171,14 +178,14 @@ def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:
             remove(snapshot)
 
 
-def _restore(job: Job, checkpoints: Checkpoints, workdir: Path, shapes: optimize.State) -> Restored | None:
+def _restore(job: Job, checkpoints: Checkpoints, workdir: Path) -> Restored | None:
     """Returns the content of the last checkpoint, None if there is no checkpoint.
 
     Raises:
         UserError: the checkpoint is from a run with other settings, cannot be read, or has more steps than are wanted.
     """
     try:
-        restored = checkpoints.restore(shapes)
+        restored = checkpoints.restore(job.state_shapes)
     except UserError as error:
         raise UserError(f"--resume: {error}, or leave --resume out to start again") from error
     if restored is None:

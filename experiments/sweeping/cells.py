@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nst_jax import stacking
+from nst_jax import pyramid, stacking
 from nst_jax.backbones.pretrained import Pretrained, load_for
 from nst_jax.backbones.pretrained import resolve as resolve_name
 from nst_jax.checks import check_canvas, check_style
 from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.files import sha256
+from nst_jax.pyramid import Scale
 from nst_jax.settings import Settings
 
 from ..cli.transfer_flags import CONTENT, INIT, describe, identity, inputs, resolve, style_size, styles
@@ -31,7 +32,7 @@ class PreparedCell:
         found_settings: its settings; None if it cannot be run.
         found_network: its backbone; None if it cannot be run.
         paths: its images, see `cli.transfer_flags.inputs`.
-        shape: `(H, W)` of its picture.
+        scales: the scales of its picture, from coarse to fine.
         identity: everything that its picture depends on; empty if it cannot be run.
         error: why it cannot be run; None if it can.
     """
@@ -40,7 +41,7 @@ class PreparedCell:
     found_settings: Settings | None = None
     found_network: Pretrained | None = None
     paths: dict[str, Path] = dataclasses.field(default_factory=dict)
-    shape: tuple[int, int] | None = None
+    scales: tuple[Scale, ...] = ()
     identity: dict[str, Any] = dataclasses.field(default_factory=dict)
     error: str | None = None
 
@@ -65,6 +66,11 @@ class PreparedCell:
     def description(self) -> dict[str, Any]:
         """The description for its record."""
         return describe(self.paths, self.identity)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """`(H, W)` of its picture."""
+        return self.scales[-1].shape if self.scales else None
 
     @property
     def program(self) -> tuple[Any, ...]:
@@ -131,10 +137,13 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained) -> Prep
     # Found now, and not after hours of other cells.
     height, width, _ = shapes[CONTENT]
     check_canvas(pretrained.backbone, settings, height, width)
-    check_style(pretrained.backbone, settings, [shapes[name] for name, path in paths.items() if path in styles(paths)])
+    style_shapes = [shapes[name] for name, path in paths.items() if path in styles(paths)]
+    check_style(pretrained.backbone, settings, style_shapes)
+    scales = pyramid.scales_of(pretrained.backbone, settings, (height, width), style_shapes)
+    settings = pyramid.resolved(settings, scales)
     digests = {name: pictures.sha256(path) for name, path in paths.items()}
     about = {**identity(flags, settings, pretrained, digests), "steps": settings.steps}
-    return PreparedCell(cell, settings, pretrained, paths, (height, width), about)
+    return PreparedCell(cell, settings, pretrained, paths, scales, about)
 
 
 def groups(cells: Sequence[PreparedCell]) -> list[list[PreparedCell]]:

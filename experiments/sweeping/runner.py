@@ -5,6 +5,7 @@ A process that is killed at any moment and started again keeps the finished cell
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import time
 from collections.abc import Sequence
@@ -14,11 +15,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from nst_jax import batches
+from nst_jax import batches, pyramid
 from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, make_folder, sha256
+from nst_jax.scaled_batches import ScaledGroup
 from nst_jax.stacking import state_of
 
 from ..cli.run_flags import RunFlags
@@ -114,19 +116,20 @@ class _Runner:
             return False
         group = self._group(cells)
         wanted = self.flags.cells_per_batch
-        size = group.fitting(len(own)) if wanted == "auto" else group.balanced(len(own), wanted)
+        finest = group.finest
+        size = finest.fitting(len(own)) if wanted == "auto" else finest.balanced(len(own), wanted)
         while left and not self.interrupt.requested:
             try:
                 self._compile(group, size, len(left))
                 self._run_batch(group, cells, left, size)
             except RuntimeError as error:
-                smaller = group.smaller(size, error)
+                smaller = finest.smaller(size, error)
                 self.bar.say(f"not enough memory for {size} cells at once: continuing with {smaller}")
                 size = smaller
             left = [index for index in left if not self.gallery.is_done(cells[index])]
         return True
 
-    def _group(self, cells: Sequence[PreparedCell]) -> batches.Group:
+    def _group(self, cells: Sequence[PreparedCell]) -> ScaledGroup:
         recipes = [
             batches.Recipe(
                 cell.settings,
@@ -140,7 +143,7 @@ class _Runner:
         def read(picture: tuple[Path, int]) -> np.ndarray:
             return self.pictures.read(*picture).pixels
 
-        return batches.Group(cells[0].pretrained, recipes, read, mesh=hosts.make_mesh())
+        return ScaledGroup(cells[0].pretrained, recipes, read, mesh=hosts.make_mesh())
 
     def show(self) -> None:
         """Shows that this process is alive; the first process also refreshes the gallery, if it is time."""
@@ -151,14 +154,14 @@ class _Runner:
             except UserError as error:  # only at the end is it an error
                 self.bar.say(f"sheet and page are not updated now: {error}")
 
-    def _compile(self, group: batches.Group, size: int, count: int) -> None:
+    def _compile(self, group: ScaledGroup, size: int, count: int) -> None:
         began = time.monotonic()
         group.compile(size)
         seconds = time.monotonic() - began
         if seconds > _WORTH_SAYING:
             self.bar.say(f"compiled in {seconds:.1f} s, for {_cells(count)}, {size} at once")
 
-    def _run_batch(self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int) -> None:
+    def _run_batch(self, group: ScaledGroup, cells: Sequence[PreparedCell], left: Sequence[int], size: int) -> None:
         """Runs the first cell that is left, together with others at the same step."""
         began = time.monotonic()
         indices, restored = self._at_one_step(group, cells, left, size)
@@ -168,9 +171,9 @@ class _Runner:
         chunks = group.run(
             indices,
             size,
-            steps=steps,
             images=[] if states else [self._initial_image(cell) for cell in chosen],
             states=states,
+            first=max((found.scale for found in restored if found), default=0),
             pause_every=self.flags.save_every,
         )
         courses = Courses([self._checkpoints(cell) for cell in chosen], restored)
@@ -197,26 +200,29 @@ class _Runner:
         seconds = (time.monotonic() - began) / len(chosen)
         for place in courses.running:
             start = np.asarray(self._initial_image(chosen[place])) if starts is None else starts[place]
-            reason = standstill(start, pictures[place], state_of(last.state, place))
+            comparable = start.shape == pictures[place].shape  # not of a coarser scale
+            reason = comparable and standstill(start, pictures[place], state_of(last.state, place))
             if reason and steps:
                 self.bar.say(f"{chosen[place].name}: {reason}")
             self._finish(chosen[place], pictures[place], courses.histories[place], seconds, len(chosen))
 
     def _at_one_step(
-        self, group: batches.Group, cells: Sequence[PreparedCell], left: Sequence[int], size: int
+        self, group: ScaledGroup, cells: Sequence[PreparedCell], left: Sequence[int], size: int
     ) -> tuple[list[int], list[Restored | None]]:
         """Returns at most `size` cells with the same steps done and to do as the first one left, and their states."""
-        steps = {index: (cells[index].settings.steps, self._checkpoints(cells[index]).newest()) for index in left}
+        steps = {index: (group.scales(index), self._checkpoints(cells[index]).newest()) for index in left}
         alike = [index for index in left if steps[index] == steps[left[0]]][:size]
-        restored = {index: self._restore(cells[index], group.state_shapes) for index in alike}
-        at = {index: found and int(jax.device_get(found.state.step)) for index, found in restored.items()}
+        restored = {index: self._restore(cells[index], group, index) for index in alike}
+        at = {
+            index: found and (found.scale, int(jax.device_get(found.state.step))) for index, found in restored.items()
+        }
         together = [index for index in alike if at[index] == at[alike[0]]]  # a checkpoint may be damaged
         return together, [restored[index] for index in together]
 
-    def _restore(self, cell: PreparedCell, shapes: Any) -> Restored | None:
+    def _restore(self, cell: PreparedCell, group: ScaledGroup, index: int) -> Restored | None:
         checkpoints = self._checkpoints(cell)
         try:
-            return checkpoints.restore(shapes)
+            return checkpoints.restore(functools.partial(group.state_shapes, index))
         except DamagedError as error:
             self.bar.say(f"{cell.name} starts again: {error}")
             checkpoints.clear()
@@ -227,13 +233,14 @@ class _Runner:
 
     def _initial_image(self, cell: PreparedCell) -> Any:
         content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size).pixels
-        return initial_image(cell.grid.flags, cell.settings, cell.paths, content)
+        coarsest = pyramid.at_scale(content, cell.scales[0].shape)
+        return initial_image(cell.grid.flags, cell.settings, cell.paths, coarsest)
 
     def _finish(self, cell: PreparedCell, pixels: np.ndarray, history: History, seconds: float, together: int) -> None:
         content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size)
         path = self.gallery.path(cell, ".png")
         images.write(path, content._replace(pixels=pixels), settings=cell.description)
-        write_losses(self.gallery.path(cell, ".csv"), history)
+        write_losses(self.gallery.path(cell, ".csv"), history, cell.scales)
         self.gallery.add(
             cell,
             {
