@@ -52,6 +52,9 @@ FilePaths = Annotated[str, expand_each]
 ESCAPE = r" (\, for a comma in a name)"
 """What the help of a list of files says about commas."""
 
+_AUTO = "auto"
+"""An empty list of numbers, which options have for what follows from the rest."""
+
 _EXPECTED = {int: "a whole number", float: "a number"}
 
 
@@ -256,6 +259,8 @@ def _value(text: str, kind: Any) -> Any:
             raise ValueError(error) from None
     if origin is tuple:
         item = typing.get_args(kind)[0]
+        if item in (int, float) and text.strip().lower() == _AUTO:
+            return ()
         separator = ";" if typing.get_origin(item) is tuple else ","
         return tuple(_value(part, item) for part in split(text, separator))
     try:

@@ -203,6 +203,36 @@ def test_a_workdir_that_cannot_be_is_refused(pictures, tmp_path):
             stylize.run(config(pictures, workdir))
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_killed_inside_the_second_scale_and_resumed_is_the_same_to_the_bit(optimizer, pictures, tmp_path, capsys):
+    flags = ("--scales=24,36,48", "--scale_steps=8,200,3", f"--optimizer={optimizer}", "--save_every=3")
+    with start(pictures, tmp_path / "killed", *flags) as process:
+        wait_for(tmp_path / "killed" / "step00015.png", process)
+        os.kill(process.pid, signal.SIGKILL)
+    assert images.read(tmp_path / "killed" / "step00015.png").pixels.shape == (36, 48, 3)
+    newest = max(path.name for path in (tmp_path / "killed" / "stylize-checkpoints").iterdir())
+    assert "step00012" < newest < "step00208"
+    same = {"scales": (24, 36, 48), "scale_steps": (8, 200, 3), "optimizer": optimizer, "save_every": 3}
+    resumed = stylize.run(config(pictures, tmp_path / "killed", resume=True, **same))
+    whole = stylize.run(config(pictures, tmp_path / "whole", **same))
+    assert "resuming after step" in capsys.readouterr().out
+    assert (resumed.finished, whole.finished) == (True, True)
+    assert resumed.output.read_bytes() == whole.output.read_bytes()
+    losses = [(tmp_path / name / "losses.csv").read_text() for name in ("killed", "whole")]
+    assert losses[0] == losses[1]
+    rows = list(csv.DictReader(losses[0].splitlines()))
+    assert [row["step"] for row in rows] == [*map(str, range(9)), *map(str, range(8, 209)), "208", "209", "210", "211"]
+    assert [row["scale"] for row in rows] == ["24"] * 9 + ["36"] * 201 + ["48"] * 4
+
+
+def test_stopped_in_a_coarse_scale_leaves_a_picture_of_the_final_size(pictures, tmp_path):
+    with start(pictures, tmp_path, "--scales=24,48", "--scale_steps=100000,2", "--save_every=5") as process:
+        wait_for(tmp_path / "step00005.png", process)
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
+    assert images.read(tmp_path / "picture.png").pixels.shape == (36, 48, 3)
+
+
 def test_resuming_another_run_is_refused(pictures, tmp_path):
     stylize.run(config(pictures, tmp_path, save_every=2))
     with pytest.raises(

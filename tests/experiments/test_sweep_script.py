@@ -63,6 +63,39 @@ def test_what_a_sweep_leaves(whole, pictures):
     assert [float(row["loss/style"]) for row in table] == [cell["losses"]["style"] for cell in found["cells"]]
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_cells_from_coarse_to_fine_are_their_single_runs_and_go_on_when_stopped(
+    optimizer, pictures, tmp_path, monkeypatch
+):
+    scales = {"scales": ((24, 36, 48), (0,)), "scale_steps": ((4,),), "optimizer": (optimizer,), "save_every": 1}
+    whole = sweep.run(config(pictures, tmp_path / "whole", style_weight=(10.0,), **scales))
+    assert (whole.finished, whole.failed) == (4, {})
+    found = manifest(whole.workdir)["cells"]
+    assert [cell["settings"]["scales"] for cell in found] == [[24, 36, 48], [48]] * 2
+    assert [cell["settings"]["steps"] for cell in found] == [12, 4] * 2
+    steps = rows(whole.workdir / f"cells/{found[0]['name']}.csv")
+    assert [row["scale"] for row in steps] == ["24"] * 5 + ["36"] * 5 + ["48"] * 5
+    words = found[2]["command"].replace("python", sys.executable, 1)
+    subprocess.run(f"{words} --workdir={tmp_path / 'single'}", shell=True, cwd=ROOT, check=True, capture_output=True)
+    single = images.read(tmp_path / "single" / "picture.png").pixels
+    difference = np.abs(single - images.read(whole.workdir / found[2]["picture"]).pixels)
+    assert np.quantile(difference, 0.99) <= 1 / 255
+    save = Checkpoints.save
+
+    def save_and_stop(checkpoints, state, history):
+        save(checkpoints, state, history)
+        if int(state.step) == 6:  # inside the second scale
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(config(pictures, tmp_path / "cut", style_weight=(10.0,), **scales))
+    monkeypatch.setattr(Checkpoints, "save", save)
+    again = sweep.run(config(pictures, tmp_path / "cut", style_weight=(10.0,), **scales))
+    for one, other in zip(found, manifest(again.workdir)["cells"], strict=True):
+        assert (one["name"], one["sha256"]) == (other["name"], other["sha256"])
+
+
 def test_a_cell_is_the_picture_that_its_command_makes(whole, tmp_path):
     cell = manifest(whole.workdir)["cells"][3]
     words = cell["command"].replace("python", sys.executable, 1)
