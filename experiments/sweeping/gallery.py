@@ -113,10 +113,10 @@ class Gallery:
                 write()
             except UserError as error:  # of these files none is worth another, or the cells under way
                 failure = failure or error
-        if failure and now:
-            raise failure
         ended = time.monotonic()
         self._next = ended + max(_LEAST_PAUSE, _PAUSE * (ended - began))
+        if failure:
+            raise failure
 
     def manifest(self) -> dict[str, Any]:
         """Returns the content of manifest.json; paths in it are relative to its folder."""

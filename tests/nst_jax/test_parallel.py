@@ -32,9 +32,9 @@ def test_eight_devices_compute_what_one_does():
     for name, (most, rest, used) in found.items():
         assert used == 8, name
         # Sums in another order. Adam divides a gradient by its own size: where there is hardly any, rounding decides
-        # the direction of a whole step.
+        # the direction of a whole step, and two in opposite directions end twice its length apart.
         assert most < 0.005 * LEARNING_RATE, (name, most)
-        assert rest < LEARNING_RATE, (name, rest)
+        assert rest < 2 * LEARNING_RATE, (name, rest)
 
 
 def test_meshes():

@@ -19,6 +19,7 @@ WITHOUT = {
     "padding": "zeros",
     "precision": "float32",
     "remat": False,
+    "colours": "auto",  # nothing unless all images are grey
     "margin": 0,
     "parameterization": "pixels",
     "dream_layers": (),

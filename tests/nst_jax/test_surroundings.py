@@ -53,8 +53,11 @@ def images():
     "settings",
     [
         PLAIN,
-        dataclasses.replace(
-            PLAIN, optimizer="adam", learning_rate=0.02, init="noise", style_loss="mean_covariance_error"
+        pytest.param(
+            dataclasses.replace(
+                PLAIN, optimizer="adam", learning_rate=0.02, init="noise", style_loss="mean_covariance_error"
+            ),
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             dataclasses.replace(PLAIN, parameterization="fourier", init="blend", remat=True, pooling="average"),

@@ -136,9 +136,9 @@ def test_the_programs_of_finished_sizes_are_freed(network, monkeypatch):
     monkeypatch.setattr(sweeping, "KEPT_PROGRAMS", 2)
     batches.free_programs()
     before = {name: kept(name) for name in ("chunk", "_init", "measure")}
-    recipes = [nst_jax.Recipe(PLAIN, picture(0, (40, 42 + index, 3)), picture(1)) for index in range(5)]
+    recipes = [nst_jax.Recipe(PLAIN, picture(0, (40, 42 + index, 3)), picture(1)) for index in range(3)]
     nst_jax.sweep(recipes, network)
-    # Of the last of five sizes, and of the style image.
+    # Of the last of three sizes, and of the style image.
     assert {name: kept(name) - count for name, count in before.items()} == {"chunk": 1, "_init": 1, "measure": 2}
     batches.free_programs()
     assert {name: kept(name) for name in before} == before

@@ -16,7 +16,9 @@ from nst_jax.rendering.grey import is_grey, paints_grey
 from nst_jax.settings import Settings
 from nst_jax.sweeping import sweep
 
-QUICK = dataclasses.replace(PRESETS["squeezenet"], steps=3, margin=8)
+QUICK = dataclasses.replace(
+    PRESETS["squeezenet"], style_layers=("conv1",), content_layers=("fire2/concat",), steps=3, margin=8
+)
 COLOURED = smooth(48, 40)
 PAINTING = smooth(40, 44)
 GREY = np.repeat(smooth(48, 40, 2)[..., 1:], 3, axis=-1)
@@ -44,6 +46,7 @@ def test_stylize(colours, content, style, grey):
     assert np.abs(picture - content).max() > 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameterization", ["pixels", "fourier", "coordinates"])
 def test_every_parameterization(parameterization):
     settings = dataclasses.replace(
@@ -65,6 +68,7 @@ def test_sweep_of_grey_and_coloured_images_is_one_program():
     np.testing.assert_allclose(cells[0].picture, alone, atol=2e-3)  # as of other batches, see WORKSPACE.md
 
 
+@pytest.mark.slow
 def test_texture():
     settings = dataclasses.replace(texture.texture_settings("squeezenet1_1"), steps=2)
     assert chroma(texture.synthesize(OTHER, height=40, width=40, settings=settings)) == 0

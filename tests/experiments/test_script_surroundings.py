@@ -30,23 +30,30 @@ def undisturbed(pictures, tmp_path_factory):
     return {name: (workdir / name).read_bytes() for name in NAMES}
 
 
+STRICT = {
+    "JAX_ENABLE_X64": "1",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_TRANSFER_GUARD": "disallow",
+    "JAX_DEBUG_NANS": "1",
+}
+PLOTS = {
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # that of Colab
+    "MATPLOTLIBRC": "backend: nosuch\nno.such.option: 3\nlines.linewidth: broken\naxes.facecolor: red\n",
+}
+
+
 @pytest.mark.parametrize(
     "environment",
     [
-        {"JAX_ENABLE_X64": "1"},
-        {"JAX_NUMPY_RANK_PROMOTION": "raise"},
-        {"JAX_NUMPY_DTYPE_PROMOTION": "strict"},
-        {"JAX_TRANSFER_GUARD": "disallow"},
-        {"JAX_DEBUG_NANS": "1"},
-        {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},  # that of Colab
-        {"MATPLOTLIBRC": "backend: nosuch\nno.such.option: 3\nlines.linewidth: broken\naxes.facecolor: red\n"},
+        pytest.param(STRICT | PLOTS, id="all"),
+        *(pytest.param({name: value}, id=name, marks=pytest.mark.slow) for name, value in (STRICT | PLOTS).items()),
     ],
-    ids=lambda environment: next(iter(environment)),
 )
 def test_results_are_the_same_to_the_bit(environment, undisturbed, pictures, tmp_path):
     if "MATPLOTLIBRC" in environment:
         (tmp_path / "matplotlibrc").write_text(environment["MATPLOTLIBRC"])
-        environment = {"MATPLOTLIBRC": str(tmp_path)}
+        environment = environment | {"MATPLOTLIBRC": str(tmp_path)}
     workdir = tmp_path / "run"
     done = stylize(pictures, workdir, **environment)
     assert done.returncode == 0, done.stderr
