@@ -21,6 +21,9 @@ WITHOUT = {
     "remat": False,
     "colours": "auto",  # nothing unless all images are grey
     "margin": 0,
+    "scales": (0,),
+    "scale_steps": (),
+    "averaging": 0.0,
     "parameterization": "pixels",
     "dream_layers": (),
     "jitter": 0,
