@@ -1,8 +1,11 @@
 """What tests of the library and of the converters share: networks as Keras itself makes and saves them."""
 
+import atexit
 import contextlib
 import functools
 import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +15,16 @@ import numpy as np
 import pytest
 
 os.environ["KERAS_BACKEND"] = "jax"
+
+_PREFIX = "nst_jax-programs-"
+
+if _PREFIX in os.environ.get("JAX_COMPILATION_CACHE_DIR", _PREFIX):
+    # Programs that this process and the scripts that it starts would compile again, kept for this run: a folder for
+    # each of the processes that share the tests, as JAX writes an entry where another may read it.
+    _PROGRAMS = tempfile.mkdtemp(prefix=_PREFIX)
+    atexit.register(shutil.rmtree, _PROGRAMS, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,12 @@
 """What tests of the scripts share: pictures, and a disk that is full."""
 
 import contextlib
-import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from nst_jax.io import files
-
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # or scripts that tests start would write into the user's
 
 
 @pytest.fixture(scope="session")
