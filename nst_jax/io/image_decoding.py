@@ -83,8 +83,7 @@ def decoding(path: Path) -> Iterator[io.BufferedReader]:
         names: list[str] = []
         with suppress(OSError):  # the folder may be missing too, or hold millions of names, slow to compare
             names += (other.name for other in itertools.islice(path.parent.iterdir(), 1000))
-        similar = " or ".join(difflib.get_close_matches(path.name, names))
-        raise file_error(path, f"no such file{similar and f', did you mean {similar}?'}") from error
+        raise file_error(path, f"no such file{_meant(path.name, names)}") from error
     except BAD_DATA as error:
         foreign = (name for pattern, name in _FOREIGN.items() if re.match(pattern, head, re.DOTALL))
         found = "unknown or damaged data" if isinstance(error, UnidentifiedImageError) else str(error)
@@ -92,6 +91,14 @@ def decoding(path: Path) -> Iterator[io.BufferedReader]:
             found = f"{int(count[0]):,}"  # Pillow's own words are of an attack
         problem = f"expected a whole picture ({', '.join(READABLE)}) of at most {MAX_PIXELS:,} pixels"
         raise file_error(path, f"{problem}, found: {next(foreign, found)}; replace or convert it") from error
+
+
+def _meant(name: str, names: list[str]) -> str:
+    """Returns what a name that is not there may stand for: a similar one, or one that a list of files has divided."""
+    divided = [other for other in names if other.startswith(f"{name},")]
+    similar = " or ".join(divided[:3] or difflib.get_close_matches(name, names))
+    escape = " (in a list of files, \\, is a comma in a name)" if divided else ""
+    return similar and f", did you mean {similar}?{escape}"
 
 
 def decode(file: io.BufferedReader) -> Source:

@@ -209,6 +209,12 @@ def test_missing_file_suggests_its_neighbours(tmp_path):
     assert "no such file" in error_of(images.read, tmp_path / "folder" / "tubingen.jpg")
 
 
+def test_a_name_that_its_comma_has_divided(tmp_path):
+    (tmp_path / "sea, evening.jpg").touch()
+    expected = r"sea: no such file, did you mean sea, evening.jpg? (in a list of files, \, is a comma in a name)"
+    assert error_of(images.read, tmp_path / "sea").endswith(expected)
+
+
 @pytest.mark.parametrize("reader", [images.read, images.read_settings])
 def test_what_is_not_a_file(tmp_path, reader):
     os.mkfifo(tmp_path / "pipe")
