@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax.backbones.pretrained import Pretrained, load
+from nst_jax.backbones.pretrained import Pretrained, loaded
 from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_canvas, check_images, check_style
 from nst_jax.errors import UserError
@@ -57,7 +57,7 @@ class Scale(NamedTuple):
 def stylize(
     content: Image,
     style: Image | Sequence[Image],
-    network: Pretrained | None = None,
+    network: Pretrained | str | None = None,
     *,
     settings: Settings | None = None,
     seed: int = 0,
@@ -67,7 +67,7 @@ def stylize(
     Args:
         content: the content image, `[H, W, 3]`, RGB in [0, 1].
         style: the style image, `[H', W', 3]`, or several of any sizes, whose styles are blended.
-        network: the backbone; by default the best installed one.
+        network: the backbone, or its name; by default the best installed one.
         settings: the options; by default the preset of the backbone.
         seed: seed of the noise in the initial image and of random transformations.
 
@@ -77,7 +77,7 @@ def stylize(
     Raises:
         UserError: the settings do not suit the backbone or the images, or the run diverged.
     """
-    network = network or load()
+    network = loaded(network)
     settings = settings or PRESETS[default_preset(network.backbone.name)]
     styles = as_images(style)
     check_images(network.backbone, settings, content, styles)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from nst_jax import parallel
-from nst_jax.backbones.pretrained import Pretrained, load
+from nst_jax.backbones.pretrained import Pretrained, loaded
 from nst_jax.batches import Recipe, free_programs
 from nst_jax.checks import check_images
 from nst_jax.errors import UserError
@@ -38,7 +38,7 @@ class Cell(NamedTuple):
     error: DivergedError | None
 
 
-def sweep(recipes: Sequence[Recipe], network: Pretrained | None = None) -> list[Cell]:
+def sweep(recipes: Sequence[Recipe], network: Pretrained | str | None = None) -> list[Cell]:
     """Paints one picture per recipe.
 
     Recipes whose settings differ in traced options (weights, learning rate, layers, steps ...), images or seeds run as
@@ -48,7 +48,7 @@ def sweep(recipes: Sequence[Recipe], network: Pretrained | None = None) -> list[
     Args:
         recipes: one or more, with the images themselves: `content` `[H, W, 3]` and `styles`, one such image or several
             to be blended, RGB in [0, 1], of NumPy or JAX.
-        network: the backbone, by default the best one that is installed.
+        network: the backbone, or its name; by default the best installed one.
 
     Returns:
         The cells, in the order of the recipes. One that diverges leaves the others alone.
@@ -58,7 +58,7 @@ def sweep(recipes: Sequence[Recipe], network: Pretrained | None = None) -> list[
     """
     if not recipes:
         raise UserError("recipes: expected one or more, found none")
-    network = network or load()
+    network = loaded(network)
     for recipe in recipes:
         check_images(network.backbone, recipe.settings, recipe.content, as_images(recipe.styles))
     images = _Images()

@@ -59,6 +59,11 @@ def load(name: str = AUTO) -> Pretrained:
     return read(_installed(name), BACKBONES[name])
 
 
+def loaded(network: Pretrained | str | None) -> Pretrained:
+    """Returns a network as it is, or loaded by its name; None stands for the best installed one."""
+    return network if isinstance(network, Pretrained) else load(network or AUTO)
+
+
 def load_classifier(name: str = AUTO) -> Pretrained:
     """Loads an installed or the embedded backbone with its head.
 

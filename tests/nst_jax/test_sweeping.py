@@ -120,6 +120,12 @@ def test_mistakes_are_found_before_anything_is_computed(network, recipes, monkey
         nst_jax.sweep([recipes[0], recipes[1]._replace(**changes)], network)
 
 
+def test_a_network_may_be_its_name(recipes):
+    (cell,) = nst_jax.sweep(recipes[:1], "squeezenet1_1")
+    alone = nst_jax.stylize(recipes[0].content, recipes[0].styles, "squeezenet1_1", settings=recipes[0].settings)
+    np.testing.assert_array_equal(cell.picture, alone)
+
+
 def test_no_recipes():
     with pytest.raises(UserError, match="recipes: expected one or more"):
         nst_jax.sweep([])
