@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import pyramid as pyramid
     from nst_jax import ranges as ranges
     from nst_jax import rendering as rendering
+    from nst_jax import scaled_batches as scaled_batches
     from nst_jax import settings as settings
     from nst_jax import stacking as stacking
     from nst_jax import statistics as statistics
@@ -97,6 +98,7 @@ __all__ = [
     "read_image",
     "rendering",
     "run",
+    "scaled_batches",
     "settings",
     "stack",
     "stacking",

@@ -20,9 +20,9 @@ from sweeps import ROOT, command, config, manifest, records, rows, start, wait_f
 from experiments import sweep
 from experiments.running.checkpoints import Checkpoints
 from experiments.sweeping.outcome import finish_script
-from nst_jax import batches
 from nst_jax.errors import UserError
 from nst_jax.io import images
+from nst_jax.scaled_batches import ScaledGroup
 
 ASIDE = ("manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html")
 
@@ -141,7 +141,7 @@ def test_each_program_is_compiled_once(pictures, tmp_path, count_compilations):
 
 def test_batches_and_their_halves(pictures, tmp_path, whole, monkeypatch, capsys):
     sizes = []
-    honest = batches.Group.run
+    honest = ScaledGroup.run
 
     def small_memory(group, indices, size, **options):
         sizes.append(size)
@@ -149,7 +149,7 @@ def test_batches_and_their_halves(pictures, tmp_path, whole, monkeypatch, capsys
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes")
         return honest(group, indices, size, **options)
 
-    monkeypatch.setattr(batches.Group, "run", small_memory)
+    monkeypatch.setattr(ScaledGroup, "run", small_memory)
     outcome = sweep.run(config(pictures, tmp_path, style_weight=(10.0, 300.0), cells_per_batch=4))
     assert outcome.finished == 4
     assert sizes == [4, 2, 2]

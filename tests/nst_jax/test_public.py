@@ -11,7 +11,7 @@ from mypy import api
 
 import nst_jax
 from nst_jax.loop import stage
-from nst_jax.transfer import stylize
+from nst_jax.pyramid import stylize
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("applications", "backbones", "io", "ops", "rendering")

@@ -61,7 +61,7 @@ def test_long_sides_of_512():
 
 
 def test_scales_of_a_picture(network):
-    plain = nst_jax.PRESETS["squeezenet"]
+    plain = dataclasses.replace(nst_jax.PRESETS["squeezenet"], scales=())
     auto = pyramid.scales_of(network.backbone, plain, (384, 512))
     assert [scale.shape for scale in auto] == [(96, 128), (192, 256), (384, 512)]
     assert [scale.end for scale in auto] == [360, 504, 576]  # 1.2, 0.48 and 0.24 of 300
@@ -71,8 +71,8 @@ def test_scales_of_a_picture(network):
     assert pyramid.scales_of(network.backbone, given, (384, 512)) == (((75, 100), 7), ((384, 512), 14))
 
 
-def test_a_default_always_fits(network):
-    plain = nst_jax.PRESETS["squeezenet"]
+def test_what_is_left_open_always_fits(network):
+    plain = dataclasses.replace(nst_jax.PRESETS["squeezenet"], scales=())
     for shape in ((60, 512), (2048, 64), (200, 200), (50, 300)):
         scales = pyramid.scales_of(network.backbone, dataclasses.replace(plain, margin=4), shape, [(50, 600)])
         assert scales[-1].shape == shape

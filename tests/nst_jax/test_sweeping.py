@@ -11,6 +11,7 @@ import pytest
 import nst_jax
 from nst_jax import batches, sweeping
 from nst_jax.errors import UserError
+from nst_jax.scaled_batches import ScaledGroup
 
 PLAIN = dataclasses.replace(
     nst_jax.PRESETS["squeezenet"], style_layers=("conv1",), content_layers=("fire2/concat",), margin=2, steps=3
@@ -82,7 +83,7 @@ def test_a_cell_that_diverges_leaves_the_others_alone(network, recipes):
 
 def test_batches_become_smaller_when_memory_ends(network, recipes, monkeypatch):
     sizes = []
-    whole = batches.Group.run
+    whole = ScaledGroup.run
 
     def scarce(group, indices, size, **options):
         sizes.append(size)
@@ -90,7 +91,7 @@ def test_batches_become_smaller_when_memory_ends(network, recipes, monkeypatch):
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory")
         return whole(group, indices, size, **options)
 
-    monkeypatch.setattr(batches.Group, "run", scarce)
+    monkeypatch.setattr(ScaledGroup, "run", scarce)
     monkeypatch.setattr(batches.Group, "fitting", lambda group, most: 2)
     cells = nst_jax.sweep([recipes[0], recipes[4]], network)
     assert [cell.error for cell in cells] == [None, None]

@@ -12,7 +12,7 @@ from PIL import Image
 from runs import finish
 
 from converters.convert import convert
-from nst_jax import optimize, transfer
+from nst_jax import optimize, pyramid, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
@@ -282,7 +282,7 @@ def test_the_margin_is_painted_and_cut_off(network, settings):
 def test_arrays_in_an_array_out(network, settings):
     settings = dataclasses.replace(settings, margin=4)
     content = picture(0)
-    made = transfer.stylize(content, picture(1), network, settings=settings)
+    made = pyramid.stylize(content, picture(1), network, settings=settings)
     assert made.dtype == np.float32
     assert made.shape == content.shape
     problem = transfer.prepare(network, settings, content, picture(1))
@@ -292,9 +292,9 @@ def test_arrays_in_an_array_out(network, settings):
 def test_arrays_of_jax_and_lists_of_either_are_images(network, settings):
     content, style = picture(0), picture(1)
     settings = dataclasses.replace(settings, steps=1)
-    expected = transfer.stylize(content, style, network, settings=settings)
+    expected = pyramid.stylize(content, style, network, settings=settings)
     for given in (jnp.asarray(style), [style], (jnp.asarray(style),), style[None]):
-        found = transfer.stylize(jnp.asarray(content), given, network, settings=settings)
+        found = pyramid.stylize(jnp.asarray(content), given, network, settings=settings)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -331,7 +331,7 @@ def test_images_that_are_none(content, style, options, message, network, setting
 def test_a_picture_is_in_single_precision_whatever_it_was_made_of(network, settings):
     settings = dataclasses.replace(settings, steps=1)
     for dtype in (np.float16, np.float64):
-        made = transfer.stylize(picture(0).astype(dtype), picture(1).astype(dtype), network, settings=settings)
+        made = pyramid.stylize(picture(0).astype(dtype), picture(1).astype(dtype), network, settings=settings)
         assert made.dtype == np.float32
 
 
