@@ -203,7 +203,7 @@ def test_a_workdir_that_cannot_be_is_refused(pictures, tmp_path):
             stylize.run(config(pictures, workdir))
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("lbfgs", marks=pytest.mark.slow)])
 def test_killed_inside_the_second_scale_and_resumed_is_the_same_to_the_bit(optimizer, pictures, tmp_path, capsys):
     flags = ("--scales=24,36,48", "--scale_steps=8,200,3", f"--optimizer={optimizer}", "--save_every=3")
     with start(pictures, tmp_path / "killed", *flags) as process:
@@ -225,6 +225,7 @@ def test_killed_inside_the_second_scale_and_resumed_is_the_same_to_the_bit(optim
     assert [row["scale"] for row in rows] == ["24"] * 9 + ["36"] * 201 + ["48"] * 4
 
 
+@pytest.mark.slow
 def test_stopped_in_a_coarse_scale_leaves_a_picture_of_the_final_size(pictures, tmp_path):
     with start(pictures, tmp_path, "--scales=24,48", "--scale_steps=100000,2", "--save_every=5") as process:
         wait_for(tmp_path / "step00005.png", process)

@@ -63,6 +63,7 @@ def test_what_a_sweep_leaves(whole, pictures):
     assert [float(row["loss/style"]) for row in table] == [cell["losses"]["style"] for cell in found["cells"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_cells_from_coarse_to_fine_are_their_single_runs_and_go_on_when_stopped(
     optimizer, pictures, tmp_path, monkeypatch
@@ -290,6 +291,7 @@ def test_a_sweep_grows(pictures, tmp_path, capsys):
     assert "6 cells, 6 done already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_was_compiled_for_a_finished_size_is_freed(pictures, tmp_path):
     def kept():
         gc.collect()

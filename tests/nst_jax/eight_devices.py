@@ -94,7 +94,7 @@ def main():
     network = pretrained.load("squeezenet1_1")
     found = {"devices": len(jax.devices())}
     for optimizer in ("adam", "lbfgs"):
-        for count in (8, 5):
+        for count in (8, 5) if optimizer == "adam" else (5,):
             one, _ = run_cells(network, optimizer, count, None)
             many, used = run_cells(network, optimizer, count, parallel.make_mesh())
             found[f"cells {optimizer} {count}"] = *distance(one, many), used

@@ -17,8 +17,6 @@ from nst_jax.loop import run
 from nst_jax.rendering.canvas import resize
 from nst_jax.stacking import stack, state_of
 
-pytestmark = pytest.mark.quick
-
 SETTINGS = dataclasses.replace(
     nst_jax.PRESETS["squeezenet"],
     style_layers=("conv1", "fire2/concat"),
@@ -146,7 +144,7 @@ def stages_of(network, settings):
     return make, start, scales
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("lbfgs", marks=pytest.mark.slow)])
 def test_steps_are_counted_over_all_scales(network, optimizer):
     settings = dataclasses.replace(SETTINGS, optimizer=optimizer, learning_rate={"lbfgs": 1.0, "adam": 0.02}[optimizer])
     found = list(run(pyramid.stages(*stages_of(network, settings))))
@@ -181,6 +179,7 @@ def test_adam_goes_on_at_the_next_scale(network):
     assert nu.shape == (height + 8, width + 8, 3)
 
 
+@pytest.mark.slow
 def test_averages_begin_anew_and_moments_go_on(network):
     settings = dataclasses.replace(SETTINGS, optimizer="adam", learning_rate=0.02, averaging=0.9)
     *_, last = run(pyramid.stages(*stages_of(network, settings)))
@@ -188,6 +187,7 @@ def test_averages_begin_anew_and_moments_go_on(network):
     np.testing.assert_allclose(last.state.memory.share, 1 - 0.9**3, rtol=1e-6)  # the start of the scale and two steps
 
 
+@pytest.mark.slow
 def test_a_batch_is_its_cells(network):
     make, start, scales = stages_of(network, SETTINGS)
     *_, single = run(pyramid.stages(make, start, scales))
@@ -198,7 +198,7 @@ def test_a_batch_is_its_cells(network):
     np.testing.assert_allclose(two.result[1], single.result, atol=2e-2)  # other orders of summing, ten steps of L-BFGS
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adam", marks=pytest.mark.slow), "lbfgs"])
 def test_a_run_goes_on_from_any_scale_to_the_same_bits(network, optimizer):
     settings = dataclasses.replace(SETTINGS, optimizer=optimizer, learning_rate={"lbfgs": 1.0, "adam": 0.02}[optimizer])
     whole = list(run(pyramid.stages(*stages_of(network, settings)), pause_every=1))

@@ -72,7 +72,7 @@ def run_all(cells, *, steps=STEPS, **options):
     return finish(stacking.stack(problems), np.stack(images), steps=steps, **options)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adam", marks=pytest.mark.slow), "lbfgs"])
 def test_a_cell_is_the_single_transfer_with_its_settings(optimizer, network):
     cells = grid(network, optimizer)
     last, history = run_all(cells)

@@ -21,8 +21,6 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import parameter_shapes, with_head
 from nst_jax.errors import UserError
 
-pytestmark = pytest.mark.quick
-
 REAL = "weights/real"
 
 

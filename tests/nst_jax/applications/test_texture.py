@@ -16,8 +16,6 @@ from nst_jax.errors import UserError
 from nst_jax.objective import CONTENT, STYLE
 from nst_jax.presets import PRESETS
 
-pytestmark = pytest.mark.quick
-
 LAYERS = ("conv1", "fire2/concat", "fire4/concat")
 
 

@@ -75,6 +75,7 @@ def test_texture():
     assert chroma(texture.synthesize(PAINTING, height=40, width=40, settings=settings)) > 0
 
 
+@pytest.mark.slow
 def test_projection_minimises_the_loss_of_grey_pictures():
     """A picture that is painted in colours and made grey at the end has a higher loss."""
     settings = dataclasses.replace(QUICK, steps=12)
