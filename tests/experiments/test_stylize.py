@@ -174,7 +174,14 @@ def test_killed_and_resumed_is_the_same_to_the_bit(optimizer, pictures, tmp_path
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        (signal.SIGHUP, 129),
+    ],
+)
 def test_interrupted_saves_the_picture_so_far(number, status, pictures, tmp_path):
     with start(pictures, tmp_path, "--steps=100000", "--save_every=5") as process:
         wait_for(tmp_path / "step00005.png", process)
