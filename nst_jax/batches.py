@@ -207,7 +207,7 @@ class Group:
             RuntimeError: the devices are out of memory (`errors.is_out_of_memory`); fewer cells may fit.
         """
         self.compile(size)
-        stage = self.stage(indices, size, steps=steps, start=lambda _: np.stack(_padded(images, size)))
+        stage = self.stage(indices, size, steps=steps, start=lambda _: np.stack(padded(images, size)))
         return run([stage], state=self.stacked(states, size) if states else None, pause_every=pause_every)
 
     def stage(
@@ -234,13 +234,13 @@ class Group:
 
     def stacked(self, states: Sequence[optimize.State], size: int) -> optimize.State:
         """Returns the states of cells as that of a batch, the last one repeated, placed on the devices."""
-        whole = jax.tree.map(lambda *leaves: np.stack(leaves), *_padded(states, size))
+        whole = jax.tree.map(lambda *leaves: np.stack(leaves), *padded(states, size))
         return parallel.place_cells(whole, self._mesh)
 
     def _batch(self, indices: Sequence[int], size: int) -> stacking.Batch:
         """Returns the cells with these indices, the last one repeated, placed on the devices."""
         transfers = [self._transfer(self.recipes[index]) for index in indices]
-        batch = stacking.stack(_padded(transfers, size), style_images=self._most_styles)
+        batch = stacking.stack(padded(transfers, size), style_images=self._most_styles)
         return parallel.place_batch(batch, self._mesh)
 
     def _transfer(self, recipe: Recipe) -> Transfer:
@@ -322,6 +322,6 @@ def cells_that_fit(needed: int, *, cells: int, shared: int, available: int) -> i
     return max(1, int((available - shared) / each))
 
 
-def _padded(items: Sequence[Item], count: int) -> list[Item]:
+def padded(items: Sequence[Item], count: int) -> list[Item]:
     """Returns `count` items, the last one repeated."""
     return [*items, *[*items[-1:]] * (count - len(items))]

@@ -185,8 +185,8 @@ def compile_chunk(problem: Problem, state: State) -> jax.stages.Compiled:
 
 def free_programs() -> None:
     """Frees the programs of all problems that were run; each is compiled again where it is run again."""
-    _INIT.clear()
-    _CHUNK.clear()
+    for program in (_INIT, _CARRY, _RESULT, _FINITE, _CHUNK):
+        program.clear()
 
 
 def _in_thread(stage: Stage, cancelled: threading.Event) -> Future[Problem]:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from nst_jax import optimize
 from nst_jax.backbones.pretrained import Pretrained
-from nst_jax.batches import Group, Recipe
+from nst_jax.batches import Group, Recipe, padded
 from nst_jax.loop import Progress, Stage, run
 from nst_jax.pyramid import Scale, at_scale, at_step, enlarge, scaled, scales_of, steps_of
 
@@ -102,7 +102,7 @@ class ScaledGroup:
         def stage(index: int) -> Stage:
             def start(result: jax.Array | None) -> Any:
                 if result is None:
-                    return np.stack([*images, *[images[-1]] * (size - len(images))])
+                    return np.stack(padded(images, size))
                 return enlarge(result, scales[index].shape)
 
             return self._groups[index].stage(indices, size, steps=scales[index].end, start=start, carries=True)

@@ -39,7 +39,7 @@ MOST_SEED = 2**32 - 1
 
 def expand_each(text: str) -> str:
     """Returns paths, separated by commas, with a `~` at the beginning of each replaced by the home folder."""
-    return re.sub(r"(^|,)(\s*)(~[^/\\,]*)", lambda found: found[1] + found[2] + expand_home(found[3]), text)
+    return re.sub(r"(^|(?<!\\),)(\s*)(~[^/\\,]*)", lambda found: found[1] + found[2] + expand_home(found[3]), text)
 
 
 FilePath = Annotated[str, expand_home]

@@ -157,8 +157,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         raise bug
     if failure:
         raise UserError(f"{failure}; the picture of step {done} is {saved}") from failure
-    comparable = len(job.scales) == 1
-    if comparable and finished and done and (reason := standstill(start, jax.device_get(last.result)[0], last.state)):
+    if finished and done and (reason := standstill(start, jax.device_get(last.result)[0], last.state)):
         print(f"note: {reason}", file=sys.stderr)
     return Result(output, history, finished)
 

@@ -15,11 +15,11 @@ def standstill(start: np.ndarray, picture: np.ndarray, state: State) -> str | No
     """Returns what to tell of a run that ended where it began; None if it did not.
 
     Args:
-        start: the picture before the first step, `[H, W, 3]` in [0, 1].
+        start: the picture before the first step, `[H, W, 3]` in [0, 1]; one of a coarser scale is no place to end.
         picture: the picture after the last one.
         state: the last state, of this run alone or of a batch of one.
     """
-    if not np.abs(picture - start).max() < _VISIBLE:
+    if start.shape != picture.shape or not np.abs(picture - start).max() < _VISIBLE:
         return None
     with np.errstate(over="ignore", under="ignore"):
         squares = sum(float(np.sum(np.square(leaf), dtype=np.float32)) for leaf in _leaves(state.evaluation.gradient))

@@ -200,8 +200,7 @@ class _Runner:
         seconds = (time.monotonic() - began) / len(chosen)
         for place in courses.running:
             start = np.asarray(self._initial_image(chosen[place])) if starts is None else starts[place]
-            comparable = start.shape == pictures[place].shape  # not of a coarser scale
-            reason = comparable and standstill(start, pictures[place], state_of(last.state, place))
+            reason = standstill(start, pictures[place], state_of(last.state, place))
             if reason and steps:
                 self.bar.say(f"{chosen[place].name}: {reason}")
             self._finish(chosen[place], pictures[place], courses.histories[place], seconds, len(chosen))
