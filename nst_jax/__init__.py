@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import commands as commands
     from nst_jax import compilation as compilation
     from nst_jax import console as console
+    from nst_jax import courses as courses
     from nst_jax import errors as errors
     from nst_jax import history as history
     from nst_jax import io as io
@@ -80,6 +81,7 @@ __all__ = [
     "commands",
     "compilation",
     "console",
+    "courses",
     "errors",
     "history",
     "io",

@@ -13,11 +13,12 @@ from nst_jax import parallel
 from nst_jax.backbones.pretrained import Pretrained, loaded
 from nst_jax.batches import Recipe, free_programs
 from nst_jax.checks import check_images
+from nst_jax.courses import Courses
 from nst_jax.errors import UserError
-from nst_jax.history import DivergedError, History, diverged, join
+from nst_jax.history import DivergedError, History
 from nst_jax.pyramid import at_scale
 from nst_jax.scaled_batches import ScaledGroup
-from nst_jax.stacking import compiled_settings, state_of
+from nst_jax.stacking import compiled_settings
 from nst_jax.transfer import Image, as_images, initial_image
 
 KEPT_PROGRAMS = 8
@@ -117,16 +118,10 @@ def _run_program(recipes: Sequence[Recipe], network: Pretrained, images: _Images
 
 
 def _run_batch(group: ScaledGroup, indices: Sequence[int], size: int, images: Sequence[np.ndarray]) -> list[Cell]:
-    errors: dict[int, DivergedError] = {}
-    histories: list[list[History]] = [[] for _ in indices]
+    courses = Courses(len(indices))
     for progress in group.run(indices, size, images=images):
-        for place, history in enumerate(histories):
-            if place in errors:
-                continue
-            news = progress.history.of(place)
-            if not progress.finite[:, place].all():
-                errors[place] = diverged(state_of(progress.state, place), news)
-                news = errors[place].history
-            history.append(news)
+        courses.add(progress)
     pictures = jax.device_get(progress.result)
-    return [Cell(pictures[place], join(histories[place]), errors.get(place)) for place in range(len(indices))]
+    return [
+        Cell(pictures[place], courses.histories[place], courses.diverged.get(place)) for place in range(len(indices))
+    ]

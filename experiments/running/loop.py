@@ -5,40 +5,22 @@ A single transfer is a batch of one cell and runs exactly as each cell of a swee
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from nst_jax.history import DivergedError, History, diverged, join
+from nst_jax import courses
 from nst_jax.loop import Progress
 from nst_jax.stacking import state_of
 
 from .checkpoints import Checkpoints, Restored
 
 
-class Courses:
-    """The running cells of a batch.
-
-    Attributes:
-        histories: index of a cell in the batch → its losses so far.
-        diverged: index of a cell in the batch → the error with which it diverged.
-    """
+class Courses(courses.Courses):
+    """The running cells of a batch, with their checkpoints."""
 
     def __init__(self, checkpoints: Sequence[Checkpoints], restored: Sequence[Restored | None]) -> None:
         """Takes the checkpoints of each cell, and what was restored from them: all at the same step, or nothing."""
+        super().__init__(
+            len(checkpoints), {place: found.history for place, found in enumerate(restored) if found is not None}
+        )
         self._checkpoints = checkpoints
-        self.histories: dict[int, History] = {place: found.history for place, found in enumerate(restored) if found}
-        self.diverged: dict[int, DivergedError] = {}
-
-    @property
-    def running(self) -> list[int]:
-        """The indices of the cells that have not diverged."""
-        return [place for place in range(len(self._checkpoints)) if place not in self.diverged]
-
-    def add(self, progress: Progress) -> None:
-        """Adds the new losses of all cells that have not diverged before."""
-        for place in self.running:
-            new, before = progress.history.of(place), self.histories.get(place)
-            if not progress.finite[:, place].all():
-                self.diverged[place] = diverged(state_of(progress.state, place), new)
-                new = self.diverged[place].history
-            self.histories[place] = join([before, new]) if before else new
 
     def save(self, progress: Progress) -> None:
         """Writes a checkpoint of each cell that has not diverged.

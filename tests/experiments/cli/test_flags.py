@@ -204,6 +204,7 @@ def test_the_range_of_an_option_is_that_of_its_flags():
         (FilePath, "~", "/home/me"),
         (FilePath, "./~", "./~"),
         (FilePath, "x/~/y", "x/~/y"),
+        (FilePaths, r"a\,~/b.png", r"a\,~/b.png"),
         (FilePaths, "~/a.png, ~/b.png,c~,./~", "/home/me/a.png, /home/me/b.png,c~,./~"),
         (tuple[FilePath, ...], "~/a.png,b.png, ~/c.png", ("/home/me/a.png", "b.png", "/home/me/c.png")),
     ],
