@@ -111,17 +111,31 @@ def tensor(path: Path, name: str, array: Array) -> Tensor:
         raise file_error(path, f"{one_line(name)}: expected an order of bytes, found something else: damaged")
     stored = np.dtype(("<" if dtype.order == "=" else dtype.order) + dtype.code)
     size = math.prod(shape) * stored.itemsize
-    if not isinstance(numbers, bytes | str | Far) or len(numbers) != size:
-        found = len(numbers) if isinstance(numbers, bytes | str | Far) else "none"
-        raise file_error(path, f"{one_line(name)}: expected {size} bytes, found {found}: damaged; fetch it again")
+    damaged = f"expected {size} bytes, found {{}}: damaged; fetch it again"
+    found: int | str
+    match numbers:
+        case Far():
+            # A character of Latin-1, as which Python 3 writes a byte for Python 2, has one or two bytes in UTF-8.
+            fits = size <= numbers.region.length <= (2 * size if numbers.is_text else size)
+            found = numbers.region.length
+        case bytes() | str():
+            fits, found = len(numbers) == size, len(numbers)
+        case _:
+            fits, found = False, "none"
+    if not fits:
+        raise file_error(path, f"{one_line(name)}: {damaged.format(found)}")
 
     def read() -> np.ndarray:
         data = numbers.region.read() if isinstance(numbers, Far) else numbers
-        if isinstance(data, str):  # as Python 2 wrote it
-            try:
+        try:
+            if isinstance(numbers, Far) and numbers.is_text:
+                data = data.decode()
+            if isinstance(data, str):
                 data = data.encode("latin-1")
-            except UnicodeEncodeError as error:
-                raise file_error(path, f"{one_line(name)}: expected bytes, found text; fetch it again") from error
+        except UnicodeError as error:
+            raise file_error(path, f"{one_line(name)}: expected bytes, found text; fetch it again") from error
+        if len(data) != size:
+            raise file_error(path, f"{one_line(name)}: {damaged.format(len(data))}")
         return np.frombuffer(data, stored).reshape(shape, order="F" if array.reversed else "C")
 
     return Tensor(shape, stored, read)

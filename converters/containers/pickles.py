@@ -5,9 +5,10 @@ these, and it reserves memory for any index in a pickle. This one makes numbers,
 dictionaries, and the caller's stand-ins for what PyTorch or NumPy would make.
 """
 
+import io
 import pickletools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -25,12 +26,15 @@ _MOST_INSTRUCTIONS = 1_000_000
 _LARGEST_INTEGER = 128  # bits; the magic number of PyTorch has 77
 _LARGEST_KEY = 64  # bits; it takes longer integers to make a dictionary slow
 
+_CODES = {code.code: code for code in pickletools.opcodes}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _NUMBERS = {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"}
 _TEXTS = {
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
     *("BINSTRING", "SHORT_BINSTRING"),  # of Python 2; `pickletools` makes text of them
 }
+_UNICODE = {"BINUNICODE", "BINUNICODE8"}
+_LENGTHS = {"BINUNICODE": 4, "BINUNICODE8": 8, "BINBYTES": 4, "BINBYTES8": 8, "BINSTRING": 4}  # bytes of a length
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
@@ -66,7 +70,7 @@ def load(
     Raises:
         UserError: the pickle is damaged, or requests anything else.
     """
-    return _load(path, data[:LARGEST], vocabulary, persistent_load)
+    return _load(path, io.BytesIO(data[:LARGEST]), vocabulary, persistent_load)
 
 
 class Far(NamedTuple):
@@ -74,16 +78,11 @@ class Far(NamedTuple):
 
     Attributes:
         region: their place.
+        is_text: whether they are text in UTF-8.
     """
 
     region: Region
-
-    def __len__(self) -> int:
-        return self.region.length
-
-    def decode(self, _: str) -> "Far":
-        """Returns itself: `pickletools` makes text of the bytes of Python 2."""
-        return self
+    is_text: bool
 
 
 def load_far(region: Region, vocabulary: Vocabulary) -> tuple[Any, int]:
@@ -108,16 +107,22 @@ class _Reader:
     def tell(self) -> int:
         return self._position
 
-    def read(self, count: int) -> "bytes | Far":
-        if count >= _FAR and count <= self._region.length - self._position:
-            far = Far(self._region.part(self._position, count))
-            self._position += count
-            self._file.seek(self._region.start + self._position)
-            return far
+    def read(self, count: int) -> bytes:
         return self._counted(self._file.read(min(count, _FAR)))
 
     def readline(self) -> bytes:
         return self._counted(self._file.readline(_FAR))
+
+    def far(self, length_size: int, is_text: bool) -> Far | None:
+        """Returns what follows, with its length before it, if that is too long to be read; else leaves both."""
+        length = int.from_bytes(self._file.read(length_size), "little")
+        start = self._position + length_size
+        if not _FAR <= length <= self._region.length - start:
+            self._file.seek(self._region.start + self._position)
+            return None
+        self._position = start + length
+        self._file.seek(self._region.start + self._position)
+        return Far(self._region.part(start, length), is_text)
 
     def _counted(self, data: bytes) -> bytes:
         self._position += len(data)
@@ -127,15 +132,29 @@ class _Reader:
         return data
 
 
+def _instructions(stream: Any) -> Iterator[tuple[str, Any, int]]:
+    """Yields the name, the argument and the place of each instruction: `pickletools.genops`, but for what is `Far`."""
+    name = ""
+    while name != "STOP":
+        start = stream.tell()
+        code = _CODES[stream.read(1).decode("latin-1")]
+        name = code.name
+        far = stream.far(_LENGTHS[name], name in _UNICODE) if isinstance(stream, _Reader) and name in _LENGTHS else None
+        yield name, far or (code.arg and code.arg.reader(stream)), start
+
+
 def _load(
-    path: Path, data: Any, vocabulary: Vocabulary, persistent_load: Callable[[Any], Any] | None
+    path: Path,
+    stream: io.BytesIO | _Reader,
+    vocabulary: Vocabulary,
+    persistent_load: Callable[[Any], Any] | None,
 ) -> tuple[Any, int]:
     machine = _Machine(path, vocabulary, persistent_load)
     name, position = "nothing", 0
     with warnings.catch_warnings(action="ignore"):  # of escapes in names, which are not in the vocabulary anyway
         try:
-            for count, (opcode, argument, start) in enumerate(pickletools.genops(data)):
-                name, position = opcode.name, start or 0
+            for count, instruction in enumerate(_instructions(stream)):
+                name, argument, position = instruction
                 if count == _MOST_INSTRUCTIONS:
                     raise file_error(path, f"expected a pickle of at most {count} instructions, found more")
                 machine.run(name, argument)

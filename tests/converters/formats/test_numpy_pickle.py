@@ -57,15 +57,21 @@ ARRAYS = {
 }
 
 
-# Python 3 writes a large array in protocol 2 as a text of megabytes; Python 2 does not: see the next test.
-@pytest.mark.parametrize(
-    ("name", "protocol"), [(name, n) for name in ARRAYS for n in (2, 3, 4) if (name, n) != ("large", 2)]
-)
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("protocol", [2, 3, 4])
 def test_every_protocol(tmp_path, name, protocol):
     array = ARRAYS[name]
     (tmp_path / "a").write_bytes(pickle.dumps({"a": [array, np.ones(3, "f4")]}, protocol))
     assert detect(tmp_path / "a") == "numpy_pickle"
     np.testing.assert_array_equal(load(tmp_path / "a")["a/kernel"], array)
+
+
+@pytest.mark.parametrize(("character", "found"), [("é", "found 100000"), ("Ω", "found text")])
+def test_long_text_that_is_no_array(tmp_path, character, found):
+    data = pickle.dumps({"a": [np.full((1, 1, 200, 1000), ord("a"), np.uint8), np.ones(1000, "f4")]}, 2)
+    assert data.count(b"a" * 200_000) == 1
+    (tmp_path / "a").write_bytes(data.replace(b"a" * 200_000, (character * 100_000).encode()))
+    refused(tmp_path / "a", found)
 
 
 @pytest.mark.parametrize("core", ["core", "_core"])
