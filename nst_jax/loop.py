@@ -35,7 +35,7 @@ class Problem(Protocol):
     """A problem that `run` solves: a pytree whose arrays are the data and whose static part is the program."""
 
     def init(self, start: Any) -> State:
-        """Returns the state before the first step."""
+        """Returns the state that the first step evaluates, see `optimize.Solver`."""
 
     def step(self, state: State) -> tuple[State, Info]:
         """Returns the state after one step, and the loss found in it."""
@@ -127,10 +127,12 @@ def run(
         for index, stage in enumerate(stages[first:], start=first):
             problem = ahead.result() if ahead else stage.prepare()
             upcoming, ahead = stages[index + 1] if index + 1 < len(stages) else None, None
+            advance = stage.advance or _CHUNK
             if state is None:
                 state = _INIT(problem, stage.start(result))
                 if stage.carries and before is not None:
                     state, before = _CARRY(problem, before, state), None
+                state, _ = advance(problem, state, int32_on_device(1))  # evaluates the start
                 yield _first_progress(index, problem, state)
             done, length, seconds = int(np.max(jax.device_get(state.step))), 1, None
             while done < stage.steps:
@@ -138,7 +140,7 @@ def run(
                 if pause_every:
                     length = min(length, pause_every - done % pause_every)
                 began = time.perf_counter()
-                state, info = (stage.advance or _CHUNK)(problem, state, int32_on_device(length))
+                state, info = advance(problem, state, int32_on_device(length))
                 info = jax.tree.map(operator.itemgetter(slice(length)), jax.device_get(info))
                 # The first call may compile, so its time says nothing about steps; the next stage would only delay it.
                 warm, seconds = seconds is not None, max(time.perf_counter() - began, _SHORTEST)
@@ -169,8 +171,8 @@ def chunk(problem: Problem, state: State, length: jax.Array) -> tuple[State, Inf
 
 
 def init(problem: Problem, start: Any) -> State:
-    """Returns the state before the first step, compiled."""
-    return _INIT(problem, start)
+    """Returns the state before the first step that moves, evaluated; compiled, by the program of `run`."""
+    return _CHUNK(problem, _INIT(problem, start), int32_on_device(1))[0]
 
 
 def state_shapes(problem: Problem) -> State:

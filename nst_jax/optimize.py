@@ -1,5 +1,8 @@
 """Solvers: `init(evaluate, variables) → state`, `step(evaluate, state) → (state, info)`.
 
+As in Optax, `init` evaluates nothing: the first step of a state does so, and leaves it at that. Otherwise the network
+would be compiled twice, once for the start and once for the steps.
+
 The variables are any pytree of arrays: pixels, other variables from which a picture is rendered, parameters of a
 network. They always stay within their bounds: every step is projected. Adam is Optax's, and `from_optax` makes a solver
 of any other transformation. L-BFGS is Optax's two-loop recursion (`optax.scale_by_lbfgs`,
@@ -83,6 +86,11 @@ class State(struct.PyTreeNode):
         """The current variables."""
         return self.evaluation.variables
 
+    @property
+    def unevaluated(self) -> jax.Array:
+        """Whether the variables have still to be evaluated, which the next step does: as its loss, infinity, says."""
+        return jnp.isposinf(self.evaluation.loss)
+
 
 class Info(struct.PyTreeNode):
     """Losses of a step.
@@ -104,10 +112,11 @@ class Solver(NamedTuple):
     """A way to minimise, as a value.
 
     Attributes:
-        init: (objective, variables) → the state before the first step, with the variables clipped to their bounds and
-            evaluated.
-        step: (objective, state) → the state after one step, and its info. If the loss or gradient is not finite, the
-            state stays as it was; its memory alone may say so.
+        init: (objective, variables) → the state before anything was computed, with the variables clipped to their
+            bounds. The objective is only asked for the shapes of its results.
+        step: (objective, state) → the state after one step, and its info; the first evaluates the variables of `init`,
+            and neither moves nor counts. If the loss or gradient of a later one is not finite, the state stays as it
+            was; its memory alone may say so.
         map_memory: (function, memory) → the memory with the function applied to every array that has the shape of a
             variable, or that shape after a leading axis.
         read: state → the variables that it stands for, which may be a mean of those that the steps went through.
@@ -131,7 +140,7 @@ def from_optax(transformation: optax.GradientTransformation, *, bounds: Bounds =
         return _first(evaluate, variables, transformation.init, bounds)
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
-        here, number = state.evaluation, state.step + 1
+        here, first, number = state.evaluation, state.unevaluated, _next(state)
         with jax_defaults(here.variables):
             updates, memory = update(
                 here.gradient,
@@ -142,6 +151,7 @@ def from_optax(transformation: optax.GradientTransformation, *, bounds: Bounds =
                 value_fn=lambda variables: evaluate(variables, number).loss,
             )
             moved = optax.apply_updates(here.variables, updates)
+        moved, memory = optax.tree.where(first, (here.variables, state.memory), (moved, memory))
         there = evaluate(optax.tree.clip(moved, *bounds), number)
         return _accept(state, there, memory, jnp.full_like(state.step, 1))
 
@@ -187,7 +197,8 @@ def lbfgs(
         return _first(evaluate, variables, direction_of.init, bounds)
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
-        here, number = state.evaluation, state.step + 1
+        # Of a state that is still to be evaluated the gradient is 0, so that the first try stays where it is.
+        here, first, number = state.evaluation, state.unevaluated, _next(state)
         frozen = state.memory.count == _FROZEN
         with jax_defaults(here.variables):
             direction, memory = direction_of.update(here.gradient, state.memory, here.variables)
@@ -208,7 +219,7 @@ def lbfgs(
 
         def go_on(carry: tuple[Evaluation, jax.Array]) -> jax.Array:
             there, tries = carry
-            return ~frozen & ((tries == 0) | (~decreased(there) & (tries <= MOST_HALVINGS)))
+            return ~frozen & ((tries == 0) | (~decreased(there) & ~first & (tries <= MOST_HALVINGS)))
 
         def try_half(carry: tuple[Evaluation, jax.Array]) -> tuple[Evaluation, jax.Array]:
             _, tries = carry
@@ -224,7 +235,7 @@ def lbfgs(
         there = jax.lax.cond(stay, lambda: here, lambda: there)
         keep = descends & ~stay
         memory = memory._replace(
-            count=jnp.where(stay, 0, memory.count),
+            count=jnp.where(stay | first, 0, memory.count),
             weights_memory=jnp.where(keep, jnp.maximum(memory.weights_memory, 0), 0),
         )
         finite = there.finite & ~frozen
@@ -260,15 +271,16 @@ def averaged(solver: Solver, decay: float) -> Solver:
     """
 
     def init(evaluate: Evaluate, variables: Variables) -> State:
-        first = solver.init(evaluate, variables)
-        total = jax.tree.map(lambda values: (1 - decay) * values, first.variables)
-        return first.replace(memory=Average(first.memory, total, jnp.float32(1 - decay)))
+        start = solver.init(evaluate, variables)
+        total = jax.tree.map(lambda values: (1 - decay) * values, start.variables)
+        return start.replace(memory=Average(start.memory, total, jnp.float32(1 - decay)))
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
         before = state.memory
         after, info = solver.step(evaluate, state.replace(memory=before.memory))
-        weight = jnp.where(info.finite, jnp.float32(1 - decay), 0)
-        keep = jnp.where(info.finite, jnp.float32(decay), 1)
+        moved = info.finite & ~state.unevaluated
+        weight = jnp.where(moved, jnp.float32(1 - decay), 0)
+        keep = jnp.where(moved, jnp.float32(decay), 1)
         total = jax.tree.map(lambda sum_, values: keep * sum_ + weight * values, before.sum, after.variables)
         return after.replace(memory=Average(after.memory, total, keep * before.share + weight)), info
 
@@ -302,9 +314,17 @@ def _map_lbfgs_memory(function: Callable[[jax.Array], Any], memory: Any) -> Any:
 
 def _first(evaluate: Evaluate, variables: Variables, memory: Callable[[Variables], Any], bounds: Bounds) -> State:
     start = jnp.zeros((), jnp.int32)
-    evaluation = evaluate(optax.tree.clip(variables, *bounds), start)
-    with jax_defaults(evaluation.variables):
-        return State(evaluation, start, memory(evaluation.variables))
+    clipped = optax.tree.clip(variables, *bounds)
+    shapes = jax.eval_shape(evaluate, clipped, start)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    unevaluated = nothing.replace(variables=clipped, loss=jnp.full_like(nothing.loss, jnp.inf))
+    with jax_defaults(clipped):
+        return State(unevaluated, start, memory(clipped))
+
+
+def _next(state: State) -> jax.Array:
+    """Returns the number of the next step; evaluating the start is none."""
+    return state.step + jnp.where(state.unevaluated, 0, 1).astype(state.step.dtype)
 
 
 def _accept(
@@ -312,8 +332,8 @@ def _accept(
 ) -> tuple[State, Info]:
     """Returns the state after a step, or the one before if the loss is not finite, and the info of the step."""
     info = Info(there.loss, there.terms, there.finite if finite is None else finite, evaluations)
-    after = State(there, state.step + 1, memory)
-    return jax.lax.cond(info.finite, lambda: after, lambda: state), info
+    after = State(there, _next(state), memory)
+    return jax.lax.cond(info.finite | state.unevaluated, lambda: after, lambda: state), info
 
 
 MakeSolver = Callable[..., Solver]

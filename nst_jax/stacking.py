@@ -36,7 +36,7 @@ class Batch(struct.PyTreeNode):
     count: int = struct.field(pytree_node=False)
 
     def init(self, start: jax.Array) -> optimize.State:
-        """Returns the states before the first step, from the starts of the cells `[N, ...]`."""
+        """Returns the states of the starts of the cells `[N, ...]`, which the first step evaluates."""
         return self._each(lambda cell, own: cell.init(own), start)
 
     def step(self, states: optimize.State) -> tuple[optimize.State, optimize.Info]:

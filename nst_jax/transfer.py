@@ -180,13 +180,13 @@ class Transfer(struct.PyTreeNode):
     canvas: tuple[int, int] = struct.field(pytree_node=False)
 
     def init(self, image: jax.Array) -> optimize.State:
-        """Returns the state before the first step, from an initial image `[H, W, 3]`."""
+        """Returns the state of an initial image `[H, W, 3]`, which the first step evaluates, see `optimize.Solver`."""
         canvas = extend(project(self.grey, image), self.config.margin)
         variables = self.config.parameterizer.encode(canvas, self.key)
         return self.solver.init(self.evaluate, variables)
 
     def step(self, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
-        """Returns the state after one step, and the loss found in it."""
+        """Returns the state after one step, and the loss found in it; the first step evaluates the initial image."""
         return self.solver.step(self.evaluate, state)
 
     def result(self, state: optimize.State) -> jax.Array:

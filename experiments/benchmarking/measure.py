@@ -18,7 +18,7 @@ from nst_jax import optimize
 from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_layers
-from nst_jax.loop import compile_chunk, init
+from nst_jax.loop import compile_chunk, init, state_shapes
 from nst_jax.presets import LEARNING_RATES, PRESETS
 from nst_jax.rendering.canvas import check_margin
 from nst_jax.settings import Optimizer, Precision
@@ -233,11 +233,11 @@ class _Ours:
     def __init__(self, transfer: Transfer, image: np.ndarray) -> None:
         self._transfer = transfer
         self._begin = lambda: init(transfer, jnp.asarray(image))
+        began = time.perf_counter()
+        self._program = compile_chunk(transfer, state_shapes(transfer))
+        self.compile_seconds = time.perf_counter() - began
         self.begin()
         self.gradient = np.array(self._state.evaluation.gradient)
-        began = time.perf_counter()
-        self._program = compile_chunk(transfer, self._state)
-        self.compile_seconds = time.perf_counter() - began
 
     def begin(self) -> None:
         """Goes back to the state before the first step."""

@@ -154,7 +154,7 @@ class TextureSynthesis(struct.PyTreeNode):
     """Stacked problems share all arrays."""
 
     def init(self, signal: jax.Array) -> optimize.State:
-        """Returns the state before the first step."""
+        """Returns the state of a signal, which the first step evaluates."""
         return _SOLVER.init(self.evaluate, signal)
 
     def step(self, state: optimize.State) -> tuple[optimize.State, optimize.Info]:

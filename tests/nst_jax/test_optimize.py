@@ -52,7 +52,8 @@ class Problem(struct.PyTreeNode):
 @functools.partial(jax.jit, static_argnames=("optimizer", "longest", "function"))
 def run(target, image, rate, *, optimizer, longest, function=bowl):
     problem = Problem(target, rate, optimizer, function)
-    return jax.lax.scan(lambda state, _: problem.step(state), problem.init(image), length=longest)
+    start, _ = problem.step(problem.init(image))  # evaluates
+    return jax.lax.scan(lambda state, _: problem.step(state), start, length=longest)
 
 
 @pytest.fixture

@@ -163,7 +163,9 @@ def test_adam_goes_on_at_the_next_scale(network):
     *_, last = run(pyramid.stages(make, start, scales[:1]))
     before, finer = last.state, make(1)
     image = jnp.clip(resize(last.result, scales[1].shape), 0, 1)
-    state = jax.jit(lambda transfer, before, image: transfer.carry(before, transfer.init(image)))(finer, before, image)
+    state = jax.jit(lambda finer, before, image: finer.step(finer.carry(before, finer.init(image)))[0])(
+        finer, before, image
+    )
     assert int(state.step) == 3
     assert int(optax.tree.get(state.memory, "count")) == 3
 
@@ -225,6 +227,7 @@ def test_the_average_is_that_of_the_formula():
     plain, averaged = optimize.adam(0.1), optimize.averaged(optimize.adam(0.1), 0.9)
     state, other = plain.init(evaluate, jnp.zeros(2)), averaged.init(evaluate, jnp.zeros(2))
     seen = [np.asarray(state.variables)]
+    state, other = plain.step(evaluate, state)[0], averaged.step(evaluate, other)[0]  # evaluates
     for _ in range(6):
         state, other = plain.step(evaluate, state)[0], averaged.step(evaluate, other)[0]
         seen.append(np.asarray(state.variables))

@@ -47,7 +47,7 @@ def synthesise(original, *, size, scales, filters, steps):
     def go(params, original, noise):
         texture = random_features.describe(params, original)
         problem = random_features.TextureSynthesis(params, texture, original.shape)
-        start = problem.init(noise)
+        start, _ = problem.step(problem.init(noise))
         end, _ = jax.lax.scan(lambda state, _: problem.step(state), start, length=steps)
         return start.evaluation, end.evaluation
 

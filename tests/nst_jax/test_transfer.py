@@ -341,9 +341,10 @@ def test_transfers_are_stepped_by_hand(network, settings):
     problem = transfer.prepare(network, spectrum, picture(0), picture(1))
     state = jax.jit(lambda problem, image: problem.init(image))(problem, picture(0))
     step = jax.jit(lambda problem, state: problem.step(state))
-    losses = [float(state.evaluation.loss)]
-    for _ in range(4):
+    losses = []
+    for number in range(5):
         state, info = step(problem, state)
+        assert int(state.step) == number  # the first evaluates the start
         losses.append(float(info.loss))
     assert np.abs(state.variables).max() > 1  # a spectrum is not bound to [0, 1], as pixels are
     _, history = finish(problem, picture(0), steps=4)

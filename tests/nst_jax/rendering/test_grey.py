@@ -84,7 +84,7 @@ def test_projection_minimises_the_loss_of_grey_pictures():
     made = transfer.prepare(load(), settings, GREY, OTHER)
 
     def loss(picture):
-        return float(made.init(jnp.asarray(picture)).evaluation.loss)
+        return float(made.step(made.init(jnp.asarray(picture)))[1].loss)
 
     assert loss(stylize(GREY, OTHER, settings=settings)) < 0.99 * loss(converted)
 
