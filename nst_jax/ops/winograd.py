@@ -122,7 +122,9 @@ def _correlate_strip(images: jax.Array, kernel: jax.Array) -> jax.Array:
         precision=jax.lax.Precision.HIGHEST,
     )
     products = apart(products).reshape(_INPUTS, _INPUTS, number, high, wide, -1)
-    columns = jnp.stack(_combine(_A_T, products.swapaxes(0, 1)), axis=4)  # [6, N, h, w, 4, K]
+    # Not a swap of the axes, of which XLA makes a pass of its own over all products.
+    by_column = [products[:, column] for column in range(_INPUTS)]
+    columns = jnp.stack(_combine(_A_T, by_column), axis=4)  # [6, N, h, w, 4, K]
     columns = apart(columns.reshape(_INPUTS, number, high, wide * OUTPUTS, -1))
     outputs = jnp.stack(_combine(_A_T, columns), axis=2)  # [N, h, 4, W, K]
     return outputs.reshape(number, high * OUTPUTS, wide * OUTPUTS, -1)
