@@ -90,6 +90,7 @@ def make_grid(config: Config) -> Grid:
         preset=family.figure_preset,
         size=config.size,
         steps=config.steps,
+        scales=(0,),  # as in the paper
         seed=config.seed,
         init="noise",
     )

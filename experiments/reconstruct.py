@@ -83,6 +83,7 @@ def make_grid(config: Config) -> Grid:
         size=config.size,
         steps=config.steps,
         margin=0,
+        scales=(0,),
         parameterization=config.parameterization,
         seed=config.seed,
         init="noise",

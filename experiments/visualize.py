@@ -137,6 +137,7 @@ def make_grid(config: Config, units: list["Unit"]) -> Grid:
         style_layers=(),
         tv_weight=config.tv_weight,
         margin=0,
+        scales=(0,),
         pooling="max",
         padding="zeros",
         optimizer="adam",

@@ -29,7 +29,7 @@ from nst_jax.rendering.canvas import resize
 from nst_jax.settings import Settings
 from nst_jax.transfer import Image, Transfer, as_images, initial_image, prepare, ready
 
-COARSEST = 128
+COARSEST = 256
 """Long side in pixels of the coarsest scale."""
 
 FACTORS = {"cpu": 2.0}
@@ -38,7 +38,7 @@ FACTORS = {"cpu": 2.0}
 FACTOR = 2**0.5
 """The ratio elsewhere."""
 
-STEPS = (1.2, 0.48, 0.24)
+STEPS = (0.5, 0.33, 0.27)
 """Steps of the coarsest scale, of those between, and of the finest, as shares of those of a single scale."""
 
 
@@ -112,7 +112,8 @@ def transfers(
     def make(index: int) -> Transfer:
         ratio = ratio_of(scales, index)
         reduced = [at_scale(image, scaled(image.shape, ratio)) for image in styles]
-        return prepare(shared, settings, at_scale(content, scales[index].shape), reduced, seed=seed)
+        own = settings_at(settings, ratio)
+        return prepare(shared, own, at_scale(content, scales[index].shape), reduced, seed=seed)
 
     return functools.cache(make)
 
@@ -164,6 +165,15 @@ def resolved(settings: Settings, scales: Sequence[Scale]) -> Settings:
         scale_steps=each if len(scales) > 1 else (),
         steps=ends[-1],
     )
+
+
+def settings_at(settings: Settings, ratio: float) -> Settings:
+    """Returns the settings of a scale, which is a picture at a ratio of its final size.
+
+    A network sees more of the picture the smaller it is, so that what keeps a face at the final size lets it dissolve
+    at a coarse one; and what was lost there, no finer scale brings back.
+    """
+    return dataclasses.replace(settings, content_weight=settings.content_weight * ratio**-settings.coarse_content)
 
 
 def long_sides(end: int, *, start: int = COARSEST, factor: float) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from nst_jax import optimize
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.batches import Group, Recipe, padded
 from nst_jax.loop import Progress, Stage, run
-from nst_jax.pyramid import Scale, at_scale, at_step, enlarge, scaled, scales_of, steps_of
+from nst_jax.pyramid import Scale, at_scale, at_step, enlarge, scaled, scales_of, settings_at, steps_of
 
 _KEPT = 32
 """Reduced images that are kept per scale."""
@@ -55,10 +55,15 @@ class ScaledGroup:
 
         finest = Group(network, recipes, read, mesh=mesh)
         coarser = (
-            Group(network, recipes, read_at(index), mesh=mesh, alike=finest) for index in range(len(self._shapes) - 1)
+            Group(network, self._recipes_at(index), read_at(index), mesh=mesh, alike=finest)
+            for index in range(len(self._shapes) - 1)
         )
         self._groups = (*coarser, finest)
         self.finest = finest
+
+    def _recipes_at(self, index: int) -> list[Recipe]:
+        ratio = max(self._shapes[index]) / max(self._shapes[-1])
+        return [recipe._replace(settings=settings_at(recipe.settings, ratio)) for recipe in self.recipes]
 
     def compile(self, size: int) -> None:
         """Compiles the program for batches of a size, if it is the only one; else each is compiled when it is next."""

@@ -150,14 +150,21 @@ class Settings:
     )
     steps: int = option(250, "Number of optimisation steps.", least=0, traced=True)
     scales: tuple[int, ...] = option(
-        (0,),
+        (),
         "Long sides in pixels of the scales, from coarse to fine, 0 for the size of the picture; an empty list means "
-        "from about 128 on, and a single 0 paints at the final size from the first step.",
+        "from about 256 on, and a single 0 paints at the final size from the first step.",
         least=0,
     )
     scale_steps: tuple[int, ...] = option(
         (),
         "Number of steps of each scale, the last for all that follow; an empty list means shares of steps.",
+        least=0,
+        traced=True,
+    )
+    coarse_content: float = option(
+        2.0,
+        "Exponent n of the content weight at coarse scales, which is (final size / size)ⁿ times as high there: 0 means "
+        "the same weight at all scales, 2 keeps faces and houses.",
         least=0,
         traced=True,
     )

@@ -58,6 +58,7 @@ def dream_settings(backbone: str, *, guided: bool = False) -> Settings:
         tv_weight=0.0,
         pooling="max",
         margin=0,
+        scales=(0,),  # octaves are scales of its own
         dream_layers=family.dream_layers,
         dream_objective="guided" if guided else "log_deepdream",
         jitter=32,

@@ -24,6 +24,7 @@ SETTINGS = dataclasses.replace(
     margin=4,
     scales=(24, 40, 0),
     scale_steps=(3, 2),
+    coarse_content=0.0,
 )
 
 
@@ -54,15 +55,17 @@ def test_long_sides_are_those_of_the_loop(start, end, factor):
 
 
 def test_long_sides_of_512():
-    assert pyramid.long_sides(512, factor=math.sqrt(2)) == (128, 181, 256, 362, 512)
-    assert pyramid.long_sides(512, factor=2) == (128, 256, 512)
+    assert pyramid.long_sides(512, start=128, factor=math.sqrt(2)) == (128, 181, 256, 362, 512)
+    assert pyramid.long_sides(512, factor=math.sqrt(2)) == (256, 362, 512)
+    assert pyramid.long_sides(512, factor=2) == (256, 512)
 
 
 def test_scales_of_a_picture(network):
-    plain = dataclasses.replace(nst_jax.PRESETS["squeezenet"], scales=())
-    auto = pyramid.scales_of(network.backbone, plain, (384, 512))
-    assert [scale.shape for scale in auto] == [(96, 128), (192, 256), (384, 512)]
-    assert [scale.end for scale in auto] == [360, 504, 576]  # 1.2, 0.48 and 0.24 of 300
+    plain = nst_jax.PRESETS["squeezenet"]
+    auto = pyramid.scales_of(network.backbone, plain, (768, 1024))
+    assert [scale.shape for scale in auto] == [(192, 256), (384, 512), (768, 1024)]
+    assert [scale.end for scale in auto] == [150, 249, 330]  # 0.5, 0.33 and 0.27 of 300
+    assert pyramid.scales_of(network.backbone, plain, (384, 500)) == (((384, 500), 300),)
     single = dataclasses.replace(plain, scales=(0,))
     assert pyramid.scales_of(network.backbone, single, (384, 512)) == (((384, 512), 300),)
     given = dataclasses.replace(plain, scales=(100, 512), scale_steps=(7,))
@@ -70,13 +73,13 @@ def test_scales_of_a_picture(network):
 
 
 def test_what_is_left_open_always_fits(network):
-    plain = dataclasses.replace(nst_jax.PRESETS["squeezenet"], scales=())
+    plain = nst_jax.PRESETS["squeezenet"]
     for shape in ((60, 512), (2048, 64), (200, 200), (50, 300)):
         scales = pyramid.scales_of(network.backbone, dataclasses.replace(plain, margin=4), shape, [(50, 600)])
         assert scales[-1].shape == shape
     tile = dataclasses.replace(plain, padding="circular", margin=0)
-    for scale in pyramid.scales_of(network.backbone, tile, (272, 272)):
-        assert scale.shape[0] % 16 == 0
+    found = pyramid.scales_of(network.backbone, tile, (1056, 1056))
+    assert [scale.shape[0] for scale in found] == [528, 1056]  # 264 is no multiple of the stride, 16
     assert (
         len(pyramid.scales_of(network.backbone, dataclasses.replace(plain, parameterization="coordinates"), (512, 512)))
         == 1
@@ -99,6 +102,16 @@ def test_what_is_left_open_always_fits(network):
 def test_scales_that_make_no_sense(network, changes, message):
     with pytest.raises(UserError, match=message):
         pyramid.scales_of(network.backbone, dataclasses.replace(nst_jax.PRESETS["squeezenet"], **changes), (384, 512))
+
+
+@pytest.mark.parametrize(("exponent", "weight"), [(0.0, 3.0), (1.0, 6.0), (2.0, 12.0)])
+def test_content_weighs_more_at_a_coarse_scale(network, exponent, weight):
+    settings = dataclasses.replace(SETTINGS, content_weight=3.0, coarse_content=exponent)
+    settings = dataclasses.replace(settings, scales=(32, 64), scale_steps=(1,))
+    content, style = picture(0), picture(1)
+    scales = pyramid.scales_of(network.backbone, settings, content.shape, [style.shape])
+    make = pyramid.transfers(network, settings, content, [style], scales)
+    assert [float(make(index).weights.terms["content"]) for index in (0, 1)] == [weight, 3.0]
 
 
 # --- enlarging ---
