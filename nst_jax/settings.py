@@ -46,7 +46,22 @@ Init = Literal["content", "noise", "blend"]
 ContentLoss = Literal[
     "half_squared_error", "mean_squared_error", "quarter_mean_squared_error", "relative_squared_error"
 ]
-StyleLoss = Literal["gram_error", "scaled_gram_error", "relative_squared_error", "mean_covariance_error"]
+StyleLoss = Literal[
+    "gram_error",
+    "scaled_gram_error",
+    "relative_squared_error",
+    "mean_covariance_error",
+    "mean_variance_error",
+    "wasserstein2",
+    "relative_wasserstein2",
+    "scaled_mse_gram_error",
+    "relative_scaled_mse_gram_error",
+    "normalized_gradient_gram_error",
+    "histogram",
+    "sliced_wasserstein",
+    "contextual",
+    "nearest_neighbour",
+]
 VariationLoss = Literal["squared_variation", "neural_style_variation", "circular_squared_variation"]
 
 Blending = Literal["targets", "losses"]
