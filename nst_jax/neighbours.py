@@ -80,7 +80,7 @@ def contextual(found: jax.Array, target: Sample) -> jax.Array:
     """Returns −log CX of Mechrez et al. 2018: how far from every S of the style image is any F that is near it alone.
 
     d_ij = (1 − cos(F_i, S_j)) / 2 after the mean of S was subtracted from both; w_ij = exp((1 − d_ij / min_k d_ik) /
-    h); CX = mean_j max_i w_ij / Σ_k w_ik. It is above 0 even for equal images, whose positions are like each other.
+    h); CX = mean_j max_i w_ij / Σ_k w_ik. Of equal images it is 0, but for positions that are like each other.
 
     Args:
         found: features at positions of the picture, `[M, C]`.

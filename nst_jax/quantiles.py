@@ -62,7 +62,7 @@ def _parts(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns for each level the indices of the sorted values within its part, and their shares of it: `[256, P]`."""
     borders = np.arange(LEVELS + 1) * count  # in 256ths of a value
     first = borders[:-1] // LEVELS
-    indices = first[:, None] + np.arange((-borders[1:] // -LEVELS - first).max())
+    indices = first[:, None] + np.arange((-(-borders[1:] // LEVELS) - first).max())
     overlaps = np.minimum(borders[1:, None], (indices + 1) * LEVELS) - np.maximum(borders[:-1, None], indices * LEVELS)
     return np.minimum(indices, count - 1).astype(np.int32), np.maximum(overlaps, 0) / count
 
