@@ -35,7 +35,7 @@ def quantiles(features: jax.Array) -> jax.Array:
         `[256, C]`, ascending, float32 at least.
     """
     rows = activations(features.reshape(-1, features.shape[-1]))
-    ordered = jnp.sort(rows.T, axis=-1)  # the values of a channel beside each other
+    ordered = _ascending(rows.T)  # the values of a channel beside each other
     indices, shares = _parts(len(rows))
     return jnp.einsum("lp,clp->lc", jnp.asarray(shares, rows.dtype), ordered[:, indices], precision="highest")
 
@@ -55,6 +55,42 @@ def sliced_quantiles(features: jax.Array) -> jax.Array:
     rows = activations(features.reshape(-1, features.shape[-1]))
     along = jnp.asarray(_directions(rows.shape[-1]), rows.dtype)
     return quantiles(jnp.matmul(rows, along, precision=jax.lax.Precision.HIGHEST))
+
+
+@jax.custom_vjp
+def _ascending(rows: jax.Array) -> jax.Array:
+    """Returns each row of `[C, M]` in ascending order, but for values that differ by next to nothing; see `_order`."""
+    return _ascending_forward(rows)[0]
+
+
+def _ascending_forward(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    order = _order(rows)
+    return jnp.take_along_axis(rows, order, axis=-1), order
+
+
+def _ascending_backward(order: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
+    channels = np.arange(len(order), dtype=np.int32)[:, None]
+    return (jnp.zeros_like(cotangent).at[channels, order].set(cotangent, unique_indices=True),)
+
+
+_ascending.defvjp(_ascending_forward, _ascending_backward)
+
+
+def _order(rows: jax.Array) -> jax.Array:
+    """Returns the indices that put each row of `[C, M]` into ascending order.
+
+    Each value and its index are one whole number of 32 bits: with 14 bits for the index of 16,000 positions, values
+    that differ by a 260,000th of their range count as equal, and with 20 bits for a million by a 4,000th. XLA's CPU
+    compiler (jax 0.10) sorts such numbers six times as fast as floating-point ones with their indices.
+    """
+    count = rows.shape[-1]
+    for_index = max(count - 1, 1).bit_length()
+    least = rows.min(axis=-1, keepdims=True)
+    span = rows.max(axis=-1, keepdims=True) - least
+    share = (rows - least) / jnp.where(span > 0, span, 1)
+    steps = 2 ** (32 - for_index) * (1 - 2**-20)  # the greatest is still below the number that needs one bit more
+    keys = ((share * steps).astype(jnp.uint32) << for_index) | np.arange(count, dtype=np.uint32)[None]
+    return (jnp.sort(keys, axis=-1) & (2**for_index - 1)).astype(jnp.int32)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.quick
 
 RANDOM = np.random.default_rng(0)
 CHANNELS = 3
-F, S = RANDOM.normal(size=(2, 16, 16, CHANNELS)) + [[[[0]]], [[[0.5]]]]
+F, S = RANDOM.normal(loc=[[[[0]]], [[[0.5]]]], size=(2, 16, 16, CHANNELS))
 """As many positions as the table has levels: it is their values in order."""
 
 TABLE = jax.jit(quantiles.quantiles)
