@@ -29,8 +29,8 @@ CANVAS = "canvas"
 """The layer of terms of the canvas itself, which do not use the network."""
 
 Targets = dict[str, dict[str, Any]]
-"""Term → layer → target of the statistic. Content: features `[H, W, C]`. Style: the statistic of each style
-image, with a leading axis `[S, ...]`. Activation: weights of the channels `[C]`, or the features of a guide `[M, C]`.
+"""Term → layer → target of the statistic. Content: features `[H, W, C]`. Style: that of each style image, mostly its
+statistic, with a leading axis `[S, ...]`. Activation: weights of the channels `[C]`, or the features of a guide `[M, C]`.
 Total variation, at the layer `CANVAS`: nothing."""
 
 
