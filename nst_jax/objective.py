@@ -30,8 +30,8 @@ CANVAS = "canvas"
 
 Targets = dict[str, dict[str, Any]]
 """Term → layer → target of the statistic. Content: features `[H, W, C]`. Style: that of each style image, mostly its
-statistic, with a leading axis `[S, ...]`. Activation: weights of the channels `[C]`, or the features of a guide `[M, C]`.
-Total variation, at the layer `CANVAS`: nothing."""
+statistic, with a leading axis `[S, ...]`. Activation: weights of the channels `[C]`, or the features of a guide
+`[M, C]`. Total variation, at the layer `CANVAS`: nothing."""
 
 
 class TermKind(NamedTuple):
