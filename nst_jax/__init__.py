@@ -32,12 +32,14 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import lazy as lazy
     from nst_jax import loop as loop
     from nst_jax import losses as losses
+    from nst_jax import neighbours as neighbours
     from nst_jax import objective as objective
     from nst_jax import ops as ops
     from nst_jax import optimize as optimize
     from nst_jax import parallel as parallel
     from nst_jax import presets as presets
     from nst_jax import pyramid as pyramid
+    from nst_jax import quantiles as quantiles
     from nst_jax import ranges as ranges
     from nst_jax import rendering as rendering
     from nst_jax import scaled_batches as scaled_batches
@@ -48,6 +50,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import sweeping as sweeping
     from nst_jax import targets as targets
     from nst_jax import transfer as transfer
+    from nst_jax import wasserstein as wasserstein
     from nst_jax.backbones.pretrained import load as load
     from nst_jax.backbones.registry import BACKBONES as BACKBONES
     from nst_jax.batches import Recipe as Recipe
@@ -89,6 +92,7 @@ __all__ = [
     "load",
     "loop",
     "losses",
+    "neighbours",
     "objective",
     "ops",
     "optimize",
@@ -96,6 +100,7 @@ __all__ = [
     "prepare",
     "presets",
     "pyramid",
+    "quantiles",
     "ranges",
     "read_image",
     "rendering",
@@ -112,6 +117,7 @@ __all__ = [
     "sweeping",
     "targets",
     "transfer",
+    "wasserstein",
     "write_image",
 ]
 

@@ -13,6 +13,7 @@ from nst_jax.backbones.registry import choose_layer
 from nst_jax.backbones.spec import Backbone, channels, layer_shapes, least_side, strides, tensor
 from nst_jax.errors import UserError
 from nst_jax.io.images import Picture
+from nst_jax.losses import STYLE_LOSSES
 from nst_jax.objective import TERMS
 from nst_jax.ops.circular_padding import CIRCULAR, check_sides
 from nst_jax.rendering.canvas import canvas_shape, check_margin
@@ -88,12 +89,17 @@ def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[i
     """Checks that style images of these shapes `(H, W, 3)` can be used.
 
     Raises:
-        UserError: a layer is unknown or vanishes, or the numbers of layer weights and style layers, or of blend weights
-            and style images, differ.
+        UserError: a layer is unknown or vanishes, the numbers of layer weights and style layers, or of blend weights
+            and style images, differ, or the style loss has no mean of several style images.
     """
     for shape in shapes:
         check_layers(backbone, settings.style_layers, shape, what="style layer")
     named, given = settings.style_layers, settings.style_layer_weights
+    if named and len(shapes) > 1 and settings.blending == "targets" and not STYLE_LOSSES[settings.style_loss].additive:
+        raise UserError(
+            f"blending: expected losses for {len(shapes)} style images with style_loss {settings.style_loss}, whose "
+            "targets have no meaningful mean, found targets"
+        )
     if given and len(given) not in (1, len(named)):
         raise UserError(
             f"style_layer_weights: expected one number for all or one for each of {', '.join(named) or 'no layers'}, "

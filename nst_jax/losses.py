@@ -12,6 +12,8 @@ Sources:
     Transfer", 2017.
     Mahendran & Vedaldi, "Understanding Deep Image Representations by Inverting Them", CVPR 2015.
     Kolkin, Salavon & Shakhnarovich, "Style Transfer by Relaxed Optimal Transport and Self-Similarity", CVPR 2019.
+    Li, Wang, Liu & Hou, "Demystifying Neural Style Transfer", IJCAI 2017.
+    Crowson, "style_transfer", https://github.com/crowsonkb/style-transfer-pytorch, 2021.
 """
 
 import math
@@ -21,7 +23,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nst_jax import statistics
+from nst_jax import neighbours, quantiles, statistics, wasserstein
 from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
 
 
@@ -31,10 +33,16 @@ class Term(NamedTuple):
     Attributes:
         statistic: features `[..., C]` → the statistic that is compared, an array or a pytree of arrays.
         error: (statistic, target) → a scalar. The target of a style may be a mean over several style images.
+        additive: whether the statistic of a map follows from those of its parts: it is a mean over positions, or has
+            each position by itself. Only means of these say something about several style images.
+        target: features of the target image → the target, where that is not the statistic; of a shape that does not
+            depend on the size of the image, so that several stack.
     """
 
     statistic: Callable[[jax.Array], Any]
     error: Callable[[Any, Any], jax.Array]
+    additive: bool = True
+    target: Callable[[jax.Array], Any] | None = None
 
 
 _NEXT_TO_NOTHING = 1e-6
@@ -86,12 +94,58 @@ def mean_covariance_error(found: statistics.Moments, target: statistics.Moments)
     the mean; apart, the brightness and contrast of a layer cannot be traded for each other.
     """
     return relative_squared_error(found.mean, target.mean) + relative_squared_error(
-        _covariance(found), _covariance(target)
+        statistics.covariance(found), statistics.covariance(target)
     )
 
 
-def _covariance(moments: statistics.Moments) -> jax.Array:
-    return moments.second - jnp.outer(moments.mean, moments.mean)
+def mean_variance_error(found: statistics.ChannelMoments, target: statistics.ChannelMoments) -> jax.Array:
+    """Returns Σ (μ − μ_s)² / Σ μ_s² + Σ (σ − σ_s)² / Σ σ_s² for means μ and standard deviations σ of the channels.
+
+    The batch-norm statistics of Li et al. 2017, whose loss is (1/C) Σ ((μ − μ_s)² + (σ − σ_s)²); each as a share of the
+    target here, so that one weight means the same in every layer.
+    """
+    return relative_squared_error(found.mean, target.mean) + relative_squared_error(
+        _deviation(found), _deviation(target)
+    )
+
+
+def _deviation(moments: statistics.ChannelMoments) -> jax.Array:
+    # A root has no derivative at 0, the variance of a channel that is silent everywhere.
+    return jnp.sqrt(jnp.maximum(moments.square - jnp.square(moments.mean), 0) + _NEXT_TO_NOTHING)
+
+
+def scaled_mse_gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:
+    """Returns Σ D² / (Σ |D| + 1e-8) for D = G − A: `ScaledMSELoss` of Crowson 2021.
+
+    The absolute values of its derivative add up to about 1, however far away the target is: one layer, or one step,
+    pulls as much as another.
+    """
+    difference = gram - target
+    return jnp.sum(jnp.square(difference)) / (jnp.sum(jnp.abs(difference)) + 1e-8)
+
+
+def relative_scaled_mse_gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:
+    """Returns `scaled_mse_gram_error` as a share of that of zeros: Σ D² / Σ |D| · Σ |A| / Σ A².
+
+    Ours. It is 1 for zeros, so that one weight means the same in every layer.
+    """
+    of_zeros = scaled_mse_gram_error(jnp.zeros_like(target), target)
+    return scaled_mse_gram_error(gram, target) / (of_zeros + _NEXT_TO_NOTHING)
+
+
+def normalized_gradient_gram_error(features: jax.Array, target: jax.Array) -> jax.Array:
+    """Returns `scaled_gram_error`, with a derivative that is divided by the sum of its absolute values.
+
+    The option `-normalize_gradients` of neural-style. So no function has this derivative: a search along a line, as
+    that of L-BFGS, may find nothing that descends.
+
+    Args:
+        features: `[..., C]`, of the picture.
+        target: the Gram matrix of the style image, `[C, C]`.
+    """
+    fixed = jax.lax.stop_gradient(features)
+    error, gradient = jax.value_and_grad(lambda values: scaled_gram_error(statistics.gram(values), target))(fixed)
+    return error + jnp.sum((features - fixed) * (gradient / (jnp.sum(jnp.abs(gradient)) + 1e-8)))
 
 
 def squared_variation(image: jax.Array) -> jax.Array:
@@ -152,6 +206,20 @@ STYLE_LOSSES: dict[StyleLoss, Term] = {
     "scaled_gram_error": Term(statistics.gram, scaled_gram_error),
     "relative_squared_error": Term(statistics.gram, relative_squared_error),
     "mean_covariance_error": Term(statistics.moments, mean_covariance_error),
+    "mean_variance_error": Term(statistics.channel_moments, mean_variance_error),
+    "wasserstein2": Term(statistics.moments, wasserstein.wasserstein2),
+    "relative_wasserstein2": Term(statistics.moments, wasserstein.relative_wasserstein2),
+    "scaled_mse_gram_error": Term(statistics.gram, scaled_mse_gram_error),
+    "relative_scaled_mse_gram_error": Term(statistics.gram, relative_scaled_mse_gram_error),
+    "normalized_gradient_gram_error": Term(
+        statistics.activations, normalized_gradient_gram_error, additive=False, target=statistics.gram
+    ),
+    "histogram": Term(quantiles.quantiles, relative_squared_error, additive=False),
+    "sliced_wasserstein": Term(quantiles.sliced_quantiles, relative_squared_error, additive=False),
+    "contextual": Term(neighbours.positions, neighbours.contextual, additive=False, target=neighbours.sample),
+    "nearest_neighbour": Term(
+        neighbours.positions, neighbours.nearest_neighbour, additive=False, target=neighbours.sample
+    ),
 }
 
 VARIATION_LOSSES: dict[VariationLoss, Term] = {

@@ -29,9 +29,9 @@ CANVAS = "canvas"
 """The layer of terms of the canvas itself, which do not use the network."""
 
 Targets = dict[str, dict[str, Any]]
-"""Term → layer → target of the statistic. Content: features `[H, W, C]`. Style: the statistic of each style
-image, with a leading axis `[S, ...]`. Activation: weights of the channels `[C]`, or the features of a guide `[M, C]`.
-Total variation, at the layer `CANVAS`: nothing."""
+"""Term → layer → target of the statistic. Content: features `[H, W, C]`. Style: that of each style image, mostly its
+statistic, with a leading axis `[S, ...]`. Activation: weights of the channels `[C]`, or the features of a guide
+`[M, C]`. Total variation, at the layer `CANVAS`: nothing."""
 
 
 class TermKind(NamedTuple):
@@ -132,14 +132,15 @@ class Objective:
         return features.prepare(params, self.backbone, layers)
 
     def statistics(self, params: Any, image: jax.Array, term: str, layers: Sequence[str]) -> dict[str, Any]:
-        """Returns layer → statistic of a term, for an image `[H, W, 3]`: the targets, if it is the target image.
+        """Returns layer → target of a term, for the target image `[H, W, 3]`; most are its statistics.
 
         Prepared constants are not used.
         """
         # A style image does not repeat: wrapped, its statistics would include a seam that the picture should not have.
         plain = TERMS[term].blended and self.padding == CIRCULAR
         padding = "reflect" if plain else self.padding
-        read = dict.fromkeys(layers, dict(self.formulas)[term].statistic)
+        formula = dict(self.formulas)[term]
+        read = dict.fromkeys(layers, formula.target or formula.statistic)
         return self._read(padding, {"params": params["params"]}, image, read)
 
     def loss(

@@ -46,13 +46,48 @@ Init = Literal["content", "noise", "blend"]
 ContentLoss = Literal[
     "half_squared_error", "mean_squared_error", "quarter_mean_squared_error", "relative_squared_error"
 ]
-StyleLoss = Literal["gram_error", "scaled_gram_error", "relative_squared_error", "mean_covariance_error"]
+StyleLoss = Literal[
+    "gram_error",
+    "scaled_gram_error",
+    "relative_squared_error",
+    "mean_covariance_error",
+    "mean_variance_error",
+    "wasserstein2",
+    "relative_wasserstein2",
+    "scaled_mse_gram_error",
+    "relative_scaled_mse_gram_error",
+    "normalized_gradient_gram_error",
+    "histogram",
+    "sliced_wasserstein",
+    "contextual",
+    "nearest_neighbour",
+]
+"""Formula of the style loss, by what of a layer it compares; see `losses`.
+
+Gram matrices: `gram_error` as Gatys et al. 2016, `scaled_gram_error` as neural-style, `relative_squared_error` as a
+share of the target. `scaled_mse_gram_error` has a derivative of one length, far from the target and near it; the
+relative one has the same as a share of the target, and `normalized_gradient_gram_error` that of neural-style's option
+`-normalize_gradients`.
+
+Means and variances: `mean_variance_error` of channels, `mean_covariance_error` with those between channels, both as
+shares of the target. `wasserstein2` is the distance between normal distributions that have them, which keeps large
+shapes of the style best and takes most time; `relative_wasserstein2` is its share of the target's variance.
+
+Distributions: `histogram` of each channel, `sliced_wasserstein` along random directions.
+
+Positions: `nearest_neighbour` compares each with the one of the style image that is most like it, `contextual` wants
+for each of the style image one that is like it alone.
+
+The last four and `normalized_gradient_gram_error` have no mean over positions: of several style images they blend
+losses, no targets."""
+
 VariationLoss = Literal["squared_variation", "neural_style_variation", "circular_squared_variation"]
 
 Blending = Literal["targets", "losses"]
 """How several styles are blended: `targets`, one loss towards the weighted mean of their Gram matrices, as in
-neural-style; or `losses`, the weighted sum of a loss towards each. For a quadratic loss the two differ by a constant,
-the spread of the Gram matrices; a relative loss also changes their weights."""
+neural-style, or of their moments; or `losses`, the weighted sum of a loss towards each, with any style loss. For a
+quadratic loss the two differ by a constant, the spread of the Gram matrices; a relative loss also changes their
+weights."""
 
 
 def option(
@@ -93,7 +128,7 @@ class Settings:
     )
     style_layers: tuple[str, ...] = option(
         ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
-        "Layers of the style loss, which compares their Gram matrices.",
+        "Layers of the style loss, which compares their statistics.",
         traced=True,
     )
     style_layer_weights: tuple[float, ...] = option(
@@ -102,7 +137,9 @@ class Settings:
         traced=True,
     )
     content_loss: ContentLoss = option("relative_squared_error", "Formula of the content loss.")
-    style_loss: StyleLoss = option("relative_squared_error", "Formula of the style loss.")
+    style_loss: StyleLoss = option(
+        "relative_squared_error", "Formula of the style loss: what it compares, and how differences count."
+    )
     variation_loss: VariationLoss = option("squared_variation", "Formula of the total variation loss.")
     content_weight: float = option(
         1.0, "Weight of the content loss (α); higher values keep more of the content image.", traced=True
@@ -112,7 +149,7 @@ class Settings:
     )
     blending: Blending = option(
         "targets",
-        "Blending of several style images: targets averages their Gram matrices, losses adds a loss towards each.",
+        "Blending of several style images: targets averages their statistics, losses adds a loss towards each.",
     )
     blend_weights: tuple[float, ...] = option(
         (),

@@ -3,9 +3,9 @@
 A map has any number of spatial axes before its channels: `[T, C]` of a signal, `[H, W, C]` of an image, `[D, H, W, C]`
 of a volume. A batch of maps is `jax.vmap`.
 
-Statistics of style are means over positions. So the statistic of a map is the mean over its parts, weighted by their
-numbers of positions, and statistics of several style images can be averaged; anything non-linear, such as a covariance,
-is left to the error.
+These statistics of style are means over positions. So the statistic of a map is the mean over its parts, weighted by
+their numbers of positions, and statistics of several style images can be averaged; anything non-linear, such as a
+covariance, is left to the error. Those that are not are in `quantiles` and `neighbours`.
 """
 
 from typing import NamedTuple
@@ -19,6 +19,13 @@ class Moments(NamedTuple):
 
     mean: jax.Array
     second: jax.Array
+
+
+class ChannelMoments(NamedTuple):
+    """Mean and mean square of each channel over positions: `[C]` both."""
+
+    mean: jax.Array
+    square: jax.Array
 
 
 def activations(features: jax.Array) -> jax.Array:
@@ -50,6 +57,17 @@ def moments(features: jax.Array) -> Moments:
     """
     rows = activations(features.reshape(-1, features.shape[-1]))
     return Moments(rows.mean(axis=0), gram(features))
+
+
+def channel_moments(features: jax.Array) -> ChannelMoments:
+    """Returns mean and mean square of each channel of features `[..., C]`, float32 at least."""
+    rows = activations(features.reshape(-1, features.shape[-1]))
+    return ChannelMoments(rows.mean(axis=0), jnp.square(rows).mean(axis=0))
+
+
+def covariance(moments: Moments) -> jax.Array:
+    """Returns the covariances of the channels, `[C, C]`."""
+    return moments.second - jnp.outer(moments.mean, moments.mean)
 
 
 @jax.custom_vjp

@@ -42,7 +42,7 @@ def network_layers(layers: Layers) -> tuple[str, ...]:
 def measure(
     params: Any, image: jax.Array, *, objective: Objective, term: str, layers: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Returns layer → statistic of a term, for an image `[H, W, 3]`, RGB in [0, 1]."""
+    """Returns layer → target of a term, for an image `[H, W, 3]`, RGB in [0, 1]."""
     return objective.statistics(params, image, term, layers)
 
 
@@ -61,8 +61,8 @@ def make_targets(
         backbone: the network.
         settings: options of the transfer.
         layers: the layers of the settings, perhaps with others, whose weight is 0.
-        content: layer → statistic of the content image's canvas.
-        styles: for each style image, layer → statistic.
+        content: layer → target of the content image's canvas.
+        styles: for each style image, layer → target.
         guide: layer → features `[H, W, C]` of the guide, which replace channel weights.
     """
     targets: Targets = {CONTENT: dict(content), STYLE: stack(styles), VARIATION: {CANVAS: None}}

@@ -88,6 +88,17 @@ def test_a_cell_is_the_single_transfer_with_its_settings(optimizer, network):
             np.testing.assert_allclose(found, values, rtol=1e-3, atol=1e-6, err_msg=f"{index} {name}")
 
 
+@pytest.mark.parametrize("style_loss", ["relative_wasserstein2", "sliced_wasserstein", "contextual"])
+def test_cells_have_every_kind_of_target(style_loss, network):
+    """A distance, tables and samples of style images of two sizes; a cell with one style image and one with both."""
+    settings = dataclasses.replace(base("adam"), style_loss=style_loss, blending="losses")
+    cells = [prepare(network, settings, styles=styles) for styles in ((0,), (1, 0))]
+    _, history = run_all(cells, steps=2)
+    for index, (problem, image) in enumerate(cells):
+        _, losses = finish(problem, image, steps=2)
+        np.testing.assert_allclose(history.loss[:, index], losses.loss, rtol=2e-4)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_batch_of_one_is_the_transfer_itself_to_the_bit(optimizer, network):
     problem, image = grid(network, optimizer)[2]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nst_jax
+from nst_jax import losses
 from nst_jax.applications import dream
 from nst_jax.batches import Recipe
 from nst_jax.presets import PRESETS, default_preset
@@ -79,6 +80,21 @@ def test_stylize_is_the_same_to_the_bit(settings, network, images):
         found = nst_jax.stylize(content, styles, network, settings=settings, seed=3)
     assert found.dtype == expected.dtype == np.float32
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", losses.STYLE_LOSSES)
+def test_style_losses_are_the_same_to_the_bit(name):
+    term = losses.STYLE_LOSSES[name]
+    features, target = (jax.device_put(np.float32(values)) for values in np.random.default_rng(0).random((2, 6, 7, 5)))
+
+    def value_and_gradient():
+        wanted = jax.jit(term.target or term.statistic)(target)
+        return jax.jit(jax.value_and_grad(lambda values, to: term.error(term.statistic(values), to)))(features, wanted)
+
+    expected = value_and_gradient()
+    with strict():
+        found = value_and_gradient()
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), jax.device_get(expected))
 
 
 def test_a_sweep_is_the_same_to_the_bit(network, images):

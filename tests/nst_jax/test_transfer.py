@@ -23,6 +23,7 @@ from nst_jax.history import DivergedError
 from nst_jax.io.images import Picture
 from nst_jax.io.images import read as read_image
 from nst_jax.loop import compile_chunk, run, stage, state_shapes
+from nst_jax.losses import STYLE_LOSSES
 from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.targets import layers_of, make_weights
@@ -100,6 +101,31 @@ def test_several_style_images(blending, style_loss, network, settings):
             error = np.square(flat.T @ flat / len(flat) - target)
             expected = error.mean() / 4 if style_loss == "gram_error" else error.sum() / np.square(target).sum()
         np.testing.assert_allclose(found[f"style/{layer}"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "style_loss", ["wasserstein2", "mean_variance_error", "sliced_wasserstein", "nearest_neighbour"]
+)
+def test_every_style_loss_can_be_blended(style_loss, network, settings):
+    styles = [picture(1), picture(2, (40, 36, 3))]
+    shares = (0.3, 0.7)
+    single = dataclasses.replace(settings, style_loss=style_loss)
+    several = dataclasses.replace(single, blending="losses", blend_weights=shares)
+    evaluate = jax.jit(lambda problem, image: problem.evaluate(image, 0).terms[STYLE])
+    found = evaluate(transfer.prepare(network, several, picture(0), styles), picture(4))
+    terms = [float(evaluate(transfer.prepare(network, single, picture(0), style), picture(4))) for style in styles]
+    np.testing.assert_allclose(found, np.dot(shares, terms), rtol=1e-4)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("style_loss", [name for name, term in STYLE_LOSSES.items() if not term.additive])
+def test_targets_without_a_mean_are_not_blended(style_loss, network, settings):
+    settings = dataclasses.replace(settings, style_loss=style_loss)
+    check_style(network.backbone, settings, [SIZE])
+    with pytest.raises(UserError, match=f"blending: expected losses for 2 style images with style_loss {style_loss},"):
+        check_style(network.backbone, settings, [SIZE] * 2)
+    check_style(network.backbone, dataclasses.replace(settings, blending="losses"), [SIZE] * 2)
+    check_style(network.backbone, dataclasses.replace(settings, style_layers=()), [SIZE] * 2)
 
 
 def test_blend_weights_are_equal_shares_by_default(network, settings):
