@@ -75,21 +75,18 @@ class State(struct.PyTreeNode):
         evaluation: evaluation of the current variables.
         step: number of steps done.
         memory: memory of the solver.
+        evaluated: whether the variables were evaluated; else the next step does so, and nothing else.
     """
 
     evaluation: Evaluation
     step: jax.Array
     memory: Any
+    evaluated: jax.Array
 
     @property
     def variables(self) -> Variables:
         """The current variables."""
         return self.evaluation.variables
-
-    @property
-    def unevaluated(self) -> jax.Array:
-        """Whether the variables have still to be evaluated, which the next step does: as its loss, infinity, says."""
-        return jnp.isposinf(self.evaluation.loss)
 
 
 class Info(struct.PyTreeNode):
@@ -140,7 +137,7 @@ def from_optax(transformation: optax.GradientTransformation, *, bounds: Bounds =
         return _first(evaluate, variables, transformation.init, bounds)
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
-        here, first, number = state.evaluation, state.unevaluated, _next(state)
+        here, first, number = state.evaluation, ~state.evaluated, _next(state)
         with jax_defaults(here.variables):
             updates, memory = update(
                 here.gradient,
@@ -198,7 +195,7 @@ def lbfgs(
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
         # Of a state that is still to be evaluated the gradient is 0, so that the first try stays where it is.
-        here, first, number = state.evaluation, state.unevaluated, _next(state)
+        here, first, number = state.evaluation, ~state.evaluated, _next(state)
         frozen = state.memory.count == _FROZEN
         with jax_defaults(here.variables):
             direction, memory = direction_of.update(here.gradient, state.memory, here.variables)
@@ -278,7 +275,7 @@ def averaged(solver: Solver, decay: float) -> Solver:
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
         before = state.memory
         after, info = solver.step(evaluate, state.replace(memory=before.memory))
-        moved = info.finite & ~state.unevaluated
+        moved = info.finite & state.evaluated
         weight = jnp.where(moved, jnp.float32(1 - decay), 0)
         keep = jnp.where(moved, jnp.float32(decay), 1)
         total = jax.tree.map(lambda sum_, values: keep * sum_ + weight * values, before.sum, after.variables)
@@ -319,12 +316,12 @@ def _first(evaluate: Evaluate, variables: Variables, memory: Callable[[Variables
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     unevaluated = nothing.replace(variables=clipped, loss=jnp.full_like(nothing.loss, jnp.inf))
     with jax_defaults(clipped):
-        return State(unevaluated, start, memory(clipped))
+        return State(unevaluated, start, memory(clipped), jnp.zeros((), bool))
 
 
 def _next(state: State) -> jax.Array:
     """Returns the number of the next step; evaluating the start is none."""
-    return state.step + jnp.where(state.unevaluated, 0, 1).astype(state.step.dtype)
+    return state.step + state.evaluated.astype(state.step.dtype)
 
 
 def _accept(
@@ -332,8 +329,8 @@ def _accept(
 ) -> tuple[State, Info]:
     """Returns the state after a step, or the one before if the loss is not finite, and the info of the step."""
     info = Info(there.loss, there.terms, there.finite if finite is None else finite, evaluations)
-    after = State(there, _next(state), memory)
-    return jax.lax.cond(info.finite | state.unevaluated, lambda: after, lambda: state), info
+    after = State(there, _next(state), memory, jnp.ones_like(state.evaluated))
+    return jax.lax.cond(info.finite | ~state.evaluated, lambda: after, lambda: state), info
 
 
 MakeSolver = Callable[..., Solver]

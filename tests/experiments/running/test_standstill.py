@@ -13,7 +13,9 @@ START = np.full(SHAPE, 0.5, np.float32)
 
 def state(gradient):
     variables = jnp.asarray(START)
-    return State(Evaluation(variables, jnp.float32(1), {}, jnp.full(SHAPE, gradient)), jnp.int32(3), ())
+    return State(
+        Evaluation(variables, jnp.float32(1), {}, jnp.full(SHAPE, gradient)), jnp.int32(3), (), jnp.bool_(True)
+    )
 
 
 @pytest.mark.parametrize(
