@@ -25,16 +25,35 @@ from nst_jax import statistics
 from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
 
 
+class Sum(NamedTuple):
+    """How an error of whole maps is made of values at single positions, for maps that are never there as a whole.
+
+    Attributes:
+        value: (features `[..., C]`, target) → the value at each position, `[...]`.
+        error: (mean of the values over all positions, target) → the error.
+        maps: whether the target is a map too, whose positions go along with those of the features.
+    """
+
+    value: Callable[[jax.Array, Any], jax.Array]
+    error: Callable[[jax.Array, Any], jax.Array]
+    maps: bool = False
+
+
 class Term(NamedTuple):
     """A formula of the loss.
 
     Attributes:
         statistic: features `[..., C]` → the statistic that is compared, an array or a pytree of arrays.
         error: (statistic, target) → a scalar. The target of a style may be a mean over several style images.
+        additive: whether the statistic of a picture follows from those of its parts: it is a mean over positions, or
+            `sum` says how the error is one. Only then can a picture be painted in tiles.
+        sum: the error as a sum over positions, where the statistic is the map itself.
     """
 
     statistic: Callable[[jax.Array], Any]
     error: Callable[[Any, Any], jax.Array]
+    additive: bool = True
+    sum: Sum | None = None
 
 
 _NEXT_TO_NOTHING = 1e-6
@@ -61,8 +80,12 @@ def relative_squared_error(features: jax.Array, target: jax.Array) -> jax.Array:
 
     Ours. It is 1 for zeros, whatever the layer, network and size, so that one weight means the same everywhere.
     """
-    # A target of almost nothing, as of a black image, would make any other error infinite.
-    return jnp.sum(jnp.square(features - target)) / (jnp.sum(jnp.square(target)) + _NEXT_TO_NOTHING * target.size)
+    return jnp.sum(jnp.square(features - target)) / _size_of(target)
+
+
+def _size_of(target: jax.Array) -> jax.Array:
+    """Returns Σ P² and next to nothing: a black image's, of almost nothing, would make any other error infinite."""
+    return jnp.sum(jnp.square(target)) + _NEXT_TO_NOTHING * target.size
 
 
 def gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:
@@ -140,11 +163,23 @@ def _of_the_canvas(formula: Callable[[jax.Array], jax.Array]) -> Term:
     return Term(formula, lambda found, _: found)
 
 
+def _of_maps(error: Callable[[jax.Array, jax.Array], jax.Array], factor: Callable[[jax.Array], Any]) -> Term:
+    """Returns the term of an error that is Σ (F − P)² times a factor, which depends on the target P alone."""
+
+    def value(features: jax.Array, target: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.square(features - target), axis=-1)
+
+    def of_mean(mean: jax.Array, target: jax.Array) -> jax.Array:
+        return mean * (factor(target) * math.prod(target.shape[:-1]))
+
+    return Term(statistics.activations, error, sum=Sum(value, of_mean, maps=True))
+
+
 CONTENT_LOSSES: dict[ContentLoss, Term] = {
-    "half_squared_error": Term(statistics.activations, half_squared_error),
-    "mean_squared_error": Term(statistics.activations, mean_squared_error),
-    "quarter_mean_squared_error": Term(statistics.activations, quarter_mean_squared_error),
-    "relative_squared_error": Term(statistics.activations, relative_squared_error),
+    "half_squared_error": _of_maps(half_squared_error, lambda _: 0.5),
+    "mean_squared_error": _of_maps(mean_squared_error, lambda target: 1 / target.size),
+    "quarter_mean_squared_error": _of_maps(quarter_mean_squared_error, lambda target: 1 / (4 * target.size)),
+    "relative_squared_error": _of_maps(relative_squared_error, lambda target: 1 / _size_of(target)),
 }
 
 STYLE_LOSSES: dict[StyleLoss, Term] = {

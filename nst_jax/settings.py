@@ -135,6 +135,12 @@ class Settings:
         False,
         "Recompute activations for the gradient instead of storing them: less memory, more time, the same picture.",
     )
+    tile: int | Literal["auto", "off"] = option(
+        "auto",
+        "Side in pixels, about, of the tiles in which the network sees the picture, with exactly the loss and gradient "
+        "of the whole; off sees all of it at once, and auto takes tiles where the memory that is free is not enough.",
+        least=16,
+    )
     margin: int = option(
         16,
         "Width in pixels of a margin around the picture that is optimised with it and cropped at the end; it keeps "

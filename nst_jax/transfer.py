@@ -312,6 +312,7 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
         remat=settings.remat,
         formulas=tuple((term, kind.formulas[getattr(settings, kind.formula)]) for term, kind in TERMS.items()),
         blending=settings.blending,
+        tile=settings.tile if isinstance(settings.tile, int) else 0,
     )
     return TransferConfig(
         objective=objective,
