@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import lazy as lazy
     from nst_jax import loop as loop
     from nst_jax import losses as losses
+    from nst_jax import memory as memory
     from nst_jax import objective as objective
     from nst_jax import ops as ops
     from nst_jax import optimize as optimize
@@ -47,6 +48,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import surroundings as surroundings
     from nst_jax import sweeping as sweeping
     from nst_jax import targets as targets
+    from nst_jax import tiling as tiling
     from nst_jax import transfer as transfer
     from nst_jax.backbones.pretrained import load as load
     from nst_jax.backbones.registry import BACKBONES as BACKBONES
@@ -89,6 +91,7 @@ __all__ = [
     "load",
     "loop",
     "losses",
+    "memory",
     "objective",
     "ops",
     "optimize",
@@ -111,6 +114,7 @@ __all__ = [
     "sweep",
     "sweeping",
     "targets",
+    "tiling",
     "transfer",
     "write_image",
 ]

@@ -49,6 +49,9 @@ ContentLoss = Literal[
 StyleLoss = Literal["gram_error", "scaled_gram_error", "relative_squared_error", "mean_covariance_error"]
 VariationLoss = Literal["squared_variation", "neural_style_variation", "circular_squared_variation"]
 
+Tiles = int | Literal["auto", "off"]
+"""Side of the tiles in which a picture is seen; `off` sees all of it at once, `auto` chooses by the memory there is."""
+
 Blending = Literal["targets", "losses"]
 """How several styles are blended: `targets`, one loss towards the weighted mean of their Gram matrices, as in
 neural-style; or `losses`, the weighted sum of a loss towards each. For a quadratic loss the two differ by a constant,
@@ -135,7 +138,7 @@ class Settings:
         False,
         "Recompute activations for the gradient instead of storing them: less memory, more time, the same picture.",
     )
-    tile: int | Literal["auto", "off"] = option(
+    tile: Tiles = option(
         "auto",
         "Side in pixels, about, of the tiles in which the network sees the picture, with exactly the loss and gradient "
         "of the whole; off sees all of it at once, and auto takes tiles where the memory that is free is not enough.",

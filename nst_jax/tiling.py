@@ -20,7 +20,6 @@ deviation.
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -110,10 +109,10 @@ class Layout(NamedTuple):
             return np.array(pairs, np.int32)
 
         def by_layer(value: Callable[[Axis, int, str, int], int]) -> dict[str, np.ndarray]:
-            return {
-                layer: stacked(lambda axis, index, at=layer, step=stride: value(axis, index, at, step))
-                for layer, stride in self.strides.items()
-            }
+            def of(layer: str, stride: int) -> np.ndarray:
+                return stacked(lambda axis, index: value(axis, index, layer, stride))
+
+            return {layer: of(layer, stride) for layer, stride in self.strides.items()}
 
         return Tile(
             corner=stacked(lambda axis, index: axis.starts[index]),
@@ -130,9 +129,9 @@ class Layout(NamedTuple):
     def extend_map(self, layer: str, whole: jax.Array) -> jax.Array:
         """Returns the map `[H, W, C]` of a layer with what is around it, if the picture repeats itself."""
         pads = []
-        for axis, (have, want) in zip((self.rows, self.columns), zip(whole.shape, self.shapes[layer]), strict=False):
+        for index, axis in enumerate((self.rows, self.columns)):
             before = axis.around[0] // self.strides[layer]
-            pads.append((before, want - have - before))
+            pads.append((before, self.shapes[layer][index] - whole.shape[index] - before))
         return jnp.pad(whole, (*pads, (0, 0)), mode="wrap") if any(map(any, pads)) else whole
 
 
