@@ -139,28 +139,34 @@ class Layout(NamedTuple):
 def layout(
     backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, int], tile: int, *, around: bool
 ) -> Layout | None:
-    """Returns the windows of a picture; None for one that is a single window.
+    """Returns the windows of a picture that have the fewest pixels together; None for one that is a single window.
 
     Args:
         backbone: the network.
         layers: the layers whose units are counted; each sees a part of the picture (`seeing_all`).
         shape: height and width of the picture in pixels.
-        tile: about how many pixels a side the parts have.
+        tile: a window has at most as many pixels as a square of this side has with its surroundings; where these are
+            most of it, the smallest windows may be larger.
         around: whether the picture repeats itself; then `shape` is a multiple of the stride of every layer.
     """
-    counts = [max(1, round(length / tile)) for length in shape]
-    if max(counts) == 1 or not layers:
+    if not layers:
         return None
     needed = dataclasses.replace(backbone, rows=ancestors(backbone, layers))
     steps = {layer: step for layer, step in strides(needed).items() if layer in layers}
-    rows, columns = (
-        _axis(needed, steps, length, count, around=around) for length, count in zip(shape, counts, strict=True)
-    )
+    down, across = (_axes(needed, steps, length, tile, around=around) for length in shape)
+    pairs = [(rows, columns) for rows in down for columns in across]
+    most = (tile + _lacking(needed, steps)) ** 2
+    fitting = [pair for pair in pairs if _area(*pair) <= most] or [min(pairs, key=lambda pair: _area(*pair))]
+    rows, columns = min(fitting, key=lambda pair: _area(*pair) * len(pair[0].starts) * len(pair[1].starts))
     if len(rows.starts) == len(columns.starts) == 1:
         return None
     height, width = (length + sum(axis.around) for length, axis in zip(shape, (rows, columns), strict=True))
     shapes = layer_shapes(needed, height, width)
     return Layout(rows, columns, steps, {layer: shapes[layer] for layer in layers})
+
+
+def _area(rows: Axis, columns: Axis) -> int:
+    return rows.window * columns.window
 
 
 def seeing_all(backbone: Backbone, layers: Collection[str]) -> list[str]:
@@ -197,34 +203,47 @@ def _units(backbone: Backbone, window: int) -> dict[str, _Units]:
     return forward(backbone, _Units(window, 0, window), step)
 
 
-def _axis(backbone: Backbone, steps: dict[str, int], length: int, count: int, *, around: bool) -> Axis:
-    """Returns the smallest windows of which at most `count` cover a direction of `length` pixels."""
+def _lacking(backbone: Backbone, steps: dict[str, int]) -> int:
+    """Returns by how many pixels a window is larger than what belongs to it, with windows around it."""
+    units, stride = _units(backbone, 0), max(steps.values())  # the same for all windows
+    return _rounded_up(max(step * (units[layer].first - units[layer].end) for layer, step in steps.items()), stride)
+
+
+def _axes(backbone: Backbone, steps: dict[str, int], length: int, tile: int, *, around: bool) -> list[Axis]:
+    """Returns the smallest windows that cover a direction of `length` pixels, for each number of them in question.
+
+    Windows that are longer by a multiple of the stride have as many units more in every layer. So the last one ends as
+    the picture does, and one evaluation of the table tells about all of them.
+    """
     stride = max(steps.values())
     extra = (0, 0)
     if around:
-        units = _units(backbone, 0)  # what a window lacks at its ends does not depend on its size
+        units = _units(backbone, 0)
         before = max(units[layer].first * step for layer, step in steps.items())
         after = max(-units[layer].end * step for layer, step in steps.items())
         extra = (_rounded_up(before, stride), _rounded_up(after, stride))
     whole = length + sum(extra)
-    # Windows that are longer by a multiple of the stride have as many units more in every layer, so that the last one
-    # ends as the picture does.
-    for window in range(whole % stride or stride, whole, stride):
-        units = _units(backbone, window)
-        reach = min(step * (units[layer].end - units[layer].first) for layer, step in steps.items()) // stride
-        distance = (whole - window) // stride
-        if reach > 0 and min(of.length for of in units.values()) > 0 and -(-distance // reach) < count:
-            gaps = -(-distance // reach)
-            starts = tuple(stride * (distance * index // gaps) for index in range(gaps + 1))
-            break
-    else:
-        window, starts, units = whole, (0,), _units(backbone, whole)
-    total = {layer: units[layer].length + (whole - window) // step for layer, step in steps.items()}
-    own = {}
-    for layer, step in steps.items():
-        first, end = (extra[0] // step, (extra[0] + length) // step) if around else (0, total[layer])
-        own[layer] = (first, *(start // step + units[layer].first for start in starts[1:]), end)
-    return Axis(window, starts, extra, own)
+    rest, most = whole % stride, whole // stride
+    units = _units(backbone, rest)
+    # In strides: what belongs to a window of `rest` pixels, which is less than nothing, and the least that has units.
+    own = min(step * (units[layer].end - units[layer].first) for layer, step in steps.items()) // stride
+    least = max(1 - own, *(1 - of.length for of in units.values()))
+
+    def axis(count: int) -> Axis | None:
+        size = most if count == 1 else max(least, -(-(most - (count - 1) * own) // count))
+        if size >= most and count > 1:
+            return None
+        window, gaps = rest + size * stride, -(-(most - size) // (own + size)) if size < most else 0
+        starts = tuple(stride * ((most - size) * index // gaps) for index in range(gaps + 1)) if gaps else (0,)
+        belongs = {}
+        for layer, step in steps.items():
+            last = units[layer].length + most * stride // step
+            first, end = (extra[0] // step, (extra[0] + length) // step) if around else (0, last)
+            belongs[layer] = (first, *(start // step + units[layer].first for start in starts[1:]), end)
+        return Axis(window, starts, extra, belongs)
+
+    counts = range(1, max(2, 2 * length // tile + 2))
+    return [found for found in map(axis, counts) if found is not None]
 
 
 def _rounded_up(number: int, multiple: int) -> int:
