@@ -120,7 +120,7 @@ def _over_positions(
     of_mean: Callable[[jax.Array], jax.Array] = lambda mean: mean,
 ) -> Term:
     """Returns the term of a formula that is a function of the mean over positions of a value."""
-    return Term(statistics.activations, formula, sum=Sum(value, lambda mean, _: of_mean(mean)))
+    return Term(statistics.activations, formula, sum=Sum(value, lambda total, count, _: of_mean(total / count)))
 
 
 def _halved_squares(features: jax.Array, channels: jax.Array) -> jax.Array:

@@ -30,12 +30,12 @@ class Sum(NamedTuple):
 
     Attributes:
         value: (features `[..., C]`, target) → the value at each position, `[...]`.
-        error: (mean of the values over all positions, target) → the error.
+        error: (sum of the values over all positions, their number, target) → the error.
         maps: whether the target is a map too, whose positions go along with those of the features.
     """
 
     value: Callable[[jax.Array, Any], jax.Array]
-    error: Callable[[jax.Array, Any], jax.Array]
+    error: Callable[[jax.Array, int, Any], jax.Array]
     maps: bool = False
 
 
@@ -158,9 +158,22 @@ def _squares(values: jax.Array) -> jax.Array:
     return jnp.sum(jnp.square(values))
 
 
-def _of_the_canvas(formula: Callable[[jax.Array], jax.Array]) -> Term:
+def _variation_values(image: jax.Array, _: None) -> jax.Array:
+    """Returns what each pixel of `[H, W, C]` has in `squared_variation`, `[H, W]`; the last ones have no neighbour."""
+    down = jnp.pad(jnp.square(jnp.diff(image, axis=0)), ((0, 1), (0, 0), (0, 0)))
+    right = jnp.pad(jnp.square(jnp.diff(image, axis=1)), ((0, 0), (0, 1), (0, 0)))
+    return jnp.sum(down + right, axis=-1)
+
+
+def _neural_style_values(image: jax.Array, _: None) -> jax.Array:
+    corner = image[:-1, :-1]
+    squares = jnp.square(image[1:, :-1] - corner) + jnp.square(image[:-1, 1:] - corner)
+    return jnp.pad(jnp.sum(squares, axis=-1), ((0, 1), (0, 1)))
+
+
+def _of_the_canvas(formula: Callable[[jax.Array], jax.Array], by_sum: Sum | None = None) -> Term:
     """Returns the term whose error is its statistic, without a target."""
-    return Term(formula, lambda found, _: found)
+    return Term(formula, lambda found, _: found, sum=by_sum)
 
 
 def _of_maps(error: Callable[[jax.Array, jax.Array], jax.Array], factor: Callable[[jax.Array], Any]) -> Term:
@@ -169,10 +182,9 @@ def _of_maps(error: Callable[[jax.Array, jax.Array], jax.Array], factor: Callabl
     def value(features: jax.Array, target: jax.Array) -> jax.Array:
         return jnp.sum(jnp.square(features - target), axis=-1)
 
-    def of_mean(mean: jax.Array, target: jax.Array) -> jax.Array:
-        return mean * (factor(target) * math.prod(target.shape[:-1]))
-
-    return Term(statistics.activations, error, sum=Sum(value, of_mean, maps=True))
+    return Term(
+        statistics.activations, error, sum=Sum(value, lambda total, _, target: total * factor(target), maps=True)
+    )
 
 
 CONTENT_LOSSES: dict[ContentLoss, Term] = {
@@ -190,7 +202,11 @@ STYLE_LOSSES: dict[StyleLoss, Term] = {
 }
 
 VARIATION_LOSSES: dict[VariationLoss, Term] = {
-    "squared_variation": _of_the_canvas(squared_variation),
-    "neural_style_variation": _of_the_canvas(neural_style_variation),
+    "squared_variation": _of_the_canvas(
+        squared_variation, Sum(_variation_values, lambda total, count, _: total / count)
+    ),
+    "neural_style_variation": _of_the_canvas(
+        neural_style_variation, Sum(_neural_style_values, lambda total, *_: total * (255.0**2 / 2))
+    ),
     "circular_squared_variation": _of_the_canvas(circular_squared_variation),
 }

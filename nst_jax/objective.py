@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from nst_jax import activations, losses, tiling
+from nst_jax import activations, losses, statistics, tiling
 from nst_jax.backbones import features
 from nst_jax.backbones.spec import Backbone
 from nst_jax.losses import Term
@@ -25,7 +25,7 @@ STYLE = "style"
 VARIATION = "total_variation"
 ACTIVATION = "activation"
 
-CANVAS = "canvas"
+CANVAS = tiling.CANVAS
 """The layer of terms of the canvas itself, which do not use the network."""
 
 Targets = dict[str, dict[str, Any]]
@@ -191,8 +191,11 @@ class Objective:
             readers: dict[str, Callable] = {layer: functools.partial(errors, layer) for layer in layers}
             found = self._read(self.padding, params, seen, readers)
         else:
-            found = self._errors_in_tiles(windows, params, seen, targets, weights)
-        found[CANVAS] = errors(CANVAS, canvas)
+            found = self._errors_in_tiles(
+                windows, params, seen, targets, weights, with_canvas=seen is canvas and self.padding != CIRCULAR
+            )
+        if CANVAS not in found:
+            found[CANVAS] = errors(CANVAS, canvas)
         present = [term for term, _ in self.formulas if term in targets]
         by_layer = {term: {layer: found[layer][term] for layer in targets[term]} for term in present}
         nothing = jnp.zeros((), jnp.float32)
@@ -233,11 +236,24 @@ class Objective:
         return tiling.layout(self.backbone, tuple(layers), (height, width), self.tile, around=padding == CIRCULAR)
 
     def _errors_in_tiles(
-        self, windows: tiling.Layout, params: Any, image: jax.Array, targets: Targets, weights: Weights
+        self,
+        windows: tiling.Layout,
+        params: Any,
+        image: jax.Array,
+        targets: Targets,
+        weights: Weights,
+        *,
+        with_canvas: bool,
     ) -> dict[str, dict[str, jax.Array]]:
-        """Returns layer → term → error, each of a mean over positions that is added up window by window."""
+        """Returns layer → term → error, each of what is added up window by window.
+
+        Those of the canvas are among them where the image is the canvas and they are sums: all at once, they take five
+        more arrays of its size.
+        """
         formulas = dict(self.formulas)
-        layers = dict.fromkeys(layer for of in targets.values() for layer in of if layer != CANVAS)
+        layers = dict.fromkeys(layer for of in targets.values() for layer in of)
+        if not with_canvas or any(CANVAS in targets.get(term, ()) and of.sum is None for term, of in formulas.items()):
+            layers.pop(CANVAS, None)
         wanted: dict[str, dict[str, Any]] = {
             layer: {term: targets[term][layer] for term in formulas if layer in targets.get(term, ())}
             for layer in layers
@@ -247,15 +263,15 @@ class Objective:
             for layer, of in wanted.items()
         }
 
-        def error(term: str, found: Any, target: Any) -> jax.Array:
+        def error(layer: str, term: str, found: Any, target: Any) -> jax.Array:
             by_sum = formulas[term].sum
             if by_sum is not None:
-                return by_sum.error(found, target)
+                return by_sum.error(found, windows.positions(layer), target)
             return self._compared(term, formulas[term], found, target, weights)
 
         found = self._total(windows, self.padding, params, image, within)
         return {
-            layer: {term: error(term, found[layer][term], target) for term, target in of.items()}
+            layer: {term: error(layer, term, found[layer][term], target) for term, target in of.items()}
             for layer, of in wanted.items()
         }
 
@@ -267,7 +283,7 @@ class Objective:
         image: jax.Array,
         targets: Mapping[str, Mapping[str, Any]],
     ) -> dict[str, dict[str, Any]]:
-        """Returns the means over positions of statistics, or of the values of errors that are sums over positions.
+        """Returns the means of statistics over positions, and the sums of the values of errors that are sums.
 
         Args:
             windows: the windows of the image.
@@ -277,12 +293,16 @@ class Objective:
             targets: layer → term → target of an error that is a sum over positions, else None.
 
         Returns:
-            Layer → term → mean.
+            Layer → term → mean or sum.
         """
         formulas = dict(self.formulas)
+
+        def is_map(formula: Term) -> bool:
+            return formula.sum is not None and formula.sum.maps
+
         extended = {
             layer: {
-                term: windows.extend_map(layer, target) if _maps(formulas[term]) else target
+                term: windows.extend_map(layer, target) if is_map(formulas[term]) else target
                 for term, target in of.items()
             }
             for layer, of in targets.items()
@@ -300,14 +320,14 @@ class Objective:
                         return _share(formulas[term], values, own, windows.positions(layer))
                     if by_sum.maps:
                         target = tile.part(layer, target, values.shape)
-                    each = by_sum.value(formulas[term].statistic(values), target)
-                    return jnp.sum(jnp.where(own, each, 0)) / windows.positions(layer)
+                    each = by_sum.value(statistics.activations(values), target)
+                    return jnp.sum(jnp.where(own, each, 0))
 
                 return {term: of(term, target) for term, target in whole[layer].items()}
 
-            return self._read(
-                _inside(padding), params, pixels, {layer: functools.partial(read, layer) for layer in whole}
-            )
+            readers = {layer: functools.partial(read, layer) for layer in whole}
+            on_canvas = {CANVAS: readers.pop(CANVAS)(pixels)} if CANVAS in readers else {}
+            return self._read(_inside(padding), params, pixels, readers) | on_canvas
 
         return tiling.total(windows, part, (params, extended), image)
 
@@ -327,10 +347,6 @@ def _share(formula: Term, values: jax.Array, own: jax.Array, positions: int) -> 
     return jax.tree.map(
         lambda all_, none: (all_ * own.size - none * others.astype(none.dtype)) / positions, kept, blank
     )
-
-
-def _maps(formula: Term) -> bool:
-    return formula.sum is not None and formula.sum.maps
 
 
 def _inside(padding: Padding) -> Padding:

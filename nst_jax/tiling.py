@@ -30,6 +30,9 @@ import numpy as np
 from nst_jax.backbones.rows import Row
 from nst_jax.backbones.spec import Backbone, ancestors, forward, layer_shapes, strides
 
+CANVAS = "canvas"
+"""The layer of the pixels themselves, each of which sees its neighbours."""
+
 
 class Tile(NamedTuple):
     """One window, and the units of each layer that belong to it; arrays, as one program serves all.
@@ -152,7 +155,7 @@ def layout(
     if not layers:
         return None
     needed = dataclasses.replace(backbone, rows=ancestors(backbone, layers))
-    steps = {layer: step for layer, step in strides(needed).items() if layer in layers}
+    steps = {CANVAS: 1} | {layer: step for layer, step in strides(needed).items() if layer in layers}
     down, across = (_axes(needed, steps, length, tile, around=around) for length in shape)
     pairs = [(rows, columns) for rows in down for columns in across]
     most = (tile + _lacking(needed, steps)) ** 2
@@ -161,8 +164,8 @@ def layout(
     if len(rows.starts) == len(columns.starts) == 1:
         return None
     height, width = (length + sum(axis.around) for length, axis in zip(shape, (rows, columns), strict=True))
-    shapes = layer_shapes(needed, height, width)
-    return Layout(rows, columns, steps, {layer: shapes[layer] for layer in layers})
+    shapes = {CANVAS: (height, width, 3)} | layer_shapes(needed, height, width)
+    return Layout(rows, columns, steps, {layer: shapes[layer] for layer in steps})
 
 
 def _area(rows: Axis, columns: Axis) -> int:
@@ -189,7 +192,7 @@ class _Units(NamedTuple):
 
 
 def _units(backbone: Backbone, window: int) -> dict[str, _Units]:
-    """Returns the units of every layer along a window in the middle of a picture."""
+    """Returns the units of every layer, `CANVAS` included, along a window in the middle of a picture."""
 
     def step(row: Row, *inputs: _Units) -> _Units:
         sees = row.window
@@ -200,7 +203,7 @@ def _units(backbone: Backbone, window: int) -> dict[str, _Units]:
             min((units.end - sees.size + sees.padding) // sees.stride + 1 for units in inputs),
         )
 
-    return forward(backbone, _Units(window, 0, window), step)
+    return {CANVAS: _Units(window, 1, window - 1)} | forward(backbone, _Units(window, 0, window), step)
 
 
 def _lacking(backbone: Backbone, steps: dict[str, int]) -> int:

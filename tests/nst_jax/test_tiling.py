@@ -118,7 +118,13 @@ def test_every_style_loss(formula):
 
 @pytest.mark.parametrize("formula", [name for name, term in activations.ACTIVATION_OBJECTIVES.items() if term.additive])
 def test_every_activation_objective(formula):
-    dream = {"content_layers": (), "style_layers": (), "dream_layers": ("b", "c"), "dream_objective": formula, "dream_channels": (1, 3)}
+    dream = {
+        "content_layers": (),
+        "style_layers": (),
+        "dream_layers": ("b", "c"),
+        "dream_objective": formula,
+        "dream_channels": (1, 3),
+    }
     assert_same("unpadded", dataclasses.replace(PLAIN_SETTINGS, **dream))
 
 
