@@ -94,7 +94,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     courses = Courses([checkpoints], [restored])
     state = jax.device_put(jax.tree.map(lambda leaf: leaf[None], restored.state)) if restored else None
     start = jax.device_get(job.image)
-    stages = pyramid.stages(make, job.image[None], job.scales)
+    stages = pyramid.stages(make, jax.device_put(start[None]), job.scales)  # on a CPU no copy
     first = restored.scale if restored else 0
     run = follow(
         run_stages(stages, first=first, state=state, pause_every=flags.save_every),
