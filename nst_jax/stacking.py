@@ -23,7 +23,6 @@ from nst_jax.targets import Layers, network_layers, union
 from nst_jax.targets import stack as stack_trees
 from nst_jax.transfer import Transfer
 
-
 _LARGE = 1 << 20
 """Bytes from which on arrays are not copied without need."""
 
