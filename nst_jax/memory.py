@@ -1,9 +1,9 @@
 """Memory: what there is, what a picture needs, and so whether it is painted in tiles.
 
-The estimate is one float per activation of the layers up to the deepest in use, whatever a compiler keeps of them. For
-a step at 1024 px XLA's own account has 0.9 of it (VGG-19) to 1.1 (SqueezeNet); to compile first and ask the program
-would take a minute. Beside it are the network, whose kernels Winograd's algorithm has once more in both directions,
-four times as large each, and the pictures that the solver remembers.
+The estimate is one float per activation of the layers up to the deepest in use, whatever a compiler keeps of them; of
+a step at 1024 px XLA's own account has 0.8 of it, with VGG-19 and SqueezeNet alike. To compile first and ask the
+program would take a minute. Beside it are the network, whose kernels Winograd's algorithm has once more in both
+directions, four times as large each, the content's features, and arrays of the size of the picture: in tiles, too.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from nst_jax.targets import layers_of, network_layers
 USABLE = 0.8
 """Share of the free memory that a transfer may take: the estimate is one, and others are at work too."""
 
-TILES = (1024, 512, 256)
+TILES = (1024, 768, 512, 256)
 """Tiles to choose from; the larger they are, the less is computed twice around them."""
 
 _AROUND = 160
@@ -32,9 +32,9 @@ _AROUND = 160
 _FLOAT = 4
 _KERNELS = 9
 _PICTURES = {"lbfgs": 4 * LBFGS_MEMORY + 10}
-"""Optimiser → pictures in memory during a step: pairs of differences, before the step and after."""
+"""Optimiser → arrays of the size of the picture during a step: pairs of differences, before the step and after."""
 
-_FEW_PICTURES = 12
+_FEW_PICTURES = 15
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -61,8 +61,11 @@ def _choice(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[in
     pictures = _PICTURES.get(settings.optimizer, _FEW_PICTURES) * height * width * 3 * _FLOAT
     network = _KERNELS * _FLOAT * sum(map(math.prod, parameter_shapes(backbone).values()))
 
+    maps = layer_shapes(backbone, height, width)
+    content = _FLOAT * sum(math.prod(maps[layer]) for layer in settings.content_layers)
+
     def fits(shape: Sequence[int]) -> bool:
-        return activation_bytes(settings, backbone, shape) + pictures + network <= room
+        return activation_bytes(settings, backbone, shape) + content + pictures + network <= room
 
     if all(map(fits, [(height, width), *shapes[1:]])):
         return "off"

@@ -172,7 +172,9 @@ def test_windows_of_any_picture(backbone):
         if layout is None:
             assert height * width <= (tile + 256) ** 2 or min(height, width) < 400
             continue
-        shapes, inside = layer_shapes(network, height, width), layer_shapes(network, *layout.window)
+        shapes, inside = (
+            {CANVAS: (*shape, 3)} | layer_shapes(network, *shape) for shape in ((height, width), layout.window)
+        )
         for axis, length, side in ((layout.rows, height, 0), (layout.columns, width, 1)):
             assert axis.starts[0] == 0
             assert axis.starts[-1] + axis.window == length
@@ -255,7 +257,7 @@ def test_tiles_are_chosen_by_the_memory_that_is_free():
     assert chosen(1024, 8) == "off"
     assert chosen(4096, None) == "off"
     assert chosen(4096, 8) == 1024
-    assert chosen(4096, 5.5) == 512
+    assert chosen(4096, 6.5) == 512
     assert chosen(4096, 0.1) == 256  # and what happens then is told by the system
     assert chosen(4096, 1, tile="off") == "off"
     assert chosen(512, 100, tile=128) == 128
