@@ -247,7 +247,7 @@ class Objective:
     ) -> dict[str, dict[str, jax.Array]]:
         """Returns layer → term → error, each of what is added up window by window.
 
-        Those of the canvas are among them where the image is the canvas and they are sums: all at once, they take five
+        Those of the canvas are among them where the image is the canvas and they are sums: all at once, they take four
         more arrays of its size.
         """
         formulas = dict(self.formulas)
