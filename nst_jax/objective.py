@@ -317,7 +317,7 @@ class Objective:
                 def of(term: str, target: Any) -> Any:
                     by_sum = formulas[term].sum
                     if by_sum is None:
-                        return _share(formulas[term], values, own, windows.positions(layer))
+                        return share(formulas[term], values, own, windows.positions(layer))
                     if by_sum.maps:
                         target = tile.part(layer, target, values.shape)
                     each = by_sum.value(statistics.activations(values), target)
@@ -332,7 +332,7 @@ class Objective:
         return tiling.total(windows, part, (params, extended), image)
 
 
-def _share(formula: Term, values: jax.Array, own: jax.Array, positions: int) -> Any:
+def share(formula: Term, values: jax.Array, own: jax.Array, positions: int) -> Any:
     """Returns the share that some positions of a map have in the mean over all positions of a picture.
 
     Args:

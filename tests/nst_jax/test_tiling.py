@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax import activations, batches, losses, memory, pyramid, stacking, tiling, transfer
+from nst_jax import activations, batches, losses, memory, objective, pyramid, stacking, tiling, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
@@ -69,17 +69,17 @@ def evaluate(name, settings, shape, *, tile):
     layers = {CONTENT: settings.content_layers, STYLE: settings.style_layers, VARIATION: (CANVAS,)}
     if settings.dream_layers:
         layers[ACTIVATION] = settings.dream_layers
-    objective = transfer.make_config(backbone, dataclasses.replace(settings, tile=tile)).objective
+    config = transfer.make_config(backbone, dataclasses.replace(settings, tile=tile))
 
     def found(params, canvas, content, styles):
         def measure(image, term):
-            return objective.statistics(params, image, term, layers[term])
+            return config.objective.statistics(params, image, term, layers[term])
 
         guide = measure(styles[0], ACTIVATION) if settings.dream_objective == "guided" else None
         measured = [measure(image, STYLE) for image in styles]
         targets = make_targets(backbone, settings, layers, measure(content, CONTENT), measured, guide=guide)
         weights = make_weights(settings, layers, style_images=len(styles))
-        value = jax.value_and_grad(lambda canvas: objective.loss(params, canvas, targets, weights), has_aux=True)
+        value = jax.value_and_grad(lambda canvas: config.objective.loss(params, canvas, targets, weights), has_aux=True)
         return targets, value(canvas)
 
     single = params_of(name)
@@ -96,36 +96,63 @@ def assert_same(name, settings, shape=(150, 203)):
         assert np.linalg.norm(one - another) <= 1e-12 * np.linalg.norm(one)
 
 
-@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate", "circular"])
+# Between them every kind of formula; the formulas themselves have tests below.
+FORMULAS = {
+    "zeros": {"content_loss": "half_squared_error", "style_loss": "gram_error", "blending": "losses"},
+    "reflect": {"content_loss": "mean_squared_error", "style_loss": "mean_covariance_error", "remat": True},
+    "replicate": {"style_loss": "scaled_gram_error", "variation_loss": "neural_style_variation"},
+    "circular": {"style_loss": "mean_covariance_error", "blending": "losses", "pooling": "max"},
+}
+
+
+@pytest.mark.parametrize("padding", FORMULAS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_loss_and_gradient_are_those_of_the_whole_picture(name, padding):
-    blending, pooling = ("losses", "max") if padding in ("zeros", "circular") else ("targets", "average")
-    settings = dataclasses.replace(
-        PLAIN_SETTINGS, padding=padding, blending=blending, pooling=pooling, remat=padding == "reflect"
-    )
+    settings = dataclasses.replace(PLAIN_SETTINGS, padding=padding, **FORMULAS[padding])
+    if name == "unpadded":
+        settings = dataclasses.replace(settings, pooling={"max": "average", "average": "max"}[settings.pooling])
     assert_same(name, settings, (152, 200) if padding == "circular" else (150, 203))
 
 
-@pytest.mark.parametrize("formula", losses.CONTENT_LOSSES)
-def test_every_content_loss(formula):
-    assert_same("unpadded", dataclasses.replace(PLAIN_SETTINGS, content_loss=formula))
+def test_dreams_are_those_of_the_whole_picture():
+    settings = dataclasses.replace(PLAIN_SETTINGS, content_layers=(), style_layers=(), dream_layers=("b", "c"))
+    assert_same("unpadded", dataclasses.replace(settings, dream_objective="guided"))
 
 
-@pytest.mark.parametrize("formula", [name for name, term in losses.STYLE_LOSSES.items() if term.additive])
-def test_every_style_loss(formula):
-    assert_same("padded", dataclasses.replace(PLAIN_SETTINGS, style_loss=formula, pooling="max"))
+SUMS = {
+    (table, name): term
+    for table, terms in {
+        "content": losses.CONTENT_LOSSES,
+        "variation": losses.VARIATION_LOSSES,
+        "dream": activations.ACTIVATION_OBJECTIVES,
+    }.items()
+    for name, term in terms.items()
+    if term.sum
+}
 
 
-@pytest.mark.parametrize("formula", [name for name, term in activations.ACTIVATION_OBJECTIVES.items() if term.additive])
-def test_every_activation_objective(formula):
-    dream = {
-        "content_layers": (),
-        "style_layers": (),
-        "dream_layers": ("b", "c"),
-        "dream_objective": formula,
-        "dream_channels": (1, 3),
-    }
-    assert_same("unpadded", dataclasses.replace(PLAIN_SETTINGS, **dream))
+@pytest.mark.parametrize(("table", "name"), SUMS)
+def test_an_error_of_maps_is_a_function_of_a_sum_over_positions(table, name):
+    term, random = SUMS[table, name], np.random.default_rng(0)
+    with jax.enable_x64(True):
+        features = jnp.asarray(random.normal(size=(9, 7, 3)))
+        shape = {"content": (9, 7, 3), "dream": (11, 3) if name == "guided" else (3,)}.get(table)
+        target = None if shape is None else jnp.asarray(np.abs(random.normal(size=shape)))
+        values = term.sum.value(features, target)
+        assert values.shape == (9, 7)
+        found, whole = term.sum.error(values.sum(), values.size, target), term.error(term.statistic(features), target)
+        np.testing.assert_allclose(found, whole, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name, term in losses.STYLE_LOSSES.items() if term.additive])
+def test_a_statistic_of_style_is_the_sum_of_the_shares_of_parts(name):
+    random = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        features, own = jnp.asarray(random.normal(size=(9, 7, 3))), jnp.asarray(random.uniform(size=(9, 7)) < 0.3)
+        term = losses.STYLE_LOSSES[name]
+        shares = [objective.share(term, features, part, own.size) for part in (own, ~own)]
+        for one, another, whole in zip(*map(jax.tree.leaves, (*shares, term.statistic(features))), strict=True):
+            np.testing.assert_allclose(one + another, whole, rtol=1e-12)
 
 
 @pytest.mark.parametrize("around", [False, True])
