@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import lazy as lazy
     from nst_jax import loop as loop
     from nst_jax import losses as losses
+    from nst_jax import memory as memory
     from nst_jax import neighbours as neighbours
     from nst_jax import objective as objective
     from nst_jax import ops as ops
@@ -49,6 +50,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import surroundings as surroundings
     from nst_jax import sweeping as sweeping
     from nst_jax import targets as targets
+    from nst_jax import tiling as tiling
     from nst_jax import transfer as transfer
     from nst_jax import wasserstein as wasserstein
     from nst_jax.backbones.pretrained import load as load
@@ -92,6 +94,7 @@ __all__ = [
     "load",
     "loop",
     "losses",
+    "memory",
     "neighbours",
     "objective",
     "ops",
@@ -116,6 +119,7 @@ __all__ = [
     "sweep",
     "sweeping",
     "targets",
+    "tiling",
     "transfer",
     "wasserstein",
     "write_image",

@@ -9,7 +9,7 @@ Sources:
     Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ import numpy as np
 
 from nst_jax import statistics
 from nst_jax.errors import UserError
-from nst_jax.losses import Term
+from nst_jax.losses import Sum, Term
 from nst_jax.settings import ActivationObjective
 
 _NEXT_TO_NOTHING = 1e-6
@@ -73,6 +73,11 @@ def guided(features: jax.Array, guide: jax.Array) -> jax.Array:
         features: `[H, W, C]`.
         guide: features of the guide, `[M, C]`.
     """
+    return jnp.mean(_best(features, guide))
+
+
+def _best(features: jax.Array, guide: jax.Array) -> jax.Array:
+    """Returns F · G at each position, `[H W]`, for the position of the guide where it is greatest."""
     rows = features.reshape(-1, features.shape[-1])
 
     @jax.checkpoint
@@ -80,7 +85,7 @@ def guided(features: jax.Array, guide: jax.Array) -> jax.Array:
         return jnp.matmul(guide, row, precision=jax.lax.Precision.HIGHEST).max()
 
     # All products at once would be 17 GB for 512 pixels at the first layer.
-    return jnp.mean(jax.lax.map(best, rows, batch_size=_ROWS))
+    return jax.lax.map(best, rows, batch_size=_ROWS)
 
 
 def channel_weights(layer: str, count: int, chosen: Sequence[int], weights: Sequence[float]) -> np.ndarray:
@@ -109,11 +114,26 @@ def _weighed(features: jax.Array, channels: jax.Array) -> jax.Array:
     return jnp.matmul(features, channels, precision=jax.lax.Precision.HIGHEST)
 
 
+def _over_positions(
+    formula: Callable[[jax.Array, jax.Array], jax.Array],
+    value: Callable[[jax.Array, jax.Array], jax.Array],
+    of_mean: Callable[[jax.Array], jax.Array] = lambda mean: mean,
+) -> Term:
+    """Returns the term of a formula that is a function of the mean over positions of a value."""
+    return Term(statistics.activations, formula, sum=Sum(value, lambda total, count, _: of_mean(total / count)))
+
+
+def _halved_squares(features: jax.Array, channels: jax.Array) -> jax.Array:
+    return _weighed(jnp.square(features), channels) / 2
+
+
 ACTIVATION_OBJECTIVES: dict[ActivationObjective, Term] = {
-    "channel": Term(statistics.activations, channel),
-    "class_logit": Term(statistics.activations, class_logit),
-    "neuron": Term(statistics.activations, neuron),
-    "deepdream": Term(statistics.activations, deepdream),
-    "log_deepdream": Term(statistics.activations, log_deepdream),
-    "guided": Term(statistics.activations, guided),
+    "channel": _over_positions(channel, _weighed),
+    "class_logit": _over_positions(
+        class_logit, lambda features, channels: _weighed(features - features.mean(axis=-1, keepdims=True), channels)
+    ),
+    "neuron": Term(statistics.activations, neuron, additive=False),
+    "deepdream": _over_positions(deepdream, _halved_squares),
+    "log_deepdream": _over_positions(log_deepdream, _halved_squares, lambda mean: jnp.log(mean + _NEXT_TO_NOTHING)),
+    "guided": _over_positions(guided, lambda features, guide: _best(features, guide).reshape(features.shape[:-1])),
 }

@@ -18,6 +18,7 @@ from nst_jax.objective import TERMS
 from nst_jax.ops.circular_padding import CIRCULAR, check_sides
 from nst_jax.rendering.canvas import canvas_shape, check_margin
 from nst_jax.settings import Settings
+from nst_jax.tiling import seeing_all
 
 
 def check_image(image: Any, *, what: str) -> None:
@@ -136,11 +137,25 @@ def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int
     check_layers(backbone, settings.content_layers, (*canvas, 3), what="content layer")
     check_layers(backbone, settings.style_layers, (*canvas, 3), what="style layer")
     check_dream(backbone, settings, canvas, guided=guided)
+    if isinstance(settings.tile, int) and (reason := why_untiled(backbone, settings)):
+        raise UserError(f"tile: expected off with {reason}, found {settings.tile}; use --tile=off or remat")
     named = settings.content_layers + settings.style_layers + settings.dream_layers
     if settings.padding == CIRCULAR and named:
         stride = strides(backbone)
         deepest = max(named, key=lambda layer: stride[layer])
         check_sides(height, width, stride=stride[deepest], layer=deepest)
+
+
+def why_untiled(backbone: Backbone, settings: Settings) -> str:
+    """Returns why a picture cannot be computed in tiles; nothing if it can."""
+    for kind in TERMS.values():
+        layers = getattr(settings, kind.layers) if kind.layers else ()
+        name = getattr(settings, kind.formula)
+        if layers and not kind.formulas[name].additive:
+            return f"{kind.formula} {name}, which is no sum over the parts of a picture"
+        if whole := seeing_all(backbone, layers):
+            return f"{kind.label} layer {whole[0]}, whose units see the whole picture"
+    return ""
 
 
 def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int], *, guided: bool = False) -> None:

@@ -27,22 +27,39 @@ from nst_jax import neighbours, quantiles, statistics, wasserstein
 from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
 
 
+class Sum(NamedTuple):
+    """How an error of whole maps is made of values at single positions, for maps that are never there as a whole.
+
+    Attributes:
+        value: (features `[..., C]`, target) → the value at each position, `[...]`.
+        error: (sum of the values over all positions, their number, target) → the error.
+        maps: whether the target is a map too, whose positions go along with those of the features.
+    """
+
+    value: Callable[[jax.Array, Any], jax.Array]
+    error: Callable[[jax.Array, int, Any], jax.Array]
+    maps: bool = False
+
+
 class Term(NamedTuple):
     """A formula of the loss.
 
     Attributes:
         statistic: features `[..., C]` → the statistic that is compared, an array or a pytree of arrays.
         error: (statistic, target) → a scalar. The target of a style may be a mean over several style images.
-        additive: whether the statistic of a map follows from those of its parts: it is a mean over positions, or has
-            each position by itself. Only means of these say something about several style images.
+        additive: whether the statistic of a map follows from those of its parts: it is a mean over positions, or `sum`
+            says how the error is one. Only means of these say something about several style images, and only then can a
+            picture be painted in tiles.
         target: features of the target image → the target, where that is not the statistic; of a shape that does not
             depend on the size of the image, so that several stack.
+        sum: the error as a sum over positions, where the statistic is the map itself.
     """
 
     statistic: Callable[[jax.Array], Any]
     error: Callable[[Any, Any], jax.Array]
     additive: bool = True
     target: Callable[[jax.Array], Any] | None = None
+    sum: Sum | None = None
 
 
 _NEXT_TO_NOTHING = 1e-6
@@ -69,8 +86,12 @@ def relative_squared_error(features: jax.Array, target: jax.Array) -> jax.Array:
 
     Ours. It is 1 for zeros, whatever the layer, network and size, so that one weight means the same everywhere.
     """
-    # A target of almost nothing, as of a black image, would make any other error infinite.
-    return jnp.sum(jnp.square(features - target)) / (jnp.sum(jnp.square(target)) + _NEXT_TO_NOTHING * target.size)
+    return jnp.sum(jnp.square(features - target)) / _size_of(target)
+
+
+def _size_of(target: jax.Array) -> jax.Array:
+    """Returns Σ P² and next to nothing: a black image's, of almost nothing, would make any other error infinite."""
+    return jnp.sum(jnp.square(target)) + _NEXT_TO_NOTHING * target.size
 
 
 def gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:
@@ -189,16 +210,40 @@ def _squares(values: jax.Array) -> jax.Array:
     return jnp.sum(jnp.square(values))
 
 
-def _of_the_canvas(formula: Callable[[jax.Array], jax.Array]) -> Term:
+def _variation_values(image: jax.Array, _: None) -> jax.Array:
+    """Returns what each pixel of `[H, W, C]` has in `squared_variation`, `[H, W]`; the last ones have no neighbour."""
+    down = jnp.pad(jnp.square(jnp.diff(image, axis=0)), ((0, 1), (0, 0), (0, 0)))
+    right = jnp.pad(jnp.square(jnp.diff(image, axis=1)), ((0, 0), (0, 1), (0, 0)))
+    return jnp.sum(down + right, axis=-1)
+
+
+def _neural_style_values(image: jax.Array, _: None) -> jax.Array:
+    corner = image[:-1, :-1]
+    squares = jnp.square(image[1:, :-1] - corner) + jnp.square(image[:-1, 1:] - corner)
+    return jnp.pad(jnp.sum(squares, axis=-1), ((0, 1), (0, 1)))
+
+
+def _of_the_canvas(formula: Callable[[jax.Array], jax.Array], by_sum: Sum | None = None) -> Term:
     """Returns the term whose error is its statistic, without a target."""
-    return Term(formula, lambda found, _: found)
+    return Term(formula, lambda found, _: found, sum=by_sum)
+
+
+def _of_maps(error: Callable[[jax.Array, jax.Array], jax.Array], factor: Callable[[jax.Array], Any]) -> Term:
+    """Returns the term of an error that is Σ (F − P)² times a factor, which depends on the target P alone."""
+
+    def value(features: jax.Array, target: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.square(features - target), axis=-1)
+
+    return Term(
+        statistics.activations, error, sum=Sum(value, lambda total, _, target: total * factor(target), maps=True)
+    )
 
 
 CONTENT_LOSSES: dict[ContentLoss, Term] = {
-    "half_squared_error": Term(statistics.activations, half_squared_error),
-    "mean_squared_error": Term(statistics.activations, mean_squared_error),
-    "quarter_mean_squared_error": Term(statistics.activations, quarter_mean_squared_error),
-    "relative_squared_error": Term(statistics.activations, relative_squared_error),
+    "half_squared_error": _of_maps(half_squared_error, lambda _: 0.5),
+    "mean_squared_error": _of_maps(mean_squared_error, lambda target: 1 / target.size),
+    "quarter_mean_squared_error": _of_maps(quarter_mean_squared_error, lambda target: 1 / (4 * target.size)),
+    "relative_squared_error": _of_maps(relative_squared_error, lambda target: 1 / _size_of(target)),
 }
 
 STYLE_LOSSES: dict[StyleLoss, Term] = {
@@ -223,7 +268,11 @@ STYLE_LOSSES: dict[StyleLoss, Term] = {
 }
 
 VARIATION_LOSSES: dict[VariationLoss, Term] = {
-    "squared_variation": _of_the_canvas(squared_variation),
-    "neural_style_variation": _of_the_canvas(neural_style_variation),
+    "squared_variation": _of_the_canvas(
+        squared_variation, Sum(_variation_values, lambda total, count, _: total / count)
+    ),
+    "neural_style_variation": _of_the_canvas(
+        neural_style_variation, Sum(_neural_style_values, lambda total, *_: total * (255.0**2 / 2))
+    ),
     "circular_squared_variation": _of_the_canvas(circular_squared_variation),
 }

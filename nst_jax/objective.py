@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from nst_jax import activations, losses
+from nst_jax import activations, losses, statistics, tiling
 from nst_jax.backbones import features
 from nst_jax.backbones.spec import Backbone
 from nst_jax.losses import Term
@@ -25,7 +25,7 @@ STYLE = "style"
 VARIATION = "total_variation"
 ACTIVATION = "activation"
 
-CANVAS = "canvas"
+CANVAS = tiling.CANVAS
 """The layer of terms of the canvas itself, which do not use the network."""
 
 Targets = dict[str, dict[str, Any]]
@@ -111,6 +111,7 @@ class Objective:
         remat: whether the gradient recomputes activations instead of storing them.
         formulas: (term in `TERMS`, its formula).
         blending: see `settings.Blending`.
+        tile: about how many pixels a side the parts have in which the network sees a picture; 0 for all of it at once.
     """
 
     backbone: Backbone
@@ -120,6 +121,7 @@ class Objective:
     remat: bool
     formulas: tuple[tuple[str, Term], ...]
     blending: Blending
+    tile: int = 0
 
     def prepare(self, params: Any, layers: Sequence[str]) -> Any:
         """Returns the parameters, with constants that speed up many evaluations at these layers; not for training.
@@ -138,10 +140,19 @@ class Objective:
         """
         # A style image does not repeat: wrapped, its statistics would include a seam that the picture should not have.
         plain = TERMS[term].blended and self.padding == CIRCULAR
-        padding = "reflect" if plain else self.padding
-        formula = dict(self.formulas)[term]
-        read = dict.fromkeys(layers, formula.target or formula.statistic)
-        return self._read(padding, {"params": params["params"]}, image, read)
+        padding: Padding = "reflect" if plain else self.padding
+        formula, params = dict(self.formulas)[term], {"params": params["params"]}
+        windows = self._windows(padding, image, layers)
+        if windows is None:
+            return self._read(padding, params, image, dict.fromkeys(layers, formula.target or formula.statistic))
+        if formula.sum is None:
+            found = self._total(windows, padding, params, image, {layer: {term: None} for layer in layers})
+            return {layer: of[term] for layer, of in found.items()}
+
+        def read(params: Any, pixels: jax.Array, _: tiling.Tile) -> dict[str, Any]:
+            return self._read(_inside(padding), params, pixels, dict.fromkeys(layers, formula.statistic))
+
+        return tiling.maps(windows, read, params, image)
 
     def loss(
         self,
@@ -174,9 +185,17 @@ class Objective:
             }
 
         layers = dict.fromkeys(layer for of in targets.values() for layer in of if layer != CANVAS)
-        readers: dict[str, Callable] = {layer: functools.partial(errors, layer) for layer in layers}
-        found = self._read(self.padding, params, canvas if seen is None else seen, readers)
-        found[CANVAS] = errors(CANVAS, canvas)
+        seen = canvas if seen is None else seen
+        windows = self._windows(self.padding, seen, tuple(layers))
+        if windows is None:
+            readers: dict[str, Callable] = {layer: functools.partial(errors, layer) for layer in layers}
+            found = self._read(self.padding, params, seen, readers)
+        else:
+            found = self._errors_in_tiles(
+                windows, params, seen, targets, weights, with_canvas=seen is canvas and self.padding != CIRCULAR
+            )
+        if CANVAS not in found:
+            found[CANVAS] = errors(CANVAS, canvas)
         present = [term for term, _ in self.formulas if term in targets]
         by_layer = {term: {layer: found[layer][term] for layer in targets[term]} for term in present}
         nothing = jnp.zeros((), jnp.float32)
@@ -197,7 +216,10 @@ class Objective:
 
     def _error(self, term: str, formula: Term, values: jax.Array, target: Any, weights: Weights) -> jax.Array:
         """Returns the error of a layer's features; the target of a blended term is `[S, ...]`, one per style image."""
-        found = formula.statistic(values)
+        return self._compared(term, formula, formula.statistic(values), target, weights)
+
+    def _compared(self, term: str, formula: Term, found: Any, target: Any, weights: Weights) -> jax.Array:
+        """Returns the error of a layer's statistic."""
         if not TERMS[term].blended:
             return formula.error(found, target)
         shares = weights.style_images
@@ -205,3 +227,128 @@ class Objective:
             return jnp.vdot(shares, jax.vmap(formula.error, in_axes=(None, 0))(found, target))
         blend = functools.partial(jnp.tensordot, shares, axes=1, precision=jax.lax.Precision.HIGHEST)
         return formula.error(found, jax.tree.map(blend, target))
+
+    def _windows(self, padding: Padding, image: jax.Array, layers: Sequence[str]) -> tiling.Layout | None:
+        """Returns the windows in which the network sees a picture, None if it sees all of it at once."""
+        if not self.tile:
+            return None
+        height, width, _ = image.shape
+        return tiling.layout(self.backbone, tuple(layers), (height, width), self.tile, around=padding == CIRCULAR)
+
+    def _errors_in_tiles(
+        self,
+        windows: tiling.Layout,
+        params: Any,
+        image: jax.Array,
+        targets: Targets,
+        weights: Weights,
+        *,
+        with_canvas: bool,
+    ) -> dict[str, dict[str, jax.Array]]:
+        """Returns layer → term → error, each of what is added up window by window.
+
+        Those of the canvas are among them where the image is the canvas and they are sums: all at once, they take four
+        more arrays of its size.
+        """
+        formulas = dict(self.formulas)
+        layers = dict.fromkeys(layer for of in targets.values() for layer in of)
+        if not with_canvas or any(CANVAS in targets.get(term, ()) and of.sum is None for term, of in formulas.items()):
+            layers.pop(CANVAS, None)
+        wanted: dict[str, dict[str, Any]] = {
+            layer: {term: targets[term][layer] for term in formulas if layer in targets.get(term, ())}
+            for layer in layers
+        }
+        within = {
+            layer: {term: target if formulas[term].sum else None for term, target in of.items()}
+            for layer, of in wanted.items()
+        }
+
+        def error(layer: str, term: str, found: Any, target: Any) -> jax.Array:
+            by_sum = formulas[term].sum
+            if by_sum is not None:
+                return by_sum.error(found, windows.positions(layer), target)
+            return self._compared(term, formulas[term], found, target, weights)
+
+        found = self._total(windows, self.padding, params, image, within)
+        return {
+            layer: {term: error(layer, term, found[layer][term], target) for term, target in of.items()}
+            for layer, of in wanted.items()
+        }
+
+    def _total(
+        self,
+        windows: tiling.Layout,
+        padding: Padding,
+        params: Any,
+        image: jax.Array,
+        targets: Mapping[str, Mapping[str, Any]],
+    ) -> dict[str, dict[str, Any]]:
+        """Returns the means of statistics over positions, and the sums of the values of errors that are sums.
+
+        Args:
+            windows: the windows of the image.
+            padding: padding of the whole image.
+            params: parameters of the backbone.
+            image: `[H, W, 3]`.
+            targets: layer → term → target of an error that is a sum over positions, else None.
+
+        Returns:
+            Layer → term → mean or sum.
+        """
+        formulas = dict(self.formulas)
+
+        def is_map(formula: Term) -> bool:
+            return formula.sum is not None and formula.sum.maps
+
+        extended = {
+            layer: {
+                term: windows.extend_map(layer, target) if is_map(formulas[term]) else target
+                for term, target in of.items()
+            }
+            for layer, of in targets.items()
+        }
+
+        def part(constants: Any, pixels: jax.Array, tile: tiling.Tile) -> dict[str, dict[str, Any]]:
+            params, whole = constants
+
+            def read(layer: str, values: jax.Array) -> dict[str, Any]:
+                own = tile.own(layer, values.shape)
+
+                def of(term: str, target: Any) -> Any:
+                    by_sum = formulas[term].sum
+                    if by_sum is None:
+                        return share(formulas[term], values, own, windows.positions(layer))
+                    if by_sum.maps:
+                        target = tile.part(layer, target, values.shape)
+                    each = by_sum.value(statistics.activations(values), target)
+                    return jnp.sum(jnp.where(own, each, 0))
+
+                return {term: of(term, target) for term, target in whole[layer].items()}
+
+            readers = {layer: functools.partial(read, layer) for layer in whole}
+            on_canvas = {CANVAS: readers.pop(CANVAS)(pixels)} if CANVAS in readers else {}
+            return self._read(_inside(padding), params, pixels, readers) | on_canvas
+
+        return tiling.total(windows, part, (params, extended), image)
+
+
+def share(formula: Term, values: jax.Array, own: jax.Array, positions: int) -> Any:
+    """Returns the share that some positions of a map have in the mean over all positions of a picture.
+
+    Args:
+        formula: whose statistic is a mean over positions.
+        values: the map, `[h, w, C]`.
+        own: the positions, `[h, w]`.
+        positions: number of positions of the picture.
+    """
+    kept = formula.statistic(jnp.where(own[..., None], values, 0))
+    blank = formula.statistic(jnp.zeros((1, 1, values.shape[-1]), values.dtype))
+    others = jnp.sum(~own, dtype=jnp.int32)
+    return jax.tree.map(
+        lambda all_, none: (all_ * own.size - none * others.astype(none.dtype)) / positions, kept, blank
+    )
+
+
+def _inside(padding: Padding) -> Padding:
+    """Returns the padding within windows: those of a picture that repeats itself have their surroundings in them."""
+    return "zeros" if padding == CIRCULAR else padding

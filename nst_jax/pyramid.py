@@ -24,6 +24,7 @@ from nst_jax.checks import check_canvas, check_images, check_style
 from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.loop import Stage, run
+from nst_jax.memory import free_bytes, settled
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.rendering.canvas import resize
 from nst_jax.settings import Settings
@@ -81,6 +82,7 @@ def stylize(
     settings = settings or PRESETS[default_preset(network.backbone.name)]
     styles = as_images(style)
     check_images(network.backbone, settings, content, styles)
+    settings = settled(settings, network.backbone, [image.shape for image in (content, *styles)], free_bytes())
     scales = scales_of(network.backbone, settings, content.shape, [image.shape for image in styles])
     make = transfers(network, settings, content, styles, scales, seed=seed)
     start = initial_image(settings, at_scale(content, scales[0].shape), seed=seed)

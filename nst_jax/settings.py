@@ -83,6 +83,9 @@ losses, no targets."""
 
 VariationLoss = Literal["squared_variation", "neural_style_variation", "circular_squared_variation"]
 
+Tiles = int | Literal["auto", "off"]
+"""Side of the tiles in which a picture is seen; `off` sees all of it at once, `auto` chooses by the memory there is."""
+
 Blending = Literal["targets", "losses"]
 """How several styles are blended: `targets`, one loss towards the weighted mean of their Gram matrices, as in
 neural-style, or of their moments; or `losses`, the weighted sum of a loss towards each, with any style loss. For a
@@ -171,6 +174,12 @@ class Settings:
     remat: bool = option(
         False,
         "Recompute activations for the gradient instead of storing them: less memory, more time, the same picture.",
+    )
+    tile: Tiles = option(
+        "auto",
+        "Side in pixels, about, of the tiles in which the network sees the picture, with exactly the loss and gradient "
+        "of the whole; off sees all of it at once, and auto takes tiles where the memory that is free is not enough.",
+        least=16,
     )
     margin: int = option(
         16,

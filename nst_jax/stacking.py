@@ -23,6 +23,9 @@ from nst_jax.targets import Layers, network_layers, union
 from nst_jax.targets import stack as stack_trees
 from nst_jax.transfer import Transfer
 
+_LARGE = 1 << 20
+"""Bytes from which on arrays are not copied without need."""
+
 
 class Batch(struct.PyTreeNode):
     """N cells that run at once: a problem like each of them, with a leading axis of N.
@@ -112,7 +115,8 @@ def stack(transfers: Sequence[Transfer], *, style_images: int = 0) -> Batch:
     if _layers(first) != layers:
         params = first.config.objective.prepare({"params": params["params"]}, network_layers(layers))
     parts = [map_cells(lambda part: part, transfer, shared=lambda _: None) for transfer in wide]
-    return Batch(stack_trees(parts).replace(params=params), len(transfers))
+    cells = stack_trees(parts) if len(parts) > 1 else jax.tree.map(_alone, parts[0])
+    return Batch(cells.replace(params=params), len(transfers))
 
 
 def compiled_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:
@@ -123,6 +127,16 @@ def compiled_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:
 def state_of(states: optimize.State, cell: int) -> optimize.State:
     """Returns the state of a cell, on the host."""
     return jax.device_get(_cell(states, int32_on_device(cell)))
+
+
+def _alone(leaf: jax.Array) -> jax.Array:
+    """Returns an array with a leading axis of 1: of a large one on a CPU a view, where JAX would copy it.
+
+    The content's features of a picture of 12 megapixels have 400 MB, and the transfer keeps its own.
+    """
+    if jax.default_backend() == "cpu" and jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.nbytes >= _LARGE:
+        return jax.device_put(jax.device_get(leaf)[None])
+    return stack_trees([leaf])
 
 
 @jax.jit  # with a traced index, so that one program serves all cells

@@ -20,6 +20,7 @@ from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_images
 from nst_jax.io.images import Picture
+from nst_jax.memory import free_bytes, settled
 from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, Objective, Targets, Weights
 from nst_jax.rendering.canvas import CUBIC, canvas_shape, crop, extend, resize
 from nst_jax.rendering.grey import is_grey, paints_grey, project
@@ -61,6 +62,7 @@ def prepare(
     """
     backbone, styles = network.backbone, as_images(style)
     check_images(backbone, settings, content, styles, guide)
+    settings = settled(settings, backbone, [image.shape for image in (content, *styles)], free_bytes())
     config, layers = make_config(backbone, settings, solver=solver), layers_of(settings)
     params = ready(network, settings).params
 
@@ -312,6 +314,7 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
         remat=settings.remat,
         formulas=tuple((term, kind.formulas[getattr(settings, kind.formula)]) for term, kind in TERMS.items()),
         blending=settings.blending,
+        tile=settings.tile if isinstance(settings.tile, int) else 0,
     )
     return TransferConfig(
         objective=objective,

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import operator
 import os
 import re
 import shlex
@@ -120,9 +121,9 @@ def build(config: type[Config]) -> Config:
 
 
 def without_none(hint: Any) -> Any:
-    """Returns X for the type `X | None`, and every other type as it is."""
+    """Returns X for the type `X | None`, X | Y for `X | Y | None`, and every other type as it is."""
     choices = [choice for choice in typing.get_args(hint) if choice is not type(None)]
-    return choices[0] if type(None) in typing.get_args(hint) and len(choices) == 1 else hint
+    return functools.reduce(operator.or_, choices) if type(None) in typing.get_args(hint) else hint
 
 
 def serialize(value: Any) -> str:

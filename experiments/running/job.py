@@ -1,5 +1,6 @@
 """A transfer with its images read and its targets measured, ready to run."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +14,9 @@ from nst_jax.checks import check_images
 from nst_jax.io import images
 from nst_jax.io.files import sha256
 from nst_jax.loop import state_shapes
+from nst_jax.memory import free_bytes, settled
 from nst_jax.pyramid import Scale
-from nst_jax.settings import Settings
+from nst_jax.settings import Settings, Tiles
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
 
@@ -30,7 +32,8 @@ class Job(NamedTuple):
         transfer: index of a scale → its transfer.
         image: the initial image of the coarsest scale, `[H, W, 3]`.
         paths: `content`, `style` (`style2`, ...) and perhaps `init` → the files that were read.
-        identity: everything that the picture after a given step depends on.
+        identity: everything that the picture after a given step depends on, with `tile` as it was asked for.
+        tile: the tiles as they were chosen.
     """
 
     content: images.Picture
@@ -39,6 +42,7 @@ class Job(NamedTuple):
     image: jax.Array
     paths: dict[str, Path]
     identity: dict[str, Any]
+    tile: Tiles
 
     @property
     def steps(self) -> int:
@@ -50,8 +54,12 @@ class Job(NamedTuple):
         return [(index, state_shapes(self.transfer(index))) for index in pyramid.at_step(self.scales, step)]
 
 
-def prepare(flags: TransferFlags) -> Job:
+def prepare(flags: TransferFlags, *, tile: Tiles | None = None) -> Job:
     """Reads the images and the network and measures the targets; writes nothing.
+
+    Args:
+        flags: the flags.
+        tile: the tiles of the run that goes on, which an open choice then takes.
 
     Raises:
         UserError: the input cannot be used.
@@ -67,7 +75,12 @@ def prepare(flags: TransferFlags) -> Job:
     check_images(pretrained.backbone, settings, content.pixels, style_images)
     shapes = [image.shape for image in style_images]
     scales = pyramid.scales_of(pretrained.backbone, settings, content.pixels.shape, shapes)
-    settings = pyramid.resolved(settings, scales)
+    settings, asked = pyramid.resolved(settings, scales), settings.tile
+    if asked == "auto" and tile is not None:
+        settings = dataclasses.replace(settings, tile=tile)
+    settings = settled(settings, pretrained.backbone, [content.pixels.shape, *shapes], free_bytes())
+    if asked != settings.tile != "off":
+        print(f"tiles of about {settings.tile} px, as memory does not hold the activations of the whole picture")
     at_scale = pyramid.transfers(pretrained, settings, content.pixels, style_images, scales, seed=flags.seed)
     at_scale(0)  # measures the targets; those of finer scales are measured while coarser ones run
     return Job(
@@ -76,7 +89,13 @@ def prepare(flags: TransferFlags) -> Job:
         transfer=at_scale,
         image=initial_image(flags, settings, paths, pyramid.at_scale(content.pixels, scales[0].shape)),
         paths=paths,
-        identity=identity(flags, settings, pretrained, {name: sha256(path) for name, path in paths.items()}),
+        identity=identity(
+            flags,
+            dataclasses.replace(settings, tile=asked),  # what memory is free at a start is no part of it
+            pretrained,
+            {name: sha256(path) for name, path in paths.items()},
+        ),
+        tile=settings.tile,
     )
 
 

@@ -1,5 +1,6 @@
 """Runs a single transfer, with checkpoints and intermediate pictures, and writes its results."""
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from nst_jax.io import images
 from nst_jax.io.files import make_folder, remove
 from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
+from nst_jax.settings import Tiles
 
 from ..cli.run_flags import SingleFlags
 from ..cli.transfer_flags import describe
@@ -48,7 +50,7 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
     """
     with graceful_interrupt() as interrupt:
         began = time.monotonic()
-        job = prepare(flags)
+        job = prepare(flags, tile=_recorded_tile(workdir) if flags.resume else None)
         if interrupt.requested:
             raise KeyboardInterrupt("before the first step, nothing was written")
         try:
@@ -66,6 +68,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             **describe(job.paths, job.identity),
             "preset": flags.preset,
             "steps": job.steps,
+            "tile": job.tile,
             "bits": flags.bits,
         },
         "versions": versions(),
@@ -91,7 +94,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     courses = Courses([checkpoints], [restored])
     state = jax.device_put(jax.tree.map(lambda leaf: leaf[None], restored.state)) if restored else None
     start = jax.device_get(job.image)
-    stages = pyramid.stages(make, job.image[None], job.scales)
+    stages = pyramid.stages(make, jax.device_put(start[None]), job.scales)  # on a CPU no copy
     first = restored.scale if restored else 0
     run = follow(
         run_stages(stages, first=first, state=state, pause_every=flags.save_every),
@@ -160,6 +163,15 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     if finished and done and (reason := standstill(start, jax.device_get(last.result)[0], last.state)):
         print(f"note: {reason}", file=sys.stderr)
     return Result(output, history, finished)
+
+
+def _recorded_tile(workdir: Path) -> Tiles | None:
+    """Returns the tiles of the run in a folder, None if there is none: with others its bits would not be the same."""
+    try:
+        tile = json.loads((workdir / "run.json").read_bytes())["settings"]["tile"]
+    except (OSError, ValueError, LookupError, TypeError):  # none, or not ours
+        return None
+    return tile if tile == "off" or (isinstance(tile, int) and tile > 0) else None
 
 
 def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:

@@ -13,6 +13,7 @@ from nst_jax.checks import check_canvas, check_style
 from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.files import sha256
+from nst_jax.memory import free_bytes, settled
 from nst_jax.pyramid import Scale
 from nst_jax.settings import Settings
 
@@ -113,7 +114,8 @@ def prepare(grid: Grid, pictures: Pictures, *, keep_going: bool) -> list[Prepare
     for cell in grid.cells:
         dreamt.setdefault(resolve_name(cell.flags.backbone), set()).update(cell.flags.dream_layers or ())
     networks = {name: load_for(name, layers) for name, layers in dreamt.items()}
-    cells = [_prepare(cell, pictures, networks[resolve_name(cell.flags.backbone)]) for cell in grid.cells]
+    free = free_bytes()  # once, as cells of one program have the same tiles
+    cells = [_prepare(cell, pictures, networks[resolve_name(cell.flags.backbone)], free) for cell in grid.cells]
     problems = list(dict.fromkeys(cell.error for cell in cells if cell.error is not None))
     if problems and not (keep_going and any(cell.error is None for cell in cells)):
         more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
@@ -122,7 +124,7 @@ def prepare(grid: Grid, pictures: Pictures, *, keep_going: bool) -> list[Prepare
     return cells
 
 
-def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained) -> PreparedCell:
+def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained, free: int | None) -> PreparedCell:
     flags = dataclasses.replace(cell.flags, backbone=pretrained.backbone.name)
     cell = dataclasses.replace(cell, flags=flags)
     settings = resolve(flags, pretrained.backbone.name)
@@ -140,9 +142,10 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained) -> Prep
     style_shapes = [shapes[name] for name, path in paths.items() if path in styles(paths)]
     check_style(pretrained.backbone, settings, style_shapes)
     scales = pyramid.scales_of(pretrained.backbone, settings, (height, width), style_shapes)
-    settings = pyramid.resolved(settings, scales)
+    settings, asked = pyramid.resolved(settings, scales), settings.tile
+    settings = settled(settings, pretrained.backbone, [(height, width), *style_shapes], free)
     digests = {name: pictures.sha256(path) for name, path in paths.items()}
-    about = {**identity(flags, settings, pretrained, digests), "steps": settings.steps}
+    about = {**identity(flags, dataclasses.replace(settings, tile=asked), pretrained, digests), "steps": settings.steps}
     return PreparedCell(cell, settings, pretrained, paths, scales, about)
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from experiments import stylize
 from experiments.cli import samples
 from experiments.cli.transfer_flags import resolve
+from experiments.running import job
 from nst_jax.errors import UserError
 from nst_jax.io import images
 
@@ -230,6 +231,35 @@ def test_killed_inside_the_second_scale_and_resumed_is_the_same_to_the_bit(optim
     rows = list(csv.DictReader(losses[0].splitlines()))
     assert [row["step"] for row in rows] == [*map(str, range(9)), *map(str, range(8, 209)), "208", "209", "210", "211"]
     assert [row["scale"] for row in rows] == ["24"] * 9 + ["36"] * 201 + ["48"] * 4
+
+
+@pytest.mark.slow
+def test_killed_in_tiles_and_resumed_is_the_same_to_the_bit_whatever_is_free_then(
+    pictures, tmp_path, capsys, monkeypatch
+):
+    flags = ("--size=160", "--scales=80,160", "--scale_steps=3,200", "--save_every=3", "--margin=8")
+    with start(pictures, tmp_path / "killed", *flags, "--tile=48") as process:
+        wait_for(tmp_path / "killed" / "step00006.png", process)
+        os.kill(process.pid, signal.SIGKILL)
+    reached = max(
+        int(path.stem.removeprefix("step"))
+        for path in (tmp_path / "killed" / "stylize-checkpoints").glob("step*.safetensors")
+    )
+    same = {"size": 160, "scales": (80, 160), "scale_steps": (3, reached), "save_every": 3, "margin": 8}
+    resumed = stylize.run(config(pictures, tmp_path / "killed", resume=True, tile=48, **same))
+    assert f"resuming after step {reached}\n" in capsys.readouterr().out
+    whole = stylize.run(config(pictures, tmp_path / "whole", tile=48, **same))
+    assert resumed.output.read_bytes() == whole.output.read_bytes()
+
+    # What was chosen is kept: with the memory that is free now there would be no tiles.
+    little = same | {"scale_steps": (3, 3), "steps": 6}
+    monkeypatch.setattr(job, "free_bytes", lambda: 1 << 20)
+    stylize.run(config(pictures, tmp_path / "auto", **little))
+    assert "tiles of about 256 px" in capsys.readouterr().out
+    monkeypatch.undo()
+    stylize.run(config(pictures, tmp_path / "auto", resume=True, **little | {"scale_steps": (3, 6), "steps": 9}))
+    record = json.loads((tmp_path / "auto" / "run.json").read_text())
+    assert (record["settings"]["tile"], record["steps_done"]) == (256, 9)
 
 
 @pytest.mark.slow

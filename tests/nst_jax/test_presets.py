@@ -19,6 +19,7 @@ WITHOUT = {
     "padding": "zeros",
     "precision": "float32",
     "remat": False,
+    "tile": "auto",  # the same numbers, but for rounding
     "colours": "auto",  # nothing unless all images are grey
     "margin": 0,
     "scales": (0,),

@@ -1,0 +1,113 @@
+"""Memory: what there is, what a picture needs, and so whether it is painted in tiles.
+
+The estimate is one float per activation of the layers up to the deepest in use, whatever a compiler keeps of them; of
+a step at 1024 px XLA's own account has 0.8 of it, with VGG-19 and SqueezeNet alike. To compile first and ask the
+program would take a minute. Beside it are the network, whose kernels Winograd's algorithm has once more in both
+directions, four times as large each, the content's features, and arrays of the size of the picture: in tiles, too.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from nst_jax.backbones.spec import Backbone, ancestors, layer_shapes, parameter_shapes
+from nst_jax.checks import why_untiled
+from nst_jax.optimize import LBFGS_MEMORY
+from nst_jax.rendering.canvas import canvas_shape
+from nst_jax.settings import Settings, Tiles
+from nst_jax.targets import layers_of, network_layers
+
+USABLE = 0.8
+"""Share of the free memory that a transfer may take: the estimate is one, and others are at work too."""
+
+TILES = (1024, 768, 512, 256)
+"""Tiles to choose from; the larger they are, the less is computed twice around them."""
+
+_AROUND = 160
+"""Pixels by which windows are larger than tiles, for the deepest layers in use; an estimate is enough."""
+
+_FLOAT = 4
+_KERNELS = 9
+_PICTURES = {"lbfgs": 4 * LBFGS_MEMORY + 10}
+"""Optimiser → arrays of the size of the picture during a step: pairs of differences, before the step and after."""
+
+_FEW_PICTURES = 15
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def settled(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int]], free: int | None) -> Settings:
+    """Returns settings that say how large the tiles are, or that there are none, where they left it open.
+
+    Args:
+        settings: of the transfer.
+        backbone: the network.
+        shapes: height and width of the picture, without margin, and of the style images.
+        free: bytes of memory that are free, None if nobody knows; see `free_bytes`.
+    """
+    if settings.tile != "auto":
+        return settings
+    return dataclasses.replace(settings, tile=_choice(settings, backbone, shapes, free))
+
+
+def _choice(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int]], free: int | None) -> Tiles:
+    if free is None or why_untiled(backbone, settings):
+        return "off"
+    room = USABLE * free
+    height, width, *_ = shapes[0]
+    height, width = canvas_shape(height, width, settings.margin)
+    pictures = _PICTURES.get(settings.optimizer, _FEW_PICTURES) * height * width * 3 * _FLOAT
+    network = _KERNELS * _FLOAT * sum(map(math.prod, parameter_shapes(backbone).values()))
+
+    maps = layer_shapes(backbone, height, width)
+    content = _FLOAT * sum(math.prod(maps[layer]) for layer in settings.content_layers)
+
+    def fits(shape: Sequence[int]) -> bool:
+        return activation_bytes(settings, backbone, shape) + content + pictures + network <= room
+
+    if all(map(fits, [(height, width), *shapes[1:]])):
+        return "off"
+    return next((tile for tile in TILES if fits((tile + _AROUND, tile + _AROUND))), TILES[-1])
+
+
+def activation_bytes(settings: Settings, backbone: Backbone, shape: Sequence[int]) -> int:
+    """Returns the bytes of all activations up to the deepest layer in use, for a picture of this height and width."""
+    layers = network_layers(layers_of(settings))
+    part = dataclasses.replace(backbone, rows=ancestors(backbone, layers))
+    shapes = layer_shapes(part, *shape[:2])
+    return sum(_FLOAT * math.prod(shapes[row.name]) for row in part.rows)
+
+
+def free_bytes() -> int | None:
+    """Returns the bytes that are free on the device, for a CPU those of the machine; None if nobody says."""
+    device = jax.devices()[0]
+    memory = device.memory_stats() or {}
+    if "bytes_limit" in memory:
+        return int(memory["bytes_limit"]) - int(memory.get("bytes_in_use", 0))
+    found = [size for size in (_machine(), _container()) if size is not None]
+    return min(found, default=None) if device.platform == "cpu" else None
+
+
+def _machine() -> int | None:
+    """Returns what Linux says could be had without swapping; None elsewhere."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _container() -> int | None:
+    """Returns what is left of the limit of a container, None if there is none."""
+    try:
+        most, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        cached = next(
+            int(line.split()[1])
+            for line in (_CGROUP / "memory.stat").read_text().splitlines()
+            if line.startswith("inactive_file ")
+        )
+    except (OSError, StopIteration):
+        return None
+    return int(most) - int(used) + cached if most.isdecimal() else None

@@ -1,0 +1,314 @@
+"""Tiles against the whole picture: what belongs to each, loss and gradient, memory, and when they are chosen."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nst_jax import activations, batches, losses, memory, objective, pyramid, stacking, tiling, transfer
+from nst_jax.backbones import pretrained
+from nst_jax.backbones.features import Features
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, Pool
+from nst_jax.backbones.spec import Backbone, Preprocess, Provenance, layer_shapes
+from nst_jax.backbones.vgg import FAMILY
+from nst_jax.checks import check_canvas
+from nst_jax.errors import UserError
+from nst_jax.loop import compile_chunk, state_shapes
+from nst_jax.objective import ACTIVATION, CANVAS, CONTENT, STYLE, VARIATION
+from nst_jax.settings import Settings
+from nst_jax.targets import make_targets, make_weights
+
+PLAIN = Preprocess(scale=1.0, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2), order="RGB")
+
+
+def _conv(name, source, features, **geometry):
+    return Conv(name, source, features, relu=f"relu_{name}", **{"kernel": 3, "padding": 1, **geometry})
+
+
+# As VGG: padded convolutions, pools that drop a remainder. As SqueezeNet: unpadded strides, pools that overlap and keep
+# one, branches.
+ROWS = {
+    "padded": (
+        _conv("a", "data", 4),
+        Pool("pool_a", "a", size=2, stride=2, ceil=False),
+        _conv("b", "pool_a", 6),
+        Pool("pool_b", "b", size=2, stride=2, ceil=False),
+        _conv("c", "pool_b", 8),
+    ),
+    "unpadded": (
+        _conv("a", "data", 4, stride=2, padding=0),
+        Pool("pool_a", "a", size=3, stride=2, ceil=True),
+        _conv("narrow", "pool_a", 4, kernel=1, padding=0),
+        _conv("wide", "pool_a", 4),
+        Concat("b", ("narrow", "wide")),
+        Pool("pool_b", "b", size=3, stride=2, ceil=True),
+        _conv("c", "pool_b", 8),
+    ),
+}
+NETWORKS = {name: Backbone(name, rows, PLAIN, Provenance("", "", ""), FAMILY) for name, rows in ROWS.items()}
+BROAD = Backbone("broad", (_conv("a", "data", 30), *ROWS["padded"][1:]), PLAIN, Provenance("", "", ""), FAMILY)
+PLAIN_SETTINGS = Settings(content_layers=("pool_b",), style_layers=("a", "b", "c"), margin=0)
+
+
+def picture(seed, height, width):
+    return np.random.default_rng(seed).uniform(size=(height, width, 3))
+
+
+@functools.cache
+def params_of(name):
+    return Features(NETWORKS[name]).init(jax.random.key(0), np.zeros((64, 64, 3), np.float32))
+
+
+def evaluate(name, settings, shape, *, tile):
+    """Returns the targets, the loss, its terms and its gradient in double precision."""
+    backbone = NETWORKS[name]
+    layers = {CONTENT: settings.content_layers, STYLE: settings.style_layers, VARIATION: (CANVAS,)}
+    if settings.dream_layers:
+        layers[ACTIVATION] = settings.dream_layers
+    config = transfer.make_config(backbone, dataclasses.replace(settings, tile=tile))
+
+    def found(params, canvas, content, styles):
+        def measure(image, term):
+            return config.objective.statistics(params, image, term, layers[term])
+
+        guide = measure(styles[0], ACTIVATION) if settings.dream_objective == "guided" else None
+        measured = [measure(image, STYLE) for image in styles]
+        targets = make_targets(backbone, settings, layers, measure(content, CONTENT), measured, guide=guide)
+        weights = make_weights(settings, layers, style_images=len(styles))
+        value = jax.value_and_grad(lambda canvas: config.objective.loss(params, canvas, targets, weights), has_aux=True)
+        return targets, value(canvas)
+
+    single = params_of(name)
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), single)
+        images = picture(0, *shape), picture(1, *shape), [picture(2, 130, 90), picture(3, 70, 143)]
+        return jax.device_get(jax.jit(found)(params, *images))
+
+
+def assert_same(name, settings, shape=(150, 203)):
+    whole, tiled = (evaluate(name, settings, shape, tile=tile) for tile in ("off", 32))
+    for one, another in zip(jax.tree.leaves(whole), jax.tree.leaves(tiled), strict=True):
+        # Double precision has 1e-16; a position that counts twice or not at all would be 1e-4 of the sum.
+        assert np.linalg.norm(one - another) <= 1e-12 * np.linalg.norm(one)
+
+
+# Between them every kind of formula; the formulas themselves have tests below.
+FORMULAS = {
+    "zeros": {"content_loss": "half_squared_error", "style_loss": "gram_error", "blending": "losses"},
+    "reflect": {"content_loss": "mean_squared_error", "style_loss": "mean_covariance_error", "remat": True},
+    "replicate": {"style_loss": "scaled_gram_error", "variation_loss": "neural_style_variation"},
+    "circular": {"style_loss": "mean_covariance_error", "blending": "losses", "pooling": "max"},
+}
+
+
+@pytest.mark.parametrize("padding", FORMULAS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_loss_and_gradient_are_those_of_the_whole_picture(name, padding):
+    settings = dataclasses.replace(PLAIN_SETTINGS, padding=padding, **FORMULAS[padding])
+    if name == "unpadded":
+        settings = dataclasses.replace(settings, pooling={"max": "average", "average": "max"}[settings.pooling])
+    assert_same(name, settings, (152, 200) if padding == "circular" else (150, 203))
+
+
+def test_dreams_are_those_of_the_whole_picture():
+    settings = dataclasses.replace(PLAIN_SETTINGS, content_layers=(), style_layers=(), dream_layers=("b", "c"))
+    assert_same("unpadded", dataclasses.replace(settings, dream_objective="guided"))
+
+
+SUMS = {
+    (table, name): term
+    for table, terms in {
+        "content": losses.CONTENT_LOSSES,
+        "variation": losses.VARIATION_LOSSES,
+        "dream": activations.ACTIVATION_OBJECTIVES,
+    }.items()
+    for name, term in terms.items()
+    if term.sum
+}
+
+
+@pytest.mark.parametrize(("table", "name"), SUMS)
+def test_an_error_of_maps_is_a_function_of_a_sum_over_positions(table, name):
+    term, random = SUMS[table, name], np.random.default_rng(0)
+    with jax.enable_x64(True):
+        features = jnp.asarray(random.normal(size=(9, 7, 3)))
+        shape = {"content": (9, 7, 3), "dream": (11, 3) if name == "guided" else (3,)}.get(table)
+        target = None if shape is None else jnp.asarray(np.abs(random.normal(size=shape)))
+        values = term.sum.value(features, target)
+        assert values.shape == (9, 7)
+        found, whole = term.sum.error(values.sum(), values.size, target), term.error(term.statistic(features), target)
+        np.testing.assert_allclose(found, whole, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name, term in losses.STYLE_LOSSES.items() if term.additive])
+def test_a_statistic_of_style_is_the_sum_of_the_shares_of_parts(name):
+    random = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        features, own = jnp.asarray(random.normal(size=(9, 7, 3))), jnp.asarray(random.uniform(size=(9, 7)) < 0.3)
+        term = losses.STYLE_LOSSES[name]
+        shares = [objective.share(term, features, part, own.size) for part in (own, ~own)]
+        for one, another, whole in zip(*map(jax.tree.leaves, (*shares, term.statistic(features))), strict=True):
+            np.testing.assert_allclose(one + another, whole, rtol=1e-12)
+
+
+@pytest.mark.parametrize("around", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_unit_belongs_to_one_window_in_which_it_is_right(name, around):
+    backbone = NETWORKS[name]
+    read = jax.jit(Features(backbone, padding="zeros").apply)
+    params, layers = params_of(name), ("a", "b", "c")
+    height, width = (120, 96) if around else (121, 98)
+    layout = tiling.layout(backbone, layers, (height, width), 24, around=around)
+    image = np.float32(picture(4, height, width))
+    extended = np.asarray(layout.extend(jnp.asarray(image)))
+    whole = jax.jit(Features(backbone, padding="circular" if around else "zeros").apply)(params, image)
+    seen = {layer: np.zeros(layout.shapes[layer][:2], int) for layer in layers}
+    for corner, first, begin, end in zip(
+        layout.tiles().corner, *(_each(part) for part in layout.tiles()[1:]), strict=True
+    ):
+        down, right = corner
+        found = read(params, extended[down : down + layout.window[0], right : right + layout.window[1]])
+        for layer in layers:
+            own = tuple(slice(*pair) for pair in zip(begin[layer], end[layer], strict=True))
+            place = tuple(slice(at + one.start, at + one.stop) for at, one in zip(first[layer], own, strict=True))
+            seen[layer][place] += 1
+            lead = [axis.own[layer][0] for axis in (layout.rows, layout.columns)]
+            there = tuple(slice(one.start - by, one.stop - by) for one, by in zip(place, lead, strict=True))
+            np.testing.assert_allclose(found[layer][own], whole[layer][there], atol=1e-5)
+    for layer in layers:
+        assert seen[layer].max() == 1
+        assert seen[layer].sum() == layout.positions(layer) == np.prod(whole[layer].shape[:2])
+
+
+def _each(by_layer):
+    count = len(next(iter(by_layer.values())))
+    return [{layer: values[index] for layer, values in by_layer.items()} for index in range(count)]
+
+
+@pytest.mark.parametrize("backbone", ["vgg19", "squeezenet1_1"])
+def test_windows_of_any_picture(backbone):
+    layers = {"vgg19": ("relu1_1", "relu4_2", "relu5_1"), "squeezenet1_1": ("conv1", "fire5/concat", "fire9/concat")}
+    network, random = BACKBONES[backbone], np.random.default_rng(0)
+    for _ in range(200):
+        height, width, tile = (int(random.integers(*span)) for span in ((64, 5000), (64, 5000), (32, 1200)))
+        layout = tiling.layout(network, layers[backbone], (height, width), tile, around=False)
+        if layout is None:
+            assert height * width <= (tile + 256) ** 2 or min(height, width) < 400
+            continue
+        shapes, inside = (
+            {CANVAS: (*shape, 3)} | layer_shapes(network, *shape) for shape in ((height, width), layout.window)
+        )
+        for axis, length, side in ((layout.rows, height, 0), (layout.columns, width, 1)):
+            assert axis.starts[0] == 0
+            assert axis.starts[-1] + axis.window == length
+            for layer, step in layout.strides.items():
+                assert axis.own[layer][-1] == shapes[layer][side]
+                for start, begin, end in zip(axis.starts, axis.own[layer], axis.own[layer][1:], strict=False):
+                    assert 0 <= start // step <= begin < end <= start // step + inside[layer][side]
+
+
+def test_a_transfer_in_tiles_has_loss_and_gradient_of_the_whole_in_single_precision():
+    network = pretrained.load("squeezenet1_1")  # with Winograd's convolutions
+    settings = dataclasses.replace(
+        PLAIN_SETTINGS, content_layers=("fire3/concat",), style_layers=("conv1", "fire4/concat"), margin=16
+    )
+    content, style = (np.float32(picture(seed, 220, 285)) for seed in (0, 1))
+    start = np.pad(np.float32(picture(2, 220, 285)), ((16, 16), (16, 16), (0, 0)), mode="reflect")
+    found = [
+        jax.jit(lambda problem: problem.evaluate(start, 0))(
+            transfer.prepare(network, dataclasses.replace(settings, tile=tile), content, style)
+        )
+        for tile in ("off", 100)
+    ]
+    assert abs(found[0].loss - found[1].loss) <= 1e-6 * found[0].loss
+    one, another = (np.float64(of.gradient).ravel() for of in found)
+    assert one @ another / np.linalg.norm(one) / np.linalg.norm(another) >= 0.999999
+
+
+def test_cells_of_a_batch_in_tiles():
+    network = pretrained.Pretrained(NETWORKS["unpadded"], params_of("unpadded"), "")
+    settings = dataclasses.replace(PLAIN_SETTINGS, tile=32)
+    images = [np.float32(picture(seed, 96, 120)) for seed in range(4)]
+    cells = [transfer.prepare(network, settings, images[0], images[index]) for index in (1, 2)]
+    both = jax.jit(lambda batch, starts: batch.init(starts))(stacking.stack(cells), np.stack(images[2:]))
+    for index, cell in enumerate(cells):
+        alone = jax.jit(lambda cell, start: cell.init(start))(cell, images[2 + index])
+        np.testing.assert_allclose(both.evaluation.loss[index], alone.evaluation.loss, rtol=1e-5)
+        one, another = np.asarray(both.evaluation.gradient[index]), np.asarray(alone.evaluation.gradient)
+        assert np.linalg.norm(one - another) < 1e-4 * np.linalg.norm(one)
+
+
+def test_memory_grows_with_the_canvas_and_the_content_alone():
+    network = pretrained.Pretrained(BROAD, Features(BROAD).init(jax.random.key(0), np.zeros((64, 64, 3))), "")
+    needed = {}
+    for tile in ("off", 64):
+        settings = dataclasses.replace(PLAIN_SETTINGS, optimizer="gradient", tile=tile)
+        for height in (256, 512):
+            problem = transfer.prepare(
+                network, settings, np.float32(picture(0, height, 256)), np.float32(picture(1, 64, 64))
+            )
+            program = compile_chunk(problem, state_shapes(problem))
+            needed[tile, height] = program.memory_analysis().temp_size_in_bytes
+    canvas = 256 * 256 * 3 * 4
+    grown = {tile: (needed[tile, 512] - needed[tile, 256]) / canvas for tile in ("off", 64)}
+    # A step handles some eight arrays of the canvas' size; a map of the first layer is ten of them.
+    assert grown[64] < 10 < 30 < grown["off"], grown
+
+
+def test_what_has_no_parts_is_refused():
+    whole = dataclasses.replace(NETWORKS["padded"], rows=(*ROWS["padded"], GlobalAverage("mean", "c")))
+    dream = {"content_layers": (), "style_layers": (), "dream_layers": ("mean",), "dream_objective": "channel"}
+    settings = dataclasses.replace(PLAIN_SETTINGS, **dream, tile=64)
+    with pytest.raises(UserError, match="tile: expected off with dream layer mean, whose units see the whole picture"):
+        check_canvas(whole, settings, 100, 100)
+    neuron = dataclasses.replace(settings, dream_layers=("c",), dream_objective="neuron")
+    with pytest.raises(UserError, match="tile: expected off with dream_objective neuron, which is no sum over"):
+        check_canvas(whole, neuron, 100, 100)
+    for free in (settings, neuron):
+        automatic = dataclasses.replace(free, tile="auto")
+        check_canvas(whole, automatic, 100, 100)
+        assert memory.settled(automatic, whole, [(5000, 5000)], 1 << 20).tile == "off"
+
+
+def test_tiles_are_chosen_by_the_memory_that_is_free():
+    vgg, settings = BACKBONES["vgg19"], dataclasses.replace(Settings(), optimizer="adam")
+
+    def chosen(size, gigabytes, **changes):
+        free = None if gigabytes is None else int(gigabytes * 1e9)
+        return memory.settled(dataclasses.replace(settings, **changes), vgg, [(size, size), (512, 512)], free).tile
+
+    assert chosen(1024, 8) == "off"
+    assert chosen(4096, None) == "off"
+    assert chosen(4096, 8) == 1024
+    assert chosen(4096, 6.5) == 512
+    assert chosen(4096, 0.1) == 256  # and what happens then is told by the system
+    assert chosen(4096, 1, tile="off") == "off"
+    assert chosen(512, 100, tile=128) == 128
+    assert memory.free_bytes() is None or memory.free_bytes() > 0
+
+
+def test_coarse_scales_are_small_enough_to_do_without():
+    network = pretrained.Pretrained(NETWORKS["padded"], params_of("padded"), "")
+    settings = dataclasses.replace(PLAIN_SETTINGS, scales=(40, 120), scale_steps=(2, 2), optimizer="gradient")
+    settings = dataclasses.replace(settings, learning_rate=0.01)
+    content, style = np.float32(picture(0, 90, 120)), np.float32(picture(1, 90, 90))
+    pictures = [
+        pyramid.stylize(content, style, network, settings=dataclasses.replace(settings, tile=tile))
+        for tile in ("off", 32)
+    ]
+    # Four steps along the gradient, each by a hundredth: rounding is all that differs.
+    assert np.abs(pictures[0] - pictures[1]).max() < 1e-4
+
+
+def test_a_sweep_settles_its_tiles(monkeypatch):
+    network = pretrained.Pretrained(NETWORKS["padded"], params_of("padded"), "")
+    monkeypatch.setattr(batches, "free_bytes", lambda: 1 << 20)
+    images = {index: np.float32(picture(index, 300, 320)) for index in range(2)}
+    recipe = batches.Recipe(PLAIN_SETTINGS, 0, (1,))
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("cells", "rows"))
+    group = batches.Group(network, [recipe], images.__getitem__, mesh=mesh)
+    assert group._config.objective.tile == 256
