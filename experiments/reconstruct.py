@@ -84,6 +84,7 @@ def make_grid(config: Config) -> Grid:
         steps=config.steps,
         margin=0,
         scales=(0,),
+        antialias=False,
         parameterization=config.parameterization,
         seed=config.seed,
         init="noise",

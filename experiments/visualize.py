@@ -138,6 +138,7 @@ def make_grid(config: Config, units: list["Unit"]) -> Grid:
         tv_weight=config.tv_weight,
         margin=0,
         scales=(0,),
+        antialias=False,
         pooling="max",
         padding="zeros",
         optimizer="adam",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import compilation as compilation
     from nst_jax import console as console
     from nst_jax import courses as courses
+    from nst_jax import defects as defects
     from nst_jax import errors as errors
     from nst_jax import history as history
     from nst_jax import io as io
@@ -87,6 +88,7 @@ __all__ = [
     "compilation",
     "console",
     "courses",
+    "defects",
     "errors",
     "history",
     "io",

@@ -17,6 +17,7 @@ from nst_jax import activations, losses, statistics, tiling
 from nst_jax.backbones import features
 from nst_jax.backbones.spec import Backbone
 from nst_jax.losses import Term
+from nst_jax.ops.blur import blur
 from nst_jax.ops.circular_padding import CIRCULAR
 from nst_jax.settings import Blending, Padding, Pooling, Precision
 
@@ -107,6 +108,7 @@ class Objective:
         backbone: the network.
         pooling: `max` or `average`.
         padding: see `settings.Padding`.
+        antialias: whether the network sees images blurred by one pixel.
         precision: see `settings.Precision`.
         remat: whether the gradient recomputes activations instead of storing them.
         formulas: (term in `TERMS`, its formula).
@@ -117,6 +119,7 @@ class Objective:
     backbone: Backbone
     pooling: Pooling
     padding: Padding
+    antialias: bool
     precision: Precision
     remat: bool
     formulas: tuple[tuple[str, Term], ...]
@@ -141,6 +144,7 @@ class Objective:
         # A style image does not repeat: wrapped, its statistics would include a seam that the picture should not have.
         plain = TERMS[term].blended and self.padding == CIRCULAR
         padding: Padding = "reflect" if plain else self.padding
+        image = blur(image, wrap=padding == CIRCULAR) if self.antialias else image
         formula, params = dict(self.formulas)[term], {"params": params["params"]}
         windows = self._windows(padding, image, layers)
         if windows is None:
@@ -186,6 +190,7 @@ class Objective:
 
         layers = dict.fromkeys(layer for of in targets.values() for layer in of if layer != CANVAS)
         seen = canvas if seen is None else seen
+        seen = blur(seen, wrap=self.padding == CIRCULAR) if self.antialias else seen
         windows = self._windows(self.padding, seen, tuple(layers))
         if windows is None:
             readers: dict[str, Callable] = {layer: functools.partial(errors, layer) for layer in layers}

@@ -68,6 +68,7 @@ PRESETS: dict[str, Settings] = {
         style_weight=200.0,
         tv_weight=10.0,
         padding="reflect",
+        antialias=True,  # its first layer skips every other pixel
         steps=300,
     ),
 }

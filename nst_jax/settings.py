@@ -168,6 +168,11 @@ class Settings:
     padding: Padding = option(
         "zeros", "Padding of the network's convolutions; circular gives a picture that repeats without a seam."
     )
+    antialias: bool = option(
+        False,
+        "Blur what the network sees by one pixel, content and style images too: a network whose first layer skips "
+        "pixels leaves its grid in the picture otherwise.",
+    )
     precision: Precision = option(
         "float32", "Floating-point precision of the network; tf32 and bfloat16 are faster on accelerators."
     )

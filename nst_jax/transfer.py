@@ -310,6 +310,7 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
         backbone=backbone,
         pooling=settings.pooling,
         padding=settings.padding,
+        antialias=settings.antialias,
         precision=settings.precision,
         remat=settings.remat,
         formulas=tuple((term, kind.formulas[getattr(settings, kind.formula)]) for term, kind in TERMS.items()),

@@ -59,6 +59,7 @@ def dream_settings(backbone: str, *, guided: bool = False) -> Settings:
         pooling="max",
         margin=0,
         scales=(0,),  # octaves are scales of its own
+        antialias=False,
         dream_layers=family.dream_layers,
         dream_objective="guided" if guided else "log_deepdream",
         jitter=32,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from nst_jax.lazy import attributes
 
 if TYPE_CHECKING:
+    from nst_jax.ops import blur as blur
     from nst_jax.ops import circular_padding as circular_padding
     from nst_jax.ops import conv as conv
     from nst_jax.ops import normalisation as normalisation

@@ -17,6 +17,7 @@ WITHOUT = {
     "blending": "targets",
     "blend_weights": (),
     "padding": "zeros",
+    "antialias": False,
     "precision": "float32",
     "remat": False,
     "tile": "auto",  # the same numbers, but for rounding
