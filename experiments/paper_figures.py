@@ -91,6 +91,7 @@ def make_grid(config: Config) -> Grid:
         size=config.size,
         steps=config.steps,
         scales=(0,),  # as in the paper
+        antialias=False,
         seed=config.seed,
         init="noise",
     )

@@ -65,7 +65,7 @@ PRESETS: dict[str, Settings] = {
     "squeezenet": Settings(
         content_layers=("fire3/concat", "fire5/concat"),
         style_layers=("conv1", *(f"fire{index}/concat" for index in range(2, 9))),
-        style_weight=200.0,
+        style_weight=120.0,
         tv_weight=10.0,
         padding="reflect",
         antialias=True,  # its first layer skips every other pixel

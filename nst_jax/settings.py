@@ -213,9 +213,9 @@ class Settings:
         traced=True,
     )
     coarse_content: float = option(
-        2.0,
+        3.0,
         "Exponent n of the content weight at coarse scales, which is (final size / size)ⁿ times as high there: 0 means "
-        "the same weight at all scales, 2 keeps faces and houses.",
+        "the same weight at all scales, 3 keeps faces and houses.",
         least=0,
         traced=True,
     )

@@ -25,7 +25,7 @@ WITHOUT = {
     "margin": 0,
     "scales": (0,),
     "scale_steps": (),
-    "coarse_content": 2.0,  # nothing at one scale
+    "coarse_content": 3.0,  # nothing at one scale
     "averaging": 0.0,
     "parameterization": "pixels",
     "dream_layers": (),
