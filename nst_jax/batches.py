@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from nst_jax import loop, optimize, parallel, stacking
+from nst_jax import optimize, parallel, stacking
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_canvas, check_image, check_known, check_style
 from nst_jax.errors import UserError, is_out_of_memory
@@ -280,12 +280,6 @@ class Group:
         """The shapes of a batch of the first cell alone."""
         batch = stacking.stack([self._transfer(self.recipes[0])], style_images=self._most_styles)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), batch)
-
-
-def free_programs() -> None:
-    """Frees what was compiled for groups that are done; JAX would keep it all for as long as the process lives."""
-    loop.free_programs()
-    measure.clear_cache()  # type: ignore[attr-defined]  # jax.jit has it, its type does not say so
 
 
 def bytes_needed(compiled: jax.stages.Compiled) -> int:

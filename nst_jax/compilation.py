@@ -25,10 +25,6 @@ class Jit:
         """Runs the function."""
         return self._jitted(*arguments)
 
-    def clear(self) -> None:
-        """Frees all programs that it was compiled to; it is compiled again where it is called again."""
-        self._jitted.clear_cache()
-
     def shapes(self, *arguments: Any) -> Any:
         """Returns the shapes of its results for arguments like these, without computing them."""
         return jax.eval_shape(self._function, *arguments)  # not of the compiled: its options allow no jit around it

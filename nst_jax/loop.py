@@ -185,12 +185,6 @@ def compile_chunk(problem: Problem, state: State) -> jax.stages.Compiled:
     return _CHUNK.lower(problem, state, jax.ShapeDtypeStruct((), jnp.int32)).compile()
 
 
-def free_programs() -> None:
-    """Frees the programs of all problems that were run; each is compiled again where it is run again."""
-    for program in (_INIT, _CARRY, _RESULT, _FINITE, _CHUNK):
-        program.clear()
-
-
 def _in_thread(stage: Stage, cancelled: threading.Event) -> Future[Problem]:
     """Returns the future problem of a stage, while a thread prepares it and compiles its programs.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from nst_jax import parallel
 from nst_jax.backbones.pretrained import Pretrained, loaded
-from nst_jax.batches import Recipe, free_programs
+from nst_jax.batches import Recipe
 from nst_jax.checks import check_images
 from nst_jax.courses import Courses
 from nst_jax.errors import UserError
@@ -76,7 +76,7 @@ def sweep(recipes: Sequence[Recipe], network: Pretrained | str | None = None) ->
     cells: dict[int, Cell] = {}
     for number, indices in enumerate(programs.values()):
         if number and number % KEPT_PROGRAMS == 0:
-            free_programs()
+            jax.clear_caches()  # nothing less frees programs that were compiled ahead of time (jax 0.12)
         found = _run_program([keyed[index] for index in indices], network, images)
         cells |= dict(zip(indices, found, strict=True))
     return [cells[index] for index in range(len(recipes))]

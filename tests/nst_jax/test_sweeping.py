@@ -141,11 +141,11 @@ def kept(name):
 
 def test_the_programs_of_finished_sizes_are_freed(network, monkeypatch):
     monkeypatch.setattr(sweeping, "KEPT_PROGRAMS", 2)
-    batches.free_programs()
+    jax.clear_caches()
     before = {name: kept(name) for name in ("chunk", "_init", "measure")}
     recipes = [nst_jax.Recipe(PLAIN, picture(0, (40, 42 + index, 3)), picture(1)) for index in range(3)]
     nst_jax.sweep(recipes, network)
     # Of the last of three sizes, and of the style image.
     assert {name: kept(name) - count for name, count in before.items()} == {"chunk": 1, "_init": 1, "measure": 2}
-    batches.free_programs()
+    jax.clear_caches()
     assert {name: kept(name) for name in before} == before
