@@ -105,6 +105,7 @@ def test_several_style_images(blending, style_loss, network, settings):
         np.testing.assert_allclose(found[f"style/{layer}"], expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "style_loss", ["wasserstein2", "mean_variance_error", "sliced_wasserstein", "nearest_neighbour"]
 )
