@@ -82,7 +82,7 @@ def activation_bytes(settings: Settings, backbone: Backbone, shape: Sequence[int
 
 def free_bytes() -> int | None:
     """Returns the bytes that are free on the device, for a CPU those of the machine; None if nobody says."""
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]  # another host's says nothing of its memory
     memory = device.memory_stats() or {}
     if "bytes_limit" in memory:
         return int(memory["bytes_limit"]) - int(memory.get("bytes_in_use", 0))
