@@ -45,7 +45,7 @@ class ScaledGroup:
         contents = {recipe.content for recipe in recipes}
 
         def read_at(index: int) -> Callable[[Hashable], np.ndarray]:
-            ratio = max(self._shapes[index]) / max(shape[:2])
+            ratio = self._ratio(index)
 
             def reduced(key: Hashable) -> np.ndarray:
                 image = read(key)
@@ -62,8 +62,12 @@ class ScaledGroup:
         self.finest = finest
 
     def _recipes_at(self, index: int) -> list[Recipe]:
-        ratio = max(self._shapes[index]) / max(self._shapes[-1])
+        ratio = self._ratio(index)
         return [recipe._replace(settings=settings_at(recipe.settings, ratio)) for recipe in self.recipes]
+
+    def _ratio(self, index: int) -> float:
+        """Returns the size of a scale as a share of that of the finest."""
+        return max(self._shapes[index]) / max(self._shapes[-1])
 
     def compile(self, size: int) -> None:
         """Compiles the program for batches of a size, if it is the only one; else each is compiled when it is next."""
