@@ -18,7 +18,6 @@ from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_canvas, check_image, check_known, check_style
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.loop import Progress, Stage, compile_chunk, run, state_shapes
-from nst_jax.memory import free_bytes, settled
 from nst_jax.objective import CONTENT, STYLE
 from nst_jax.rendering.canvas import extend
 from nst_jax.rendering.grey import is_grey, paints_grey
@@ -86,11 +85,7 @@ class Group:
         self._network = network
         self._read = read
         self._mesh = mesh
-        settings = recipes[0].settings
-        if settings.tile == "auto":
-            shapes = [read(key).shape for key in (recipes[0].content, *recipes[0].styles)]
-            settings = settled(settings, network.backbone, shapes, free_bytes())
-        self._config = config = make_config(network.backbone, settings)
+        self._config = config = make_config(network.backbone, recipes[0].settings)
         self._layers = layers = union(layers_of(recipe.settings) for recipe in recipes)
         self._most_styles = max(len(recipe.styles) for recipe in recipes)
         # Closures over these alone: over the group, they would keep it and its arrays on the device.

@@ -1,5 +1,6 @@
 """Batches from coarse to fine: the transfers of one program per scale, each batch going through all scales."""
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -13,6 +14,7 @@ from nst_jax import optimize
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.batches import Group, Recipe, padded
 from nst_jax.loop import Progress, Stage, run
+from nst_jax.memory import free_bytes, settled
 from nst_jax.pyramid import Scale, at_scale, at_step, enlarge, scaled, scales_of, settings_at, steps_of
 
 _KEPT = 32
@@ -37,11 +39,12 @@ class ScaledGroup:
         """
         shape = read(recipes[0].content).shape
         styles = dict.fromkeys(key for recipe in recipes for key in recipe.styles)
-        self.recipes = recipes
-        self._shapes = [
-            scale.shape
-            for scale in scales_of(network.backbone, recipes[0].settings, shape, [read(key).shape for key in styles])
+        style_shapes = [read(key).shape for key in styles]
+        settings = settled(recipes[0].settings, network.backbone, [shape, *style_shapes], free_bytes())
+        self.recipes = [
+            recipe._replace(settings=dataclasses.replace(recipe.settings, tile=settings.tile)) for recipe in recipes
         ]
+        self._shapes = [scale.shape for scale in scales_of(network.backbone, settings, shape, style_shapes)]
         contents = {recipe.content for recipe in recipes}
 
         def read_at(index: int) -> Callable[[Hashable], np.ndarray]:
@@ -53,7 +56,7 @@ class ScaledGroup:
 
             return functools.lru_cache(_KEPT)(reduced) if ratio < 1 else read
 
-        finest = Group(network, recipes, read, mesh=mesh)
+        finest = Group(network, self.recipes, read, mesh=mesh)
         coarser = (
             Group(network, self._recipes_at(index), read_at(index), mesh=mesh, alike=finest)
             for index in range(len(self._shapes) - 1)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax import activations, batches, losses, memory, objective, pyramid, stacking, tiling, transfer
+from nst_jax import activations, batches, losses, memory, objective, pyramid, scaled_batches, stacking, tiling, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
@@ -321,9 +321,9 @@ def test_coarse_scales_are_small_enough_to_do_without():
 @pytest.mark.slow
 def test_a_sweep_settles_its_tiles(monkeypatch):
     network = pretrained.Pretrained(NETWORKS["padded"], params_of("padded"), "")
-    monkeypatch.setattr(batches, "free_bytes", lambda: 1 << 20)
+    monkeypatch.setattr(scaled_batches, "free_bytes", lambda: 1 << 20)
     images = {index: np.float32(picture(index, 300, 320)) for index in range(2)}
     recipe = batches.Recipe(PLAIN_SETTINGS, 0, (1,))
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("cells", "rows"))
-    group = batches.Group(network, [recipe], images.__getitem__, mesh=mesh)
+    group = scaled_batches.ScaledGroup(network, [recipe], images.__getitem__, mesh=mesh).finest
     assert group._config.objective.tile == 256
