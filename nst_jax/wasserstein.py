@@ -53,9 +53,19 @@ def _total(found: Moments, target: Moments) -> jax.Array:
     channels = len(theirs)
     ridge = _RIDGE * jnp.trace(theirs) / channels + _LEAST_RIDGE
     ours, theirs = (matrix + ridge * jnp.eye(channels, dtype=matrix.dtype) for matrix in (ours, theirs))
-    factor = jnp.linalg.cholesky(theirs)
+    factor = _cholesky(theirs)
     between = _product(_product(factor.T, ours), factor)
     return shift + jnp.trace(ours) + jnp.trace(theirs) - 2 * trace_of_root(between)
+
+
+@jax.custom_batching.sequential_vmap
+def _cholesky(matrix: jax.Array) -> jax.Array:
+    """Returns the Cholesky factor of one matrix after the other.
+
+    jaxlib 0.10 factors a batch on CPUs by tasks for the pool of threads that runs the program, and waits for them
+    there: where as many batches as threads wait at once, none is left to work, for ever. A matrix alone needs no task.
+    """
+    return jnp.linalg.cholesky(matrix)
 
 
 @jax.custom_vjp
