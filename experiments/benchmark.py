@@ -9,9 +9,11 @@ Prints tables and writes benchmark.json and benchmark.png to --workdir:
   of the time of a step;
 - the time to compile, and how the time of a step grows with the number of pixels;
 - the peak of memory, each in a separate process, also with recomputed activations (--remat of the other scripts);
-- steps and seconds that Adam and L-BFGS take to reach the same loss.
+- steps and seconds that Adam and L-BFGS take to reach the same loss;
+- seconds to the same picture: from coarse to fine, at one scale, and in PyTorch at the same scales, with the style and
+  content error of each and its defects in numbers.
 
-Takes a quarter of an hour on 2 cores with VGG-19 and PyTorch. Nothing else should run on the machine meanwhile.
+Takes half an hour on 2 cores with VGG-19 and PyTorch. Nothing else should run on the machine meanwhile.
 """
 
 import dataclasses
@@ -49,6 +51,11 @@ class Config(Checked):
     loss_steps: int = flag(
         100, "Number of L-BFGS steps that set the loss for Adam to reach; 0 means no such race.", least=0
     )
+    picture_size: int = flag(
+        512,
+        "Side in pixels of the picture that is painted from coarse to fine and at one scale; 0 means neither.",
+        least=0,
+    )
 
 
 def folder(config: Config) -> Path:
@@ -72,13 +79,16 @@ def run(config: Config) -> dict[str, Any]:
         measure,  # with JAX, for which --help should not wait
         memory,
         pytorch,
+        scales,
     )
     from .benchmarking.report import print_tables, write_plot
     from .running.records import versions, write_json
 
     measure.keep_no_programs()
+    if 0 < config.picture_size < scales.SMALLEST:
+        raise UserError(f"--picture_size: expected 0, or {scales.SMALLEST} or more, found {config.picture_size}")
     networks = [pretrained.load(name) for name in names]
-    for size in (*config.sizes, *([config.memory_size] if config.memory_size else [])):
+    for size in (*config.sizes, *(size for size in (config.memory_size, config.picture_size) if size)):
         for network in networks:
             measure.check(network, size)
     rival, rival_name = pytorch.find(config.rivals)
@@ -96,6 +106,7 @@ def run(config: Config) -> dict[str, Any]:
         "steps": [],
         "slopes": {},
         "races": [],
+        "pictures": [],
     }
     make_folder(workdir)
 
@@ -127,7 +138,9 @@ def run(config: Config) -> dict[str, Any]:
         race = measure.race(network, min(config.sizes), config.precision, steps=config.loss_steps)
         report["races"].append(race)
         save(f"time to a loss of {network.backbone.name}")
-    write_json(workdir / "benchmark.json", report)
+    for network in networks if config.picture_size else ():
+        report["pictures"].append(scales.same_picture(network, config.picture_size, config.precision, rival=rival))
+        save(f"time to the same picture of {network.backbone.name}")
     write_plot(workdir / "benchmark.png", report)
     print_tables(report)
     return report

@@ -74,7 +74,7 @@ class Torch:
             compiled: whether to use `torch.compile`.
 
         Raises:
-            UserError: the transfer has a formula, padding or blending that is not implemented here.
+            UserError: the transfer has a formula, padding, blur or blending that is not implemented here.
         """
         import torch
 
@@ -116,6 +116,11 @@ class Torch:
     def loss(self) -> float:
         """The loss after the last step."""
         return self._loss.item()
+
+    @property
+    def image(self) -> np.ndarray:
+        """The picture after the last step, `[H, W, 3]`."""
+        return self._image.detach().cpu().numpy().copy()
 
     def run(self, steps: int) -> float:
         """Runs some steps; returns the loss of the picture after them."""
@@ -201,6 +206,7 @@ class Torch:
         choose(self._formula(CONTENT), _FORMULAS, what="content loss of the rival")
         choose(self._formula(STYLE), _FORMULAS, what="style loss of the rival")
         choose(objective.padding, ["zeros"], what="padding of the rival")
+        choose(str(objective.antialias), ["False"], what="antialias of the rival")
         choose(objective.blending, ["targets"], what="blending of the rival")
         choose(formulas[VARIATION].statistic.__name__, ["squared_variation"], what="variation loss of the rival")
 

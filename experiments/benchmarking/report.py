@@ -1,6 +1,6 @@
 """The results of the benchmark as Markdown tables and as a plot."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,13 @@ def print_tables(report: Report) -> None:
     versions = ", ".join(f"{name} {report['versions'][name]}" for name in ("jax", "python"))
     console.print(f"\n{_name(machine)}; {versions}; {report['precision']}; rival: {report['rival_name']}")
     console.print(f"measured peak of matrix products: {report['product_peak'] / 1e9:.0f} Gflop/s\n")
-    for table in (_step_table(report), _memory_table(report), _race_table(report)):
+    for table in (_step_table(report), _memory_table(report), _race_table(report), _picture_table(report)):
         if table.row_count:
             console.print(table)
             console.print()
+    for found in report["pictures"]:
+        if found["rival_problem"]:
+            console.print(f"{report['rival_name']} did not paint with {found['backbone']}: {found['rival_problem']}")
 
 
 def write_plot(path: Path, report: Report) -> None:
@@ -122,6 +125,41 @@ def _race_table(report: Report) -> Table:
         "Adam time": of("adam", "seconds", "{:.1f} s"),
     }
     return _table(columns, report["races"])
+
+
+def _picture_table(report: Report) -> Table:
+    """Time to the same picture, and what it is like."""
+
+    def of(name: str, form: str) -> Callable[[Report], str]:
+        return lambda row: _number(row[name], form)
+
+    columns: dict[str, Callable[[Report], str]] = {
+        "backbone": of("backbone", "{}"),
+        "px": of("scales", "{}"),
+        "side": of("side", "{}"),
+        "seconds": of("seconds", "{:.0f}"),
+        "evaluations": of("evaluations", "{}"),
+        "style error": of("style", "{:.3g}"),
+        "content error": of("content", "{:.3g}"),
+        "seconds to the style error of one scale": of("seconds_to_style", "{:.0f}"),
+        "grain": of("grain", "{:.2f}"),
+        "border frame": of("border_frame", "{:.2f}"),
+        "blotches": of("blotches", "{:.2f}"),
+    }
+    return _table(columns, [row for found in report["pictures"] for row in _picture_rows(found, report)])
+
+
+def _picture_rows(found: Report, report: Report) -> Iterator[Report]:
+    """Returns a row per side."""
+    for name, of in found["sides"].items():
+        ours = name == "coarse_to_fine"
+        yield {
+            **of,
+            "backbone": found["backbone"],
+            "scales": found["size"] if name == "one_scale" else ", ".join(map(str, found["scales"])),
+            "side": report["rival"] if name == "rival" else name.replace("_", " "),
+            "seconds_to_style": found["seconds_to_style"] if ours else None,
+        }
 
 
 def _table(columns: Mapping[str, Callable[[Report], str]], rows: Sequence[Report]) -> Table:

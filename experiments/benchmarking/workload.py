@@ -28,6 +28,7 @@ def step_settings(backbone: str, precision: Precision, *, remat: bool = False) -
         PRESETS[BACKBONES[backbone].family.figure_preset],
         pooling="average",
         padding="zeros",
+        antialias=False,
         margin=0,
         optimizer="adam",
         learning_rate=LEARNING_RATES["adam"],

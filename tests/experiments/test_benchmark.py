@@ -46,16 +46,17 @@ def config(workdir, **changes):
             "rivals": "none",
             "memory_size": 0,
             "loss_steps": 4,
+            "picture_size": 0,
             **changes,
         }
     )
 
 
-def test_everything_is_measured_printed_and_saved(few_layers, tmp_path, capsys, monkeypatch):
+def test_everything_is_measured_printed_and_saved(two_scales, tmp_path, capsys, monkeypatch):
     from experiments.benchmarking import measure
 
     monkeypatch.setattr(measure, "_PRODUCT_SIDE", 256)
-    benchmark.run(config(tmp_path))
+    benchmark.run(config(tmp_path, picture_size=64))
     report = json.loads((tmp_path / "benchmark.json").read_text())
     assert {"device", "cpu", "cores"} <= report["machine"].keys()
     assert {"jax", "jaxlib", "flax", "python"} <= report["versions"].keys()
@@ -83,8 +84,11 @@ def test_everything_is_measured_printed_and_saved(few_layers, tmp_path, capsys, 
     assert 0 < lbfgs["seconds"] <= lbfgs["elapsed"][-1]
     assert 1 <= lbfgs["evaluations"] < 5
     assert len(race["optimizers"]["adam"]["losses"]) <= 16
+    (picture,) = report["pictures"]
+    assert picture["sides"]["coarse_to_fine"]["evaluations"] >= 9
     printed = capsys.readouterr().out
     assert "| squeezenet1_1 | 40 " in printed
+    assert "| squeezenet1_1 | 48, 64 | coarse to fine |" in printed
     assert "rival: none chosen" in printed
     assert "share of peak (as direct convolution)" in printed
     with Image.open(tmp_path / "benchmark.png") as plot:
@@ -101,6 +105,70 @@ def test_memory_is_that_of_a_process_of_its_own(monkeypatch):
     assert 0 < found["step"] < found["process"]
     assert found["process"] == found["before"] + found["step"]
     assert found["before"] < ballast.nbytes
+
+
+@pytest.fixture
+def two_scales(few_layers, monkeypatch):
+    changes = {"scales": (48, 64), "scale_steps": (3, 4), "steps": 9}
+    monkeypatch.setitem(PRESETS, "squeezenet", dataclasses.replace(PRESETS["squeezenet"], **changes))
+
+
+def test_the_same_picture_from_coarse_to_fine(two_scales):
+    """With everything that is told of a side, and the clock and the errors of a plain run."""
+    from experiments.benchmarking import scales, workload
+    from nst_jax import pyramid
+    from nst_jax.backbones import pretrained
+    from nst_jax.loop import run
+
+    network = pretrained.load("squeezenet1_1")
+    found = scales.same_picture(network, 64, "float32", rival=None)
+    assert found["scales"] == [48, 64]
+    one, ours = found["sides"]["one_scale"], found["sides"]["coarse_to_fine"]
+    assert found["sides"].keys() == {"one_scale", "coarse_to_fine"}
+    assert found["rival_problem"] is None
+    assert one["evaluations"] >= 10  # the start, and one or more a step
+    assert ours["evaluations"] >= 9
+    assert ours["seconds"] > 0
+    assert {"grain", "border_frame", "blotches"} < ours.keys() == one.keys()
+    content, style = workload.pictures(64)
+    steps = pyramid.scales_of(network.backbone, PRESETS["squeezenet"], content.shape, [style.shape])
+    make = pyramid.transfers(network, PRESETS["squeezenet"], content, [style], steps)
+    *_, last = run(pyramid.stages(make, pyramid.at_scale(content, (48, 48)), steps))
+    assert ours["style"] == pytest.approx(last.history.terms["style"][-1], rel=1e-3)
+    assert ours["content"] == pytest.approx(last.history.terms["content"][-1], rel=1e-3)
+
+
+def test_the_rival_paints_at_the_same_scales(two_scales, monkeypatch):
+    pytest.importorskip("torch", reason="compares with PyTorch, which is no dependency")
+    from experiments.benchmarking import scales
+    from nst_jax.backbones import pretrained
+
+    network = pretrained.load("squeezenet1_1")
+    found = scales.same_picture(network, 64, "float32", rival="torch")
+    assert found["rival_problem"].startswith("unknown padding of the rival 'reflect'")
+    assert "rival" not in found["sides"]
+    plain = dataclasses.replace(PRESETS["squeezenet"], padding="zeros", antialias=False)
+    monkeypatch.setitem(PRESETS, "squeezenet", plain)
+    found = scales.same_picture(network, 64, "float32", rival="torch")
+    ours, rival = found["sides"]["coarse_to_fine"], found["sides"]["rival"]
+    assert rival["evaluations"] == ours["evaluations"]
+    assert rival["seconds"] > 0
+    assert rival["style"] < 1
+    assert found["rival_problem"] is None
+
+
+@pytest.mark.parametrize(("reached", "expected"), [(0.5, 2.0), (0.1, None)])
+def test_the_seconds_to_a_style_error(reached, expected):
+    """Of the moments at the final size alone, as errors at other sizes are others."""
+    from experiments.benchmarking import scales
+
+    run = scales._Run.__new__(scales._Run)
+    run._stages = [scales.loop.Stage(None, None, 1), scales.loop.Stage(None, None, 3)]
+    run._state = None
+    run.moments = [[scales.Moment(1.0, 1, 0.0, 0.0)], [scales.Moment(2.0, 2, 0.5, 0.0)]]
+    run._timed = lambda _: iter(())
+    assert run.seconds_to(reached, steps=4) == expected
+    assert len(run.moments[-1]) == 1
 
 
 def test_the_slope_of_a_time_that_is_linear_in_the_pixels():
@@ -215,6 +283,7 @@ def test_the_rival_computes_every_type_of_row():
         ({"sizes": ()}, "--sizes: expected one or more of each, each once"),
         ({"sizes": (8,)}, "margin: expected less than the short side of 8 px"),
         ({"memory_size": 8}, "margin: expected less than the short side of 8 px"),
+        ({"picture_size": 40}, "--picture_size: expected 0, or 64 or more, found 40"),
         ({"rounds": 0}, "--rounds: expected 1 or more, found 0"),
     ],
     ids=str,
