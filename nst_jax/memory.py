@@ -31,7 +31,7 @@ _AROUND = 160
 
 _FLOAT = 4
 _KERNELS = 9
-_PICTURES = {"lbfgs": 4 * LBFGS_MEMORY + 10}
+_PICTURES = {"lbfgs": 2 * LBFGS_MEMORY + 15}
 """Optimiser → arrays of the size of the picture during a step: pairs of differences, before the step and after."""
 
 _FEW_PICTURES = 15

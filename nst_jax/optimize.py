@@ -230,14 +230,13 @@ def lbfgs(
         # ever.
         stay = there.finite & ~decreased(there)
         there = jax.lax.cond(stay, lambda: here, lambda: there)
-        keep = descends & ~stay
+        keep, finite = descends & ~stay, there.finite & ~frozen
         memory = memory._replace(
-            count=jnp.where(stay | first, 0, memory.count),
+            count=jnp.where(finite, jnp.where(stay | first, 0, memory.count), _FROZEN),
             weights_memory=jnp.where(keep, jnp.maximum(memory.weights_memory, 0), 0),
         )
-        finite = there.finite & ~frozen
-        kept = state.replace(memory=state.memory._replace(count=jnp.where(finite, state.memory.count, _FROZEN)))
-        return _accept(kept, there, memory, tries, finite=finite)
+        # The memory of a step that failed is never used again, so that nothing need keep the one before: 20 arrays.
+        return _accept(state.replace(memory=memory), there, memory, tries, finite=finite)
 
     return Solver(init, step, _map_lbfgs_memory)
 
