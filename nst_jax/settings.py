@@ -92,6 +92,9 @@ neural-style, or of their moments; or `losses`, the weighted sum of a loss towar
 quadratic loss the two differ by a constant, the spread of the Gram matrices; a relative loss also changes their
 weights."""
 
+LEAST_SCALE_FACTOR = 1.1
+"""The smallest ratio of successive scales: with a smaller one there would be dozens, with hardly anything new."""
+
 
 def option(
     default: Any,
@@ -203,12 +206,22 @@ class Settings:
     scales: tuple[int, ...] = option(
         (),
         "Long sides in pixels of the scales, from coarse to fine, 0 for the size of the picture; an empty list means "
-        "from about 256 on, and a single 0 paints at the final size from the first step.",
+        "as many as coarsest and scale_factor make, and a single 0 paints at the final size from the first step.",
+        least=0,
+    )
+    coarsest: int = option(
+        256, "Long side in pixels that the coarsest scale has at least, where scales are left open.", least=1
+    )
+    scale_factor: float = option(
+        0.0,
+        "Ratio of successive scales where they are left open, 1.1 or more; 0 means 2 on CPUs and √2 elsewhere, as each "
+        "scale costs a compilation.",
         least=0,
     )
     scale_steps: tuple[int, ...] = option(
         (),
-        "Number of steps of each scale, the last for all that follow; an empty list means shares of steps.",
+        "Number of steps of each scale, the last for all that follow, in place of steps; an empty list means shares of "
+        "steps. Where scales are left open, numbers beyond the last scale do not count.",
         least=0,
         traced=True,
     )
@@ -272,6 +285,11 @@ class Settings:
         for row in dataclasses.fields(self):
             row.metadata["range"].check(row.name, getattr(self, row.name))
         object.__setattr__(self, "blend_weights", _shares("blend_weights", self.blend_weights))
+        if 0 < self.scale_factor < LEAST_SCALE_FACTOR:
+            raise UserError(
+                f"scale_factor: expected {LEAST_SCALE_FACTOR} or more, or 0 to choose by the device, "
+                f"found {self.scale_factor}"
+            )
         moves = [name for name in ("jitter", "random_scale", "random_rotate") if getattr(self, name)]
         if moves and self.optimizer == "lbfgs":
             raise UserError(f"{moves[0]}: expected an optimizer for a changing loss, found lbfgs; use adam")

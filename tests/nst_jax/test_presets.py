@@ -24,6 +24,8 @@ WITHOUT = {
     "colours": "auto",  # nothing unless all images are grey
     "margin": 0,
     "scales": (0,),
+    "coarsest": 256,  # nothing at one scale, and so is the next
+    "scale_factor": 0.0,
     "scale_steps": (),
     "coarse_content": 3.0,  # nothing at one scale
     "averaging": 0.0,
