@@ -106,7 +106,7 @@ class Objective:
 
     Attributes:
         backbone: the network.
-        pooling: `max` or `average`.
+        pooling: see `settings.Pooling`.
         padding: see `settings.Padding`.
         antialias: whether the network sees images blurred by one pixel.
         precision: see `settings.Precision`.

@@ -8,14 +8,16 @@ from typing import Any, Literal
 from nst_jax.errors import UserError
 from nst_jax.ranges import Range
 
-Pooling = Literal["max", "average"]
-"""`max`, as the networks were trained, or `average`, which Gatys et al. found to give slightly more appealing
-pictures."""
+Pooling = Literal["max", "average", "l2", "scaled_average", "scaled_l2"]
+"""`max`, as the networks were trained; `average`, which Gatys et al. found to give slightly more appealing pictures; or
+`l2`, the root of the sum of squares. `scaled_average` and `scaled_l2` are 2 and 0.78 times as much, with which
+activations stay about as large as with `max`."""
 
-Padding = Literal["zeros", "reflect", "replicate", "circular"]
+Padding = Literal["zeros", "reflect", "replicate", "replicate_first", "circular"]
 """Values beyond the border of a convolution's input. Zeros, with which the networks were trained, look like a black
-frame to the filters, and that frame can show in stylised images; the other modes continue the picture. With `circular`
-the picture repeats itself beyond its border, for pools too."""
+frame to the filters, and that frame can show in stylised images; the other modes continue the picture:
+`replicate_first` only what the first convolution sees, with zeros in all others. With `circular` the picture repeats
+itself beyond its border, for pools too."""
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """Precision of the network: float32 throughout; tf32 products, of 10 bits, on NVIDIA's tensor cores (elsewhere
@@ -167,9 +169,13 @@ class Settings:
     tv_weight: float = option(
         3.0, "Weight of the total variation loss; higher values give smoother pictures.", least=0, traced=True
     )
-    pooling: Pooling = option("average", "Pooling of the network: max, as it was trained, or average.")
+    pooling: Pooling = option(
+        "average", "Pooling of the network: max, as it was trained, average, or the root of the sum of squares."
+    )
     padding: Padding = option(
-        "zeros", "Padding of the network's convolutions; circular gives a picture that repeats without a seam."
+        "zeros",
+        "Padding of the network's convolutions, replicate_first that of the first with zeros in the others; circular "
+        "gives a picture that repeats without a seam.",
     )
     antialias: bool = option(
         False,

@@ -201,6 +201,7 @@ class Torch:
         choose(self._formula(CONTENT), _FORMULAS, what="content loss of the rival")
         choose(self._formula(STYLE), _FORMULAS, what="style loss of the rival")
         choose(objective.padding, ["zeros"], what="padding of the rival")
+        choose(objective.pooling, ["max", "average"], what="pooling of the rival")
         choose(objective.blending, ["targets"], what="blending of the rival")
         choose(formulas[VARIATION].statistic.__name__, ["squared_variation"], what="variation loss of the rival")
 
