@@ -54,6 +54,7 @@ StyleLoss = Literal[
     "relative_squared_error",
     "mean_covariance_error",
     "mean_variance_error",
+    "gram_moments_error",
     "wasserstein2",
     "relative_wasserstein2",
     "scaled_mse_gram_error",
@@ -72,8 +73,9 @@ relative one has the same as a share of the target, and `normalized_gradient_gra
 `-normalize_gradients`.
 
 Means and variances: `mean_variance_error` of channels, `mean_covariance_error` with those between channels, both as
-shares of the target. `wasserstein2` is the distance between normal distributions that have them, which keeps large
-shapes of the style best and takes most time; `relative_wasserstein2` is its share of the target's variance.
+shares of the target. `gram_moments_error` is `scaled_gram_error` and ten times the errors of means and standard
+deviations, as Galerne et al. 2022. `wasserstein2` is the distance between normal distributions that have them, which
+keeps large shapes of the style best and takes most time; `relative_wasserstein2` is its share of the target's variance.
 
 Distributions: `histogram` of each channel, `sliced_wasserstein` along random directions.
 
@@ -83,7 +85,9 @@ for each of the style image one that is like it alone.
 The last four and `normalized_gradient_gram_error` have no mean over positions: of several style images they blend
 losses, no targets."""
 
-VariationLoss = Literal["squared_variation", "neural_style_variation", "circular_squared_variation"]
+VariationLoss = Literal[
+    "squared_variation", "neural_style_variation", "crowson_variation", "circular_squared_variation"
+]
 
 Tiles = int | Literal["auto", "off"]
 """Side of the tiles in which a picture is seen; `off` sees all of it at once, `auto` chooses by the memory there is."""
