@@ -212,6 +212,12 @@ class Settings:
         above=0,
         traced=True,
     )
+    adam_decay: float = option(
+        0.999,
+        "Decay of the moving average of squared gradients by whose root adam divides its steps; 0.99 adapts sooner.",
+        least=0,
+        below=1,
+    )
     steps: int = option(250, "Number of optimisation steps.", least=0, traced=True)
     scales: tuple[int, ...] = option(
         (),

@@ -28,6 +28,7 @@ WITHOUT = {
     "scale_factor": 0.0,
     "scale_steps": (),
     "coarse_content": 3.0,  # nothing at one scale
+    "adam_decay": 0.999,  # Adam's own
     "averaging": 0.0,
     "parameterization": "pixels",
     "dream_layers": (),
