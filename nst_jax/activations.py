@@ -9,6 +9,7 @@ Sources:
     Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import jax
@@ -120,7 +121,9 @@ def _over_positions(
     of_mean: Callable[[jax.Array], jax.Array] = lambda mean: mean,
 ) -> Term:
     """Returns the term of a formula that is a function of the mean over positions of a value."""
-    return Term(statistics.activations, formula, sum=Sum(value, lambda total, count, _: of_mean(total / count)))
+    return Term(
+        statistics.activations, formula, sum=Sum(value, lambda total, extent, _: of_mean(total / math.prod(extent)))
+    )
 
 
 def _halved_squares(features: jax.Array, channels: jax.Array) -> jax.Array:

@@ -13,11 +13,12 @@ Sources:
     Mahendran & Vedaldi, "Understanding Deep Image Representations by Inverting Them", CVPR 2015.
     Kolkin, Salavon & Shakhnarovich, "Style Transfer by Relaxed Optimal Transport and Self-Similarity", CVPR 2019.
     Li, Wang, Liu & Hou, "Demystifying Neural Style Transfer", IJCAI 2017.
+    Galerne, Raad, Lezama & Morel, "Scaling Painting Style Transfer", arXiv:2212.13459, 2022.
     Crowson, "style_transfer", https://github.com/crowsonkb/style-transfer-pytorch, 2021.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -31,13 +32,13 @@ class Sum(NamedTuple):
     """How an error of whole maps is made of values at single positions, for maps that are never there as a whole.
 
     Attributes:
-        value: (features `[..., C]`, target) → the value at each position, `[...]`.
-        error: (sum of the values over all positions, their number, target) → the error.
+        value: (features `[..., C]`, target) → the value at each position, `[...]`, or a pytree of such values.
+        error: (sums of the values over all positions, the extent of these along each axis, target) → the error.
         maps: whether the target is a map too, whose positions go along with those of the features.
     """
 
-    value: Callable[[jax.Array, Any], jax.Array]
-    error: Callable[[jax.Array, int, Any], jax.Array]
+    value: Callable[[jax.Array, Any], Any]
+    error: Callable[[Any, Sequence[int], Any], jax.Array]
     maps: bool = False
 
 
@@ -135,6 +136,19 @@ def _deviation(moments: statistics.ChannelMoments) -> jax.Array:
     return jnp.sqrt(jnp.maximum(moments.square - jnp.square(moments.mean), 0) + _NEXT_TO_NOTHING)
 
 
+def gram_moments_error(found: statistics.Moments, target: statistics.Moments) -> jax.Array:
+    """Returns mean (G − A)² / C² + 10 (mean (μ − μ_s)² + mean (σ − σ_s)²) for Gram matrices, means and deviations.
+
+    Galerne et al. 2022, with the ratio of 10 between the two parts that their program has; its weight of both is 1000.
+    """
+    ours, theirs = (
+        statistics.ChannelMoments(moments.mean, jnp.diagonal(moments.second)) for moments in (found, target)
+    )
+    return scaled_gram_error(found.second, target.second) + 10 * (
+        mean_squared_error(ours.mean, theirs.mean) + mean_squared_error(_deviation(ours), _deviation(theirs))
+    )
+
+
 def scaled_mse_gram_error(gram: jax.Array, target: jax.Array) -> jax.Array:
     """Returns Σ D² / (Σ |D| + 1e-8) for D = G − A: `ScaledMSELoss` of Crowson 2021.
 
@@ -199,6 +213,22 @@ def neural_style_variation(image: jax.Array) -> jax.Array:
     return (_squares(image[1:, :-1] - corner) + _squares(image[:-1, 1:] - corner)) * 255.0**2 / 2
 
 
+def crowson_variation(image: jax.Array) -> jax.Array:
+    """Returns 2 [(mean ∂→² + mean ∂↓²) / 3 + (mean ∂↘² + mean ∂↙²) / 12] of an image with its border repeated once.
+
+    `TVLoss` of style_transfer, whose weight of 2 is beside the 2 of the formula. The means are over all channels and
+    all differences: those to the right and lower neighbour of each pixel, and those between the diagonal neighbours of
+    the image with its border. For images only.
+
+    Raises:
+        ValueError: `image` is not `[H, W, C]`.
+    """
+    if image.ndim != 3:
+        raise ValueError(f"crowson_variation: expected an image [H, W, C], found {image.shape}")
+    values = _crowson_values(image, None)
+    return _crowson_error(jax.tree.map(jnp.sum, values), image.shape[:2], None)
+
+
 def circular_squared_variation(image: jax.Array) -> jax.Array:
     """Returns `squared_variation` of a picture that repeats: with differences across its border."""
     *spatial, _ = image.shape
@@ -212,15 +242,47 @@ def _squares(values: jax.Array) -> jax.Array:
 
 def _variation_values(image: jax.Array, _: None) -> jax.Array:
     """Returns what each pixel of `[H, W, C]` has in `squared_variation`, `[H, W]`; the last ones have no neighbour."""
+    return jnp.sum(_down_and_right(image), axis=-1)
+
+
+def _down_and_right(image: jax.Array) -> jax.Array:
+    """Returns the squared differences of each pixel to the lower and to the right one, added up, `[H, W, C]`."""
     down = jnp.pad(jnp.square(jnp.diff(image, axis=0)), ((0, 1), (0, 0), (0, 0)))
     right = jnp.pad(jnp.square(jnp.diff(image, axis=1)), ((0, 0), (0, 1), (0, 0)))
-    return jnp.sum(down + right, axis=-1)
+    return down + right
 
 
 def _neural_style_values(image: jax.Array, _: None) -> jax.Array:
     corner = image[:-1, :-1]
     squares = jnp.square(image[1:, :-1] - corner) + jnp.square(image[:-1, 1:] - corner)
     return jnp.pad(jnp.sum(squares, axis=-1), ((0, 1), (0, 1)))
+
+
+class _Directions(NamedTuple):
+    """Squared differences of pixels along the axes and along the diagonals, as means over channels."""
+
+    axes: jax.Array
+    diagonals: jax.Array
+
+
+def _crowson_values(image: jax.Array, _: None) -> _Directions:
+    """Returns what each pixel of `[H, W, C]` has in `crowson_variation`, `[H, W]` each.
+
+    Of the (H + 1) (W + 1) squares of four pixels in the image with its border, a pixel has the one below and to the
+    right of it; pixels of the first row and column have those beyond, too. In a part of a picture these are not its
+    own, unless the picture begins there.
+    """
+    padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    falling, rising = padded[1:, 1:] - padded[:-1, :-1], padded[1:, :-1] - padded[:-1, 1:]
+    squares = jnp.mean(jnp.square(falling) + jnp.square(rising), axis=-1)
+    diagonals = squares[1:, 1:]
+    diagonals = diagonals.at[0].add(squares[0, 1:]).at[:, 0].add(squares[1:, 0])  # that of the corner is 0
+    return _Directions(jnp.mean(_down_and_right(image), axis=-1), diagonals)
+
+
+def _crowson_error(total: _Directions, extent: Sequence[int], _: None) -> jax.Array:
+    height, width = extent
+    return 2 * (total.axes / (3 * height * width) + total.diagonals / (12 * (height + 1) * (width + 1)))
 
 
 def _of_the_canvas(formula: Callable[[jax.Array], jax.Array], by_sum: Sum | None = None) -> Term:
@@ -252,6 +314,7 @@ STYLE_LOSSES: dict[StyleLoss, Term] = {
     "relative_squared_error": Term(statistics.gram, relative_squared_error),
     "mean_covariance_error": Term(statistics.moments, mean_covariance_error),
     "mean_variance_error": Term(statistics.channel_moments, mean_variance_error),
+    "gram_moments_error": Term(statistics.moments, gram_moments_error),
     "wasserstein2": Term(statistics.moments, wasserstein.wasserstein2),
     "relative_wasserstein2": Term(statistics.moments, wasserstein.relative_wasserstein2),
     "scaled_mse_gram_error": Term(statistics.gram, scaled_mse_gram_error),
@@ -269,10 +332,11 @@ STYLE_LOSSES: dict[StyleLoss, Term] = {
 
 VARIATION_LOSSES: dict[VariationLoss, Term] = {
     "squared_variation": _of_the_canvas(
-        squared_variation, Sum(_variation_values, lambda total, count, _: total / count)
+        squared_variation, Sum(_variation_values, lambda total, extent, _: total / math.prod(extent))
     ),
     "neural_style_variation": _of_the_canvas(
         neural_style_variation, Sum(_neural_style_values, lambda total, *_: total * (255.0**2 / 2))
     ),
+    "crowson_variation": _of_the_canvas(crowson_variation, Sum(_crowson_values, _crowson_error)),
     "circular_squared_variation": _of_the_canvas(circular_squared_variation),
 }

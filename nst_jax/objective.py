@@ -106,7 +106,7 @@ class Objective:
 
     Attributes:
         backbone: the network.
-        pooling: `max` or `average`.
+        pooling: see `settings.Pooling`.
         padding: see `settings.Padding`.
         antialias: whether the network sees images blurred by one pixel.
         precision: see `settings.Precision`.
@@ -271,7 +271,7 @@ class Objective:
         def error(layer: str, term: str, found: Any, target: Any) -> jax.Array:
             by_sum = formulas[term].sum
             if by_sum is not None:
-                return by_sum.error(found, windows.positions(layer), target)
+                return by_sum.error(found, windows.extent(layer), target)
             return self._compared(term, formulas[term], found, target, weights)
 
         found = self._total(windows, self.padding, params, image, within)
@@ -326,7 +326,7 @@ class Objective:
                     if by_sum.maps:
                         target = tile.part(layer, target, values.shape)
                     each = by_sum.value(statistics.activations(values), target)
-                    return jnp.sum(jnp.where(own, each, 0))
+                    return jax.tree.map(lambda found: jnp.sum(jnp.where(own, found, 0)), each)
 
                 return {term: of(term, target) for term, target in whole[layer].items()}
 

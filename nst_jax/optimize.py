@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from nst_jax.settings import Optimizer
+from nst_jax.settings import Optimizer, Settings
 from nst_jax.surroundings import jax_defaults
 
 Variables = Any
@@ -155,9 +155,15 @@ def from_optax(transformation: optax.GradientTransformation, *, bounds: Bounds =
     return Solver(init, step, functools.partial(optax.tree.map_params, transformation))
 
 
-def adam(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED) -> Solver:
-    """Returns Adam (Kingma & Ba 2015), whose learning rate is a step size in units of the variables."""
-    return from_optax(optax.adam(learning_rate), bounds=bounds)
+def adam(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED, decay: float = Settings.adam_decay) -> Solver:
+    """Returns Adam (Kingma & Ba 2015), whose learning rate is a step size in units of the variables.
+
+    Args:
+        learning_rate: length of a step.
+        bounds: bounds of the variables.
+        decay: that of the average of squared gradients, β₂.
+    """
+    return from_optax(optax.adam(learning_rate, b2=decay), bounds=bounds)
 
 
 def gradient(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED) -> Solver:
@@ -336,3 +342,9 @@ MakeSolver = Callable[..., Solver]
 """(Learning rate, traced or not, and `bounds`) → solver; such as `adam`."""
 
 SOLVERS: dict[Optimizer, MakeSolver] = {"adam": adam, "lbfgs": lbfgs, "gradient": gradient}
+
+
+@functools.cache
+def solver_of(optimizer: Optimizer, *, adam_decay: float) -> MakeSolver:
+    """Returns one of `SOLVERS` with its options; the same object for the same, so that programs are the same too."""
+    return functools.partial(adam, decay=adam_decay) if optimizer == "adam" else SOLVERS[optimizer]

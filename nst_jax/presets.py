@@ -5,6 +5,10 @@ Each gives its differences from the defaults of `Settings`.
 Every preset deviates from the programs of the literature in three ways: pixels stay in [0, 1] at each step, white noise
 has `parameterization.NOISE_DEVIATION`, and L-BFGS remembers 10 steps and searches along its direction (neural-style:
 100 steps, no search).
+
+Those for large pictures, `gatys_highres`, `crowson` and `spst`, deviate in four more: scales are counted by the long
+side of the picture; no photograph is enlarged; style images have the long side of the picture, or that of --style_size,
+and are reduced with it; and between scales, pictures are enlarged by PyTorch's cubic filter, in single precision.
 """
 
 from nst_jax.backbones.registry import BACKBONES
@@ -60,6 +64,68 @@ PRESETS: dict[str, Settings] = {
         steps=200,
         init="blend",
         init_noise=0.6,
+    ),
+    # Gatys, Ecker, Bethge, Hertzmann & Shechtman, CVPR 2017, section 6, with the numbers of the authors'
+    # PytorchNeuralStyleTransfer: 512, then 1024 pixels, from the photograph. The program has these two scales; larger
+    # pictures have more here, all with the steps of the second. Whether its network, vgg_conv.pth, is rescaled as that
+    # of Gatys et al. 2016 it does not say.
+    "gatys_highres": Settings(
+        style_layer_weights=(1.0,),
+        content_loss="mean_squared_error",
+        style_loss="scaled_gram_error",
+        style_weight=1e3,
+        tv_weight=0.0,
+        pooling="max",
+        margin=0,
+        coarsest=512,
+        scale_factor=2.0,
+        coarse_content=0.0,
+        steps=500,
+        scale_steps=(500, 200),
+    ),
+    # Crowson's style_transfer with its default options. Its network is vgg19_torchvision; with another, the weight of
+    # total variation alone means something else, as Adam does not know how large the others are together. The distance
+    # adds 1e-3 of the target's mean variance to variances, in place of 1e-4, and takes 18 steps in place of 12 for its
+    # root, see `wasserstein`.
+    "crowson": Settings(
+        style_layer_weights=tuple(weight / 341 for weight in (256.0, 64.0, 16.0, 4.0, 1.0)),
+        content_loss="mean_squared_error",
+        style_loss="wasserstein2",
+        variation_loss="crowson_variation",
+        content_weight=0.015,
+        style_weight=1.0,
+        tv_weight=2.0,
+        pooling="max",
+        padding="replicate_first",
+        margin=0,
+        coarsest=128,
+        scale_factor=2**0.5,
+        coarse_content=0.0,
+        optimizer="adam",
+        learning_rate=0.02,
+        adam_decay=0.99,
+        averaging=0.99,
+        steps=1000,
+        scale_steps=(1000, 500),
+    ),
+    # Galerne, Raad, Lezama & Morel 2022, the faster of their two schedules: 600/3ⁱ steps at scale i, 30 at least. Their
+    # network is the same vgg_conv.pth, taken to be the backbone vgg19_normalized. They halve the short side until it is
+    # below 1024, reduce style images to the photograph's short side where these are 1.1 times as large, and enlarge
+    # pictures between scales in 8 bits; their L-BFGS remembers 100 steps at the first scale and 10, as here, at the
+    # others. A deviation has 1e-6 added to its square, which is 0 for a silent channel.
+    "spst": Settings(
+        style_layer_weights=(1.0,),
+        content_loss="mean_squared_error",
+        style_loss="gram_moments_error",
+        style_weight=1e3,
+        tv_weight=0.0,
+        pooling="max",
+        margin=0,
+        coarsest=512,
+        scale_factor=2.0,
+        coarse_content=0.0,
+        steps=600,
+        scale_steps=(600, 200, 66, 30),
     ),
     "vgg": Settings(),
     "squeezenet": Settings(

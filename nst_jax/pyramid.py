@@ -30,9 +30,6 @@ from nst_jax.rendering.canvas import resize
 from nst_jax.settings import Settings
 from nst_jax.transfer import Image, Transfer, as_images, initial_image, prepare, ready
 
-COARSEST = 256
-"""Long side in pixels of the coarsest scale."""
-
 FACTORS = {"cpu": 2.0}
 """Platform → ratio of successive scales: each costs a compilation, which weighs more on a processor."""
 
@@ -140,8 +137,9 @@ def scales_of(
     shapes = [shape[:2], *style_shapes]
     sides = tuple(side or long for side in settings.scales)
     if not sides:
-        factor = FACTORS.get(jax.default_backend(), FACTOR)
-        sides = long_sides(long, factor=factor) if settings.parameterization != "coordinates" else (long,)
+        factor = settings.scale_factor or FACTORS.get(jax.default_backend(), FACTOR)
+        sides = long_sides(long, start=settings.coarsest, factor=factor)
+        sides = sides if settings.parameterization != "coordinates" else (long,)
         sides = (*(side for side in sides[:-1] if _fits(backbone, settings, shapes, side / long)), long)
     if sides[-1] != long or any(after <= before for before, after in itertools.pairwise(sides)):
         found = ", ".join(map(str, sides))
@@ -178,22 +176,24 @@ def settings_at(settings: Settings, ratio: float) -> Settings:
     return dataclasses.replace(settings, content_weight=settings.content_weight * ratio**-settings.coarse_content)
 
 
-def long_sides(end: int, *, start: int = COARSEST, factor: float) -> tuple[int, ...]:
+def long_sides(end: int, *, start: int, factor: float) -> tuple[int, ...]:
     """Returns the long sides of scales from coarse to fine: end / factorⁱ, rounded, while they are at least `start`."""
     least = min(start, end)
     count = 1
     while round(end / factor**count) >= least and factor > 1:
         count += 1
-    return tuple(round(end / factor**index) for index in reversed(range(count)))
+    sides = (round(end / factor**index) for index in reversed(range(count)))
+    return tuple(dict.fromkeys(sides))  # of few pixels, several may round to the same
 
 
 def steps_of(settings: Settings, count: int) -> tuple[int, ...]:
     """Returns the number of steps of each of `count` scales; the last one given holds for all that follow.
 
     Raises:
-        UserError: there are more numbers than scales.
+        UserError: there are more numbers than scales that the settings name. How many open ones there are depends on
+            the size of the picture, so that the same numbers have to serve for all.
     """
-    given = settings.scale_steps
+    given = settings.scale_steps if settings.scales else settings.scale_steps[:count]
     if len(given) > count:
         raise UserError(f"scale_steps: expected at most {count} numbers, one per scale, found {len(given)}")
     if given:

@@ -8,14 +8,16 @@ from typing import Any, Literal
 from nst_jax.errors import UserError
 from nst_jax.ranges import Range
 
-Pooling = Literal["max", "average"]
-"""`max`, as the networks were trained, or `average`, which Gatys et al. found to give slightly more appealing
-pictures."""
+Pooling = Literal["max", "average", "l2", "scaled_average", "scaled_l2"]
+"""`max`, as the networks were trained; `average`, which Gatys et al. found to give slightly more appealing pictures; or
+`l2`, the root of the sum of squares. `scaled_average` and `scaled_l2` are 2 and 0.78 times as much, with which
+activations stay about as large as with `max`."""
 
-Padding = Literal["zeros", "reflect", "replicate", "circular"]
+Padding = Literal["zeros", "reflect", "replicate", "replicate_first", "circular"]
 """Values beyond the border of a convolution's input. Zeros, with which the networks were trained, look like a black
-frame to the filters, and that frame can show in stylised images; the other modes continue the picture. With `circular`
-the picture repeats itself beyond its border, for pools too."""
+frame to the filters, and that frame can show in stylised images; the other modes continue the picture:
+`replicate_first` only what the first convolution sees, with zeros in all others. With `circular` the picture repeats
+itself beyond its border, for pools too."""
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """Precision of the network: float32 throughout; tf32 products, of 10 bits, on NVIDIA's tensor cores (elsewhere
@@ -52,6 +54,7 @@ StyleLoss = Literal[
     "relative_squared_error",
     "mean_covariance_error",
     "mean_variance_error",
+    "gram_moments_error",
     "wasserstein2",
     "relative_wasserstein2",
     "scaled_mse_gram_error",
@@ -70,8 +73,9 @@ relative one has the same as a share of the target, and `normalized_gradient_gra
 `-normalize_gradients`.
 
 Means and variances: `mean_variance_error` of channels, `mean_covariance_error` with those between channels, both as
-shares of the target. `wasserstein2` is the distance between normal distributions that have them, which keeps large
-shapes of the style best and takes most time; `relative_wasserstein2` is its share of the target's variance.
+shares of the target. `gram_moments_error` is `scaled_gram_error` and ten times the errors of means and standard
+deviations, as Galerne et al. 2022. `wasserstein2` is the distance between normal distributions that have them, which
+keeps large shapes of the style best and takes most time; `relative_wasserstein2` is its share of the target's variance.
 
 Distributions: `histogram` of each channel, `sliced_wasserstein` along random directions.
 
@@ -81,7 +85,9 @@ for each of the style image one that is like it alone.
 The last four and `normalized_gradient_gram_error` have no mean over positions: of several style images they blend
 losses, no targets."""
 
-VariationLoss = Literal["squared_variation", "neural_style_variation", "circular_squared_variation"]
+VariationLoss = Literal[
+    "squared_variation", "neural_style_variation", "crowson_variation", "circular_squared_variation"
+]
 
 Tiles = int | Literal["auto", "off"]
 """Side of the tiles in which a picture is seen; `off` sees all of it at once, `auto` chooses by the memory there is."""
@@ -91,6 +97,9 @@ Blending = Literal["targets", "losses"]
 neural-style, or of their moments; or `losses`, the weighted sum of a loss towards each, with any style loss. For a
 quadratic loss the two differ by a constant, the spread of the Gram matrices; a relative loss also changes their
 weights."""
+
+LEAST_SCALE_FACTOR = 1.1
+"""The smallest ratio of successive scales: with a smaller one there would be dozens, with hardly anything new."""
 
 
 def option(
@@ -164,9 +173,13 @@ class Settings:
     tv_weight: float = option(
         3.0, "Weight of the total variation loss; higher values give smoother pictures.", least=0, traced=True
     )
-    pooling: Pooling = option("average", "Pooling of the network: max, as it was trained, or average.")
+    pooling: Pooling = option(
+        "average", "Pooling of the network: max, as it was trained, average, or the root of the sum of squares."
+    )
     padding: Padding = option(
-        "zeros", "Padding of the network's convolutions; circular gives a picture that repeats without a seam."
+        "zeros",
+        "Padding of the network's convolutions, replicate_first that of the first with zeros in the others; circular "
+        "gives a picture that repeats without a seam.",
     )
     antialias: bool = option(
         False,
@@ -199,16 +212,32 @@ class Settings:
         above=0,
         traced=True,
     )
+    adam_decay: float = option(
+        0.999,
+        "Decay of the moving average of squared gradients by whose root adam divides its steps; 0.99 adapts sooner.",
+        least=0,
+        below=1,
+    )
     steps: int = option(250, "Number of optimisation steps.", least=0, traced=True)
     scales: tuple[int, ...] = option(
         (),
         "Long sides in pixels of the scales, from coarse to fine, 0 for the size of the picture; an empty list means "
-        "from about 256 on, and a single 0 paints at the final size from the first step.",
+        "as many as coarsest and scale_factor make, and a single 0 paints at the final size from the first step.",
+        least=0,
+    )
+    coarsest: int = option(
+        256, "Long side in pixels that the coarsest scale has at least, where scales are left open.", least=1
+    )
+    scale_factor: float = option(
+        0.0,
+        "Ratio of successive scales where they are left open, 1.1 or more; 0 means 2 on CPUs and √2 elsewhere, as each "
+        "scale costs a compilation.",
         least=0,
     )
     scale_steps: tuple[int, ...] = option(
         (),
-        "Number of steps of each scale, the last for all that follow; an empty list means shares of steps.",
+        "Number of steps of each scale, the last for all that follow, in place of steps; an empty list means shares of "
+        "steps. Where scales are left open, numbers beyond the last scale do not count.",
         least=0,
         traced=True,
     )
@@ -272,6 +301,11 @@ class Settings:
         for row in dataclasses.fields(self):
             row.metadata["range"].check(row.name, getattr(self, row.name))
         object.__setattr__(self, "blend_weights", _shares("blend_weights", self.blend_weights))
+        if 0 < self.scale_factor < LEAST_SCALE_FACTOR:
+            raise UserError(
+                f"scale_factor: expected {LEAST_SCALE_FACTOR} or more, or 0 to choose by the device, "
+                f"found {self.scale_factor}"
+            )
         moves = [name for name in ("jitter", "random_scale", "random_rotate") if getattr(self, name)]
         if moves and self.optimizer == "lbfgs":
             raise UserError(f"{moves[0]}: expected an optimizer for a changing loss, found lbfgs; use adam")

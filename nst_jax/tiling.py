@@ -20,6 +20,7 @@ deviation.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -98,10 +99,14 @@ class Layout(NamedTuple):
         """Height and width of a window in pixels."""
         return self.rows.window, self.columns.window
 
+    def extent(self, layer: str) -> tuple[int, int]:
+        """Returns the numbers of rows and columns of a layer's units, over all windows."""
+        rows, columns = self.rows.own[layer], self.columns.own[layer]
+        return rows[-1] - rows[0], columns[-1] - columns[0]
+
     def positions(self, layer: str) -> int:
         """Returns the number of units of a layer, over all windows."""
-        rows, columns = self.rows.own[layer], self.columns.own[layer]
-        return (rows[-1] - rows[0]) * (columns[-1] - columns[0])
+        return math.prod(self.extent(layer))
 
     def tiles(self) -> Tile:
         """Returns all windows, with a leading axis in every array."""

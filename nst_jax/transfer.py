@@ -136,7 +136,7 @@ class TransferConfig:
 
     Attributes:
         objective: the network and the formulas.
-        solver: a learning rate and bounds → the solver; one of `optimize.SOLVERS`, or any such function.
+        solver: a learning rate and bounds → the solver; see `optimize.solver_of`, or any such function.
         margin: width of the margin around the picture, in pixels.
         parameterization: the variables that the canvas is rendered from.
         transformation: random transformation of the canvas before the network sees it.
@@ -319,7 +319,7 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
     )
     return TransferConfig(
         objective=objective,
-        solver=solver or optimize.SOLVERS[settings.optimizer],
+        solver=solver or optimize.solver_of(settings.optimizer, adam_decay=settings.adam_decay),
         margin=settings.margin,
         parameterization=settings.parameterization,
         transformation=Transformation(settings.jitter, settings.random_scale, settings.random_rotate),

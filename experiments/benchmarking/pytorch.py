@@ -207,6 +207,7 @@ class Torch:
         choose(self._formula(STYLE), _FORMULAS, what="style loss of the rival")
         choose(objective.padding, ["zeros"], what="padding of the rival")
         choose(str(objective.antialias), ["False"], what="antialias of the rival")
+        choose(objective.pooling, ["max", "average"], what="pooling of the rival")
         choose(objective.blending, ["targets"], what="blending of the rival")
         choose(formulas[VARIATION].statistic.__name__, ["squared_variation"], what="variation loss of the rival")
 

@@ -124,6 +124,10 @@ def resolve(flags: TransferFlags, backbone: str) -> Settings:
         given.pop("init", None)
     if given.get("optimizer", preset.optimizer) != preset.optimizer:
         given.setdefault("learning_rate", LEARNING_RATES[given["optimizer"]])
+    if "steps" in given:  # else those of a preset's scales would hold in their place
+        given.setdefault("scale_steps", ())
+    if "scales" in given:  # perhaps fewer than the preset has steps for
+        given.setdefault("scale_steps", preset.scale_steps[: len(given["scales"])])
     return dataclasses.replace(preset, **given)
 
 

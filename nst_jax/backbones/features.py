@@ -10,7 +10,7 @@ import numpy as np
 from flax import linen as nn
 
 from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
-from nst_jax.backbones.spec import Backbone, Preprocess, ancestors, blocks, convolutions, layers
+from nst_jax.backbones.spec import INPUT, Backbone, Preprocess, ancestors, blocks, convolutions, layers
 from nst_jax.ops import circular_padding, conv, normalisation, pooling
 from nst_jax.settings import Padding, Pooling, Precision
 from nst_jax.surroundings import per_channel
@@ -35,7 +35,7 @@ class Features(nn.Module):
     Attributes:
         backbone: the network.
         pooling: kind of pooling.
-        padding: padding of the convolutions; if circular, of pools too.
+        padding: padding of the convolutions, see `settings.Padding`; if circular, of pools too.
         precision: precision of the activations (bfloat16) or of the products (tf32).
         remat: whether the derivative recomputes the activations, block by block, instead of storing them: less memory,
             a third more time.
@@ -127,10 +127,15 @@ class Features(nn.Module):
             bias,
             stride=row.stride,
             padding=row.padding,
-            mode=self.padding,
+            mode=self._mode(row),
             precision=_PRODUCTS[self.precision],
             prepared=prepared,
         )
+
+    def _mode(self, row: Conv) -> Padding:
+        if self.padding != "replicate_first":
+            return self.padding
+        return "replicate" if row.input == INPUT else "zeros"
 
     def _pool(self, row: Pool, images: jax.Array) -> jax.Array:
         if self.padding == circular_padding.CIRCULAR:

@@ -66,7 +66,7 @@ def conv2d(
         stride: distance between output positions.
         padding: positions added on each side; with `circular`, above and to the left, and enough for a whole period
             below and to the right.
-        mode: kind of padding.
+        mode: kind of padding; `replicate_first` is none of a single convolution.
         precision: precision of the products, on accelerators.
         prepared: result of `prepare` for the kernel; without derivative by the kernel.
 

@@ -1,4 +1,4 @@
-"""Pooling by slices: the maximum or the average of shifted, strided copies of a map.
+"""Pooling by slices: the maximum, the average or the norm of shifted, strided copies of a map.
 
 XLA's own windows are slow on CPUs, above all the derivative of the maximum (select-and-scatter); slices are fused into
 one pass.
@@ -14,6 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from nst_jax.settings import Pooling
+
+_SCALES: dict[Pooling, float] = {"scaled_average": 2.0, "scaled_l2": 0.78}
+"""What a kind of pooling is multiplied by in crowsonkb's style-transfer-pytorch, for networks trained with `max`."""
 
 
 class Windows(NamedTuple):
@@ -44,10 +47,11 @@ class Windows(NamedTuple):
 
 
 def pool(images: jax.Array, *, size: int, stride: int, overhang: tuple[int, int], kind: Pooling) -> jax.Array:
-    """Returns the maximum or the average over windows of `size` × `size`.
+    """Returns the maximum, the average or the root of the sum of squares over windows of `size` × `size`.
 
-    Only positions within the map count: the average divides by their number, as Caffe does. Among equal maxima the
-    first takes the gradient.
+    Only positions within the map count: the average divides by their number, as Caffe does, and the sum of squares is
+    `size`² times their average, as PyTorch's `LPPool2d` has it. Among equal maxima the first takes the gradient; a root
+    of 0 has none.
 
     Args:
         images: `[N, H, W, C]`.
@@ -63,10 +67,23 @@ def pool(images: jax.Array, *, size: int, stride: int, overhang: tuple[int, int]
     windows = Windows(size, stride, height, width, overhang)
     if kind == "max":
         return _maximum(windows, images)
+    scale = _SCALES.get(kind, 1.0)
+    if kind in ("average", "scaled_average"):
+        return scale * _average(windows, images)
+    return scale * size * _root(_average(windows, jnp.square(images)))
+
+
+def _average(windows: Windows, images: jax.Array) -> jax.Array:
     total = _sum(windows, images)
-    if not any(overhang):
-        return total / size**2
-    return total / _sum(windows, jnp.ones((1, height, width, 1), images.dtype))
+    if not any(windows.overhang):
+        return total / windows.size**2
+    return total / _sum(windows, jnp.ones((1, windows.height, windows.width, 1), images.dtype))
+
+
+def _root(values: jax.Array) -> jax.Array:
+    """Returns the root of each value, with a derivative of 0 where that is 0, as behind a ReLU it often is."""
+    positive = values > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, values, 1)), 0)
 
 
 def _slices(windows: Windows, images: jax.Array, fill: float) -> list[jax.Array]:

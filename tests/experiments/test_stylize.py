@@ -204,6 +204,23 @@ def test_another_optimizer_has_its_own_learning_rate(pictures, tmp_path):
     assert resolve(given, "squeezenet1_1").learning_rate == 0.5
 
 
+@pytest.mark.parametrize(
+    ("given", "scale_steps"),
+    [
+        ({}, (600, 200, 66, 30)),
+        ({"steps": 90}, ()),  # shares of it at every scale
+        ({"steps": 90, "scale_steps": (7,)}, (7,)),
+        ({"scales": (0,)}, (600,)),
+        ({"scales": (256, 0)}, (600, 200)),
+        ({"scales": (256, 0), "scale_steps": (7,)}, (7,)),
+    ],
+    ids=str,
+)
+def test_steps_and_scales_of_a_preset_give_way_to_flags(given, scale_steps, pictures, tmp_path):
+    settings = resolve(config(pictures, tmp_path, preset="spst", **{"steps": None, **given}), "vgg19")
+    assert settings.scale_steps == scale_steps
+
+
 def test_a_workdir_that_cannot_be_is_refused(pictures, tmp_path):
     (tmp_path / "file").touch()
     for workdir in (tmp_path / "file", tmp_path / "file" / "below"):
@@ -442,7 +459,10 @@ def test_bad_pictures_write_nothing(kind, role, pictures, tmp_path):
         ({"output": "picture.jpg", "bits": 16}, "16"),
         ({"output": "missing/picture.png"}, "missing"),
         ({"backbone": "vgg18"}, "unknown backbone 'vgg18'"),
-        ({"style_layers": None, "preset": "gatys"}, "--preset=gatys: its layer conv4_2 is not one of squeezenet1_1"),
+        *(
+            ({"style_layers": None, "preset": name}, f"--preset={name}: its layer {layer} is not one of squeezenet1_1")
+            for name, layer in {"gatys": "conv4_2", "crowson": "relu4_2", "spst": "relu4_2"}.items()
+        ),
         (
             {"style_layers": ("conv11",)},
             "unknown style layer of squeezenet1_1 'conv11'; expected one of 86, such as: ",

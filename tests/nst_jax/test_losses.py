@@ -79,6 +79,13 @@ def test_content(name, expected):
         ),
         # Li et al. 2017, equation 13, each of the two as a share of the target.
         ("mean_variance_error", relative(X.mean(0), A.mean(0)) + relative(deviations(X), deviations(A))),
+        # Galerne et al. 2022, with the weight that means and deviations have beside the Gram matrix in their program.
+        (
+            "gram_moments_error",
+            ((GATYS_G - GATYS_A) ** 2).mean() / (M * N) ** 2
+            + 10 * ((X.mean(0) - A.mean(0)) ** 2).mean()
+            + 10 * ((deviations(X) - deviations(A)) ** 2).mean(),
+        ),
         # ScaledMSELoss in style_transfer.py.
         ("scaled_mse_gram_error", scaled((GATYS_G - GATYS_A) / M)),
         ("relative_scaled_mse_gram_error", scaled((GATYS_G - GATYS_A) / M) / scaled(GATYS_A / M)),
@@ -167,6 +174,22 @@ def test_neural_style_variation_has_the_gradient_of_its_source():
     expected[1:, :-1] -= y_diff
     found = jax.grad(lambda p: losses.neural_style_variation(p / 255))(jnp.float32(pixels))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_crowson_variation():
+    # TVLoss in style_transfer.py: nine points, the border repeated once, means over all elements.
+    padded = np.pad(IMAGE, [(1, 1), (1, 1), (0, 0)], mode="edge")
+    right, down = padded[1:-1, 2:] - IMAGE, padded[2:, 1:-1] - IMAGE
+    falling, rising = padded[1:, 1:] - padded[:-1, :-1], padded[1:, :-1] - padded[:-1, 1:]
+    axes, diagonals = (sum((of**2).mean() for of in pair) for pair in ((right, down), (falling, rising)))
+    found = jax.jit(losses.crowson_variation)(jnp.float32(IMAGE))
+    np.testing.assert_allclose(found, 2 * (axes / 3 + diagonals / 12), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["neural_style_variation", "crowson_variation"])
+def test_variations_of_images_take_nothing_else(name):
+    with pytest.raises(ValueError, match=f"{name}: expected an image"):
+        getattr(losses, name)(jnp.zeros((5, 3)))
 
 
 def test_gradients_agree_with_finite_differences():

@@ -218,6 +218,23 @@ def test_variables_are_mapped_wherever_they_are(optimizer, target):
     np.testing.assert_allclose(mapped.variables, state.variables[::-1], atol=1e-5)
 
 
+@pytest.mark.parametrize("decay", [0.99, 0.999])
+def test_the_decay_of_adam_is_that_of_its_squares(decay, target):
+    solver = optimize.solver_of("adam", adam_decay=decay)
+    assert solver is optimize.solver_of("adam", adam_decay=decay)  # so that transfers share a program
+    problem = Problem(target, jnp.float32(0.05), "adam")
+    state = solver(0.05).init(problem.evaluate, jnp.full(SHAPE, 0.5))
+    image, first, second = np.full(SHAPE, 0.5), 0.0, 0.0
+    state, _ = solver(0.05).step(problem.evaluate, state)  # evaluates
+    for number in range(1, 6):
+        # Kingma & Ba 2015, algorithm 1.
+        gradient = np.asarray(jax.grad(lambda x: bowl(x, target)[0])(jnp.float32(image)), np.float64)
+        first, second = 0.9 * first + 0.1 * gradient, decay * second + (1 - decay) * gradient**2
+        image = image - 0.05 * (first / (1 - 0.9**number)) / (np.sqrt(second / (1 - decay**number)) + 1e-8)
+        state, _ = solver(0.05).step(problem.evaluate, state)
+        np.testing.assert_allclose(state.variables, image, atol=1e-5)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_lanes_of_a_batch_equal_single_runs(optimizer):
     targets = jax.random.uniform(jax.random.key(2), (3, *SHAPE))

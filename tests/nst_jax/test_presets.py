@@ -1,6 +1,7 @@
 """Presets: the numbers of the literature, written down from the sources, so that no default of ours changes them."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -24,8 +25,11 @@ WITHOUT = {
     "colours": "auto",  # nothing unless all images are grey
     "margin": 0,
     "scales": (0,),
+    "coarsest": 256,  # nothing at one scale, and so is the next
+    "scale_factor": 0.0,
     "scale_steps": (),
     "coarse_content": 3.0,  # nothing at one scale
+    "adam_decay": 0.999,  # Adam's own
     "averaging": 0.0,
     "parameterization": "pixels",
     "dream_layers": (),
@@ -87,6 +91,77 @@ LITERATURE = {
         "steps": 200,
         "init": "blend",
         "init_noise": 0.6,
+    },
+    # NeuralStyleTransfer.ipynb of the authors: style weights 1e3 / n², content weight 1, max pooling, 500 steps at 512
+    # pixels and 200 at 1024, from the photograph.
+    "gatys_highres": {
+        "content_layers": ("relu4_2",),
+        "style_layers": RELU,
+        "style_layer_weights": (1.0,),
+        "pooling": "max",
+        "content_loss": "mean_squared_error",
+        "style_loss": "scaled_gram_error",
+        "content_weight": 1.0,
+        "style_weight": 1e3,
+        "tv_weight": 0.0,
+        "optimizer": "lbfgs",
+        "learning_rate": 1.0,
+        "scales": (),
+        "coarsest": 512,
+        "scale_factor": 2.0,
+        "coarse_content": 0.0,
+        "steps": 500,
+        "scale_steps": (500, 200),
+        "init": "content",
+    },
+    # style_transfer, cli.py: --content-weight 0.015, --tv-weight 2.0, --min-scale 128, --pooling max, --iterations 500,
+    # --initial-iterations 1000, --step-size 0.02, --avg-decay 0.99, --init content; style_transfer.py: style weights
+    # 256, 64, 16, 4, 1 by their sum, scales by √2, Adam with betas 0.9 and 0.99, conv1_1 padded with "replicate".
+    "crowson": {
+        "content_layers": ("relu4_2",),
+        "style_layers": RELU,
+        "style_layer_weights": (256 / 341, 64 / 341, 16 / 341, 4 / 341, 1 / 341),
+        "pooling": "max",
+        "padding": "replicate_first",
+        "content_loss": "mean_squared_error",
+        "style_loss": "wasserstein2",
+        "variation_loss": "crowson_variation",
+        "content_weight": 0.015,
+        "style_weight": 1.0,
+        "tv_weight": 2.0,
+        "optimizer": "adam",
+        "learning_rate": 0.02,
+        "adam_decay": 0.99,
+        "averaging": 0.99,
+        "scales": (),
+        "coarsest": 128,
+        "scale_factor": math.sqrt(2),
+        "coarse_content": 0.0,
+        "steps": 1000,
+        "scale_steps": (1000, 500),
+        "init": "content",
+    },
+    # Galerne et al. 2022 and spst-fast of their program: 1e3 (‖G − A‖² / n² + 10 (‖μ − μ_s‖² + ‖σ − σ_s‖²)), means over
+    # elements, content weight 1, max pooling, scales by 2, max(600/3ⁱ, 30) steps at scale i, from the photograph.
+    "spst": {
+        "content_layers": ("relu4_2",),
+        "style_layers": RELU,
+        "style_layer_weights": (1.0,),
+        "pooling": "max",
+        "content_loss": "mean_squared_error",
+        "style_loss": "gram_moments_error",
+        "content_weight": 1.0,
+        "style_weight": 1e3,
+        "tv_weight": 0.0,
+        "optimizer": "lbfgs",
+        "learning_rate": 1.0,
+        "scales": (),
+        "coarsest": 512,
+        "scale_factor": 2.0,
+        "coarse_content": 0.0,
+        "steps": 600,
+        "scale_steps": tuple(max(600 // 3**index, 30) for index in range(4)),
+        "init": "content",
     },
 }
 

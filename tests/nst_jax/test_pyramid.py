@@ -56,8 +56,35 @@ def test_long_sides_are_those_of_the_loop(start, end, factor):
 
 def test_long_sides_of_512():
     assert pyramid.long_sides(512, start=128, factor=math.sqrt(2)) == (128, 181, 256, 362, 512)
-    assert pyramid.long_sides(512, factor=math.sqrt(2)) == (256, 362, 512)
-    assert pyramid.long_sides(512, factor=2) == (256, 512)
+    assert pyramid.long_sides(512, start=256, factor=2) == (256, 512)
+    assert pyramid.long_sides(8, start=4, factor=1.1) == (4, 5, 6, 7, 8)  # 4.1 and 3.7 are 4 both
+
+
+@pytest.mark.parametrize(
+    ("changes", "sides"),
+    [
+        ({}, [256, 512, 1024]),  # on a CPU
+        ({"coarsest": 128}, [128, 256, 512, 1024]),
+        ({"coarsest": 300}, [512, 1024]),
+        ({"scale_factor": math.sqrt(2)}, [256, 362, 512, 724, 1024]),
+        ({"coarsest": 512, "scale_factor": math.sqrt(2)}, [512, 724, 1024]),
+        ({"coarsest": 2000}, [1024]),
+        ({"coarsest": 128, "scale_factor": 4.0, "scales": (700, 0)}, [700, 1024]),  # named scales are those
+    ],
+    ids=str,
+)
+def test_where_scales_begin_and_how_they_grow(network, changes, sides):
+    settings = dataclasses.replace(nst_jax.PRESETS["squeezenet"], **changes)
+    scales = pyramid.scales_of(network.backbone, settings, (768, 1024))
+    assert [scale.shape[1] for scale in scales] == sides
+    assert pyramid.resolved(settings, scales).scales == tuple(sides)
+
+
+def test_steps_of_scales_that_a_small_picture_does_not_have(network):
+    settings = dataclasses.replace(nst_jax.PRESETS["squeezenet"], scale_steps=(7, 5, 3))
+    for long, ends in ((200, [7]), (512, [7, 12]), (1024, [7, 12, 15]), (2048, [7, 12, 15, 18])):
+        scales = pyramid.scales_of(network.backbone, settings, (long, long))
+        assert [scale.end for scale in scales] == ends
 
 
 def test_scales_of_a_picture(network):

@@ -12,7 +12,7 @@ from PIL import Image
 from runs import finish
 
 from converters.convert import convert
-from nst_jax import optimize, pyramid, transfer
+from nst_jax import losses, optimize, pyramid, statistics, transfer, wasserstein
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
@@ -415,10 +415,12 @@ def numpy_losses(preset, features, content, style, image):
 
     layers = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
     f, p = flat(features["conv4_2"]), flat(content["conv4_2"])
-    grams = []
+    grams, moments = [], 0.0
     for layer in layers:
         x, a = flat(features[layer]), flat(style[layer])
         grams.append((x @ x.T, a @ a.T, *x.shape))
+        means, deviations = x.mean(axis=1) - a.mean(axis=1), x.std(axis=1) - a.std(axis=1)
+        moments += (means**2).mean() + (deviations**2).mean()
     if preset == "gatys":
         total_content = 0.5 * ((f - p) ** 2).sum()
         total_style = sum(((g - a) ** 2).sum() / (4 * n**2 * m**2) / 5 for g, a, n, m in grams)
@@ -429,24 +431,50 @@ def numpy_losses(preset, features, content, style, image):
         return 10 * total_content + 40 * total_style
     total_content = ((f - p) ** 2).mean()
     total_style = sum((((g - a) / (n * m)) ** 2).mean() for g, a, n, m in grams)
+    if preset == "gatys_highres":
+        return total_content + 1e3 * total_style
+    if preset == "spst":
+        return total_content + 1e3 * total_style + 1e4 * moments
     pixels = 255 * np.asarray(image, np.float64)
     right, down = pixels[:-1, 1:] - pixels[:-1, :-1], pixels[1:, :-1] - pixels[:-1, :-1]
     return 5 * total_content + 100 * total_style + 1e-3 * 0.5 * ((right**2).sum() + (down**2).sum())
 
 
-@pytest.mark.parametrize("name", ["gatys", "neural_style", "ng"])
-def test_presets_are_their_sources(name):
+def evaluated(settings):
+    """Returns features of a picture, a content and a style image, the picture, and how a transfer evaluates it."""
     backbone = BACKBONES["vgg19"]
-    settings = PRESETS[name]
     images = [picture(seed, (32, 48, 3)) for seed in range(3)]
     model = Features(backbone, settings.pooling, settings.padding)
-    assert settings.pooling == {"gatys": "average", "neural_style": "max", "ng": "average"}[name]
     params = jax.jit(model.init)(jax.random.key(0), images[0])
     content, style, features = (jax.jit(model.apply)(params, image) for image in images)
     network = pretrained.Pretrained(backbone, params, "")
     problem = transfer.prepare(network, settings, images[0], images[1])
     found = jax.jit(lambda problem, image: problem.evaluate(image, 0))(problem, images[2])
-    np.testing.assert_allclose(found.loss, numpy_losses(name, features, content, style, images[2]), rtol=1e-4)
+    return features, content, style, images[2], found
+
+
+@pytest.mark.parametrize("name", ["gatys", "neural_style", "ng", "gatys_highres", "spst"])
+def test_presets_are_their_sources(name):
+    assert PRESETS[name].pooling == ("average" if name in ("gatys", "ng") else "max")
+    *arguments, found = evaluated(PRESETS[name])
+    np.testing.assert_allclose(found.loss, numpy_losses(name, *arguments), rtol=1e-4)
+
+
+def test_the_preset_of_crowson_is_its_source():
+    features, content, style, image, found = evaluated(PRESETS["crowson"])
+    distances = [
+        wasserstein.wasserstein2(*(statistics.moments(of[f"conv{block}_1"]) for of in (features, style)))
+        for block in range(1, 6)
+    ]
+    expected = {
+        "content": np.square(features["conv4_2"] - content["conv4_2"]).mean(),
+        "style": np.dot([256, 64, 16, 4, 1], distances) / 341,
+        "total_variation": losses.crowson_variation(image),
+    }
+    for term, value in expected.items():
+        np.testing.assert_allclose(found.terms[term], value, rtol=1e-4)
+    whole = 0.015 * expected["content"] + expected["style"] + 2 * expected["total_variation"]
+    np.testing.assert_allclose(found.loss, whole, rtol=1e-4)
 
 
 def test_real_vgg19_on_real_pictures(shared, tmp_path):

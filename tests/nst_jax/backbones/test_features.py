@@ -1,5 +1,7 @@
 """The interpreter against Keras, SciPy, Caffe's rules and a photograph."""
 
+import typing
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,8 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.rows import Conv, Pool
 from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
+from nst_jax.ops.pooling import pool
+from nst_jax.settings import Pooling
 
 pytestmark = pytest.mark.quick
 
@@ -93,6 +97,26 @@ def test_convolution_and_padding_are_those_of_scipy(padding, boundary):
         np.testing.assert_allclose(features["conv"][..., channel], expected, rtol=1e-5, atol=1e-5)
 
 
+def test_replicating_what_the_first_convolution_sees():
+    rows = (
+        Conv("first", "data", 4, kernel=3, padding=1, relu="relu_first"),
+        Conv("side", "data", 4, kernel=5, padding=2, relu="relu_side"),
+        Conv("second", "first", 4, kernel=3, padding=1, relu="relu_second"),
+    )
+    image = jax.random.uniform(jax.random.key(0), (9, 8, 3))
+    features, variables = Features(backbone_of(*rows), padding="replicate_first").init_with_output(
+        jax.random.key(1), image
+    )
+    replicated = Features(backbone_of(*rows), padding="replicate").apply(variables, image)
+    for layer in ("first", "side"):
+        np.testing.assert_array_equal(features[layer], replicated[layer])
+    kernel, bias = (variables["params"][f"second/{name}"] for name in ("kernel", "bias"))
+    expected = jax.lax.conv_general_dilated(
+        features["first"][None], kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(features["second/linear"], expected[0] + bias, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])
 def test_derivative_of_convolution_is_that_of_jax(stride, padding):
@@ -118,7 +142,7 @@ def test_derivative_of_convolution_is_that_of_jax(stride, padding):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
 
 
-@pytest.mark.parametrize("kind", ["max", "average"])
+@pytest.mark.parametrize("kind", typing.get_args(Pooling))
 @pytest.mark.parametrize(("size", "ceil"), [(2, False), (3, True), (3, False)])
 @pytest.mark.parametrize("shape", [(8, 9), (7, 10)])
 def test_pooling_is_that_of_caffe(kind, size, ceil, shape):
@@ -126,9 +150,16 @@ def test_pooling_is_that_of_caffe(kind, size, ceil, shape):
     model = Features(backbone_of(Pool("pool", "data", size=size, stride=2, ceil=ceil)), pooling=kind)
     found = model.apply({}, image)["pool"]
     # caffe/src/caffe/layers/pooling_layer.cpp: windows are cut off at the border, the average is over what is left.
+    # Caffe has no norms; those of cut-off windows are PyTorch's, as large as if what is left went on.
     round_up = np.ceil if ceil else np.floor
     height, width = (int(round_up((n - size) / 2)) + 1 for n in shape)
-    reduce = {"max": np.max, "average": np.mean}[kind]
+    reduce = {
+        "max": np.max,
+        "average": np.mean,
+        "l2": lambda values, axis: size * np.sqrt(np.mean(values**2, axis)),
+        "scaled_average": lambda values, axis: 2 * np.mean(values, axis),
+        "scaled_l2": lambda values, axis: 0.78 * size * np.sqrt(np.mean(values**2, axis)),
+    }[kind]
     expected = [
         [reduce(image[2 * y : 2 * y + size, 2 * x : 2 * x + size], axis=(0, 1)) for x in range(width)]
         for y in range(height)
@@ -182,7 +213,7 @@ def test_prepared_kernels_give_the_same(reading, padding):
     assert distance(gradient(prepared, padding=padding), gradient(params, padding=padding)) < 1e-5
 
 
-@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 def test_activations_computed_anew_are_the_same(reading, pooling):
     _, params, gradient = reading
     assert distance(gradient(params, pooling=pooling, remat=True), gradient(params, pooling=pooling)) < 1e-6
@@ -196,3 +227,13 @@ def test_precisions(reading):
     assert distance(gradient(params, precision="tf32"), full) < 1e-3
     assert 1e-4 < distance(gradient(params, precision="bfloat16"), full) < 0.15
     assert gradient(params, precision="bfloat16").dtype == jnp.float32
+
+
+@pytest.mark.parametrize("pooling", ["l2", "scaled_average", "scaled_l2"])
+def test_pools_of_bfloat16_stay_bfloat16(pooling):
+    images = jax.random.normal(jax.random.key(0), (1, 9, 8, 3), jnp.bfloat16)
+    found, full = (
+        pool(values, size=3, stride=2, overhang=(0, 1), kind=pooling) for values in (images, images.astype(jnp.float32))
+    )
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype(jnp.float32), full, rtol=0.03, atol=0.02)  # nine values of 8 bits each

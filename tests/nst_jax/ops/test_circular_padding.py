@@ -30,7 +30,7 @@ def of_the_plane(model, params, tile, layers, *, periods):
     return found
 
 
-@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 def test_squeezenet_sees_the_plane(pooling):
     # Its first convolution has no padding, and its pools overlap: what is around them has to come from the other side.
     network = pretrained.load("squeezenet1_1")

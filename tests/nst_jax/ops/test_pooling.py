@@ -1,11 +1,16 @@
 """Pooling by slices against XLA's own windows, values and derivatives; Caffe's rules are in test_features."""
 
+import functools
+import typing
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
 from nst_jax.ops import pooling
+from nst_jax.settings import Pooling
 
 pytestmark = pytest.mark.quick
 
@@ -21,13 +26,14 @@ def reference(images, size, stride, overhang, kind):
     windows = (1, size, size, 1), (1, stride, stride, 1), [(0, 0), (0, overhang[0]), (0, overhang[1]), (0, 0)]
     if kind == "max":
         return jax.lax.reduce_window(images, -jnp.inf, jax.lax.max, *windows)
+    summed = images**2 if kind == "l2" else images
     total, covered = (
-        jax.lax.reduce_window(values, 0.0, jax.lax.add, *windows) for values in (images, jnp.ones_like(images))
+        jax.lax.reduce_window(values, 0.0, jax.lax.add, *windows) for values in (summed, jnp.ones_like(images))
     )
-    return total / covered
+    return size * jnp.sqrt(total / covered) if kind == "l2" else total / covered
 
 
-@pytest.mark.parametrize("kind", ["max", "average"])
+@pytest.mark.parametrize("kind", ["max", "average", "l2"])
 @pytest.mark.parametrize(("size", "stride", "shape"), SHAPES)
 def test_values_and_derivative(kind, size, stride, shape):
     images = jax.random.normal(jax.random.key(0), (2, *shape, 3))
@@ -43,8 +49,35 @@ def test_values_and_derivative(kind, size, stride, shape):
         (value, found), (expected_value, expected) = (
             jax.jit(jax.value_and_grad(lambda x, pool=pool: energy(pool, x)))(images) for pool in pools
         )
-        np.testing.assert_allclose(value, expected_value, rtol=1e-5)
+        np.testing.assert_allclose(value, expected_value, rtol=1e-5, atol=1e-5)  # a hundred sines, whose sum may be 0
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", typing.get_args(Pooling))
+def test_the_derivative_is_that_of_finite_differences(kind):
+    with jax.enable_x64(True):
+        images = jax.random.normal(jax.random.key(0), (1, 7, 6, 2), jnp.float64)
+        pool = functools.partial(pooling.pool, size=3, stride=2, overhang=(0, 1), kind=kind)
+        check_grads(pool, (images,), order=1, modes=["rev"], eps=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_silent_window_has_a_norm_of_0_and_no_derivative(dtype):
+    silent = jnp.zeros((1, 4, 4, 2), dtype).at[0, 0, 0, 0].set(-3)
+    pool = functools.partial(pooling.pool, size=2, stride=2, overhang=(0, 0), kind="l2")
+    value, gradient = jax.value_and_grad(lambda x: pool(x).sum())(silent)
+    assert value == 3
+    np.testing.assert_array_equal(gradient, jnp.zeros_like(silent).at[0, 0, 0, 0].set(-1))
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+def test_norms_are_those_of_pytorch(ceil):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch, which is no dependency")
+    images = np.abs(np.random.default_rng(0).normal(size=(1, 9, 10, 3))).astype(np.float32)
+    pool = torch.nn.LPPool2d(2, 3, 2, ceil_mode=ceil)
+    expected = pool(torch.from_numpy(images).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    found = pooling.pool(jnp.asarray(images), size=3, stride=2, overhang=(0, int(ceil)), kind="l2")
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
 
 
 def test_of_equal_maxima_the_first_takes_all():
