@@ -24,9 +24,9 @@ float32); or bfloat16 activations, of 8 bits. Losses, Gram matrices and the pict
 Optimizer = Literal["adam", "lbfgs", "gradient"]
 """`gradient` follows the gradient divided by its mean absolute value, as DeepDream does."""
 
-Parameterization = Literal["pixels", "fourier", "coordinates"]
-"""The variables that are optimised: the pixels; the spectrum of their logit, in decorrelated colours; or the weights of
-a perceptron that maps the coordinates of a pixel to its colour."""
+Parameterization = Literal["pixels", "fourier", "laplacian", "coordinates"]
+"""The variables that are optimised: the pixels; the spectrum of their logit, in decorrelated colours; the levels of
+their Laplacian pyramid; or the weights of a perceptron that maps the coordinates of a pixel to its colour."""
 
 Colours = Literal["auto", "free", "grey"]
 """`grey` paints three equal channels; `auto` does so where the content image and all style images are grey, and leaves
@@ -230,8 +230,8 @@ class Settings:
     init_noise: float = option(1.0, "Share of white noise in a blended initial image.", least=0, most=1, traced=True)
     parameterization: Parameterization = option(
         "pixels",
-        "Variables that are optimised: pixels, a Fourier spectrum in decorrelated colours, or a small network from "
-        "coordinates to colours.",
+        "Variables that are optimised: pixels, a Fourier spectrum in decorrelated colours, a Laplacian pyramid, or a "
+        "small network from coordinates to colours.",
     )
     colours: Colours = option(
         "auto", "Colours of the picture: free, grey, or auto, grey if content and style images all are.", traced=True
