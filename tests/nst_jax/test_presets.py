@@ -14,6 +14,8 @@ RELU = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 # Options that no paper and program below has, at the value at which they do nothing.
 WITHOUT = {
+    "style_rotations": False,
+    "match_content": 0.75,  # nothing without hypercolumns
     "blending": "targets",
     "blend_weights": (),
     "padding": "zeros",
@@ -26,6 +28,8 @@ WITHOUT = {
     "scales": (0,),
     "scale_steps": (),
     "coarse_content": 3.0,  # nothing at one scale
+    "finish_steps": 0,
+    "finish_loss": "nearest_neighbour",  # nothing without a finishing pass
     "averaging": 0.0,
     "parameterization": "pixels",
     "dream_layers": (),
