@@ -92,6 +92,29 @@ LITERATURE = {
         "init": "blend",
         "init_noise": 0.6,
     },
+    # Kolkin et al. 2022 and utils/stylize.py of the program: relu at torchvision's 1, 3, 6, 8, 11, 13, 15, 18, 20, 22
+    # of VGG-16, α = 0.75, Adam with 2e-3, 200 steps a scale and 200 more, a Laplacian pyramid.
+    "nnst": {
+        "content_layers": (),
+        "style_layers": (
+            *("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3"),
+            *("relu4_1", "relu4_2", "relu4_3"),
+        ),
+        "style_layer_weights": (),
+        "style_loss": "hypercolumns",
+        "match_content": 0.75,
+        "style_weight": 1.0,
+        "tv_weight": 0.0,
+        "pooling": "max",
+        "optimizer": "adam",
+        "learning_rate": 2e-3,
+        "scales": (),
+        "scale_steps": (200,),
+        "finish_steps": 200,
+        "finish_loss": "nearest_neighbour",
+        "init": "content",
+        "parameterization": "laplacian",
+    },
 }
 
 
@@ -109,6 +132,8 @@ def test_what_is_not_written_down_here_has_no_effect(name):
     assert {option for option in rest if not option.startswith("dream_")} <= {
         *(["variation_loss"] if preset.tv_weight == 0 else []),
         *(["init_noise"] if preset.init != "blend" else []),
+        *(["content_loss", "content_weight"] if not preset.content_layers else []),
+        *(["steps"] if preset.scale_steps else []),
     }
 
 
