@@ -72,8 +72,8 @@ PRESETS: dict[str, Settings] = {
         steps=300,
     ),
     # Kolkin et al. 2022, "Neural Neighbor Style Transfer", and its program. VGG-16 there, whose layers up to relu4_3
-    # VGG-19 has too. Theirs otherwise: all positions of the style image (here 4096), the content's finest detail whole
-    # in the picture that is matched, and style_rotations, which make the finishing pass take four times as long.
+    # VGG-19 has too. Theirs otherwise: all positions of the style image (here 4096 of each rotation), and the content's
+    # finest detail whole in the picture that is matched.
     "nnst": Settings(
         content_layers=(),
         style_layers=(
@@ -81,6 +81,7 @@ PRESETS: dict[str, Settings] = {
             *("relu4_1", "relu4_2", "relu4_3"),
         ),
         style_loss="hypercolumns",
+        style_rotations=True,
         style_weight=1.0,
         tv_weight=0.0,
         pooling="max",

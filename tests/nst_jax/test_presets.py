@@ -93,7 +93,8 @@ LITERATURE = {
         "init_noise": 0.6,
     },
     # Kolkin et al. 2022 and utils/stylize.py of the program: relu at torchvision's 1, 3, 6, 8, 11, 13, 15, 18, 20, 22
-    # of VGG-16, α = 0.75, Adam with 2e-3, 200 steps a scale and 200 more, a Laplacian pyramid.
+    # of VGG-16, α = 0.75, rotations unless --no_flip, Adam with 2e-3, 200 steps a scale and 200 more, a Laplacian
+    # pyramid.
     "nnst": {
         "content_layers": (),
         "style_layers": (
@@ -102,6 +103,7 @@ LITERATURE = {
         ),
         "style_layer_weights": (),
         "style_loss": "hypercolumns",
+        "style_rotations": True,
         "match_content": 0.75,
         "style_weight": 1.0,
         "tv_weight": 0.0,
