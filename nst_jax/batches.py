@@ -245,8 +245,8 @@ class Group:
 
     def _transfer(self, recipe: Recipe) -> Transfer:
         settings, backbone = recipe.settings, self._network.backbone
-        shape = self._read(recipe.content).shape
-        check_canvas(backbone, settings, *shape[:2])
+        content = self._read(recipe.content)
+        check_canvas(backbone, settings, *content.shape[:2])
         if not recipe.styles:
             check_style(backbone, settings, [])
         # A cell without style images has those of another, with weight 0.
@@ -264,7 +264,7 @@ class Group:
             settings,
             self._layers,
             targets,
-            shape,
+            content,
             style_images=len(styles),
             grey=paints_grey(settings, map(self._is_grey, (recipe.content, *recipe.styles))),
             seed=recipe.seed,

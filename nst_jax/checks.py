@@ -14,7 +14,7 @@ from nst_jax.backbones.spec import Backbone, channels, layer_shapes, least_side,
 from nst_jax.errors import UserError
 from nst_jax.io.images import Picture
 from nst_jax.losses import STYLE_LOSSES
-from nst_jax.objective import TERMS
+from nst_jax.objective import STYLE, TERMS
 from nst_jax.ops.circular_padding import CIRCULAR, check_sides
 from nst_jax.rendering.canvas import canvas_shape, check_margin
 from nst_jax.settings import Settings
@@ -96,11 +96,23 @@ def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[i
     for shape in shapes:
         check_layers(backbone, settings.style_layers, shape, what="style layer")
     named, given = settings.style_layers, settings.style_layer_weights
-    if named and len(shapes) > 1 and settings.blending == "targets" and not STYLE_LOSSES[settings.style_loss].additive:
-        raise UserError(
-            f"blending: expected losses for {len(shapes)} style images with style_loss {settings.style_loss}, whose "
-            "targets have no meaningful mean, found targets"
-        )
+    for formula in ("style_loss", "finish_loss") if settings.finish_steps else ("style_loss",):
+        loss = STYLE_LOSSES[getattr(settings, formula)]
+        found = f"{formula} {getattr(settings, formula)}"
+        if named and len(shapes) > 1 and settings.blending == "targets" and not loss.additive:
+            raise UserError(
+                f"blending: expected losses for {len(shapes)} style images with {found}, whose targets have no "
+                "meaningful mean, found targets"
+            )
+        if named and settings.style_rotations and not (loss.additive or loss.pool):
+            raise UserError(
+                f"style_rotations: expected false with {found}, as the target of several images together is unknown"
+            )
+        if loss.joint and any(weight < 0 for weight in given):
+            raise UserError(
+                f"style_layer_weights: expected 0 or more with {found}, whose layers are one, found "
+                f"{', '.join(map(str, given))}"
+            )
     if given and len(given) not in (1, len(named)):
         raise UserError(
             f"style_layer_weights: expected one number for all or one for each of {', '.join(named) or 'no layers'}, "
@@ -148,11 +160,14 @@ def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int
 
 def why_untiled(backbone: Backbone, settings: Settings) -> str:
     """Returns why a picture cannot be computed in tiles; nothing if it can."""
-    for kind in TERMS.values():
+    formulas = [(kind, kind.formula) for kind in TERMS.values()]
+    if settings.finish_steps:
+        formulas.append((TERMS[STYLE], "finish_loss"))
+    for kind, formula in formulas:
         layers = getattr(settings, kind.layers) if kind.layers else ()
-        name = getattr(settings, kind.formula)
+        name = getattr(settings, formula)
         if layers and not kind.formulas[name].additive:
-            return f"{kind.formula} {name}, which is no sum over the parts of a picture"
+            return f"{formula} {name}, which is no sum over the parts of a picture"
         if whole := seeing_all(backbone, layers):
             return f"{kind.label} layer {whole[0]}, whose units see the whole picture"
     return ""

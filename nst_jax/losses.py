@@ -18,13 +18,13 @@ Sources:
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from nst_jax import neighbours, quantiles, statistics, wasserstein
+from nst_jax import hypercolumns, neighbours, quantiles, statistics, wasserstein
 from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
 
 
@@ -42,6 +42,22 @@ class Sum(NamedTuple):
     maps: bool = False
 
 
+class Joint(NamedTuple):
+    """How the layers of a term are compared as one, with what each position chose of the target when a run began.
+
+    Attributes:
+        align: (features `[h, w, C]`, height and width of the picture) → features at positions that all layers share.
+        choose: (layer → aligned features, layer → weight, layer → target) → the choice, an array of integers.
+        part: (aligned features, target, choice) → a pytree of arrays, to be added up over the layers by their weights.
+        error: the sum → the error.
+    """
+
+    align: Callable[[jax.Array, tuple[int, int]], jax.Array]
+    choose: Callable[[Mapping[str, jax.Array], Mapping[str, jax.Array | float], Mapping[str, Any]], jax.Array]
+    part: Callable[[jax.Array, Any, jax.Array], Any]
+    error: Callable[[Any], jax.Array]
+
+
 class Term(NamedTuple):
     """A formula of the loss.
 
@@ -54,6 +70,9 @@ class Term(NamedTuple):
         target: features of the target image → the target, where that is not the statistic; of a shape that does not
             depend on the size of the image, so that several stack.
         sum: the error as a sum over positions, where the statistic is the map itself.
+        joint: how several layers have one error, where they do not have one each; statistics and targets are then those
+            of aligned features, and `error` is the one of a single layer that chooses anew.
+        pool: targets of several images → that of all of them together; their mean where the term is additive.
     """
 
     statistic: Callable[[jax.Array], Any]
@@ -61,6 +80,8 @@ class Term(NamedTuple):
     additive: bool = True
     target: Callable[[jax.Array], Any] | None = None
     sum: Sum | None = None
+    joint: Joint | None = None
+    pool: Callable[[Sequence[Any]], Any] | None = None
 
 
 _NEXT_TO_NOTHING = 1e-6
@@ -301,6 +322,11 @@ def _of_maps(error: Callable[[jax.Array, jax.Array], jax.Array], factor: Callabl
     )
 
 
+def _of_positions(error: Callable[[jax.Array, neighbours.Sample], jax.Array]) -> Term:
+    """Returns the term of an error that compares positions with each other."""
+    return Term(neighbours.positions, error, additive=False, target=neighbours.sample, pool=neighbours.pool)
+
+
 CONTENT_LOSSES: dict[ContentLoss, Term] = {
     "half_squared_error": _of_maps(half_squared_error, lambda _: 0.5),
     "mean_squared_error": _of_maps(mean_squared_error, lambda target: 1 / target.size),
@@ -324,9 +350,10 @@ STYLE_LOSSES: dict[StyleLoss, Term] = {
     ),
     "histogram": Term(quantiles.quantiles, relative_squared_error, additive=False),
     "sliced_wasserstein": Term(quantiles.sliced_quantiles, relative_squared_error, additive=False),
-    "contextual": Term(neighbours.positions, neighbours.contextual, additive=False, target=neighbours.sample),
-    "nearest_neighbour": Term(
-        neighbours.positions, neighbours.nearest_neighbour, additive=False, target=neighbours.sample
+    "contextual": _of_positions(neighbours.contextual),
+    "nearest_neighbour": _of_positions(neighbours.nearest_neighbour),
+    "hypercolumns": _of_positions(neighbours.nearest_neighbour)._replace(
+        joint=Joint(hypercolumns.align, hypercolumns.choose, hypercolumns.products, hypercolumns.error)
     ),
 }
 

@@ -9,7 +9,7 @@ Sources:
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -24,7 +24,7 @@ POSITIONS = 4096
 _ROWS = 512
 """Positions of a block: 8 MB of products with 4096 others."""
 
-_NEXT_TO_NOTHING = 1e-6
+NEXT_TO_NOTHING = 1e-6
 """A negligible square of a length; activations of the networks are of the order of 1 to 1000."""
 
 _BANDWIDTH = 0.5
@@ -36,8 +36,9 @@ class Sample(NamedTuple):
     """Features at positions of a style image.
 
     Attributes:
-        rows: `[4096, C]`; of a smaller map all positions, and the last one again.
-        present: `[4096]`, 1 for each that is none of these repetitions, 0 for these.
+        rows: `[4096, C]`, or as many times more as there are images; of a smaller map all positions, and the last one
+            again.
+        present: 1 for each row that is none of these repetitions, 0 for these.
     """
 
     rows: jax.Array
@@ -57,21 +58,33 @@ def sample(features: jax.Array) -> Sample:
     return Sample(rows[np.minimum(indices, len(rows) - 1)], jnp.asarray(indices < len(rows), rows.dtype))
 
 
+def pool(samples: Sequence[Sample]) -> Sample:
+    """Returns the features of several images as those of one."""
+    return Sample(*(jnp.concatenate(parts) for parts in zip(*samples, strict=True)))
+
+
+def nearest(rows: jax.Array, target: Sample) -> jax.Array:
+    """Returns which of the style image's features is nearest to each of the rows `[M, C]`, `[M]`.
+
+    Nearest by the cosine after each side's mean was subtracted.
+    """
+    centred = rows - per_channel(rows.mean(axis=0), 2)
+    candidates = _unit(target.rows - per_channel(_mean(target), 2))
+    best = _in_blocks(lambda block: jnp.argmax(_products(block, candidates), axis=-1).astype(jnp.int32), centred)
+    return best.reshape(-1)[: len(rows)]
+
+
 def nearest_neighbour(found: jax.Array, target: Sample) -> jax.Array:
     """Returns the mean over positions of 1 − cos(F, S), S the style image's features that are nearest to F.
 
-    Nearest by the cosine after each side's mean was subtracted, as in Kolkin et al. 2022, who choose anew for a layer
-    in each step of their last pass. The choice itself has no derivative.
+    As in Kolkin et al. 2022, who choose anew for a layer in each step of their last pass. The choice itself has no
+    derivative.
 
     Args:
         found: features at positions of the picture, `[M, C]`.
         target: features of the style image.
     """
-    rows = jax.lax.stop_gradient(found)
-    rows = rows - per_channel(rows.mean(axis=0), 2)
-    candidates = _unit(target.rows - per_channel(_mean(target), 2))
-    best = _in_blocks(lambda block: jnp.argmax(_products(block, candidates), axis=-1), rows)
-    matched = target.rows[best.reshape(-1)[: len(rows)]]
+    matched = target.rows[nearest(jax.lax.stop_gradient(found), target)]
     # Half the square of their distance, which for two zeros is 0.
     return jnp.mean(jnp.sum(jnp.square(_unit(found) - _unit(matched)), axis=-1)) / 2
 
@@ -122,7 +135,7 @@ def _mean(target: Sample) -> jax.Array:
 
 def _unit(rows: jax.Array) -> jax.Array:
     """Returns rows `[M, C]` divided by their lengths; zeros stay zeros."""
-    return rows * jax.lax.rsqrt(jnp.sum(jnp.square(rows), axis=-1, keepdims=True) + _NEXT_TO_NOTHING)
+    return rows * jax.lax.rsqrt(jnp.sum(jnp.square(rows), axis=-1, keepdims=True) + NEXT_TO_NOTHING)
 
 
 def _products(rows: jax.Array, others: jax.Array) -> jax.Array:

@@ -35,6 +35,10 @@ statistic, with a leading axis `[S, ...]`. Activation: weights of the channels `
 `[M, C]`. Total variation, at the layer `CANVAS`: nothing."""
 
 
+Choices = dict[str, jax.Array]
+"""Term → what each position of the picture chose of each style image's target, `[S, P]`; see `losses.Joint`."""
+
+
 class TermKind(NamedTuple):
     """A kind of term, whatever its formula.
 
@@ -113,6 +117,7 @@ class Objective:
         remat: whether the gradient recomputes activations instead of storing them.
         formulas: (term in `TERMS`, its formula).
         blending: see `settings.Blending`.
+        rotations: whether style images are also turned by 90, 180 and 270 degrees.
         tile: about how many pixels a side the parts have in which the network sees a picture; 0 for all of it at once.
     """
 
@@ -124,6 +129,7 @@ class Objective:
     remat: bool
     formulas: tuple[tuple[str, Term], ...]
     blending: Blending
+    rotations: bool = False
     tile: int = 0
 
     def prepare(self, params: Any, layers: Sequence[str]) -> Any:
@@ -141,6 +147,14 @@ class Objective:
 
         Prepared constants are not used.
         """
+        if not (self.rotations and TERMS[term].blended):
+            return self._statistics(params, image, term, layers)
+        formula = dict(self.formulas)[term]
+        turned = [self._statistics(params, jnp.rot90(image, quarter), term, layers) for quarter in range(4)]
+        return {layer: _pooled(formula, [of[layer] for of in turned]) for layer in layers}
+
+    def _statistics(self, params: Any, image: jax.Array, term: str, layers: Sequence[str]) -> dict[str, Any]:
+        """Returns the same for an image as it is."""
         # A style image does not repeat: wrapped, its statistics would include a seam that the picture should not have.
         plain = TERMS[term].blended and self.padding == CIRCULAR
         padding: Padding = "reflect" if plain else self.padding
@@ -148,7 +162,10 @@ class Objective:
         formula, params = dict(self.formulas)[term], {"params": params["params"]}
         windows = self._windows(padding, image, layers)
         if windows is None:
-            return self._read(padding, params, image, dict.fromkeys(layers, formula.target or formula.statistic))
+            target, shape = formula.target or formula.statistic, image.shape
+            return self._read(
+                padding, params, image, dict.fromkeys(layers, lambda values: target(_aligned(formula, values, shape)))
+            )
         if formula.sum is None:
             found = self._total(windows, padding, params, image, {layer: {term: None} for layer in layers})
             return {layer: of[term] for layer, of in found.items()}
@@ -158,6 +175,24 @@ class Objective:
 
         return tiling.maps(windows, read, params, image)
 
+    @property
+    def chooses(self) -> bool:
+        """Whether a term compares what `choose` chose."""
+        return any(formula.joint for _, formula in self.formulas)
+
+    def choose(self, params: Any, canvas: jax.Array, targets: Targets, weights: Weights) -> Choices:
+        """Returns what the positions of a canvas choose of the targets, for the terms whose layers are joint."""
+        seen = blur(canvas, wrap=self.padding == CIRCULAR) if self.antialias else canvas
+        found: Choices = {}
+        for term, formula in self.formulas:
+            if formula.joint is None or not targets.get(term):
+                continue
+            align = functools.partial(_aligned, formula, picture=canvas.shape)
+            values = self._read(self.padding, params, seen, dict.fromkeys(targets[term], align))
+            pick = functools.partial(formula.joint.choose, values, weights.layers[term])
+            found[term] = jax.lax.map(pick, targets[term])  # one style image after the other, to save memory
+        return found
+
     def loss(
         self,
         params: Any,
@@ -166,6 +201,7 @@ class Objective:
         weights: Weights,
         *,
         seen: jax.Array | None = None,
+        chosen: Choices | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Returns Σ ± w_t Σ_l w_tl error_t(statistic_t(F_l), target_tl) over terms t and layers l, and every term.
 
@@ -175,19 +211,25 @@ class Objective:
             targets: targets at all layers in use.
             weights: weights with an entry for each of these layers.
             seen: `[H, W, 3]`, the input of the network if it is not the canvas.
+            chosen: what `choose` returned for the canvas of the start.
 
         Returns:
             The scalar; and by name the unweighted terms (`content`, `style`, ...) and the unweighted errors of layers
             (`content/conv4_2`, `style/conv1_1`, ...).
         """
 
-        def errors(layer: str, values: jax.Array) -> dict[str, jax.Array]:
+        def errors(layer: str, values: jax.Array) -> dict[str, Any]:
             return {
-                term: self._error(term, formula, values, targets[term][layer], weights)
+                term: jax.vmap(formula.joint.part, in_axes=(None, 0, 0))(
+                    _aligned(formula, values, canvas.shape), targets[term][layer], choices[term]
+                )
+                if formula.joint
+                else self._error(term, formula, values, targets[term][layer], weights)
                 for term, formula in self.formulas
                 if layer in targets.get(term, ())
             }
 
+        choices = chosen or {}
         layers = dict.fromkeys(layer for of in targets.values() for layer in of if layer != CANVAS)
         seen = canvas if seen is None else seen
         seen = blur(seen, wrap=self.padding == CIRCULAR) if self.antialias else seen
@@ -204,16 +246,30 @@ class Objective:
         present = [term for term, _ in self.formulas if term in targets]
         by_layer = {term: {layer: found[layer][term] for layer in targets[term]} for term in present}
         nothing = jnp.zeros((), jnp.float32)
-        terms = {
-            term: sum((weights.layers[term][layer] * error for layer, error in of.items()), start=nothing)
-            for term, of in by_layer.items()
-        }
+
+        def added(term: str, of: Mapping[str, Any]) -> Any:
+            each = [weights.layers[term][layer] for layer in of]
+            return jax.tree.map(
+                lambda *parts: sum((weight * part for weight, part in zip(each, parts, strict=True)), start=nothing),
+                *of.values(),
+            )
+
+        terms = {term: self._joined(term, added(term, of), weights) if of else nothing for term, of in by_layer.items()}
         total = sum(
             (TERMS[term].sign * (weights.terms[term] * of) for term, of in terms.items()),
             start=nothing,
         )
-        named = {f"{term}/{layer}": error for term, of in by_layer.items() for layer, error in of.items()}
+        named = {
+            f"{term}/{layer}": self._joined(term, part, weights)
+            for term, of in by_layer.items()
+            for layer, part in of.items()
+        }
         return total, terms | {name: error for name, error in named.items() if not name.endswith(f"/{CANVAS}")}
+
+    def _joined(self, term: str, part: Any, weights: Weights) -> jax.Array:
+        """Returns the error of one layer's part, or of several that were added up, where it is not that already."""
+        joint = dict(self.formulas)[term].joint
+        return part if joint is None else jnp.vdot(weights.style_images, jax.vmap(joint.error)(part))
 
     def _read(self, padding: Padding, params: Any, image: jax.Array, readers: Mapping[str, Callable]) -> dict[str, Any]:
         network = features.Features(self.backbone, self.pooling, padding, self.precision, self.remat)
@@ -352,6 +408,19 @@ def share(formula: Term, values: jax.Array, own: jax.Array, positions: int) -> A
     return jax.tree.map(
         lambda all_, none: (all_ * own.size - none * others.astype(none.dtype)) / positions, kept, blank
     )
+
+
+def _pooled(formula: Term, targets: Sequence[Any]) -> Any:
+    """Returns the target of several images of equal size together."""
+    if formula.pool:
+        return formula.pool(targets)
+    return jax.tree.map(lambda *each: sum(each[1:], start=each[0]) / len(each), *targets)
+
+
+def _aligned(formula: Term, features: jax.Array, picture: Sequence[int]) -> jax.Array:
+    """Returns features as a formula compares them: of joint layers at positions of a picture that all share."""
+    height, width, *_ = picture
+    return formula.joint.align(features, (height, width)) if formula.joint else features
 
 
 def _inside(padding: Padding) -> Padding:

@@ -76,12 +76,14 @@ class State(struct.PyTreeNode):
         step: number of steps done.
         memory: memory of the solver.
         evaluated: whether the variables were evaluated; else the next step does so, and nothing else.
+        chosen: what a problem chose once, at the start, and its evaluations depend on; solvers leave it alone.
     """
 
     evaluation: Evaluation
     step: jax.Array
     memory: Any
     evaluated: jax.Array
+    chosen: Any = None
 
     @property
     def variables(self) -> Variables:
@@ -334,7 +336,7 @@ def _accept(
 ) -> tuple[State, Info]:
     """Returns the state after a step, or the one before if the loss is not finite, and the info of the step."""
     info = Info(there.loss, there.terms, there.finite if finite is None else finite, evaluations)
-    after = State(there, _next(state), memory, jnp.ones_like(state.evaluated))
+    after = state.replace(evaluation=there, step=_next(state), memory=memory, evaluated=jnp.ones_like(state.evaluated))
     return jax.lax.cond(info.finite | ~state.evaluated, lambda: after, lambda: state), info
 
 

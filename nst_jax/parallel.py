@@ -71,10 +71,10 @@ def place_rows(transfer: Transfer, state: optimize.State, mesh: Mesh) -> optimiz
     """Returns the state of a single transfer with its picture, gradient and memory divided by rows.
 
     Raises:
-        UserError: the rows of the canvas cannot be divided equally, or the variables are no picture or spectrum.
+        UserError: the rows of the canvas cannot be divided equally, or the variables are neither pixels nor a spectrum.
     """
     if jnp.ndim(state.variables) != 3:
-        raise UserError("rows: expected pixels or a spectrum to divide, found the weights of a network")
+        raise UserError("rows: expected pixels or a spectrum to divide, found a flat array of variables")
     height = state.variables.shape[0]
     if height % mesh.shape[ROWS]:
         raise UserError(

@@ -137,6 +137,27 @@ PRESETS: dict[str, Settings] = {
         antialias=True,  # its first layer skips every other pixel
         steps=300,
     ),
+    # Kolkin et al. 2022, "Neural Neighbor Style Transfer", and its program. VGG-16 there, whose layers up to relu4_3
+    # VGG-19 has too. Theirs otherwise: all positions of the style image (here 4096 of each rotation), and the content's
+    # finest detail whole in the picture that is matched.
+    "nnst": Settings(
+        content_layers=(),
+        style_layers=(
+            *("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3"),
+            *("relu4_1", "relu4_2", "relu4_3"),
+        ),
+        style_loss="hypercolumns",
+        style_rotations=True,
+        style_weight=1.0,
+        tv_weight=0.0,
+        pooling="max",
+        margin=0,
+        optimizer="adam",
+        learning_rate=2e-3,
+        scale_steps=(200,),
+        finish_steps=200,
+        parameterization="laplacian",
+    ),
 }
 
 LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.02, "lbfgs": 1.0, "gradient": 1.5 / 255}

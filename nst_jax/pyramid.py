@@ -41,7 +41,7 @@ STEPS = (0.5, 0.33, 0.27)
 
 
 class Scale(NamedTuple):
-    """A scale of a picture.
+    """A scale of a picture; one of the same size as the one before is the finishing pass, see `finishes`.
 
     Attributes:
         shape: height and width in pixels.
@@ -111,7 +111,7 @@ def transfers(
     def make(index: int) -> Transfer:
         ratio = ratio_of(scales, index)
         reduced = [at_scale(image, scaled(image.shape, ratio)) for image in styles]
-        own = settings_at(settings, ratio)
+        own = settings_at(settings, [scale.shape for scale in scales], index)
         return prepare(shared, own, at_scale(content, scales[index].shape), reduced, seed=seed)
 
     return functools.cache(make)
@@ -120,7 +120,7 @@ def transfers(
 def scales_of(
     backbone: Backbone, settings: Settings, shape: Sequence[int], style_shapes: Sequence[Sequence[int]] = ()
 ) -> tuple[Scale, ...]:
-    """Returns the scales of a picture, from coarse to fine.
+    """Returns the scales of a picture, from coarse to fine, and the finishing pass if there is one.
 
     Where the settings leave them open, they are as many as fit: none is too small for the layers.
 
@@ -151,29 +151,41 @@ def scales_of(
             _check_scale(backbone, settings, shapes, side / long)
         except UserError as error:
             raise error if side == long else UserError(f"scale of {side} px: {error}") from None
-    ends = itertools.accumulate(steps_of(settings, len(sides)))
-    return tuple(Scale(scaled(shape, side / long), end) for side, end in zip(sides, ends, strict=True))
+    ends = ends_of(settings, len(sides))
+    sizes = [scaled(shape, side / long) for side in (*sides, *[long] * (len(ends) - len(sides)))]
+    return tuple(map(Scale, sizes, ends))
 
 
 def resolved(settings: Settings, scales: Sequence[Scale]) -> Settings:
     """Returns settings that name these scales and their steps, so that they mean the same on any device."""
-    ends = [0, *(scale.end for scale in scales)]
+    sizes = scales[:-1] if settings.finish_steps else scales
+    ends = [0, *(scale.end for scale in sizes)]
     each = tuple(end - begin for begin, end in itertools.pairwise(ends))
     return dataclasses.replace(
         settings,
-        scales=tuple(max(scale.shape) for scale in scales),
-        scale_steps=each if len(scales) > 1 else (),
+        scales=tuple(max(scale.shape) for scale in sizes),
+        scale_steps=each if len(sizes) > 1 else (),
         steps=ends[-1],
     )
 
 
-def settings_at(settings: Settings, ratio: float) -> Settings:
-    """Returns the settings of a scale, which is a picture at a ratio of its final size.
+def settings_at(settings: Settings, shapes: Sequence[tuple[int, int]], index: int) -> Settings:
+    """Returns the settings of one of several scales with these heights and widths.
 
     A network sees more of the picture the smaller it is, so that what keeps a face at the final size lets it dissolve
     at a coarse one; and what was lost there, no finer scale brings back.
     """
-    return dataclasses.replace(settings, content_weight=settings.content_weight * ratio**-settings.coarse_content)
+    ratio = max(shapes[index]) / max(shapes[-1])
+    return dataclasses.replace(
+        settings,
+        content_weight=settings.content_weight * ratio**-settings.coarse_content,
+        style_loss=settings.finish_loss if finishes(shapes, index) else settings.style_loss,
+    )
+
+
+def finishes(shapes: Sequence[tuple[int, int]], index: int) -> bool:
+    """Returns whether one of several scales with these heights and widths is the finishing pass."""
+    return index > 0 and shapes[index] == shapes[index - 1]
 
 
 def long_sides(end: int, *, start: int, factor: float) -> tuple[int, ...]:
@@ -202,6 +214,16 @@ def steps_of(settings: Settings, count: int) -> tuple[int, ...]:
         return (settings.steps,)
     first, middle, last = (round(settings.steps * share) for share in STEPS)
     return (first, *[middle] * (count - 2), last)
+
+
+def ends_of(settings: Settings, count: int) -> tuple[int, ...]:
+    """Returns the step at which each of `count` scales ends, and the finishing pass if there is one.
+
+    Raises:
+        UserError: see `steps_of`.
+    """
+    finish = [settings.finish_steps] if settings.finish_steps else []
+    return tuple(itertools.accumulate([*steps_of(settings, count), *finish]))
 
 
 def ratio_of(scales: Sequence[Scale], index: int) -> float:

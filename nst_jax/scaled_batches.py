@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.batches import Group, Recipe, padded
 from nst_jax.loop import Progress, Stage, run
 from nst_jax.memory import free_bytes, settled
-from nst_jax.pyramid import Scale, at_scale, at_step, enlarge, scaled, scales_of, settings_at, steps_of
+from nst_jax.pyramid import Scale, at_scale, at_step, ends_of, enlarge, scaled, scales_of, settings_at
 
 _KEPT = 32
 """Reduced images that are kept per scale."""
@@ -56,7 +55,7 @@ class ScaledGroup:
 
             return functools.lru_cache(_KEPT)(reduced) if ratio < 1 else read
 
-        finest = Group(network, self.recipes, read, mesh=mesh)
+        finest = Group(network, self._recipes_at(len(self._shapes) - 1), read, mesh=mesh)
         coarser = (
             Group(network, self._recipes_at(index), read_at(index), mesh=mesh, alike=finest)
             for index in range(len(self._shapes) - 1)
@@ -65,8 +64,7 @@ class ScaledGroup:
         self.finest = finest
 
     def _recipes_at(self, index: int) -> list[Recipe]:
-        ratio = self._ratio(index)
-        return [recipe._replace(settings=settings_at(recipe.settings, ratio)) for recipe in self.recipes]
+        return [recipe._replace(settings=settings_at(recipe.settings, self._shapes, index)) for recipe in self.recipes]
 
     def _ratio(self, index: int) -> float:
         """Returns the size of a scale as a share of that of the finest."""
@@ -79,8 +77,8 @@ class ScaledGroup:
 
     def scales(self, index: int) -> tuple[Scale, ...]:
         """Returns the scales of the transfer with an index, from coarse to fine; those of a batch are the same."""
-        ends = itertools.accumulate(steps_of(self.recipes[index].settings, len(self._shapes)))
-        return tuple(map(Scale, self._shapes, ends))
+        settings = self.recipes[index].settings
+        return tuple(map(Scale, self._shapes, ends_of(settings, len(self._shapes) - bool(settings.finish_steps))))
 
     def state_shapes(self, index: int, step: int) -> list[tuple[int, optimize.State]]:
         """Returns the scales in which a transfer may be after a step, with the shapes of its state there."""

@@ -26,9 +26,9 @@ float32); or bfloat16 activations, of 8 bits. Losses, Gram matrices and the pict
 Optimizer = Literal["adam", "lbfgs", "gradient"]
 """`gradient` follows the gradient divided by its mean absolute value, as DeepDream does."""
 
-Parameterization = Literal["pixels", "fourier", "coordinates"]
-"""The variables that are optimised: the pixels; the spectrum of their logit, in decorrelated colours; or the weights of
-a perceptron that maps the coordinates of a pixel to its colour."""
+Parameterization = Literal["pixels", "fourier", "laplacian", "coordinates"]
+"""The variables that are optimised: the pixels; the spectrum of their logit, in decorrelated colours; the levels of
+their Laplacian pyramid; or the weights of a perceptron that maps the coordinates of a pixel to its colour."""
 
 Colours = Literal["auto", "free", "grey"]
 """`grey` paints three equal channels; `auto` does so where the content image and all style images are grey, and leaves
@@ -64,6 +64,7 @@ StyleLoss = Literal[
     "sliced_wasserstein",
     "contextual",
     "nearest_neighbour",
+    "hypercolumns",
 ]
 """Formula of the style loss, by what of a layer it compares; see `losses`.
 
@@ -80,9 +81,10 @@ keeps large shapes of the style best and takes most time; `relative_wasserstein2
 Distributions: `histogram` of each channel, `sliced_wasserstein` along random directions.
 
 Positions: `nearest_neighbour` compares each with the one of the style image that is most like it, `contextual` wants
-for each of the style image one that is like it alone.
+for each of the style image one that is like it alone. `hypercolumns` compares each, in all layers as one, with the one
+that was most like it when the scale began; the layers' weights are those of their products in the cosine.
 
-The last four and `normalized_gradient_gram_error` have no mean over positions: of several style images they blend
+The last five and `normalized_gradient_gram_error` have no mean over positions: of several style images they blend
 losses, no targets."""
 
 VariationLoss = Literal[
@@ -158,6 +160,18 @@ class Settings:
     )
     style_weight: float = option(
         50.0, "Weight of the style loss (β); higher values take over more of the style image.", traced=True
+    )
+    style_rotations: bool = option(
+        False,
+        "Take the style image turned by 90, 180 and 270 degrees as well, so that its strokes may go anywhere.",
+    )
+    match_content: float = option(
+        0.75,
+        "For hypercolumns, the share of the content image in the picture whose positions choose those of the style "
+        "image at the beginning of a scale; the rest is what the scale starts from.",
+        least=0,
+        most=1,
+        traced=True,
     )
     blending: Blending = option(
         "targets",
@@ -248,6 +262,10 @@ class Settings:
         least=0,
         traced=True,
     )
+    finish_steps: int = option(
+        0, "Number of steps of a finishing pass at the final size, after all others; 0 means none.", least=0
+    )
+    finish_loss: StyleLoss = option("nearest_neighbour", "Formula of the style loss in the finishing pass.")
     averaging: float = option(
         0.0,
         "Decay of the moving average over the steps of a scale that makes the picture; 0 takes the last step, and 0.99 "
@@ -259,8 +277,8 @@ class Settings:
     init_noise: float = option(1.0, "Share of white noise in a blended initial image.", least=0, most=1, traced=True)
     parameterization: Parameterization = option(
         "pixels",
-        "Variables that are optimised: pixels, a Fourier spectrum in decorrelated colours, or a small network from "
-        "coordinates to colours.",
+        "Variables that are optimised: pixels, a Fourier spectrum in decorrelated colours, a Laplacian pyramid, or a "
+        "small network from coordinates to colours.",
     )
     colours: Colours = option(
         "auto", "Colours of the picture: free, grey, or auto, grey if content and style images all are.", traced=True
@@ -311,6 +329,8 @@ class Settings:
             raise UserError(f"{moves[0]}: expected an optimizer for a changing loss, found lbfgs; use adam")
         if moves and self.content_layers:
             raise UserError(f"{moves[0]}: expected no content_layers, whose features stay in place, found some")
+        if moves and "hypercolumns" in (self.style_loss, self.finish_loss if self.finish_steps else ""):
+            raise UserError(f"{moves[0]}: expected none with hypercolumns, which are chosen for each place, found some")
         if self.averaging and self.optimizer == "lbfgs":
             raise UserError("averaging: expected 0 with lbfgs, each of whose steps is the best so far; use adam")
         if self.padding == "circular" and self.margin:

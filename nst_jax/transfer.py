@@ -21,7 +21,7 @@ from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_images
 from nst_jax.io.images import Picture
 from nst_jax.memory import free_bytes, settled
-from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, Objective, Targets, Weights
+from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, Choices, Objective, Targets, Weights
 from nst_jax.rendering.canvas import CUBIC, canvas_shape, crop, extend, resize
 from nst_jax.rendering.grey import is_grey, paints_grey, project
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer, Shape
@@ -85,7 +85,7 @@ def prepare(
         settings,
         layers,
         targets,
-        content.shape,
+        content,
         style_images=len(styles),
         grey=paints_grey(settings, map(is_grey, (content, *styles))),
         seed=seed,
@@ -98,7 +98,7 @@ def assemble(
     settings: Settings,
     layers: Layers,
     targets: Targets,
-    shape: tuple[int, ...],
+    content: Image,
     *,
     style_images: int,
     grey: bool,
@@ -112,12 +112,17 @@ def assemble(
         settings: the source of the weights and the learning rate.
         layers: the layers of the settings, perhaps with others, whose weight is 0.
         targets: the targets at all these layers.
-        shape: shape of the picture, `[H, W, ...]`.
+        content: the content image, `[H, W, 3]`, in the size of the picture.
         style_images: number of style images.
         grey: whether the picture is grey.
         seed: seed of random transformations.
     """
-    height, width = shape[:2]
+    height, width, _ = content.shape
+    matching = None
+    if config.objective.chooses:
+        matching = Matching(
+            extend(float32_on_device(content), settings.margin), float32_on_device(settings.match_content)
+        )
     return Transfer(
         params=config.objective.prepare(params, network_layers(layers)),
         targets=targets,
@@ -125,6 +130,7 @@ def assemble(
         learning_rate=float32_on_device(settings.learning_rate),
         grey=jax.device_put(np.bool_(grey)),
         key=seed_key(seed),
+        matching=matching,
         config=config,
         canvas=canvas_shape(height, width, settings.margin),
     )
@@ -156,6 +162,18 @@ class TransferConfig:
         return PARAMETERIZATIONS[self.parameterization]
 
 
+class Matching(struct.PyTreeNode):
+    """The content image's part in the picture that chooses among positions of the style image, see `losses.Joint`.
+
+    Attributes:
+        content: the canvas of the content image.
+        share: its share; the rest is what the transfer starts from.
+    """
+
+    content: jax.Array
+    share: jax.Array
+
+
 class Transfer(struct.PyTreeNode):
     """One transfer, self-contained: a pytree whose static part is the program and whose arrays are the data.
 
@@ -168,6 +186,7 @@ class Transfer(struct.PyTreeNode):
         learning_rate: learning rate of the solver.
         grey: whether the canvas is grey.
         key: random key of transformations, and of variables that do not follow from the image alone.
+        matching: how what does not change is chosen of the targets; None if nothing is.
         config: the static part.
         canvas: height and width of the canvas.
     """
@@ -178,6 +197,7 @@ class Transfer(struct.PyTreeNode):
     learning_rate: jax.Array
     grey: jax.Array
     key: jax.Array
+    matching: Matching | None
     config: TransferConfig = struct.field(pytree_node=False)
     canvas: tuple[int, int] = struct.field(pytree_node=False)
 
@@ -185,11 +205,12 @@ class Transfer(struct.PyTreeNode):
         """Returns the state of an initial image `[H, W, 3]`, which the first step evaluates, see `optimize.Solver`."""
         canvas = extend(project(self.grey, image), self.config.margin)
         variables = self.config.parameterizer.encode(canvas, self.key)
-        return self.solver.init(self.evaluate, variables)
+        chosen = self._choose(canvas) if self.matching else None
+        return self.solver.init(functools.partial(self.evaluate, chosen=chosen), variables).replace(chosen=chosen)
 
     def step(self, state: optimize.State) -> tuple[optimize.State, optimize.Info]:
         """Returns the state after one step, and the loss found in it; the first step evaluates the initial image."""
-        return self.solver.step(self.evaluate, state)
+        return self.solver.step(functools.partial(self.evaluate, chosen=state.chosen), state)
 
     def result(self, state: optimize.State) -> jax.Array:
         """Returns the picture `[H, W, 3]` of a state, without the margin."""
@@ -219,16 +240,29 @@ class Transfer(struct.PyTreeNode):
         )
         return state.replace(memory=memory)
 
-    def evaluate(self, variables: jax.Array, step: jax.Array) -> optimize.Evaluation:
-        """Returns the loss of the canvas that the variables render to in a step, its terms and its gradient."""
+    def evaluate(self, variables: jax.Array, step: jax.Array, chosen: Choices | None = None) -> optimize.Evaluation:
+        """Returns the loss of the canvas that the variables render to in a step, its terms and its gradient.
+
+        Args:
+            variables: the variables.
+            step: number of the step.
+            chosen: what the start chose, in its state.
+        """
 
         def loss(variables: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
             canvas, moves = self.render(variables), self.config.transformation
             seen = transform(moves, canvas, jax.random.fold_in(self.key, step)) if moves.moves else canvas
-            return self.config.objective.loss(self.params, canvas, self.targets, self.weights, seen=seen)
+            return self.config.objective.loss(self.params, canvas, self.targets, self.weights, seen=seen, chosen=chosen)
 
         (value, terms), gradient = jax.value_and_grad(loss, has_aux=True)(variables)
         return optimize.Evaluation(variables, value, terms, gradient)
+
+    def _choose(self, canvas: jax.Array) -> Choices:
+        """Returns what the mean of content image and start, by their shares, chooses of the targets."""
+        assert self.matching is not None, "asked for by init"
+        content, share = project(self.grey, self.matching.content), self.matching.share
+        mean = share * content + (1 - share) * canvas
+        return self.config.objective.choose(self.params, mean, self.targets, self.weights)
 
     def render(self, variables: jax.Array) -> jax.Array:
         """Returns the canvas of the variables."""
@@ -243,7 +277,7 @@ class Transfer(struct.PyTreeNode):
     @property
     def axes(self) -> "Transfer":
         """The axis of cells in each array of stacked transfers; None for the parameters, which all share."""
-        return self.replace(params=None, targets=0, weights=0, learning_rate=0, grey=0, key=0)
+        return self.replace(params=None, targets=0, weights=0, learning_rate=0, grey=0, key=0, matching=0)
 
     @property
     def start_shape(self) -> jax.ShapeDtypeStruct:
@@ -315,6 +349,7 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
         remat=settings.remat,
         formulas=tuple((term, kind.formulas[getattr(settings, kind.formula)]) for term, kind in TERMS.items()),
         blending=settings.blending,
+        rotations=settings.style_rotations,
         tile=settings.tile if isinstance(settings.tile, int) else 0,
     )
     return TransferConfig(

@@ -56,7 +56,8 @@ def blank(network: Pretrained, settings: Settings, size: int) -> Transfer:
         return jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), jax.eval_shape(measure, params, image))
 
     targets = make_targets(network.backbone, settings, layers, content=ones(CONTENT), styles=[ones(STYLE)])
-    return assemble(params, config, settings, layers, targets, image.shape, style_images=1, grey=False, seed=0)
+    content = np.empty(image.shape, image.dtype)
+    return assemble(params, config, settings, layers, targets, content, style_images=1, grey=False, seed=0)
 
 
 def multiply_adds(backbone: Backbone, layers: tuple[str, ...], size: int) -> int:

@@ -12,6 +12,11 @@ class SingleFlags(TransferFlags):
     """Flags of a single transfer, and for running it."""
 
     bits: Literal[8, 16] = flag(8, "Bits per channel of the resulting picture; 16 in PNG and TIFF only.")
+    colour_finish: Literal["none", "oklab"] = flag(
+        "none",
+        "Colours of the finished picture: none leaves them, oklab gives it the palette of the style image, laid out "
+        "smoothly as the colours of the content image.",
+    )
     save_every: int = flag(
         100, "Number of steps between checkpoints and intermediate pictures; 0 means neither.", least=0
     )

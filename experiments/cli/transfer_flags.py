@@ -135,14 +135,17 @@ def identity(
     flags: TransferFlags, settings: Settings, pretrained: Pretrained, digests: Mapping[str, str]
 ) -> dict[str, Any]:
     """Returns everything that the picture after a given step depends on; `digests`: SHA-256 of each of `inputs`."""
+    options = dataclasses.asdict(settings)
+    if not settings.finish_steps:  # the last scale may go on for longer
+        options["scale_steps"] = settings.scale_steps[:-1]
+        options.pop("steps")
     return {
         **{f"{name}_sha256": digest for name, digest in digests.items()},
         **network_identity(pretrained),
         "size": flags.size,
         "style_size": style_size(flags),
         "seed": flags.seed,
-        **{name: value for name, value in dataclasses.asdict(settings).items() if name != "steps"},
-        "scale_steps": settings.scale_steps[:-1],  # the last scale may go on for longer
+        **options,
     }
 
 

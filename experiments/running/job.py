@@ -28,6 +28,7 @@ class Job(NamedTuple):
 
     Attributes:
         content: the content image, in the size of the result.
+        styles: the style images, `[H', W', 3]` each.
         scales: the scales, from coarse to fine; a single one is that of the result.
         transfer: index of a scale → its transfer.
         image: the initial image of the coarsest scale, `[H, W, 3]`.
@@ -37,6 +38,7 @@ class Job(NamedTuple):
     """
 
     content: images.Picture
+    styles: list[np.ndarray]
     scales: tuple[Scale, ...]
     transfer: Callable[[int], Transfer]
     image: jax.Array
@@ -85,6 +87,7 @@ def prepare(flags: TransferFlags, *, tile: Tiles | None = None) -> Job:
     at_scale(0)  # measures the targets; those of finer scales are measured while coarser ones run
     return Job(
         content=content,
+        styles=style_images,
         scales=scales,
         transfer=at_scale,
         image=initial_image(flags, settings, paths, pyramid.at_scale(content.pixels, scales[0].shape)),

@@ -17,6 +17,7 @@ from nst_jax.io import images
 from nst_jax.io.files import make_folder, remove
 from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
+from nst_jax.rendering import colour_finish
 from nst_jax.settings import Tiles
 
 from ..cli.run_flags import SingleFlags
@@ -51,6 +52,10 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
     with graceful_interrupt() as interrupt:
         began = time.monotonic()
         job = prepare(flags, tile=_recorded_tile(workdir) if flags.resume else None)
+        if flags.colour_finish != "none" and not job.styles:
+            raise UserError("colour_finish: expected none without style images, found oklab; leave it out")
+        if flags.colour_finish != "none" and job.identity["colours"] == "grey":
+            raise UserError("colour_finish: expected none with colours grey, found oklab; leave one of them out")
         if interrupt.requested:
             raise KeyboardInterrupt("before the first step, nothing was written")
         try:
@@ -70,18 +75,20 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             "steps": job.steps,
             "tile": job.tile,
             "bits": flags.bits,
+            "colour_finish": flags.colour_finish,
         },
         "versions": versions(),
         "device": jax.devices()[0].device_kind,
     }
     seconds = {"prepare": time.monotonic() - began}
 
-    def save_picture(path: Path, progress: Progress) -> None:
+    def save_picture(path: Path, progress: Progress, *, finish: bool = False) -> None:
         pixels = jax.device_get(progress.result)[0]
         if pixels.shape != job.content.pixels.shape:  # of a coarser scale
             pixels = np.clip(images.resize(pixels, job.content.pixels.shape[:2]), 0, 1)
-        picture = job.content._replace(pixels=pixels)
-        images.write(path, picture, bits=flags.bits, settings=record["settings"])
+        if finish and flags.colour_finish == "oklab":
+            pixels = colour_finish.finish(pixels, job.content.pixels, job.styles, shares=job.identity["blend_weights"])
+        images.write(path, job.content._replace(pixels=pixels), bits=flags.bits, settings=record["settings"])
 
     def save_record(done: int) -> None:
         write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})
@@ -135,7 +142,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     done = int(jax.device_get(last.state.step)[0])
     finished = done >= job.steps
     writings: dict[str, Callable[[], None]] = {
-        "picture": lambda: write_or_rescue(output, workdir, lambda path: save_picture(path, last)),
+        "picture": lambda: write_or_rescue(output, workdir, lambda path: save_picture(path, last, finish=True)),
         "record": lambda: save_record(done),
         "losses": lambda: write_losses(workdir / "losses.csv", history, job.scales),
     }

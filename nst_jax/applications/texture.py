@@ -31,6 +31,7 @@ def texture_settings(backbone: str, *, tileable: bool = False) -> Settings:
         style_layers=family.texture_layers,
         content_layers=(),
         content_weight=0.0,
+        match_content=0.0,
         scales=(0,),
         init="noise",
     )

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from nst_jax.rendering import laplacian
 from nst_jax.settings import Parameterization
 from nst_jax.surroundings import jax_defaults, per_channel
 
@@ -120,6 +121,14 @@ def _pixel_noise(key: jax.Array, shape: Shape) -> jax.Array:
     return 0.5 + NOISE_DEVIATION * jax.random.normal(key, (*shape, 3), jnp.float32)
 
 
+def _levels(image: jax.Array, _: jax.Array) -> jax.Array:
+    return laplacian.decompose(image)
+
+
+def _sum_of_levels(variables: jax.Array, shape: Shape) -> jax.Array:
+    return laplacian.bounded(laplacian.compose(variables, shape))
+
+
 def _paint(variables: jax.Array, shape: Shape) -> jax.Array:
     """Returns the picture of a perceptron that maps the position of a pixel to its colour."""
     row = jax.checkpoint(functools.partial(_perceptron, variables))
@@ -197,5 +206,6 @@ def _random_picture(key: jax.Array, shape: Shape) -> jax.Array:
 PARAMETERIZATIONS: dict[Parameterization, Parameterizer] = {
     "pixels": Parameterizer(_pixel_noise, lambda image, _: image, lambda variables, _: variables, bounds=(0.0, 1.0)),
     "fourier": Parameterizer(_coefficient_noise, _spectrum, _logistic_spectrum),
+    "laplacian": Parameterizer(_pixel_noise, _levels, _sum_of_levels),
     "coordinates": Parameterizer(_random_picture, _fit, _paint),
 }

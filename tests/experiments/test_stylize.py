@@ -250,6 +250,30 @@ def test_killed_inside_the_second_scale_and_resumed_is_the_same_to_the_bit(optim
     assert [row["scale"] for row in rows] == ["24"] * 9 + ["36"] * 201 + ["48"] * 4
 
 
+def test_colours_are_finished_at_the_end_alone(pictures, tmp_path):
+    """The picture has other colours, the run is the same: also one that is resumed only to finish them."""
+    plain = stylize.run(config(pictures, tmp_path, save_every=1))
+    left = plain.output.read_bytes()
+    finished = stylize.run(config(pictures, tmp_path, save_every=1, resume=True, colour_finish="oklab"))
+    assert finished.output.read_bytes() != left
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["colour_finish"] == "oklab"
+    stylize.run(config(pictures, tmp_path, save_every=1, resume=True))
+    assert plain.output.read_bytes() == left
+
+
+def test_a_finishing_pass_is_killed_and_resumed_to_the_bit(pictures, tmp_path):
+    same = {"scales": (24, 48), "scale_steps": (2,), "finish_steps": 200, "optimizer": "adam", "save_every": 3}
+    same["finish_loss"] = "hypercolumns"
+    flags = ["--scales=24,48", "--scale_steps=2", *(f"--{name}={same[name]}" for name in list(same)[2:])]
+    with start(pictures, tmp_path / "killed", *flags) as process:
+        wait_for(tmp_path / "killed" / "step00012.png", process)
+        os.kill(process.pid, signal.SIGKILL)
+    resumed = stylize.run(config(pictures, tmp_path / "killed", resume=True, **same))
+    whole = stylize.run(config(pictures, tmp_path / "whole", **same))
+    assert resumed.output.read_bytes() == whole.output.read_bytes()
+    assert resumed.history.step[-1] == 204
+
+
 @pytest.mark.slow
 def test_killed_in_tiles_and_resumed_is_the_same_to_the_bit_whatever_is_free_then(
     pictures, tmp_path, capsys, monkeypatch
@@ -472,6 +496,8 @@ def test_bad_pictures_write_nothing(kind, role, pictures, tmp_path):
         ({"steps": -1}, "steps"),
         ({"save_every": -1}, "save_every"),
         ({"learning_rate": 0.0}, "learning_rate"),
+        ({"colour_finish": "oklab", "colours": "grey"}, "colour_finish: expected none with colours grey"),
+        ({"style_layers": None, "preset": "nnst"}, "--preset=nnst: its layer relu1_1 is not one of squeezenet1_1"),
     ],
 )
 def test_bad_settings_write_nothing(changes, message, pictures, tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ RELU = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 # Options that no paper and program below has, at the value at which they do nothing.
 WITHOUT = {
+    "style_rotations": False,
+    "match_content": 0.75,  # nothing without hypercolumns
     "blending": "targets",
     "blend_weights": (),
     "padding": "zeros",
@@ -30,6 +32,8 @@ WITHOUT = {
     "scale_steps": (),
     "coarse_content": 3.0,  # nothing at one scale
     "adam_decay": 0.999,  # Adam's own
+    "finish_steps": 0,
+    "finish_loss": "nearest_neighbour",  # nothing without a finishing pass
     "averaging": 0.0,
     "parameterization": "pixels",
     "dream_layers": (),
@@ -163,6 +167,33 @@ LITERATURE = {
         "scale_steps": tuple(max(600 // 3**index, 30) for index in range(4)),
         "init": "content",
     },
+    # Kolkin et al. 2022 and utils/stylize.py of the program: relu at torchvision's 1, 3, 6, 8, 11, 13, 15, 18, 20, 22
+    # of VGG-16, α = 0.75, rotations unless --no_flip, Adam with 2e-3, 200 steps a scale and 200 more, a Laplacian
+    # pyramid.
+    "nnst": {
+        "content_layers": (),
+        "style_layers": (
+            *("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3"),
+            *("relu4_1", "relu4_2", "relu4_3"),
+        ),
+        "style_layer_weights": (),
+        "style_loss": "hypercolumns",
+        "style_rotations": True,
+        "match_content": 0.75,
+        "style_weight": 1.0,
+        "tv_weight": 0.0,
+        "pooling": "max",
+        "optimizer": "adam",
+        "learning_rate": 2e-3,
+        "scales": (),
+        "coarsest": 64,
+        "scale_factor": 2.0,
+        "scale_steps": (200,),
+        "finish_steps": 200,
+        "finish_loss": "nearest_neighbour",
+        "init": "content",
+        "parameterization": "laplacian",
+    },
 }
 
 
@@ -180,6 +211,8 @@ def test_what_is_not_written_down_here_has_no_effect(name):
     assert {option for option in rest if not option.startswith("dream_")} <= {
         *(["variation_loss"] if preset.tv_weight == 0 else []),
         *(["init_noise"] if preset.init != "blend" else []),
+        *(["content_loss", "content_weight"] if not preset.content_layers else []),
+        *(["steps"] if preset.scale_steps else []),
     }
 
 

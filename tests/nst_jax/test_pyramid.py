@@ -11,9 +11,11 @@ import pytest
 
 import nst_jax
 from nst_jax import optimize, pyramid
+from nst_jax.checks import check_style, why_untiled
 from nst_jax.errors import UserError
 from nst_jax.history import join
 from nst_jax.loop import run
+from nst_jax.losses import STYLE_LOSSES
 from nst_jax.rendering.canvas import resize
 from nst_jax.stacking import stack, state_of
 
@@ -254,6 +256,58 @@ def test_a_run_goes_on_from_any_scale_to_the_same_bits(network, optimizer):
             pyramid.stages(*stages_of(network, settings)), first=reached[0], state=jax.device_put(reached[1])
         )
         np.testing.assert_array_equal(again.result, whole[-1].result)
+
+
+# --- the finishing pass ---
+
+FINISHED = dataclasses.replace(
+    SETTINGS, optimizer="adam", learning_rate=0.02, finish_steps=4, finish_loss="mean_variance_error"
+)
+
+
+def test_a_finishing_pass_has_its_own_style_loss_and_goes_on_from_the_finest_scale(network):
+    content, style = picture(0), picture(1, (40, 56, 3))
+    scales = pyramid.scales_of(network.backbone, FINISHED, content.shape, [style.shape])
+    assert [scale.shape for scale in scales[-2:]] == [(48, 64)] * 2
+    assert scales[-1].end == scales[-2].end + 4
+    make = pyramid.transfers(network, FINISHED, content, [style], scales)
+    formulas = [dict(make(index).config.objective.formulas)["style"] for index in range(len(scales))]
+    assert formulas == [STYLE_LOSSES[SETTINGS.style_loss]] * (len(scales) - 1) + [STYLE_LOSSES["mean_variance_error"]]
+    start = jnp.asarray(pyramid.at_scale(content, scales[0].shape))
+    found = [
+        (progress.stage, int(progress.state.step), jax.device_get(progress.result))
+        for progress in run(pyramid.stages(make, start, scales))
+    ]
+    before = [result for index, _, result in found if index == len(scales) - 2][-1]
+    after = next((step, result) for index, step, result in found if index == len(scales) - 1)
+    assert after[0] == scales[-2].end
+    np.testing.assert_allclose(after[1], before, atol=1e-6)
+    np.testing.assert_array_equal(nst_jax.stylize(content, style, network, settings=FINISHED), found[-1][2])
+
+
+def test_scales_that_are_named_finish_alike(network):
+    scales = pyramid.scales_of(network.backbone, FINISHED, (48, 64))
+    named = pyramid.resolved(FINISHED, scales)
+    assert named.scales == (*SETTINGS.scales[:-1], 64)
+    assert pyramid.scales_of(network.backbone, named, (48, 64)) == scales
+
+
+@pytest.mark.slow
+def test_a_sweep_finishes_too(network):
+    content, style = picture(0), picture(1, (40, 56, 3))
+    recipes = [nst_jax.Recipe(FINISHED, content, style), nst_jax.Recipe(FINISHED, content, style, seed=1)]
+    expected = nst_jax.stylize(content, style, network, settings=FINISHED)
+    for cell in nst_jax.sweep(recipes, network):
+        np.testing.assert_allclose(cell.picture, expected, atol=2e-2)
+        assert cell.history.step[-1] == 3 + 2 + 2 + 4
+
+
+def test_a_finishing_pass_that_needs_the_whole_picture_has_no_tiles(network):
+    settings = dataclasses.replace(FINISHED, finish_loss="nearest_neighbour")
+    assert not why_untiled(network.backbone, dataclasses.replace(settings, finish_steps=0))
+    assert why_untiled(network.backbone, settings).startswith("finish_loss nearest_neighbour")
+    with pytest.raises(UserError, match="blending: expected losses for 2 style images with finish_loss"):
+        check_style(network.backbone, settings, [(48, 64, 3)] * 2)
 
 
 # --- averaging ---

@@ -18,7 +18,7 @@ def test_what_compiles_nothing():
     assert {
         *("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "style_layer_weights"),
         *("blend_weights", "learning_rate", "steps", "init", "init_noise", "colours"),
-        *("scale_steps", "coarse_content"),
+        *("scale_steps", "coarse_content", "match_content"),
         *("dream_layers", "dream_channels", "dream_channel_weights", "dream_weight", "dream_anywhere"),
     } == settings.TRACED
 
@@ -92,6 +92,10 @@ def test_numbers_at_the_ends_of_their_range():
     [
         ({"jitter": 1, "content_layers": ()}, "jitter: expected an optimizer .*, found lbfgs; use adam"),
         ({"random_scale": 0.1, "optimizer": "adam"}, "random_scale: expected no content_layers"),
+        (
+            {"jitter": 1, "optimizer": "adam", "content_layers": (), "style_loss": "hypercolumns"},
+            "jitter: expected none with hypercolumns",
+        ),
         ({"padding": "circular"}, "margin: expected 0 with circular padding, .*, found 16"),
     ],
     ids=str,

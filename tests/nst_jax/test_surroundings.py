@@ -65,12 +65,16 @@ def images():
             marks=pytest.mark.slow,
         ),
         pytest.param(
+            dataclasses.replace(PLAIN, parameterization="laplacian", optimizer="adam", learning_rate=2e-3),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             dataclasses.replace(PLAIN, parameterization="coordinates", blending="losses", padding="reflect"),
             marks=pytest.mark.slow,
         ),
         pytest.param(DREAM, marks=pytest.mark.slow),
     ],
-    ids=["pixels", "adam", "fourier", "coordinates", "dream"],
+    ids=["pixels", "adam", "fourier", "laplacian", "coordinates", "dream"],
 )
 def test_stylize_is_the_same_to_the_bit(settings, network, images):
     content, style = images

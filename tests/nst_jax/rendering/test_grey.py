@@ -13,6 +13,7 @@ from nst_jax.backbones.pretrained import load
 from nst_jax.batches import Recipe
 from nst_jax.presets import PRESETS
 from nst_jax.rendering.grey import is_grey, paints_grey
+from nst_jax.rendering.parameterization import PARAMETERIZATIONS
 from nst_jax.settings import Settings
 from nst_jax.sweeping import sweep
 
@@ -47,7 +48,7 @@ def test_stylize(colours, content, style, grey):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("parameterization", ["pixels", "fourier", "coordinates"])
+@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
 def test_every_parameterization(parameterization):
     settings = dataclasses.replace(
         QUICK, parameterization=parameterization, init="noise", optimizer="adam", learning_rate=0.02

@@ -24,8 +24,8 @@ def test_noise_is_a_picture_that_differs_by_key(name):
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (15, 22), (1, 9)])
-@pytest.mark.parametrize("name", ["pixels", "fourier"])
-def test_pixels_and_spectra_render_any_picture(name, shape):
+@pytest.mark.parametrize("name", ["pixels", "fourier", "laplacian"])
+def test_pixels_spectra_and_pyramids_render_any_picture(name, shape):
     parameterizer = PARAMETERIZATIONS[name]
     picture = np.random.default_rng(0).uniform(0.01, 0.99, (*shape, 3)).astype(np.float32)
     np.testing.assert_allclose(
