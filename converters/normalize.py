@@ -1,6 +1,6 @@
 """Rescales a backbone so that the mean activation of every filter, over images and positions, is 1.
 
-    python -m converters.normalize --backbone=vgg19 --images=FOLDER [--size=224] [--pooling=max|average]
+    python -m converters.normalize --backbone=vgg19 --images=FOLDER [--size=224] [--pooling=max|average|...]
         [--output=OUT.safetensors]
 
 The result is a separate backbone, `vgg19_normalized`, which is installed unless `--output` is given. FOLDER should have

@@ -68,7 +68,7 @@ PRESETS: dict[str, Settings] = {
     # Gatys, Ecker, Bethge, Hertzmann & Shechtman, CVPR 2017, section 6, with the numbers of the authors'
     # PytorchNeuralStyleTransfer: 512, then 1024 pixels, from the photograph. The program has these two scales; larger
     # pictures have more here, all with the steps of the second. Whether its network, vgg_conv.pth, is rescaled as that
-    # of Gatys et al. 2016 it does not say.
+    # of Gatys et al. 2016 it does not say; with vgg19_normalized the photograph hardly changes, with vgg19 it does.
     "gatys_highres": Settings(
         style_layer_weights=(1.0,),
         content_loss="mean_squared_error",
@@ -109,10 +109,11 @@ PRESETS: dict[str, Settings] = {
         scale_steps=(1000, 500),
     ),
     # Galerne, Raad, Lezama & Morel 2022, the faster of their two schedules: 600/3ⁱ steps at scale i, 30 at least. Their
-    # network is the same vgg_conv.pth, taken to be the backbone vgg19_normalized. They halve the short side until it is
-    # below 1024, reduce style images to the photograph's short side where these are 1.1 times as large, and enlarge
-    # pictures between scales in 8 bits; their L-BFGS remembers 100 steps at the first scale and 10, as here, at the
-    # others. A deviation has 1e-6 added to its square, which is 0 for a silent channel.
+    # network is the same vgg_conv.pth, said to be the backbone vgg19_normalized, with which means and deviations are
+    # nearly all of the style loss. They halve the short side until it is below 1024, reduce style images to the
+    # photograph's short side where these are 1.1 times as large, and enlarge pictures between scales in 8 bits; their
+    # L-BFGS remembers 100 steps at the first scale and 10, as here, at the others. A deviation has 1e-6 added to its
+    # square, which is 0 for a silent channel.
     "spst": Settings(
         style_layer_weights=(1.0,),
         content_loss="mean_squared_error",

@@ -72,9 +72,23 @@ def images():
             dataclasses.replace(PLAIN, parameterization="coordinates", blending="losses", padding="reflect"),
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            dataclasses.replace(
+                PLAIN,
+                style_loss="gram_moments_error",
+                variation_loss="crowson_variation",
+                pooling="scaled_l2",
+                padding="replicate_first",
+                optimizer="adam",
+                learning_rate=0.02,
+                adam_decay=0.99,
+                averaging=0.99,
+            ),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(DREAM, marks=pytest.mark.slow),
     ],
-    ids=["pixels", "adam", "fourier", "laplacian", "coordinates", "dream"],
+    ids=["pixels", "adam", "fourier", "laplacian", "coordinates", "high_resolution", "dream"],
 )
 def test_stylize_is_the_same_to_the_bit(settings, network, images):
     content, style = images
