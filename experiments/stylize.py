@@ -57,10 +57,10 @@ def of_this_length(folder: Path, config: Config) -> Path:
         return own
     try:
         record = json.loads((folder / "run.json").read_bytes())
-        wanted, done = record["settings"]["steps"], record["steps_done"]
+        finished, asked = record["steps_done"] == record["settings"]["steps"], record["steps_asked"]
     except (OSError, ValueError, LookupError, TypeError):  # none, or not ours
         return folder
-    return own if done == wanted != steps and not config.resume else folder
+    return own if finished and asked != steps and not config.resume else folder
 
 
 def main(config: Config) -> None:

@@ -35,6 +35,7 @@ class Job(NamedTuple):
         paths: `content`, `style` (`style2`, ...) and perhaps `init` → the files that were read.
         identity: everything that the picture after a given step depends on, with `tile` as it was asked for.
         tile: the tiles as they were chosen.
+        steps_asked: the option `steps`, of which the scales take shares.
     """
 
     content: images.Picture
@@ -45,6 +46,7 @@ class Job(NamedTuple):
     paths: dict[str, Path]
     identity: dict[str, Any]
     tile: Tiles
+    steps_asked: int
 
     @property
     def steps(self) -> int:
@@ -77,6 +79,7 @@ def prepare(flags: TransferFlags, *, tile: Tiles | None = None) -> Job:
     check_images(pretrained.backbone, settings, content.pixels, style_images)
     shapes = [image.shape for image in style_images]
     scales = pyramid.scales_of(pretrained.backbone, settings, content.pixels.shape, shapes)
+    steps_asked = settings.steps
     settings, asked = pyramid.resolved(settings, scales), settings.tile
     if asked == "auto" and tile is not None:
         settings = dataclasses.replace(settings, tile=tile)
@@ -99,6 +102,7 @@ def prepare(flags: TransferFlags, *, tile: Tiles | None = None) -> Job:
             {name: sha256(path) for name, path in paths.items()},
         ),
         tile=settings.tile,
+        steps_asked=steps_asked,
     )
 
 

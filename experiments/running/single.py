@@ -77,6 +77,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             "bits": flags.bits,
             "colour_finish": flags.colour_finish,
         },
+        "steps_asked": job.steps_asked,
         "versions": versions(),
         "device": jax.devices()[0].device_kind,
     }

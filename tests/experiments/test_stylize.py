@@ -300,7 +300,7 @@ def test_killed_in_tiles_and_resumed_is_the_same_to_the_bit_whatever_is_free_the
     monkeypatch.undo()
     stylize.run(config(pictures, tmp_path / "auto", resume=True, **little | {"scale_steps": (3, 6), "steps": 9}))
     record = json.loads((tmp_path / "auto" / "run.json").read_text())
-    assert (record["settings"]["tile"], record["steps_done"]) == (256, 9)
+    assert (record["settings"]["tile"], record["steps_done"], record["steps_asked"]) == (256, 9, 9)
 
 
 @pytest.mark.slow

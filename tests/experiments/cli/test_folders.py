@@ -53,9 +53,9 @@ def test_a_run_of_another_length_replaces_no_finished_one(tmp_path):
     folder = tmp_path / "photo-painting-12345678"
     folder.mkdir()
     assert stylize.of_this_length(folder, short) == folder
-    (folder / "run.json").write_text('{"settings": {"steps": 5}, "steps_done": 3}')
+    (folder / "run.json").write_text('{"settings": {"steps": 4}, "steps_asked": 5, "steps_done": 3}')
     assert stylize.of_this_length(folder, long) == folder  # nothing is finished yet
-    (folder / "run.json").write_text('{"settings": {"steps": 5}, "steps_done": 5}')
+    (folder / "run.json").write_text('{"settings": {"steps": 4}, "steps_asked": 5, "steps_done": 4}')  # at two scales
     assert stylize.of_this_length(folder, short) == stylize.of_this_length(folder, more) == folder
     other = stylize.of_this_length(folder, long)
     assert other == tmp_path / "photo-painting-12345678-9"
