@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from nst_jax.errors import UserError
+from nst_jax.surroundings import jax_defaults
 
 CUBIC = jax.image.ResizeMethod.CUBIC_PYTORCH
 """The cubic filter with a = −0.75, which PyTorch's bicubic interpolation has; Keys' own choice was −0.5."""
@@ -30,7 +31,8 @@ def extend(images: jax.Array, margin: int) -> jax.Array:
 def resize(images: jax.Array, shape: tuple[int, int], *, method: str | Any = CUBIC) -> jax.Array:
     """Returns images `[..., H, W, C]` enlarged to another height and width, by default as PyTorch's bicubic does."""
     *lead, _, _, channels = images.shape
-    return jax.image.resize(images, (*lead, *shape, channels), method, antialias=False)
+    with jax_defaults(images):  # its weights would be rounded otherwise in double precision
+        return jax.image.resize(images, (*lead, *shape, channels), method, antialias=False)
 
 
 def check_margin(margin: int, height: int, width: int) -> None:
