@@ -169,8 +169,17 @@ def run_visualize(folder: Path) -> Numbers:
 
 
 _STYLIZE: dict[str, dict[str, Any]] = {
-    **{f"preset_{name}": {"preset": name} for name in ("gatys", "neural_style", "ng", "vgg")},
+    **{f"preset_{name}": {"preset": name} for name in ("gatys", "neural_style", "ng", "vgg", "gatys_highres", "spst")},
+    "preset_crowson": {"preset": "crowson", "style_layer_weights": (0.8, 0.2)},
+    "preset_nnst": {
+        "preset": "nnst",
+        "content_layers": (),
+        "scales": (32, 48),
+        "scale_steps": (4,),
+        "finish_steps": 4,
+    },
     "preset_squeezenet": {"preset": "squeezenet", **_LAYERS_OF_PRESET},
+    "scales": {"scales": (32, 48), "scale_steps": (5, 5)},
     "adam_pixels": {"optimizer": "adam", "parameterization": "pixels"},
     "adam_fourier": {"optimizer": "adam", "parameterization": "fourier"},
     "adam_coordinates": {"optimizer": "adam", "parameterization": "coordinates", "init": "noise"},
