@@ -1,4 +1,4 @@
-"""Memory: what there is, what a picture needs, and so whether it is painted in tiles.
+"""Memory: what there is, what a picture needs, and so whether it is painted in tiles, and what L-BFGS remembers.
 
 The estimate is one float per activation of the layers up to the deepest in use, whatever a compiler keeps of them; of
 a step at 1024 px XLA's own account has 0.8 of it, with VGG-19 and SqueezeNet alike. To compile first and ask the
@@ -10,18 +10,25 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from nst_jax.backbones.spec import Backbone, ancestors, layer_shapes, parameter_shapes
 from nst_jax.checks import why_untiled
-from nst_jax.optimize import LBFGS_MEMORY
+from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.rendering.canvas import canvas_shape
 from nst_jax.settings import Settings, Tiles
 from nst_jax.targets import layers_of, network_layers
 
 USABLE = 0.8
 """Share of the free memory that a transfer may take: the estimate is one, and others are at work too."""
+
+OPEN: dict[str, Any] = {"tile": "auto", "lbfgs_pairs": 0}
+"""Options that `settled` chooses → the value that leaves them open."""
+
+PAIRS = (LBFGS_PAIRS, 6, 3)
+"""Numbers of pairs to choose from: with 3, L-BFGS still descends faster than without any."""
 
 TILES = (1024, 768, 512, 256)
 """Tiles to choose from; the larger they are, the less is computed twice around them."""
@@ -31,15 +38,16 @@ _AROUND = 160
 
 _FLOAT = 4
 _KERNELS = 9
-_PICTURES = {"lbfgs": 2 * LBFGS_MEMORY + 15}
-"""Optimiser → arrays of the size of the picture during a step: pairs of differences, before the step and after."""
+_PICTURES = 15
+"""Arrays of the size of the picture during a step, but for the pairs of L-BFGS."""
 
-_FEW_PICTURES = 15
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def settled(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int]], free: int | None) -> Settings:
-    """Returns settings that say how large the tiles are, or that there are none, where they left it open.
+    """Returns settings that say how large the tiles are, and how much L-BFGS remembers, where they left that open.
+
+    Tiles come first, which change nothing but the time.
 
     Args:
         settings: of the transfer.
@@ -47,29 +55,31 @@ def settled(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[in
         shapes: height and width of the picture, without margin, and of the style images.
         free: bytes of memory that are free, None if nobody knows; see `free_bytes`.
     """
-    if settings.tile != "auto":
-        return settings
-    return dataclasses.replace(settings, tile=_choice(settings, backbone, shapes, free))
+    fewer = settings.optimizer == "lbfgs" and not settings.lbfgs_pairs
+    pairs = PAIRS if fewer else (settings.lbfgs_pairs or LBFGS_PAIRS,)
+    tiles: tuple[Tiles, ...] = (settings.tile,)
+    if settings.tile == "auto":
+        tiles = ("off",) if why_untiled(backbone, settings) else ("off", *TILES)
+    choices = [dataclasses.replace(settings, lbfgs_pairs=number, tile=tile) for number in pairs for tile in tiles]
+    if free is None:
+        return choices[0]
+    fitting = (choice for choice in choices if needed(choice, backbone, shapes) <= USABLE * free)
+    return next(fitting, choices[-1])
 
 
-def _choice(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int]], free: int | None) -> Tiles:
-    if free is None or why_untiled(backbone, settings):
-        return "off"
-    room = USABLE * free
+def needed(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int]]) -> int:
+    """Returns about how many bytes a transfer with settled settings takes; for the shapes see `settled`."""
     height, width, *_ = shapes[0]
     height, width = canvas_shape(height, width, settings.margin)
-    pictures = _PICTURES.get(settings.optimizer, _FEW_PICTURES) * height * width * 3 * _FLOAT
+    pairs = 2 * settings.lbfgs_pairs if settings.optimizer == "lbfgs" else 0
+    pictures = (_PICTURES + pairs) * height * width * 3 * _FLOAT
     network = _KERNELS * _FLOAT * sum(map(math.prod, parameter_shapes(backbone).values()))
-
     maps = layer_shapes(backbone, height, width)
     content = _FLOAT * sum(math.prod(maps[layer]) for layer in settings.content_layers)
-
-    def fits(shape: Sequence[int]) -> bool:
-        return activation_bytes(settings, backbone, shape) + content + pictures + network <= room
-
-    if all(map(fits, [(height, width), *shapes[1:]])):
-        return "off"
-    return next((tile for tile in TILES if fits((tile + _AROUND, tile + _AROUND))), TILES[-1])
+    seen = [(height, width), *shapes[1:]]
+    if isinstance(settings.tile, int):
+        seen = [(settings.tile + _AROUND, settings.tile + _AROUND)]
+    return max(activation_bytes(settings, backbone, shape) for shape in seen) + content + pictures + network
 
 
 def activation_bytes(settings: Settings, backbone: Backbone, shape: Sequence[int]) -> int:

@@ -33,7 +33,9 @@ Bounds = tuple[float, float]
 
 UNBOUNDED: Bounds = (-math.inf, math.inf)
 
-LBFGS_MEMORY = 10
+LBFGS_PAIRS = 10
+"""Number of steps that L-BFGS remembers: its pairs of differences."""
+
 SUFFICIENT_DECREASE = 1e-4
 """Share of the decrease predicted by the gradient that a step must achieve (c₁ of Armijo's rule)."""
 MOST_HALVINGS = 12
@@ -183,9 +185,7 @@ def gradient(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED) ->
     )
 
 
-def lbfgs(
-    learning_rate: jax.Array | float = 1.0, *, bounds: Bounds = UNBOUNDED, memory_size: int = LBFGS_MEMORY
-) -> Solver:
+def lbfgs(learning_rate: jax.Array | float = 1.0, *, bounds: Bounds = UNBOUNDED, pairs: int = LBFGS_PAIRS) -> Solver:
     """Returns L-BFGS (Liu & Nocedal 1989), projected: it halves the step until the loss has decreased enough.
 
     After a step without a finite loss it does nothing more: in a batch, the other cells would wait in each step while
@@ -194,9 +194,9 @@ def lbfgs(
     Args:
         learning_rate: share of the step that is tried first.
         bounds: bounds of the variables.
-        memory_size: number of steps that are remembered.
+        pairs: number of steps that are remembered.
     """
-    direction_of = optax.scale_by_lbfgs(memory_size=memory_size)
+    direction_of = optax.scale_by_lbfgs(memory_size=pairs)
 
     def init(evaluate: Evaluate, variables: Variables) -> State:
         return _first(evaluate, variables, direction_of.init, bounds)
@@ -347,6 +347,12 @@ SOLVERS: dict[Optimizer, MakeSolver] = {"adam": adam, "lbfgs": lbfgs, "gradient"
 
 
 @functools.cache
-def solver_of(optimizer: Optimizer, *, adam_decay: float) -> MakeSolver:
+def solver_of(
+    optimizer: Optimizer, *, adam_decay: float = Settings.adam_decay, lbfgs_pairs: int = LBFGS_PAIRS
+) -> MakeSolver:
     """Returns one of `SOLVERS` with its options; the same object for the same, so that programs are the same too."""
-    return functools.partial(adam, decay=adam_decay) if optimizer == "adam" else SOLVERS[optimizer]
+    if optimizer == "adam":
+        return functools.partial(adam, decay=adam_decay)
+    if optimizer == "lbfgs":
+        return functools.partial(lbfgs, pairs=lbfgs_pairs)
+    return SOLVERS[optimizer]

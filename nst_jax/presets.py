@@ -4,7 +4,7 @@ Each gives its differences from the defaults of `Settings`.
 
 Every preset deviates from the programs of the literature in three ways: pixels stay in [0, 1] at each step, white noise
 has `parameterization.NOISE_DEVIATION`, and L-BFGS remembers 10 steps and searches along its direction (neural-style:
-100 steps, no search).
+100 steps, which `lbfgs_pairs` gives, and no search).
 
 Those for large pictures, `gatys_highres`, `crowson` and `spst`, deviate in four more: scales are counted by the long
 side of the picture; no photograph is enlarged; style images have the long side of the picture, or that of --style_size,
@@ -155,6 +155,8 @@ PRESETS: dict[str, Settings] = {
         margin=0,
         optimizer="adam",
         learning_rate=2e-3,
+        coarsest=64,
+        scale_factor=2.0,
         scale_steps=(200,),
         finish_steps=200,
         parameterization="laplacian",

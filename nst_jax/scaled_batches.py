@@ -13,7 +13,7 @@ from nst_jax import optimize
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.batches import Group, Recipe, padded
 from nst_jax.loop import Progress, Stage, run
-from nst_jax.memory import free_bytes, settled
+from nst_jax.memory import OPEN, free_bytes, settled
 from nst_jax.pyramid import Scale, at_scale, at_step, ends_of, enlarge, scaled, scales_of, settings_at
 
 _KEPT = 32
@@ -39,10 +39,13 @@ class ScaledGroup:
         shape = read(recipes[0].content).shape
         styles = dict.fromkeys(key for recipe in recipes for key in recipe.styles)
         style_shapes = [read(key).shape for key in styles]
-        settings = settled(recipes[0].settings, network.backbone, [shape, *style_shapes], free_bytes())
-        self.recipes = [
-            recipe._replace(settings=dataclasses.replace(recipe.settings, tile=settings.tile)) for recipe in recipes
-        ]
+        # Cells of one program have one memory; where a batch takes too much, it has fewer cells.
+        settings = dataclasses.replace(
+            recipes[0].settings, lbfgs_pairs=recipes[0].settings.lbfgs_pairs or optimize.LBFGS_PAIRS
+        )
+        settings = settled(settings, network.backbone, [shape, *style_shapes], free_bytes())
+        chosen = {name: getattr(settings, name) for name in OPEN}
+        self.recipes = [recipe._replace(settings=dataclasses.replace(recipe.settings, **chosen)) for recipe in recipes]
         self._shapes = [scale.shape for scale in scales_of(network.backbone, settings, shape, style_shapes)]
         contents = {recipe.content for recipe in recipes}
 

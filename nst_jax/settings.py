@@ -226,6 +226,13 @@ class Settings:
         above=0,
         traced=True,
     )
+    lbfgs_pairs: int = option(
+        0,
+        "Number of steps that lbfgs remembers; 0 is 10, or for a single picture fewer, at least 3, where the memory "
+        "that is free holds no more. neural-style has 100.",
+        least=0,
+        most=1000,
+    )
     adam_decay: float = option(
         0.999,
         "Decay of the moving average of squared gradients by whose root adam divides its steps; 0.99 adapts sooner.",

@@ -354,7 +354,12 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
     )
     return TransferConfig(
         objective=objective,
-        solver=solver or optimize.solver_of(settings.optimizer, adam_decay=settings.adam_decay),
+        solver=solver
+        or optimize.solver_of(
+            settings.optimizer,
+            adam_decay=settings.adam_decay,
+            lbfgs_pairs=settings.lbfgs_pairs or optimize.LBFGS_PAIRS,
+        ),
         margin=settings.margin,
         parameterization=settings.parameterization,
         transformation=Transformation(settings.jitter, settings.random_scale, settings.random_rotate),

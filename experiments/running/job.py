@@ -14,9 +14,10 @@ from nst_jax.checks import check_images
 from nst_jax.io import images
 from nst_jax.io.files import sha256
 from nst_jax.loop import state_shapes
-from nst_jax.memory import free_bytes, settled
+from nst_jax.memory import OPEN, free_bytes, settled
+from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.pyramid import Scale
-from nst_jax.settings import Settings, Tiles
+from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
 
@@ -33,8 +34,9 @@ class Job(NamedTuple):
         transfer: index of a scale → its transfer.
         image: the initial image of the coarsest scale, `[H, W, 3]`.
         paths: `content`, `style` (`style2`, ...) and perhaps `init` → the files that were read.
-        identity: everything that the picture after a given step depends on, with `tile` as it was asked for.
-        tile: the tiles as they were chosen.
+        identity: everything that the picture after a given step depends on, with options that the free memory decides
+            as they were asked for.
+        chosen: those options, as they were chosen.
         steps_asked: the option `steps`, of which the scales take shares.
     """
 
@@ -45,7 +47,7 @@ class Job(NamedTuple):
     image: jax.Array
     paths: dict[str, Path]
     identity: dict[str, Any]
-    tile: Tiles
+    chosen: dict[str, Any]
     steps_asked: int
 
     @property
@@ -58,12 +60,12 @@ class Job(NamedTuple):
         return [(index, state_shapes(self.transfer(index))) for index in pyramid.at_step(self.scales, step)]
 
 
-def prepare(flags: TransferFlags, *, tile: Tiles | None = None) -> Job:
+def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) -> Job:
     """Reads the images and the network and measures the targets; writes nothing.
 
     Args:
         flags: the flags.
-        tile: the tiles of the run that goes on, which an open choice then takes.
+        chosen: what the run that goes on had chosen, which options that were left open then take.
 
     Raises:
         UserError: the input cannot be used.
@@ -80,12 +82,14 @@ def prepare(flags: TransferFlags, *, tile: Tiles | None = None) -> Job:
     shapes = [image.shape for image in style_images]
     scales = pyramid.scales_of(pretrained.backbone, settings, content.pixels.shape, shapes)
     steps_asked = settings.steps
-    settings, asked = pyramid.resolved(settings, scales), settings.tile
-    if asked == "auto" and tile is not None:
-        settings = dataclasses.replace(settings, tile=tile)
+    asked = {name: getattr(settings, name) for name in OPEN}
+    goes_on = {name: value for name, value in (chosen or {}).items() if asked[name] == OPEN[name]}
+    settings = dataclasses.replace(pyramid.resolved(settings, scales), **goes_on)
     settings = settled(settings, pretrained.backbone, [content.pixels.shape, *shapes], free_bytes())
-    if asked != settings.tile != "off":
+    if asked["tile"] != settings.tile != "off":
         print(f"tiles of about {settings.tile} px, as memory does not hold the activations of the whole picture")
+    if not asked["lbfgs_pairs"] and settings.lbfgs_pairs < LBFGS_PAIRS:
+        print(f"lbfgs remembers {settings.lbfgs_pairs} steps, as memory does not hold {LBFGS_PAIRS}")
     at_scale = pyramid.transfers(pretrained, settings, content.pixels, style_images, scales, seed=flags.seed)
     at_scale(0)  # measures the targets; those of finer scales are measured while coarser ones run
     return Job(
@@ -97,11 +101,11 @@ def prepare(flags: TransferFlags, *, tile: Tiles | None = None) -> Job:
         paths=paths,
         identity=identity(
             flags,
-            dataclasses.replace(settings, tile=asked),  # what memory is free at a start is no part of it
+            dataclasses.replace(settings, **asked),  # what memory is free at a start is no part of it
             pretrained,
             {name: sha256(path) for name, path in paths.items()},
         ),
-        tile=settings.tile,
+        chosen={name: getattr(settings, name) for name in OPEN},
         steps_asked=steps_asked,
     )
 

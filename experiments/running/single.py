@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,8 +17,8 @@ from nst_jax.io import images
 from nst_jax.io.files import make_folder, remove
 from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
+from nst_jax.memory import OPEN
 from nst_jax.rendering import colour_finish
-from nst_jax.settings import Tiles
 
 from ..cli.run_flags import SingleFlags
 from ..cli.transfer_flags import describe
@@ -51,7 +51,7 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
     """
     with graceful_interrupt() as interrupt:
         began = time.monotonic()
-        job = prepare(flags, tile=_recorded_tile(workdir) if flags.resume else None)
+        job = prepare(flags, chosen=_chosen_before(workdir) if flags.resume else None)
         if flags.colour_finish != "none" and not job.styles:
             raise UserError("colour_finish: expected none without style images, found oklab; leave it out")
         if flags.colour_finish != "none" and job.identity["colours"] == "grey":
@@ -73,7 +73,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             **describe(job.paths, job.identity),
             "preset": flags.preset,
             "steps": job.steps,
-            "tile": job.tile,
+            **job.chosen,
             "bits": flags.bits,
             "colour_finish": flags.colour_finish,
         },
@@ -173,13 +173,18 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     return Result(output, history, finished)
 
 
-def _recorded_tile(workdir: Path) -> Tiles | None:
-    """Returns the tiles of the run in a folder, None if there is none: with others its bits would not be the same."""
+def _chosen_before(workdir: Path) -> dict[str, Any]:
+    """Returns what the run in a folder chose by the free memory, if there is one: otherwise its bits would differ."""
     try:
-        tile = json.loads((workdir / "run.json").read_bytes())["settings"]["tile"]
+        settings = json.loads((workdir / "run.json").read_bytes())["settings"]
+        found = {name: settings[name] for name in OPEN}
     except (OSError, ValueError, LookupError, TypeError):  # none, or not ours
-        return None
-    return tile if tile == "off" or (isinstance(tile, int) and tile > 0) else None
+        return {}
+    return {
+        name: value
+        for name, value in found.items()
+        if (type(value) is int and value > 0) or (name, value) == ("tile", "off")
+    }
 
 
 def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:

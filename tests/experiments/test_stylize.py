@@ -296,10 +296,13 @@ def test_killed_in_tiles_and_resumed_is_the_same_to_the_bit_whatever_is_free_the
     little = same | {"scale_steps": (3, 3), "steps": 6}
     monkeypatch.setattr(job, "free_bytes", lambda: 1 << 20)
     stylize.run(config(pictures, tmp_path / "auto", **little))
-    assert "tiles of about 256 px" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "tiles of about 256 px" in printed
+    assert "lbfgs remembers 3 steps, as memory does not hold 10" in printed
     monkeypatch.undo()
     stylize.run(config(pictures, tmp_path / "auto", resume=True, **little | {"scale_steps": (3, 6), "steps": 9}))
     record = json.loads((tmp_path / "auto" / "run.json").read_text())
+    assert record["settings"]["lbfgs_pairs"] == 3
     assert (record["settings"]["tile"], record["steps_done"], record["steps_asked"]) == (256, 9, 9)
 
 

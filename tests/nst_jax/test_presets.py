@@ -31,6 +31,7 @@ WITHOUT = {
     "scale_factor": 0.0,
     "scale_steps": (),
     "coarse_content": 3.0,  # nothing at one scale
+    "lbfgs_pairs": 0,
     "adam_decay": 0.999,  # Adam's own
     "finish_steps": 0,
     "finish_loss": "nearest_neighbour",  # nothing without a finishing pass

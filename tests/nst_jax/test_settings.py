@@ -35,6 +35,7 @@ def test_what_compiles_nothing():
         ({"coarsest": 0}, "coarsest: expected 1 or more, found 0"),
         ({"scale_factor": -2.0}, "scale_factor: expected 0 or more, found -2.0"),
         ({"scale_factor": 1.05}, "scale_factor: expected 1.1 or more, or 0 to choose by the device, found 1.05"),
+        ({"lbfgs_pairs": -1}, "lbfgs_pairs: expected 0 to 1000, found -1"),
         ({"adam_decay": 1.0}, "adam_decay: expected 0 or more and less than 1, found 1.0"),
         ({"jitter": 10_001}, "jitter: expected 0 to 10000, found 10001"),
         ({"random_scale": 1.0}, "random_scale: expected 0 or more and less than 1, found 1.0"),

@@ -312,6 +312,22 @@ def test_tiles_are_chosen_by_the_memory_that_is_free():
     assert memory.free_bytes() is None or memory.free_bytes() > 0
 
 
+def test_lbfgs_remembers_less_where_not_even_tiles_are_enough():
+    def chosen(gigabytes, **changes):
+        settings = Settings(**changes)
+        found = memory.settled(settings, BACKBONES["vgg19"], [(4096, 4096), (512, 512)], int(gigabytes * 1e9))
+        return found.lbfgs_pairs, found.tile
+
+    assert chosen(100) == (10, "off")
+    assert chosen(12) == (10, 768)
+    assert chosen(10) == (6, 768)
+    assert chosen(8) == (3, 512)
+    assert chosen(1) == (3, 256)
+    assert chosen(1, lbfgs_pairs=100) == (100, 256)
+    assert chosen(9, lbfgs_pairs=3, tile="off") == (3, "off")
+    assert chosen(8, optimizer="adam") == (10, 1024)  # which takes no notice of pairs
+
+
 def test_coarse_scales_are_small_enough_to_do_without():
     network = pretrained.Pretrained(NETWORKS["padded"], params_of("padded"), "")
     settings = dataclasses.replace(PLAIN_SETTINGS, scales=(40, 120), scale_steps=(2, 2), optimizer="gradient")
