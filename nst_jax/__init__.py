@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import defects as defects
     from nst_jax import errors as errors
     from nst_jax import history as history
+    from nst_jax import hypercolumns as hypercolumns
     from nst_jax import io as io
     from nst_jax import lazy as lazy
     from nst_jax import loop as loop
@@ -91,6 +92,7 @@ __all__ = [
     "defects",
     "errors",
     "history",
+    "hypercolumns",
     "io",
     "lazy",
     "load",
