@@ -52,6 +52,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import surroundings as surroundings
     from nst_jax import sweeping as sweeping
     from nst_jax import targets as targets
+    from nst_jax import terms as terms
     from nst_jax import tiling as tiling
     from nst_jax import transfer as transfer
     from nst_jax import wasserstein as wasserstein
@@ -123,6 +124,7 @@ __all__ = [
     "sweep",
     "sweeping",
     "targets",
+    "terms",
     "tiling",
     "transfer",
     "wasserstein",

@@ -18,12 +18,12 @@ from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_canvas, check_image, check_known, check_style
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.loop import Progress, Stage, compile_chunk, run, state_shapes
-from nst_jax.objective import CONTENT, STYLE
 from nst_jax.rendering.canvas import extend
 from nst_jax.rendering.grey import is_grey, paints_grey
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import layers_of, make_targets, measure, network_layers, union
+from nst_jax.terms import CONTENT, STYLE
 from nst_jax.transfer import Transfer, assemble, make_config
 
 Item = TypeVar("Item")

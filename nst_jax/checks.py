@@ -14,10 +14,10 @@ from nst_jax.backbones.spec import Backbone, channels, layer_shapes, least_side,
 from nst_jax.errors import UserError
 from nst_jax.io.images import Picture
 from nst_jax.losses import STYLE_LOSSES
-from nst_jax.objective import STYLE, TERMS
 from nst_jax.ops.circular_padding import CIRCULAR, check_sides
 from nst_jax.rendering.canvas import canvas_shape, check_margin
 from nst_jax.settings import Settings
+from nst_jax.terms import STYLE, TERMS
 from nst_jax.tiling import seeing_all
 
 

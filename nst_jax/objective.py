@@ -1,33 +1,25 @@
 """The objective: from a canvas and its targets to one scalar and its named terms.
 
-A term is data: its row in `TERMS` lists its formulas and says whether it is minimised or maximised. Targets and weights
-are pytrees keyed by term and layer, so that blending, sweeping and sharding treat all terms alike.
+Targets and weights are pytrees keyed by term and layer, so that blending, sweeping and sharding treat all terms alike.
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from nst_jax import activations, losses, statistics, tiling
+from nst_jax import statistics, tiling
 from nst_jax.backbones import features
 from nst_jax.backbones.spec import Backbone
 from nst_jax.losses import Term
 from nst_jax.ops.blur import blur
 from nst_jax.ops.circular_padding import CIRCULAR
 from nst_jax.settings import Blending, Padding, Pooling, Precision
-
-CONTENT = "content"
-STYLE = "style"
-VARIATION = "total_variation"
-ACTIVATION = "activation"
-
-CANVAS = tiling.CANVAS
-"""The layer of terms of the canvas itself, which do not use the network."""
+from nst_jax.terms import CANVAS, TERMS
 
 Targets = dict[str, dict[str, Any]]
 """Term → layer → target of the statistic. Content: features `[H, W, C]`. Style: that of each style image, mostly its
@@ -37,57 +29,6 @@ statistic, with a leading axis `[S, ...]`. Activation: weights of the channels `
 
 Choices = dict[str, jax.Array]
 """Term → what each position of the picture chose of each style image's target, `[S, P]`; see `losses.Joint`."""
-
-
-class TermKind(NamedTuple):
-    """A kind of term, whatever its formula.
-
-    Attributes:
-        formulas: name → formula.
-        formula: the option of `Settings` that names the formula.
-        weight: the option that holds the weight.
-        layers: the option that names the layers; None for a term of the canvas itself.
-        layer_weights: the option that holds the layers' weights: one per layer, one for all, or none for 1 / number of
-            layers each; None for a term whose layers all have weight 1.
-        label: short name of the term and its layers.
-        sign: 1 to minimise the term, −1 to maximise it.
-        blended: whether it has one target per style image.
-        always: whether it is reported, as 0, even without layers.
-    """
-
-    formulas: Mapping[Any, Term]
-    formula: str
-    weight: str
-    layers: str | None
-    label: str
-    layer_weights: str | None = None
-    sign: int = 1
-    blended: bool = False
-    always: bool = True
-
-
-TERMS: dict[str, TermKind] = {
-    CONTENT: TermKind(losses.CONTENT_LOSSES, "content_loss", "content_weight", "content_layers", "content"),
-    STYLE: TermKind(
-        losses.STYLE_LOSSES,
-        "style_loss",
-        "style_weight",
-        "style_layers",
-        "style",
-        layer_weights="style_layer_weights",
-        blended=True,
-    ),
-    VARIATION: TermKind(losses.VARIATION_LOSSES, "variation_loss", "tv_weight", None, "tv"),
-    ACTIVATION: TermKind(
-        activations.ACTIVATION_OBJECTIVES,
-        "dream_objective",
-        "dream_weight",
-        "dream_layers",
-        "dream",
-        sign=-1,
-        always=False,
-    ),
-}
 
 
 class Weights(struct.PyTreeNode):

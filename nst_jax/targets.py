@@ -10,9 +10,10 @@ import numpy as np
 
 from nst_jax.activations import channel_weights
 from nst_jax.backbones.spec import Backbone, channels
-from nst_jax.objective import ACTIVATION, CANVAS, CONTENT, STYLE, TERMS, VARIATION, Objective, Targets, Weights
+from nst_jax.objective import Objective, Targets, Weights
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
+from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE, TERMS, VARIATION
 
 Layers = Mapping[str, tuple[str, ...]]
 """Term → the layers at which it is measured; absent terms are left out."""

@@ -21,7 +21,7 @@ from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_images
 from nst_jax.io.images import Picture
 from nst_jax.memory import free_bytes, settled
-from nst_jax.objective import ACTIVATION, CONTENT, STYLE, TERMS, Choices, Objective, Targets, Weights
+from nst_jax.objective import Choices, Objective, Targets, Weights
 from nst_jax.rendering.canvas import CUBIC, canvas_shape, crop, extend, resize
 from nst_jax.rendering.grey import is_grey, paints_grey, project
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer, Shape
@@ -29,6 +29,7 @@ from nst_jax.rendering.transformation import Transformation, transform
 from nst_jax.settings import Parameterization, Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measure, network_layers, union
+from nst_jax.terms import ACTIVATION, CONTENT, STYLE, TERMS
 
 Image = jax.Array | np.ndarray
 """`[H, W, 3]`, RGB in [0, 1]."""

@@ -14,7 +14,7 @@ import numpy as np
 from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
 from nst_jax.backbones.spec import INPUT, ancestors
 from nst_jax.errors import UserError, choose
-from nst_jax.objective import CONTENT, STYLE, VARIATION
+from nst_jax.terms import CONTENT, STYLE, VARIATION
 from nst_jax.transfer import Transfer
 
 NONE, AUTO = "none", "auto"

@@ -11,7 +11,7 @@ import numpy as np
 from nst_jax.errors import one_line
 from nst_jax.io import images
 from nst_jax.io.files import atomic_write
-from nst_jax.objective import CONTENT, STYLE
+from nst_jax.terms import CONTENT, STYLE
 
 from ..plotting.figures import plot
 from ..sweeping.outcome import MANIFEST

@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from nst_jax import objective, pyramid
+from nst_jax import pyramid, terms
 from nst_jax.applications import quilting
 from nst_jax.errors import UserError
 from nst_jax.io import images
@@ -34,7 +34,7 @@ from ..showing.sheet import draw_grid
 from . import flags as quilting_flags
 from .flags import QuiltingFlags
 
-_TERMS = {objective.CONTENT: "content", objective.STYLE: "style", objective.VARIATION: "total variation"}
+_TERMS = {terms.CONTENT: "content", terms.STYLE: "style", terms.VARIATION: "total variation"}
 _LOSS = "loss"
 _SHEET = "sheet.png"
 
@@ -175,8 +175,8 @@ def _optimise(job: Job) -> np.ndarray:
 def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
     """Returns the loss of a picture `[H, W, 3]` by the objective of a transfer, and its terms without weights."""
     finest = job.transfer(len(job.scales) - 1)
-    loss, terms = jax.device_get(_evaluate(finest, extend(float32_on_device(pixels), finest.config.margin)))
-    return {**{term: float(terms[term]) for term in _TERMS}, _LOSS: float(loss)}
+    loss, errors = jax.device_get(_evaluate(finest, extend(float32_on_device(pixels), finest.config.margin)))
+    return {**{term: float(errors[term]) for term in _TERMS}, _LOSS: float(loss)}
 
 
 @jax.jit
@@ -196,7 +196,7 @@ def _print_table(losses: Mapping[str, Mapping[str, float]], seconds: Mapping[str
 
 
 def _caption(found: Mapping[str, float]) -> str:
-    return ", ".join(f"{_TERMS[term]} {found[term]:.2g}" for term in (objective.CONTENT, objective.STYLE))
+    return ", ".join(f"{_TERMS[term]} {found[term]:.2g}" for term in (terms.CONTENT, terms.STYLE))
 
 
 def _tile(path: Path, pixels: np.ndarray, caption: str = "") -> Tile:

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from nst_jax.console import lost
 from nst_jax.history import History
-from nst_jax.objective import TERMS
+from nst_jax.terms import TERMS
 
 from ..cli import stopping
 

@@ -14,8 +14,9 @@ import numpy as np
 import nst_jax
 from nst_jax.history import History
 from nst_jax.io.files import atomic_write
-from nst_jax.objective import TERMS, Weights
+from nst_jax.objective import Weights
 from nst_jax.pyramid import Scale
+from nst_jax.terms import TERMS
 
 from ..plotting.figures import plot
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nst_jax.errors import one_line
-from nst_jax.objective import CONTENT, STYLE
+from nst_jax.terms import CONTENT, STYLE
 
 from ..plotting.figures import plot
 

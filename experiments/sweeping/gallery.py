@@ -14,7 +14,7 @@ from typing import Any
 
 from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import atomic_write, file_error, sha256
-from nst_jax.objective import CONTENT, STYLE
+from nst_jax.terms import CONTENT, STYLE
 
 from ..cli.flags import command_line
 from ..running.records import write_json

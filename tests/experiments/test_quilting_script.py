@@ -9,7 +9,7 @@ from PIL import Image
 from experiments import quilting, stylize
 from nst_jax.errors import UserError
 from nst_jax.io import images
-from nst_jax.objective import CONTENT, STYLE, VARIATION
+from nst_jax.terms import CONTENT, STYLE, VARIATION
 
 SMALL = {
     "backbone": "squeezenet1_1",

@@ -18,9 +18,9 @@ from nst_jax.backbones.vgg import FAMILY
 from nst_jax.checks import check_canvas
 from nst_jax.errors import UserError
 from nst_jax.loop import compile_chunk, state_shapes
-from nst_jax.objective import ACTIVATION, CANVAS, CONTENT, STYLE, VARIATION
 from nst_jax.settings import Settings
 from nst_jax.targets import make_targets, make_weights
+from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE, VARIATION
 
 PLAIN = Preprocess(scale=1.0, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2), order="RGB")
 

@@ -24,10 +24,11 @@ from nst_jax.io.images import Picture
 from nst_jax.io.images import read as read_image
 from nst_jax.loop import compile_chunk, run, stage, state_shapes
 from nst_jax.losses import STYLE_LOSSES
-from nst_jax.objective import CONTENT, STYLE, VARIATION, Objective
+from nst_jax.objective import Objective
 from nst_jax.ops.blur import blur
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.targets import layers_of, make_weights
+from nst_jax.terms import CONTENT, STYLE, VARIATION
 
 SIZE = (48, 64, 3)
 

@@ -12,8 +12,8 @@ from nst_jax.applications import dream
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 from nst_jax.io import images
-from nst_jax.objective import ACTIVATION
 from nst_jax.presets import PRESETS
+from nst_jax.terms import ACTIVATION
 
 LAYER = "fire3/concat"
 

@@ -13,8 +13,8 @@ from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers, parameter_shapes
 from nst_jax.errors import UserError
-from nst_jax.objective import CONTENT, STYLE
 from nst_jax.presets import PRESETS
+from nst_jax.terms import CONTENT, STYLE
 
 LAYERS = ("conv1", "fire2/concat", "fire4/concat")
 
