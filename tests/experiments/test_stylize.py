@@ -261,6 +261,7 @@ def test_colours_are_finished_at_the_end_alone(pictures, tmp_path):
     assert plain.output.read_bytes() == left
 
 
+@pytest.mark.slow
 def test_a_finishing_pass_is_killed_and_resumed_to_the_bit(pictures, tmp_path):
     same = {"scales": (24, 48), "scale_steps": (2,), "finish_steps": 200, "optimizer": "adam", "save_every": 3}
     same["finish_loss"] = "hypercolumns"

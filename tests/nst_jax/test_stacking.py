@@ -88,7 +88,14 @@ def test_a_cell_is_the_single_transfer_with_its_settings(optimizer, network):
             np.testing.assert_allclose(found, values, rtol=1e-3, atol=1e-6, err_msg=f"{index} {name}")
 
 
-@pytest.mark.parametrize("style_loss", ["relative_wasserstein2", "sliced_wasserstein", "contextual"])
+@pytest.mark.parametrize(
+    "style_loss",
+    [
+        "relative_wasserstein2",
+        pytest.param("sliced_wasserstein", marks=pytest.mark.slow),
+        pytest.param("contextual", marks=pytest.mark.slow),
+    ],
+)
 def test_cells_have_every_kind_of_target(style_loss, network):
     """A distance, tables and samples of style images of two sizes; a cell with one style image and one with both."""
     settings = dataclasses.replace(base("adam"), style_loss=style_loss, blending="losses")

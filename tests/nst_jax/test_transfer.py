@@ -454,7 +454,9 @@ def evaluated(settings):
     return features, content, style, images[2], found
 
 
-@pytest.mark.parametrize("name", ["gatys", "neural_style", "ng", "gatys_highres", "spst"])
+@pytest.mark.parametrize(
+    "name", ["gatys", "neural_style", "ng", "gatys_highres", pytest.param("spst", marks=pytest.mark.slow)]
+)
 def test_presets_are_their_sources(name):
     assert PRESETS[name].pooling == ("average" if name in ("gatys", "ng") else "max")
     *arguments, found = evaluated(PRESETS[name])

@@ -97,6 +97,7 @@ def test_a_texture_is_all_style(network, style):
     np.testing.assert_array_equal(made, last.result)
 
 
+@pytest.mark.slow
 def test_textures_in_a_sweep_beside_transfers(network, style):
     content = np.random.default_rng(2).uniform(size=(40, 56, 3)).astype(np.float32)
     only_style = settings_of("squeezenet1_1", tileable=False, optimizer="adam", margin=0)
