@@ -141,6 +141,7 @@ def run(config: Config) -> dict[str, Any]:
     for network in networks if config.picture_size else ():
         report["pictures"].append(scales.same_picture(network, config.picture_size, config.precision, rival=rival))
         save(f"time to the same picture of {network.backbone.name}")
+    write_json(workdir / "benchmark.json", report)
     write_plot(workdir / "benchmark.png", report)
     print_tables(report)
     return report

@@ -44,7 +44,19 @@ _PICTURES = 15
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def settled(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int]], free: int | None) -> Settings:
+def decided(settings: Settings) -> dict[str, Any]:
+    """Returns the options that `settled` chooses, as settings have them."""
+    return {name: getattr(settings, name) for name in OPEN}
+
+
+def settled(
+    settings: Settings,
+    backbone: Backbone,
+    shapes: Sequence[Sequence[int]],
+    free: int | None,
+    *,
+    fewer_pairs: bool = True,
+) -> Settings:
     """Returns settings that say how large the tiles are, and how much L-BFGS remembers, where they left that open.
 
     Tiles come first, which change nothing but the time.
@@ -54,8 +66,10 @@ def settled(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[in
         backbone: the network.
         shapes: height and width of the picture, without margin, and of the style images.
         free: bytes of memory that are free, None if nobody knows; see `free_bytes`.
+        fewer_pairs: whether L-BFGS may remember less. Cells of a sweep do not: a batch has fewer of them instead, and
+            the checkpoints of one that goes on keep their shape, whatever is free then.
     """
-    fewer = settings.optimizer == "lbfgs" and not settings.lbfgs_pairs
+    fewer = fewer_pairs and settings.optimizer == "lbfgs" and not settings.lbfgs_pairs
     pairs = PAIRS if fewer else (settings.lbfgs_pairs or LBFGS_PAIRS,)
     tiles: tuple[Tiles, ...] = (settings.tile,)
     if settings.tile == "auto":
@@ -63,8 +77,9 @@ def settled(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[in
     choices = [dataclasses.replace(settings, lbfgs_pairs=number, tile=tile) for number in pairs for tile in tiles]
     if free is None:
         return choices[0]
-    fitting = (choice for choice in choices if needed(choice, backbone, shapes) <= USABLE * free)
-    return next(fitting, choices[-1])
+    *others, last = choices
+    fitting = (choice for choice in others if needed(choice, backbone, shapes) <= USABLE * free)
+    return next(fitting, last)
 
 
 def needed(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int]]) -> int:

@@ -107,11 +107,12 @@ def transfers(
         seed: seed of random transformations.
     """
     shared = ready(network, settings)
+    shapes = [scale.shape for scale in scales]
 
     def make(index: int) -> Transfer:
-        ratio = ratio_of(scales, index)
+        ratio = ratio_of(shapes, index)
         reduced = [at_scale(image, scaled(image.shape, ratio)) for image in styles]
-        own = settings_at(settings, [scale.shape for scale in scales], index)
+        own = settings_at(settings, shapes, index)
         return prepare(shared, own, at_scale(content, scales[index].shape), reduced, seed=seed)
 
     return functools.cache(make)
@@ -175,7 +176,7 @@ def settings_at(settings: Settings, shapes: Sequence[tuple[int, int]], index: in
     A network sees more of the picture the smaller it is, so that what keeps a face at the final size lets it dissolve
     at a coarse one; and what was lost there, no finer scale brings back.
     """
-    ratio = max(shapes[index]) / max(shapes[-1])
+    ratio = ratio_of(shapes, index)
     return dataclasses.replace(
         settings,
         content_weight=settings.content_weight * ratio**-settings.coarse_content,
@@ -226,9 +227,9 @@ def ends_of(settings: Settings, count: int) -> tuple[int, ...]:
     return tuple(itertools.accumulate([*steps_of(settings, count), *finish]))
 
 
-def ratio_of(scales: Sequence[Scale], index: int) -> float:
-    """Returns the size of a scale as a share of that of the finest."""
-    return max(scales[index].shape) / max(scales[-1].shape)
+def ratio_of(shapes: Sequence[tuple[int, int]], index: int) -> float:
+    """Returns the size of one of several scales with these heights and widths as a share of that of the finest."""
+    return max(shapes[index]) / max(shapes[-1])
 
 
 def at_step(scales: Sequence[Scale], step: int) -> list[int]:

@@ -13,8 +13,8 @@ from nst_jax import optimize
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.batches import Group, Recipe, padded
 from nst_jax.loop import Progress, Stage, run
-from nst_jax.memory import OPEN, free_bytes, settled
-from nst_jax.pyramid import Scale, at_scale, at_step, ends_of, enlarge, scaled, scales_of, settings_at
+from nst_jax.memory import decided, free_bytes, settled
+from nst_jax.pyramid import Scale, at_scale, at_step, ends_of, enlarge, ratio_of, scaled, scales_of, settings_at
 
 _KEPT = 32
 """Reduced images that are kept per scale."""
@@ -39,18 +39,17 @@ class ScaledGroup:
         shape = read(recipes[0].content).shape
         styles = dict.fromkeys(key for recipe in recipes for key in recipe.styles)
         style_shapes = [read(key).shape for key in styles]
-        # Cells of one program have one memory; where a batch takes too much, it has fewer cells.
-        settings = dataclasses.replace(
-            recipes[0].settings, lbfgs_pairs=recipes[0].settings.lbfgs_pairs or optimize.LBFGS_PAIRS
+        settings = settled(
+            recipes[0].settings, network.backbone, [shape, *style_shapes], free_bytes(), fewer_pairs=False
         )
-        settings = settled(settings, network.backbone, [shape, *style_shapes], free_bytes())
-        chosen = {name: getattr(settings, name) for name in OPEN}
-        self.recipes = [recipe._replace(settings=dataclasses.replace(recipe.settings, **chosen)) for recipe in recipes]
+        self.recipes = [
+            recipe._replace(settings=dataclasses.replace(recipe.settings, **decided(settings))) for recipe in recipes
+        ]
         self._shapes = [scale.shape for scale in scales_of(network.backbone, settings, shape, style_shapes)]
         contents = {recipe.content for recipe in recipes}
 
         def read_at(index: int) -> Callable[[Hashable], np.ndarray]:
-            ratio = self._ratio(index)
+            ratio = ratio_of(self._shapes, index)
 
             def reduced(key: Hashable) -> np.ndarray:
                 image = read(key)
@@ -68,10 +67,6 @@ class ScaledGroup:
 
     def _recipes_at(self, index: int) -> list[Recipe]:
         return [recipe._replace(settings=settings_at(recipe.settings, self._shapes, index)) for recipe in self.recipes]
-
-    def _ratio(self, index: int) -> float:
-        """Returns the size of a scale as a share of that of the finest."""
-        return max(self._shapes[index]) / max(self._shapes[-1])
 
     def compile(self, size: int) -> None:
         """Compiles the program for batches of a size, if it is the only one; else each is compiled when it is next."""

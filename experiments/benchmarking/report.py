@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..plotting.figures import plot
+from . import scales
 
 _WIDE = 1000  # columns, so that no cell is broken
 _NONE = "–"
@@ -152,13 +153,12 @@ def _picture_table(report: Report) -> Table:
 def _picture_rows(found: Report, report: Report) -> Iterator[Report]:
     """Returns a row per side."""
     for name, of in found["sides"].items():
-        ours = name == "coarse_to_fine"
         yield {
             **of,
             "backbone": found["backbone"],
-            "scales": found["size"] if name == "one_scale" else ", ".join(map(str, found["scales"])),
-            "side": report["rival"] if name == "rival" else name.replace("_", " "),
-            "seconds_to_style": found["seconds_to_style"] if ours else None,
+            "scales": found["size"] if name == scales.ONE else ", ".join(map(str, found["scales"])),
+            "side": report["rival"] if name == scales.RIVAL else name.replace("_", " "),
+            "seconds_to_style": found["seconds_to_style"] if name == scales.SCALES else None,
         }
 
 

@@ -14,7 +14,7 @@ from nst_jax.checks import check_images
 from nst_jax.io import images
 from nst_jax.io.files import sha256
 from nst_jax.loop import state_shapes
-from nst_jax.memory import OPEN, free_bytes, settled
+from nst_jax.memory import OPEN, decided, free_bytes, settled
 from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.pyramid import Scale
 from nst_jax.settings import Settings
@@ -81,8 +81,7 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
     check_images(pretrained.backbone, settings, content.pixels, style_images)
     shapes = [image.shape for image in style_images]
     scales = pyramid.scales_of(pretrained.backbone, settings, content.pixels.shape, shapes)
-    steps_asked = settings.steps
-    asked = {name: getattr(settings, name) for name in OPEN}
+    steps_asked, asked = settings.steps, decided(settings)
     goes_on = {name: value for name, value in (chosen or {}).items() if asked[name] == OPEN[name]}
     settings = dataclasses.replace(pyramid.resolved(settings, scales), **goes_on)
     settings = settled(settings, pretrained.backbone, [content.pixels.shape, *shapes], free_bytes())
@@ -105,7 +104,7 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
             pretrained,
             {name: sha256(path) for name, path in paths.items()},
         ),
-        chosen={name: getattr(settings, name) for name in OPEN},
+        chosen=decided(settings),
         steps_asked=steps_asked,
     )
 

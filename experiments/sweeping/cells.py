@@ -13,8 +13,7 @@ from nst_jax.checks import check_canvas, check_style
 from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.files import sha256
-from nst_jax.memory import OPEN, free_bytes, settled
-from nst_jax.optimize import LBFGS_PAIRS
+from nst_jax.memory import decided, free_bytes, settled
 from nst_jax.pyramid import Scale
 from nst_jax.settings import Settings
 
@@ -143,10 +142,8 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained, free: i
     style_shapes = [shapes[name] for name, path in paths.items() if path in styles(paths)]
     check_style(pretrained.backbone, settings, style_shapes)
     scales = pyramid.scales_of(pretrained.backbone, settings, (height, width), style_shapes)
-    asked = {name: getattr(settings, name) for name in OPEN}
-    # Never fewer pairs: a sweep that goes on would find its checkpoints of another shape, were less memory free then.
-    settings = dataclasses.replace(pyramid.resolved(settings, scales), lbfgs_pairs=settings.lbfgs_pairs or LBFGS_PAIRS)
-    settings = settled(settings, pretrained.backbone, [(height, width), *style_shapes], free)
+    settings, asked = pyramid.resolved(settings, scales), decided(settings)
+    settings = settled(settings, pretrained.backbone, [(height, width), *style_shapes], free, fewer_pairs=False)
     digests = {name: pictures.sha256(path) for name, path in paths.items()}
     about = {**identity(flags, dataclasses.replace(settings, **asked), pretrained, digests), "steps": settings.steps}
     return PreparedCell(cell, settings, pretrained, paths, scales, about)

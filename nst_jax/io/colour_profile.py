@@ -11,9 +11,13 @@ from nst_jax.io.files import file_error
 
 _LOG = logging.getLogger(__name__)
 
-_samples = np.linspace(0, 1, 1024)
-_light = np.where(_samples <= 0.04045, _samples / 12.92, ((_samples + 0.055) / 1.055) ** 2.4)
-SRGB_CURVE = np.uint16(_light * 65_535 + 0.5)
+
+def light(samples: np.ndarray) -> np.ndarray:
+    """Returns the light of samples of sRGB, both in [0, 1] (IEC 61966-2-1)."""
+    return np.where(samples <= 0.04045, samples / 12.92, ((samples + 0.055) / 1.055) ** 2.4)
+
+
+SRGB_CURVE = np.uint16(light(np.linspace(0, 1, 1024)) * 65_535 + 0.5)
 """From samples of sRGB to light (IEC 61966-2-1), in 1024 steps of 16 bits."""
 
 

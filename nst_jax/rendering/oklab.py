@@ -6,6 +6,8 @@ matrices these are. scikit-image has no OKLab.
 
 import numpy as np
 
+from nst_jax.io.colour_profile import light
+
 _CONES = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],
@@ -27,9 +29,7 @@ _OPPONENTS = np.array(
 
 def from_rgb(image: np.ndarray) -> np.ndarray:
     """Returns L, A, B `[..., 3]`, L in [0, 1], of sRGB in [0, 1]."""
-    values = np.asarray(image, np.float64)
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    return np.cbrt(linear @ _CONES.T) @ _OPPONENTS.T
+    return np.cbrt(light(np.asarray(image, np.float64)) @ _CONES.T) @ _OPPONENTS.T
 
 
 def to_rgb(lab: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from runs import interrupted
 
 import nst_jax
 from nst_jax import hypercolumns, neighbours, pyramid, stacking
@@ -118,14 +119,7 @@ def test_a_scale_keeps_its_choice_and_the_next_makes_its_own(network):
 def test_a_run_goes_on_from_its_choice_to_the_same_bits(network):
     whole = list(run(pyramid.stages(*stages_of(network, SETTINGS)), pause_every=1))
     for step in (2, 6):
-        reached = next(
-            jax.device_get((progress.stage, progress.state))
-            for progress in run(pyramid.stages(*stages_of(network, SETTINGS)), pause_every=1)
-            if int(progress.state.step) == step
-        )
-        *_, again = run(
-            pyramid.stages(*stages_of(network, SETTINGS)), first=reached[0], state=jax.device_put(reached[1])
-        )
+        again = interrupted(lambda: pyramid.stages(*stages_of(network, SETTINGS)), step)
         np.testing.assert_array_equal(again.result, whole[-1].result)
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from runs import interrupted
 
 import nst_jax
 from nst_jax import optimize, pyramid
@@ -247,14 +248,7 @@ def test_a_run_goes_on_from_any_scale_to_the_same_bits(network, optimizer):
     settings = dataclasses.replace(SETTINGS, optimizer=optimizer, learning_rate={"lbfgs": 1.0, "adam": 0.02}[optimizer])
     whole = list(run(pyramid.stages(*stages_of(network, settings)), pause_every=1))
     for step in (1, 3, 4, 5, 6):
-        reached = next(
-            jax.device_get((found.stage, found.state))
-            for found in run(pyramid.stages(*stages_of(network, settings)), pause_every=1)
-            if int(found.state.step) == step
-        )
-        *_, again = run(
-            pyramid.stages(*stages_of(network, settings)), first=reached[0], state=jax.device_put(reached[1])
-        )
+        again = interrupted(lambda: pyramid.stages(*stages_of(network, settings)), step)
         np.testing.assert_array_equal(again.result, whole[-1].result)
 
 
