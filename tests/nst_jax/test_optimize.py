@@ -12,6 +12,7 @@ import scipy.optimize
 from flax import struct
 
 from nst_jax import optimize
+from nst_jax.compilation import Jit
 from nst_jax.loop import chunk
 
 pytestmark = pytest.mark.quick
@@ -233,6 +234,23 @@ def test_the_decay_of_adam_is_that_of_its_squares(decay, target):
         image = image - 0.05 * (first / (1 - 0.9**number)) / (np.sqrt(second / (1 - decay**number)) + 1e-8)
         state, _ = solver(0.05).step(problem.evaluate, state)
         np.testing.assert_allclose(state.variables, image, atol=1e-5)
+
+
+@pytest.mark.parametrize("cells", [0, 1])
+def test_lbfgs_copies_its_memory_neither_alone_nor_in_a_batch(cells):
+    """The memory has 20 arrays of the picture's size; a copy of it, or a program repeated for each reader, shows."""
+    size, solver = 100_000, optimize.lbfgs()
+
+    def evaluate(values, _):
+        loss, gradient = jax.value_and_grad(lambda values: jnp.sum(jnp.square(jnp.sin(values) * values - 1)))(values)
+        return optimize.Evaluation(values, loss, {}, gradient)
+
+    init, step = (functools.partial(function, evaluate) for function in (solver.init, solver.step))
+    if cells:
+        init, step = jax.vmap(init), jax.vmap(step)
+    state = init(jnp.ones((cells, size) if cells else size))
+    steps = Jit(lambda state: jax.lax.scan(lambda state, _: step(state), state, length=4), donate_argnums=0)
+    assert steps.lower(state).compile().memory_analysis().temp_size_in_bytes < 6 * 4 * size
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
