@@ -97,7 +97,9 @@ def test_style(name, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("statistic", {term.statistic for term in losses.STYLE_LOSSES.values() if term.additive})
+@pytest.mark.parametrize(
+    "statistic", dict.fromkeys(term.statistic for term in losses.STYLE_LOSSES.values() if term.additive)
+)
 def test_statistics_of_style_are_means_over_positions(statistic):
     """Of a whole: the mean of those of its parts, by their numbers of positions; in whatever order these come."""
     whole, upper, lower = (statistic(jnp.float32(part)) for part in (F, F[:2], F[2:]))
