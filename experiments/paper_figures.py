@@ -92,6 +92,7 @@ def make_grid(config: Config) -> Grid:
         steps=config.steps,
         scales=(0,),  # as in the paper
         antialias=False,
+        shifts=1,
         seed=config.seed,
         init="noise",
     )

@@ -85,6 +85,7 @@ def make_grid(config: Config) -> Grid:
         margin=0,
         scales=(0,),
         antialias=False,
+        shifts=1,
         parameterization=config.parameterization,
         seed=config.seed,
         init="noise",

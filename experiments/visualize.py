@@ -139,6 +139,7 @@ def make_grid(config: Config, units: list["Unit"]) -> Grid:
         margin=0,
         scales=(0,),
         antialias=False,
+        shifts=1,
         pooling="max",
         padding="zeros",
         optimizer="adam",

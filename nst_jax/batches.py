@@ -22,7 +22,7 @@ from nst_jax.rendering.canvas import extend
 from nst_jax.rendering.grey import is_grey, paints_grey
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
-from nst_jax.targets import layers_of, make_targets, measure, network_layers, union
+from nst_jax.targets import layers_of, make_targets, measure, measure_content, network_layers, union
 from nst_jax.terms import CONTENT, STYLE
 from nst_jax.transfer import Transfer, assemble, make_config
 
@@ -98,7 +98,9 @@ class Group:
             image = read(key)
             check_image(image, what="content image")
             canvas = extend(float32_on_device(image), margin)
-            return measure(params, canvas, objective=config.objective, term=CONTENT, layers=layers[CONTENT])
+            return measure_content(
+                params, canvas, objective=config.objective, layers=layers[CONTENT], shifts=config.shifts
+            )
 
         def style_targets(key: Hashable) -> dict[str, Any]:
             image = read(key)

@@ -185,7 +185,13 @@ def gradient(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED) ->
     )
 
 
-def lbfgs(learning_rate: jax.Array | float = 1.0, *, bounds: Bounds = UNBOUNDED, pairs: int = LBFGS_PAIRS) -> Solver:
+def lbfgs(
+    learning_rate: jax.Array | float = 1.0,
+    *,
+    bounds: Bounds = UNBOUNDED,
+    pairs: int = LBFGS_PAIRS,
+    change_every: int = 0,
+) -> Solver:
     """Returns L-BFGS (Liu & Nocedal 1989), projected: it halves the step until the loss has decreased enough.
 
     After a step without a finite loss it does nothing more: in a batch, the other cells would wait in each step while
@@ -195,6 +201,8 @@ def lbfgs(learning_rate: jax.Array | float = 1.0, *, bounds: Bounds = UNBOUNDED,
         learning_rate: share of the step that is tried first.
         bounds: bounds of the variables.
         pairs: number of steps that are remembered.
+        change_every: number of steps after each of which the objective is another one: the first with it evaluates the
+            variables where they are, and the memory starts over; 0 for one that stays.
     """
     direction_of = optax.scale_by_lbfgs(memory_size=pairs)
 
@@ -202,6 +210,7 @@ def lbfgs(learning_rate: jax.Array | float = 1.0, *, bounds: Bounds = UNBOUNDED,
         return _first(evaluate, variables, direction_of.init, bounds)
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
+        state = _started_over(state, change_every) if change_every else state
         # Of a state that is still to be evaluated the gradient is 0, so that the first try stays where it is.
         here, first, number = state.evaluation, ~state.evaluated, _next(state)
         frozen = state.memory.count == _FROZEN
@@ -329,6 +338,24 @@ def _first(evaluate: Evaluate, variables: Variables, memory: Callable[[Variables
         return State(unevaluated, start, memory(clipped), jnp.zeros((), bool))
 
 
+def _started_over(state: State, change_every: int) -> State:
+    """Returns a state of L-BFGS whose variables are to be evaluated again, as a step, where the next has a new loss."""
+    due = state.evaluated & ((state.step + 1) % change_every == 0)
+    here, memory = state.evaluation, state.memory
+    return state.replace(
+        evaluation=here.replace(
+            loss=jnp.where(due, jnp.inf, here.loss),
+            gradient=jax.tree.map(lambda leaf: jnp.where(due, 0, leaf), here.gradient),
+        ),
+        step=state.step + due.astype(state.step.dtype),
+        evaluated=state.evaluated & ~due,
+        memory=memory._replace(
+            count=jnp.where(due & (memory.count != _FROZEN), 0, memory.count),
+            weights_memory=jnp.where(due, 0, memory.weights_memory),
+        ),
+    )
+
+
 def _next(state: State) -> jax.Array:
     """Returns the number of the next step; evaluating the start is none."""
     return state.step + state.evaluated.astype(state.step.dtype)
@@ -351,11 +378,15 @@ SOLVERS: dict[Optimizer, MakeSolver] = {"adam": adam, "lbfgs": lbfgs, "gradient"
 
 @functools.cache
 def solver_of(
-    optimizer: Optimizer, *, adam_decay: float = Settings.adam_decay, lbfgs_pairs: int = LBFGS_PAIRS
+    optimizer: Optimizer,
+    *,
+    adam_decay: float = Settings.adam_decay,
+    lbfgs_pairs: int = LBFGS_PAIRS,
+    change_every: int = 0,
 ) -> MakeSolver:
     """Returns one of `SOLVERS` with its options; the same object for the same, so that programs are the same too."""
     if optimizer == "adam":
         return functools.partial(adam, decay=adam_decay)
     if optimizer == "lbfgs":
-        return functools.partial(lbfgs, pairs=lbfgs_pairs)
+        return functools.partial(lbfgs, pairs=lbfgs_pairs, change_every=change_every)
     return SOLVERS[optimizer]

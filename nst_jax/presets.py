@@ -79,7 +79,7 @@ PRESETS: dict[str, Settings] = {
         margin=0,
         coarsest=512,
         scale_factor=2.0,
-        coarse_content=0.0,
+        coarse_content=1.0,
         steps=500,
         scale_steps=(500, 200),
     ),
@@ -100,7 +100,7 @@ PRESETS: dict[str, Settings] = {
         margin=0,
         coarsest=128,
         scale_factor=2**0.5,
-        coarse_content=0.0,
+        coarse_content=1.0,
         optimizer="adam",
         learning_rate=0.02,
         adam_decay=0.99,
@@ -124,7 +124,7 @@ PRESETS: dict[str, Settings] = {
         margin=0,
         coarsest=512,
         scale_factor=2.0,
-        coarse_content=0.0,
+        coarse_content=1.0,
         steps=600,
         scale_steps=(600, 200, 66, 30),
     ),
@@ -132,10 +132,11 @@ PRESETS: dict[str, Settings] = {
     "squeezenet": Settings(
         content_layers=("fire3/concat", "fire5/concat"),
         style_layers=("conv1", *(f"fire{index}/concat" for index in range(2, 9))),
-        style_weight=120.0,
-        tv_weight=10.0,
+        style_weight=160.0,
+        tv_weight=5.0,
         padding="reflect",
         antialias=True,  # its first layer skips every other pixel
+        shifts=8,  # and the pools three times as many
         steps=300,
     ),
     # Kolkin et al. 2022, "Neural Neighbor Style Transfer", and its program. VGG-16 there, whose layers up to relu4_3

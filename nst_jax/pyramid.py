@@ -11,6 +11,7 @@ the scales and what is carried from one to the next are those of crowsonkb's sty
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -177,9 +178,10 @@ def settings_at(settings: Settings, shapes: Sequence[tuple[int, int]], index: in
     at a coarse one; and what was lost there, no finer scale brings back.
     """
     ratio = ratio_of(shapes, index)
+    coarseness = 0.0 if ratio == 1 else math.log(ratio) / math.log(ratio_of(shapes, 0))  # 1 at the coarsest scale
     return dataclasses.replace(
         settings,
-        content_weight=settings.content_weight * ratio**-settings.coarse_content,
+        content_weight=settings.content_weight * settings.coarse_content**coarseness,
         style_loss=settings.finish_loss if finishes(shapes, index) else settings.style_loss,
     )
 

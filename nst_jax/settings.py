@@ -87,6 +87,8 @@ that was most like it when the scale began; the layers' weights are those of the
 The last five and `normalized_gradient_gram_error` have no mean over positions: of several style images they blend
 losses, no targets."""
 
+HYPERCOLUMNS: StyleLoss = "hypercolumns"
+
 VariationLoss = Literal[
     "squared_variation", "neural_style_variation", "crowson_variation", "circular_squared_variation"
 ]
@@ -200,6 +202,20 @@ class Settings:
         "Blur what the network sees by one pixel, content and style images too: a network whose first layer skips "
         "pixels leaves its grid in the picture otherwise.",
     )
+    shifts: int = option(
+        1,
+        "Number of shifts by less than a stride, a power of 2, from which the network sees the picture by turns: 8 "
+        "leave no woven grid. 1 means none.",
+        least=1,
+        most=64,
+    )
+    shift_steps: int = option(
+        0,
+        "Number of steps from one of several shifts to the next, with each of which lbfgs begins anew; 0 means 9 with "
+        "lbfgs and 1 with other optimisers.",
+        least=0,
+        most=1000,
+    )
     precision: Precision = option(
         "float32", "Floating-point precision of the network; tf32 and bfloat16 are faster on accelerators."
     )
@@ -263,9 +279,9 @@ class Settings:
         traced=True,
     )
     coarse_content: float = option(
-        3.0,
-        "Exponent n of the content weight at coarse scales, which is (final size / size)ⁿ times as high there: 0 means "
-        "the same weight at all scales, 3 keeps faces and houses.",
+        8.0,
+        "Content weight at the coarsest of several scales as a multiple of that at the finest; those between follow "
+        "their size. 1 means the same weight at all scales, 8 keeps faces and houses.",
         least=0,
         traced=True,
     )
@@ -331,13 +347,20 @@ class Settings:
                 f"scale_factor: expected {LEAST_SCALE_FACTOR} or more, or 0 to choose by the device, "
                 f"found {self.scale_factor}"
             )
+        if self.shifts.bit_count() != 1:
+            raise UserError(f"shifts: expected a power of 2, found {self.shifts}")
         moves = [name for name in ("jitter", "random_scale", "random_rotate") if getattr(self, name)]
         if moves and self.optimizer == "lbfgs":
             raise UserError(f"{moves[0]}: expected an optimizer for a changing loss, found lbfgs; use adam")
         if moves and self.content_layers:
             raise UserError(f"{moves[0]}: expected no content_layers, whose features stay in place, found some")
-        if moves and "hypercolumns" in (self.style_loss, self.finish_loss if self.finish_steps else ""):
+        chosen = HYPERCOLUMNS in (self.style_loss, self.finish_loss if self.finish_steps else "")
+        if moves and chosen:
             raise UserError(f"{moves[0]}: expected none with hypercolumns, which are chosen for each place, found some")
+        if self.shifts > 1 and chosen:
+            raise UserError(
+                f"shifts: expected 1 with hypercolumns, which are chosen for each place, found {self.shifts}"
+            )
         if self.averaging and self.optimizer == "lbfgs":
             raise UserError("averaging: expected 0 with lbfgs, each of whose steps is the best so far; use adam")
         if self.padding == "circular" and self.margin:

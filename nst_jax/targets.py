@@ -11,6 +11,7 @@ import numpy as np
 from nst_jax.activations import channel_weights
 from nst_jax.backbones.spec import Backbone, channels
 from nst_jax.objective import Objective, Targets, Weights
+from nst_jax.rendering.shifts import shifted
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE, TERMS, VARIATION
@@ -45,6 +46,17 @@ def measure(
 ) -> dict[str, Any]:
     """Returns layer → target of a term, for an image `[H, W, 3]`, RGB in [0, 1]."""
     return objective.statistics(params, image, term, layers)
+
+
+def measure_content(
+    params: Any, canvas: jax.Array, *, objective: Objective, layers: tuple[str, ...], shifts: int
+) -> dict[str, Any]:
+    """Returns layer → target of the content image's canvas `[H, W, 3]`; from several shifts, `[shifts, ...]`."""
+    views = [
+        measure(params, shifted(canvas, turn, shifts), objective=objective, term=CONTENT, layers=layers)
+        for turn in range(shifts)
+    ]
+    return stack(views) if shifts > 1 else views[0]
 
 
 def make_targets(

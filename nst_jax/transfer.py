@@ -25,11 +25,24 @@ from nst_jax.objective import Choices, Objective, Targets, Weights
 from nst_jax.rendering.canvas import CUBIC, canvas_shape, crop, extend, resize
 from nst_jax.rendering.grey import is_grey, paints_grey, project
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer, Shape
+from nst_jax.rendering.shifts import shifted
 from nst_jax.rendering.transformation import Transformation, transform
 from nst_jax.settings import Parameterization, Settings
 from nst_jax.surroundings import float32_on_device
-from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measure, network_layers, union
+from nst_jax.targets import (
+    Layers,
+    layers_of,
+    make_targets,
+    make_weights,
+    measure,
+    measure_content,
+    network_layers,
+    union,
+)
 from nst_jax.terms import ACTIVATION, CONTENT, STYLE, TERMS
+
+LBFGS_SHIFT_STEPS = 9
+"""Number of steps that L-BFGS has at one of several shifts, where the settings leave it open."""
 
 Image = jax.Array | np.ndarray
 """`[H, W, 3]`, RGB in [0, 1]."""
@@ -76,7 +89,13 @@ def prepare(
         backbone,
         settings,
         layers,
-        content=statistics(extend(float32_on_device(content), settings.margin), CONTENT),
+        content=measure_content(
+            params,
+            extend(float32_on_device(content), settings.margin),
+            objective=config.objective,
+            layers=layers.get(CONTENT, ()),
+            shifts=config.shifts,
+        ),
         styles=[statistics(image, STYLE) for image in styles],
         guide=None if guide is None else statistics(guide, ACTIVATION),
     )
@@ -148,6 +167,8 @@ class TransferConfig:
         parameterization: the variables that the canvas is rendered from.
         transformation: random transformation of the canvas before the network sees it.
         averaging: decay of the moving average of the variables that the picture is rendered from; 0 for none.
+        shifts: from how many shifts the network sees the canvas by turns.
+        shift_steps: number of steps from one shift to the next.
     """
 
     objective: Objective
@@ -156,6 +177,8 @@ class TransferConfig:
     parameterization: Parameterization
     transformation: Transformation
     averaging: float = 0.0
+    shifts: int = 1
+    shift_steps: int = 1
 
     @property
     def parameterizer(self) -> Parameterizer:
@@ -182,7 +205,7 @@ class Transfer(struct.PyTreeNode):
 
     Attributes:
         params: parameters of the backbone, see `Objective.prepare`.
-        targets: the statistics that the canvas is compared with.
+        targets: the statistics that the canvas is compared with; those of the content image from each shift.
         weights: weights of the terms.
         learning_rate: learning rate of the solver.
         grey: whether the canvas is grey.
@@ -251,9 +274,14 @@ class Transfer(struct.PyTreeNode):
         """
 
         def loss(variables: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-            canvas, moves = self.render(variables), self.config.transformation
+            canvas, moves, count = self.render(variables), self.config.transformation, self.config.shifts
             seen = transform(moves, canvas, jax.random.fold_in(self.key, step)) if moves.moves else canvas
-            return self.config.objective.loss(self.params, canvas, self.targets, self.weights, seen=seen, chosen=chosen)
+            targets = self.targets
+            if count > 1:
+                turn = step // self.config.shift_steps % count
+                seen = shifted(seen, turn, count)
+                targets = {**targets, CONTENT: jax.tree.map(lambda of: of[turn], targets[CONTENT])}
+            return self.config.objective.loss(self.params, canvas, targets, self.weights, seen=seen, chosen=chosen)
 
         (value, terms), gradient = jax.value_and_grad(loss, has_aux=True)(variables)
         return optimize.Evaluation(variables, value, terms, gradient)
@@ -341,6 +369,7 @@ def ready(network: Pretrained, *settings: Settings) -> Pretrained:
 
 def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.MakeSolver | None = None) -> TransferConfig:
     """Returns the static part of a transfer with these settings, perhaps with another solver."""
+    shift_steps = settings.shift_steps or (LBFGS_SHIFT_STEPS if settings.optimizer == "lbfgs" else 1)
     objective = Objective(
         backbone=backbone,
         pooling=settings.pooling,
@@ -360,9 +389,12 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
             settings.optimizer,
             adam_decay=settings.adam_decay,
             lbfgs_pairs=settings.lbfgs_pairs or optimize.LBFGS_PAIRS,
+            change_every=shift_steps if settings.shifts > 1 else 0,
         ),
         margin=settings.margin,
         parameterization=settings.parameterization,
         transformation=Transformation(settings.jitter, settings.random_scale, settings.random_rotate),
         averaging=settings.averaging,
+        shifts=1 if solver else settings.shifts,  # another solver may count on a loss that stays
+        shift_steps=shift_steps,
     )

@@ -87,7 +87,7 @@ class Torch:
         self._device = torch.device("cuda" if on_gpu else "cpu")
         self._dtype = torch.bfloat16 if transfer.config.objective.precision == "bfloat16" else torch.float32
         self._objective = transfer.config.objective
-        self._check()
+        self._check(transfer)
         self._content = {layer: self._tensor(target) for layer, target in transfer.targets[CONTENT].items()}
         shares = np.asarray(transfer.weights.style_images)
         self._style = {
@@ -201,12 +201,13 @@ class Torch:
     def _formula(self, term: str) -> str:
         return dict(self._objective.formulas)[term].error.__name__
 
-    def _check(self) -> None:
+    def _check(self, transfer: Transfer) -> None:
         objective, formulas = self._objective, dict(self._objective.formulas)
         choose(self._formula(CONTENT), _FORMULAS, what="content loss of the rival")
         choose(self._formula(STYLE), _FORMULAS, what="style loss of the rival")
         choose(objective.padding, ["zeros"], what="padding of the rival")
         choose(str(objective.antialias), ["False"], what="antialias of the rival")
+        choose(str(transfer.config.shifts), ["1"], what="shifts of the rival")
         choose(objective.pooling, ["max", "average"], what="pooling of the rival")
         choose(objective.blending, ["targets"], what="blending of the rival")
         choose(formulas[VARIATION].statistic.__name__, ["squared_variation"], what="variation loss of the rival")

@@ -29,6 +29,7 @@ def step_settings(backbone: str, precision: Precision, *, remat: bool = False) -
         pooling="average",
         padding="zeros",
         antialias=False,
+        shifts=1,
         margin=0,
         optimizer="adam",
         learning_rate=LEARNING_RATES["adam"],

@@ -60,6 +60,7 @@ def dream_settings(backbone: str, *, guided: bool = False) -> Settings:
         margin=0,
         scales=(0,),  # octaves are scales of its own
         antialias=False,
+        shifts=1,
         dream_layers=family.dream_layers,
         dream_objective="guided" if guided else "log_deepdream",
         jitter=32,

@@ -75,6 +75,7 @@ def test_a_layer_counts_by_its_number_of_channels():
 
 SETTINGS = dataclasses.replace(
     PRESETS["squeezenet"],
+    shifts=1,
     style_loss="hypercolumns",
     style_layers=("conv1", "fire2/concat", "fire4/concat"),
     content_layers=(),

@@ -21,6 +21,8 @@ WITHOUT = {
     "blend_weights": (),
     "padding": "zeros",
     "antialias": False,
+    "shifts": 1,
+    "shift_steps": 0,  # nothing with one shift
     "precision": "float32",
     "remat": False,
     "tile": "auto",  # the same numbers, but for rounding
@@ -30,7 +32,7 @@ WITHOUT = {
     "coarsest": 256,  # nothing at one scale, and so is the next
     "scale_factor": 0.0,
     "scale_steps": (),
-    "coarse_content": 3.0,  # nothing at one scale
+    "coarse_content": 8.0,  # nothing at one scale
     "lbfgs_pairs": 0,
     "adam_decay": 0.999,  # Adam's own
     "finish_steps": 0,
@@ -114,7 +116,7 @@ LITERATURE = {
         "scales": (),
         "coarsest": 512,
         "scale_factor": 2.0,
-        "coarse_content": 0.0,
+        "coarse_content": 1.0,
         "steps": 500,
         "scale_steps": (500, 200),
         "init": "content",
@@ -141,7 +143,7 @@ LITERATURE = {
         "scales": (),
         "coarsest": 128,
         "scale_factor": math.sqrt(2),
-        "coarse_content": 0.0,
+        "coarse_content": 1.0,
         "steps": 1000,
         "scale_steps": (1000, 500),
         "init": "content",
@@ -163,7 +165,7 @@ LITERATURE = {
         "scales": (),
         "coarsest": 512,
         "scale_factor": 2.0,
-        "coarse_content": 0.0,
+        "coarse_content": 1.0,
         "steps": 600,
         "scale_steps": tuple(max(600 // 3**index, 30) for index in range(4)),
         "init": "content",

@@ -27,7 +27,7 @@ SETTINGS = dataclasses.replace(
     margin=4,
     scales=(24, 40, 0),
     scale_steps=(3, 2),
-    coarse_content=0.0,
+    coarse_content=1.0,
 )
 
 
@@ -134,14 +134,20 @@ def test_scales_that_make_no_sense(network, changes, message):
         pyramid.scales_of(network.backbone, dataclasses.replace(nst_jax.PRESETS["squeezenet"], **changes), (384, 512))
 
 
-@pytest.mark.parametrize(("exponent", "weight"), [(0.0, 3.0), (1.0, 6.0), (2.0, 12.0)])
-def test_content_weighs_more_at_a_coarse_scale(network, exponent, weight):
-    settings = dataclasses.replace(SETTINGS, content_weight=3.0, coarse_content=exponent)
-    settings = dataclasses.replace(settings, scales=(32, 64), scale_steps=(1,))
+@pytest.mark.parametrize("coarse", [0.5, 1.0, 8.0])
+def test_content_weighs_more_at_coarse_scales(network, coarse):
+    settings = dataclasses.replace(SETTINGS, content_weight=3.0, coarse_content=coarse)
+    settings = dataclasses.replace(settings, scales=(16, 32, 64), scale_steps=(1,))
     content, style = picture(0), picture(1)
     scales = pyramid.scales_of(network.backbone, settings, content.shape, [style.shape])
     make = pyramid.transfers(network, settings, content, [style], scales)
-    assert [float(make(index).weights.terms["content"]) for index in (0, 1)] == [weight, 3.0]
+    found = [float(make(index).weights.terms["content"]) for index in range(3)]
+    np.testing.assert_allclose(found, [3 * coarse, 3 * math.sqrt(coarse), 3], rtol=1e-6)
+
+
+def test_content_of_a_single_scale_weighs_what_it_was_given():
+    settings = dataclasses.replace(SETTINGS, content_weight=3.0, coarse_content=8.0)
+    assert pyramid.settings_at(settings, [(48, 64)], 0).content_weight == 3.0
 
 
 # --- enlarging ---

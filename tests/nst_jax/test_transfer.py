@@ -1,6 +1,7 @@
 """Whole transfers on the embedded network: what they compile, where they stop, what they refuse."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import jax
@@ -27,6 +28,8 @@ from nst_jax.losses import STYLE_LOSSES
 from nst_jax.objective import Objective
 from nst_jax.ops.blur import blur
 from nst_jax.presets import PRESETS, default_preset
+from nst_jax.rendering.canvas import extend
+from nst_jax.rendering.shifts import shifted
 from nst_jax.targets import layers_of, make_weights
 from nst_jax.terms import CONTENT, STYLE, VARIATION
 
@@ -124,7 +127,7 @@ def test_every_style_loss_can_be_blended(style_loss, network, settings):
 @pytest.mark.quick
 @pytest.mark.parametrize("style_loss", [name for name, term in STYLE_LOSSES.items() if not term.additive])
 def test_targets_without_a_mean_are_not_blended(style_loss, network, settings):
-    settings = dataclasses.replace(settings, style_loss=style_loss)
+    settings = dataclasses.replace(settings, style_loss=style_loss, shifts=1)
     check_style(network.backbone, settings, [SIZE])
     with pytest.raises(UserError, match=f"blending: expected losses for 2 style images with style_loss {style_loss},"):
         check_style(network.backbone, settings, [SIZE] * 2)
@@ -166,6 +169,27 @@ def test_content_as_content_and_style_as_style_are_free(network, settings):
         problem = transfer.prepare(network, settings, content, style)
         found = jax.jit(lambda problem, image: problem.evaluate(image, 0))(problem, image)
         assert found.terms[term] < 1e-9
+
+
+@pytest.mark.parametrize("margin", [0, 16])
+def test_the_content_image_is_its_own_content_from_every_shift(margin, network, settings):
+    settings = dataclasses.replace(settings, shifts=8, margin=margin)
+    content = picture(0)
+    problem = transfer.prepare(network, settings, content, picture(1))
+    canvas = extend(jnp.asarray(content), margin)
+    errors = jax.jit(lambda problem, canvas, step: problem.evaluate(canvas, step).terms[CONTENT])
+    for step in range(17):
+        assert errors(problem, canvas, step) < 1e-9
+        assert errors(problem, shifted(canvas, 1, 8), step) > 0.1
+
+
+def test_another_solver_sees_one_loss(network, settings):
+    settings = dataclasses.replace(settings, shifts=8)
+    content, style = picture(0), picture(1)
+    solver = functools.partial(optimize.from_optax, optax.adam(0.02))
+    problem = transfer.prepare(network, settings, content, style, solver=lambda rate, bounds: solver(bounds=bounds))
+    evaluate = jax.jit(lambda problem, step: problem.evaluate(jnp.asarray(content), step).loss)
+    assert evaluate(problem, 0) == evaluate(problem, 1)
 
 
 def test_new_numbers_compile_nothing(network, settings, count_compilations):
@@ -497,7 +521,7 @@ def test_remat_needs_less_memory_and_gives_the_same_picture():
     network = pretrained.load("squeezenet1_1")
     # Of noise the blur leaves a twentieth, which the normalised gradient makes up for, and so of its rounding, too.
     settings = dataclasses.replace(
-        PRESETS["squeezenet"], optimizer="gradient", learning_rate=0.02, margin=0, antialias=False
+        PRESETS["squeezenet"], optimizer="gradient", learning_rate=0.02, margin=0, antialias=False, shifts=1
     )
     images = picture(0, (320, 320, 3)), picture(1, (64, 64, 3))
     pictures, bytes_needed = [], []
