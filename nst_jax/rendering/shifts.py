@@ -24,4 +24,7 @@ def offsets(count: int) -> np.ndarray:
 
 def shifted(image: jax.Array, turn: jax.Array | int, count: int) -> jax.Array:
     """Returns an image `[H, W, C]` from one of several shifts; pixels that leave on one side come in on the other."""
-    return jnp.roll(image, jnp.asarray(offsets(count))[turn], (0, 1))
+    # A slice of a little more than the image: rolling by an amount that is not known makes four copies.
+    around = jnp.pad(image, ((count, 0), (count, 0), (0, 0)), mode="wrap")
+    down, right = jnp.asarray(count - offsets(count))[turn]
+    return jax.lax.dynamic_slice(around, (down, right, jnp.zeros_like(down)), image.shape)
