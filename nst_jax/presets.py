@@ -132,11 +132,12 @@ PRESETS: dict[str, Settings] = {
     "squeezenet": Settings(
         content_layers=("fire3/concat", "fire5/concat"),
         style_layers=("conv1", *(f"fire{index}/concat" for index in range(2, 9))),
-        style_weight=160.0,
+        style_weight=140.0,
         tv_weight=5.0,
         padding="reflect",
         antialias=True,  # its first layer skips every other pixel
-        shifts=8,  # and the pools three times as many
+        shifts=8,  # and the pools behind it skip more
+        coarse_content=16.0,
         steps=300,
     ),
     # Kolkin et al. 2022, "Neural Neighbor Style Transfer", and its program. VGG-16 there, whose layers up to relu4_3
