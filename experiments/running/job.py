@@ -36,7 +36,7 @@ class Job(NamedTuple):
         paths: `content`, `style` (`style2`, ...) and perhaps `init` → the files that were read.
         identity: everything that the picture after a given step depends on, with options that the free memory decides
             as they were asked for.
-        chosen: those options, as they were chosen.
+        settings: the settings, with those options as they were chosen.
         steps_asked: the option `steps`, of which the scales take shares.
     """
 
@@ -47,13 +47,19 @@ class Job(NamedTuple):
     image: jax.Array
     paths: dict[str, Path]
     identity: dict[str, Any]
-    chosen: dict[str, Any]
+    settings: Settings
     steps_asked: int
 
     @property
     def steps(self) -> int:
         """The number of steps, over all scales."""
         return self.scales[-1].end
+
+    @property
+    def settings_at_scales(self) -> list[Settings]:
+        """The settings of each scale."""
+        shapes = [scale.shape for scale in self.scales]
+        return [pyramid.settings_at(self.settings, shapes, index) for index in range(len(shapes))]
 
     def state_shapes(self, step: int) -> list[tuple[int, optimize.State]]:
         """Returns the scales in which the run may be after a step, with the shapes of its state there."""
@@ -104,7 +110,7 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
             pretrained,
             {name: sha256(path) for name, path in paths.items()},
         ),
-        chosen=decided(settings),
+        settings=settings,
         steps_asked=steps_asked,
     )
 

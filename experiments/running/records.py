@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 import nst_jax
 from nst_jax.history import History
 from nst_jax.io.files import atomic_write
-from nst_jax.objective import Weights
 from nst_jax.pyramid import Scale
+from nst_jax.settings import Settings
 from nst_jax.terms import TERMS
 
 from ..plotting.figures import plot
@@ -47,25 +46,36 @@ def write_losses(path: Path, history: History, scales: Sequence[Scale] = ()) -> 
     columns = {"step": history.step, "loss": history.loss, "evaluations": history.evaluations, **history.terms}
     if len(scales) > 1:
         sides = np.array([max(scale.shape) for scale in scales])
-        columns["scale"] = sides[np.cumsum(np.diff(history.step, prepend=-1) <= 0)]
+        columns["scale"] = sides[_scale_of(history)]
     with atomic_write(path, encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
 
 
-def plot_losses(path: Path, history: History, weights: Weights) -> None:
-    """Plots the loss and its weighted terms over the steps, atomically; terms with weight 0 are left out."""
-    weights = jax.device_get(weights)
-    scales = {term: kind.sign * weights.terms[term] for term, kind in TERMS.items() if term in weights.terms}
+def _scale_of(history: History) -> np.ndarray:
+    """Returns the index of the scale of each step, `[S]`: each scale begins with the step that ended the one before."""
+    return np.cumsum(np.diff(history.step, prepend=-1) <= 0)
+
+
+def plot_losses(path: Path, history: History, settings: Sequence[Settings]) -> None:
+    """Plots the loss and its weighted terms over the steps, atomically; terms with weight 0 are left out.
+
+    Args:
+        path: of the plot.
+        history: the losses.
+        settings: those of each scale, whose weights differ.
+    """
+    scale_of = _scale_of(history)
     positive = history.loss.min() > 0  # the activation objective is subtracted, so that the loss can be negative
     with plot(path, width=7, height=4.5) as figure:
         axes = figure.add_subplot(xlabel="step", ylabel="loss", yscale="log" if positive else "linear")
         axes.plot(history.step, history.loss, color="black", label="loss")
-        for name, scale in scales.items():
-            if scale != 0:
-                label = f"{name.replace('_', ' ')} × {float(scale):g}"
-                axes.plot(history.step, np.asarray(scale) * history.terms[name], label=label)
+        for term in [term for term in TERMS if term in history.terms]:
+            weights = np.array([TERMS[term].sign * getattr(of, TERMS[term].weight) for of in settings])[scale_of]
+            if weights.any():
+                ends = " … ".join(f"{weight:g}" for weight in dict.fromkeys(weights[[0, -1]].tolist()))
+                axes.plot(history.step, weights * history.terms[term], label=f"{term.replace('_', ' ')} × {ends}")
         # The content loss of a run that starts from the content image is next to nothing at first.
         axes.set_ylim(bottom=history.loss.min() * _SHOWN_DOWN_TO if positive else None)
         axes.legend(frameon=False)

@@ -17,7 +17,7 @@ from nst_jax.io import images
 from nst_jax.io.files import make_folder, remove
 from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
-from nst_jax.memory import OPEN
+from nst_jax.memory import OPEN, decided
 from nst_jax.rendering import colour_finish
 
 from ..cli.run_flags import SingleFlags
@@ -73,7 +73,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             **describe(job.paths, job.identity),
             "preset": flags.preset,
             "steps": job.steps,
-            **job.chosen,
+            **decided(job.settings),
             "bits": flags.bits,
             "colour_finish": flags.colour_finish,
         },
@@ -149,7 +149,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     }
     if not failure and (flags.save_every or not finished):
         writings["checkpoint"] = lambda: courses.save(last)
-    writings["plot"] = lambda: plot_losses(workdir / "losses.png", history, job.transfer(0).weights)
+    writings["plot"] = lambda: plot_losses(workdir / "losses.png", history, job.settings_at_scales)
     bug: Exception | None = None
     saved = f"saved as {output}"
     for name, write in writings.items():
