@@ -13,7 +13,7 @@ from nst_jax.backbones.spec import Backbone, channels
 from nst_jax.objective import Objective, Targets, Weights
 from nst_jax.rendering.shifts import shifted
 from nst_jax.settings import Settings
-from nst_jax.surroundings import float32_on_device
+from nst_jax.surroundings import float32_on_device, int32_on_device
 from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE, TERMS, VARIATION
 
 Layers = Mapping[str, tuple[str, ...]]
@@ -52,11 +52,13 @@ def measure_content(
     params: Any, canvas: jax.Array, *, objective: Objective, layers: tuple[str, ...], shifts: int
 ) -> dict[str, Any]:
     """Returns layer → target of the content image's canvas `[H, W, 3]`; from several shifts, `[shifts, ...]`."""
-    views = [
-        measure(params, shifted(canvas, turn, shifts), objective=objective, term=CONTENT, layers=layers)
-        for turn in range(shifts)
-    ]
-    return stack(views) if shifts > 1 else views[0]
+    read = functools.partial(measure, params, objective=objective, term=CONTENT, layers=layers)
+    if shifts == 1:
+        return read(canvas)
+    return stack([read(_SHIFTED(canvas, int32_on_device(turn), shifts)) for turn in range(shifts)])
+
+
+_SHIFTED = jax.jit(shifted, static_argnames="count")
 
 
 def make_targets(

@@ -274,17 +274,23 @@ class Transfer(struct.PyTreeNode):
         """
 
         def loss(variables: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-            canvas, moves, count = self.render(variables), self.config.transformation, self.config.shifts
-            seen = transform(moves, canvas, jax.random.fold_in(self.key, step)) if moves.moves else canvas
-            targets = self.targets
-            if count > 1:
-                turn = step // self.config.shift_steps % count
-                seen = shifted(seen, turn, count)
-                targets = {**targets, CONTENT: jax.tree.map(lambda of: of[turn], targets[CONTENT])}
-            return self.config.objective.loss(self.params, canvas, targets, self.weights, seen=seen, chosen=chosen)
+            return self.loss(self.render(variables), step, chosen)
 
         (value, terms), gradient = jax.value_and_grad(loss, has_aux=True)(variables)
         return optimize.Evaluation(variables, value, terms, gradient)
+
+    def loss(
+        self, canvas: jax.Array, step: jax.Array, chosen: Choices | None = None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Returns the loss of a canvas as the network sees it in a step, and its terms; see `Objective.loss`."""
+        seen, moves, targets = canvas, self.config.transformation, self.targets
+        if moves.moves:
+            seen = transform(moves, canvas, jax.random.fold_in(self.key, step))
+        if self.config.shifts > 1:
+            turn = step // self.config.shift_steps % self.config.shifts
+            seen = shifted(seen, turn, self.config.shifts)
+            targets = {**targets, CONTENT: jax.tree.map(lambda of: of[turn], targets[CONTENT])}
+        return self.config.objective.loss(self.params, canvas, targets, self.weights, seen=seen, chosen=chosen)
 
     def _choose(self, canvas: jax.Array) -> Choices:
         """Returns what the mean of content image and start, by their shares, chooses of the targets."""

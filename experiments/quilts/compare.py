@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -181,8 +182,8 @@ def _measure(job: Job, pixels: np.ndarray) -> dict[str, float]:
 
 @jax.jit
 def _evaluate(transfer: Transfer, canvas: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Returns the loss of a canvas as it is, and its terms."""
-    return transfer.config.objective.loss(transfer.params, canvas, transfer.targets, transfer.weights)
+    """Returns the loss of a canvas as the network sees it at first, and its terms."""
+    return transfer.loss(canvas, jnp.int32(0))
 
 
 def _print_table(losses: Mapping[str, Mapping[str, float]], seconds: Mapping[str, float]) -> None:

@@ -1,30 +1,34 @@
 """Shifts by less than a stride, from which a network sees a picture by turns.
 
 A network that skips positions sees some pixels more than others, and an optimiser writes that grid into the picture. A
-grid that changes its place from step to step leaves none. Averaging over shifts in every step would cost as many times
-as much; solvers for a changing loss, such as Adam, average over steps.
+grid that changes its place from turn to turn leaves none. Averaging over shifts in every step would cost as many times
+as much.
 """
+
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+Turn = TypeVar("Turn", int, jax.Array)
 
 
-def offsets(count: int) -> np.ndarray:
-    """Returns shifts in pixels, `[count, 2]`, for a count that is a power of 2.
+def shift(turn: Turn, count: int) -> tuple[Turn, Turn]:
+    """Returns the shift down and to the right in pixels, at a turn from 0 to `count` − 1; `count` is a power of 2.
 
     They are Hammersley's points: each row and each column once, and in every stride 2ⁱ as many at each of its 2ⁱ × 2ⁱ
-    positions, while there are enough. The second coordinate has the bits of the first in reverse.
+    positions, while there are enough. One coordinate has the bits of the other in reverse.
     """
     bits = count.bit_length() - 1
-    rows = np.arange(count, dtype=np.int32)
-    columns = sum(((rows >> bit & 1) << (bits - 1 - bit) for bit in range(bits)), start=np.zeros_like(rows))
-    return np.stack([rows, columns], axis=1)
+    right = turn * 0
+    for bit in range(bits):
+        right = right | (turn >> bit & 1) << (bits - 1 - bit)
+    return turn, right
 
 
-def shifted(image: jax.Array, turn: jax.Array | int, count: int) -> jax.Array:
-    """Returns an image `[H, W, C]` from one of several shifts; pixels that leave on one side come in on the other."""
+def shifted(image: jax.Array, turn: jax.Array, count: int) -> jax.Array:
+    """Returns an image `[H, W, C]` at one of several shifts; pixels that leave on one side come in on the other."""
+    down, right = shift(turn, count)
     # A slice of a little more than the image: rolling by an amount that is not known makes four copies.
     around = jnp.pad(image, ((count, 0), (count, 0), (0, 0)), mode="wrap")
-    down, right = jnp.asarray(count - offsets(count))[turn]
-    return jax.lax.dynamic_slice(around, (down, right, jnp.zeros_like(down)), image.shape)
+    return jax.lax.dynamic_slice(around, (count - down, count - right, turn * 0), image.shape)

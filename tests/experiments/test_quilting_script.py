@@ -59,7 +59,7 @@ def test_the_losses_are_those_of_one_objective(compared):
     losses = compared[1].losses
     for found in losses.values():
         # The weights of the preset that suits SqueezeNet.
-        weighted = found[CONTENT] + 120 * found[STYLE] + 10 * found[VARIATION]
+        weighted = found[CONTENT] + 140 * found[STYLE] + 5 * found[VARIATION]
         assert found["loss"] == pytest.approx(weighted, rel=1e-5)
     assert losses["content_image"][CONTENT] == pytest.approx(0, abs=1e-9)
     assert losses["quilting"][CONTENT] > losses["neural"][CONTENT] > 0

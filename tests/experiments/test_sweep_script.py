@@ -50,7 +50,8 @@ def test_what_a_sweep_leaves(whole, pictures):
         assert images.read(picture).pixels.shape == (36, 48, 3) == (cell["height"], cell["width"], 3)
         assert images.read_settings(picture)["style_weight"] == cell["settings"]["style_weight"]
         losses = cell["losses"]
-        weighted = cell["settings"]["style_weight"] * losses["style"] + 10 * losses["total_variation"]
+        weights = cell["settings"]
+        weighted = weights["style_weight"] * losses["style"] + weights["tv_weight"] * losses["total_variation"]
         assert losses["loss"] == pytest.approx(losses["content"] + weighted, rel=1e-5)
         assert cell["seconds"] > 0
         steps = rows(workdir / f"cells/{cell['name']}.csv")

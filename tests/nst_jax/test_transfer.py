@@ -180,7 +180,7 @@ def test_the_content_image_is_its_own_content_from_every_shift(margin, network, 
     errors = jax.jit(lambda problem, canvas, step: problem.evaluate(canvas, step).terms[CONTENT])
     for step in range(17):
         assert errors(problem, canvas, step) < 1e-9
-        assert errors(problem, shifted(canvas, 1, 8), step) > 0.1
+        assert errors(problem, shifted(canvas, jnp.int32(1), 8), step) > 0.1
 
 
 def test_another_solver_sees_one_loss(network, settings):

@@ -147,6 +147,7 @@ def test_dreams_inside_style_transfer(network):
         style_layers=("conv1",),
         optimizer="adam",
         learning_rate=0.02,
+        shifts=1,  # which move noise by as much as what is amplified
         steps=8,
         dream_layers=("fire4/concat",),
     )
