@@ -202,7 +202,7 @@ def lbfgs(
         bounds: bounds of the variables.
         pairs: number of steps that are remembered.
         change_every: number of steps after each of which the objective is another one: the first with it evaluates the
-            variables where they are, and the memory starts over; 0 for one that stays.
+            variables where they are, and the memory starts over; 0 for one that stays, at least 2 otherwise.
     """
     direction_of = optax.scale_by_lbfgs(memory_size=pairs)
 
@@ -340,8 +340,8 @@ def _first(evaluate: Evaluate, variables: Variables, memory: Callable[[Variables
 
 def _started_over(state: State, change_every: int) -> State:
     """Returns a state of L-BFGS whose variables are to be evaluated again, as a step, where the next has a new loss."""
-    due = state.evaluated & ((state.step + 1) % change_every == 0)
     here, memory = state.evaluation, state.memory
+    due = state.evaluated & ((state.step + 1) % change_every == 0)
     return state.replace(
         evaluation=here.replace(
             loss=jnp.where(due, jnp.inf, here.loss),
@@ -350,7 +350,7 @@ def _started_over(state: State, change_every: int) -> State:
         step=state.step + due.astype(state.step.dtype),
         evaluated=state.evaluated & ~due,
         memory=memory._replace(
-            count=jnp.where(due & (memory.count != _FROZEN), 0, memory.count),
+            count=jnp.where(due, 0, memory.count),
             weights_memory=jnp.where(due, 0, memory.weights_memory),
         ),
     )

@@ -349,6 +349,8 @@ class Settings:
             )
         if self.shifts.bit_count() != 1:
             raise UserError(f"shifts: expected a power of 2, found {self.shifts}")
+        if self.shift_steps == 1 and self.shifts > 1 and self.optimizer == "lbfgs":
+            raise UserError("shift_steps: expected 2 or more with lbfgs, whose first step at a shift stays, found 1")
         moves = [name for name in ("jitter", "random_scale", "random_rotate") if getattr(self, name)]
         if moves and self.optimizer == "lbfgs":
             raise UserError(f"{moves[0]}: expected an optimizer for a changing loss, found lbfgs; use adam")

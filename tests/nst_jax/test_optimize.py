@@ -320,6 +320,21 @@ def test_lbfgs_does_nothing_more_where_it_has_diverged(target):
     assert (state.variables == 0.5).all()
 
 
+def test_lbfgs_that_has_diverged_stays_so_with_another_loss(target):
+    def evaluate(values, _):
+        (loss, terms), gradient = jax.value_and_grad(bowl, has_aux=True)(values, target)
+        return optimize.Evaluation(values, jnp.where(values[0, 0, 0] == 0.5, loss, jnp.nan), terms, gradient)
+
+    solver = optimize.lbfgs(bounds=(0.0, 1.0), change_every=2)
+    state, _ = solver.step(evaluate, solver.init(evaluate, jnp.full(SHAPE, 0.5)))
+    for _ in range(4):
+        state, info = solver.step(evaluate, state)
+        assert not info.finite
+        assert state.step == 0
+        assert jnp.isfinite(state.evaluation.loss)
+        assert (state.variables == 0.5).all()
+
+
 def test_lbfgs_steps_back_from_a_cliff(target):
     state, info = run(target, jnp.full(SHAPE, 0.9), 1.0, optimizer="lbfgs", longest=4, function=cliff)
     assert info.finite.all()

@@ -91,6 +91,9 @@ def test_numbers_at_the_ends_of_their_range():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"shifts": 6}, "shifts: expected a power of 2, found 6"),
+        ({"shifts": 8, "shift_steps": 1}, "shift_steps: expected 2 or more with lbfgs, .*, found 1"),
+        ({"shifts": 8, "style_loss": "hypercolumns"}, "shifts: expected 1 with hypercolumns, .*, found 8"),
         ({"jitter": 1, "content_layers": ()}, "jitter: expected an optimizer .*, found lbfgs; use adam"),
         ({"random_scale": 0.1, "optimizer": "adam"}, "random_scale: expected no content_layers"),
         (
