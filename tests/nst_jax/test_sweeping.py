@@ -14,7 +14,12 @@ from nst_jax.errors import UserError
 from nst_jax.scaled_batches import ScaledGroup
 
 PLAIN = dataclasses.replace(
-    nst_jax.PRESETS["squeezenet"], style_layers=("conv1",), content_layers=("fire2/concat",), margin=2, steps=3
+    nst_jax.PRESETS["squeezenet"],
+    style_layers=("conv1",),
+    content_layers=("fire2/concat",),
+    margin=2,
+    steps=3,
+    shifts=1,
 )
 
 
