@@ -55,10 +55,7 @@ def measure_content(
     read = functools.partial(measure, params, objective=objective, term=CONTENT, layers=layers)
     if shifts == 1:
         return read(canvas)
-    return stack([read(_SHIFTED(canvas, int32_on_device(turn), shifts)) for turn in range(shifts)])
-
-
-_SHIFTED = jax.jit(shifted, static_argnames="count")
+    return stack([read(shifted(canvas, int32_on_device(turn), shifts)) for turn in range(shifts)])
 
 
 def make_targets(

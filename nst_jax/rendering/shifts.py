@@ -5,6 +5,7 @@ grid that changes its place from turn to turn leaves none. Averaging over shifts
 as much.
 """
 
+import functools
 from typing import TypeVar
 
 import jax
@@ -26,6 +27,7 @@ def shift(turn: Turn, count: int) -> tuple[Turn, Turn]:
     return turn, right
 
 
+@functools.partial(jax.jit, static_argnames="count")
 def shifted(image: jax.Array, turn: jax.Array, count: int) -> jax.Array:
     """Returns an image `[H, W, C]` at one of several shifts; pixels that leave on one side come in on the other."""
     down, right = shift(turn, count)
