@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from nst_jax.errors import UserError
@@ -86,8 +87,6 @@ that was most like it when the scale began; the layers' weights are those of the
 
 The last five and `normalized_gradient_gram_error` have no mean over positions: of several style images they blend
 losses, no targets."""
-
-HYPERCOLUMNS: StyleLoss = "hypercolumns"
 
 VariationLoss = Literal[
     "squared_variation", "neural_style_variation", "crowson_variation", "circular_squared_variation"
@@ -356,17 +355,21 @@ class Settings:
             raise UserError(f"{moves[0]}: expected an optimizer for a changing loss, found lbfgs; use adam")
         if moves and self.content_layers:
             raise UserError(f"{moves[0]}: expected no content_layers, whose features stay in place, found some")
-        chosen = HYPERCOLUMNS in (self.style_loss, self.finish_loss if self.finish_steps else "")
-        if moves and chosen:
-            raise UserError(f"{moves[0]}: expected none with hypercolumns, which are chosen for each place, found some")
-        if self.shifts > 1 and chosen:
-            raise UserError(
-                f"shifts: expected 1 with hypercolumns, which are chosen for each place, found {self.shifts}"
-            )
+        if compares_hypercolumns(vars(self)):
+            for name, still in {"jitter": 0, "random_scale": 0, "random_rotate": 0, "shifts": 1}.items():
+                if (found := getattr(self, name)) != still:
+                    raise UserError(
+                        f"{name}: expected {still} with hypercolumns, which are chosen for each place, found {found}"
+                    )
         if self.averaging and self.optimizer == "lbfgs":
             raise UserError("averaging: expected 0 with lbfgs, each of whose steps is the best so far; use adam")
         if self.padding == "circular" and self.margin:
             raise UserError(f"margin: expected 0 with circular padding, which leaves no border, found {self.margin}")
+
+
+def compares_hypercolumns(options: Mapping[str, Any]) -> bool:
+    """Returns whether options, by name, have a style loss of hypercolumns, if only in the finishing pass."""
+    return "hypercolumns" in (options["style_loss"], options["finish_loss"] if options["finish_steps"] else None)
 
 
 def _shares(name: str, given: tuple[float, ...]) -> tuple[float, ...]:

@@ -18,7 +18,7 @@ from nst_jax.errors import UserError, one_line
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, sha256
 from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
-from nst_jax.settings import HYPERCOLUMNS, Init, Settings
+from nst_jax.settings import Init, Settings, compares_hypercolumns
 
 from . import samples
 from .flags import ESCAPE, Common, FilePath, FilePaths, flag, option_flag, split
@@ -124,7 +124,7 @@ def resolve(flags: TransferFlags, backbone: str) -> Settings:
         given.pop("init", None)
     if given.get("optimizer", preset.optimizer) != preset.optimizer:
         given.setdefault("learning_rate", LEARNING_RATES[given["optimizer"]])
-    if HYPERCOLUMNS in (given.get("style_loss"), given.get("finish_loss")):  # which shifts do not suit
+    if compares_hypercolumns({**vars(preset), **given}):  # which shifts do not suit
         given.setdefault("shifts", 1)
     if "steps" in given:  # else those of a preset's scales would hold in their place
         given.setdefault("scale_steps", ())

@@ -98,7 +98,7 @@ def test_numbers_at_the_ends_of_their_range():
         ({"random_scale": 0.1, "optimizer": "adam"}, "random_scale: expected no content_layers"),
         (
             {"jitter": 1, "optimizer": "adam", "content_layers": (), "style_loss": "hypercolumns"},
-            "jitter: expected none with hypercolumns",
+            "jitter: expected 0 with hypercolumns",
         ),
         ({"padding": "circular"}, "margin: expected 0 with circular padding, .*, found 16"),
     ],

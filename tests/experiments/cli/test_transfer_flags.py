@@ -14,6 +14,7 @@ def test_weights_that_are_not_quite_the_published_ones_are_named():
 def test_hypercolumns_suit_the_default_preset():
     for given in ({"style_loss": "hypercolumns"}, {"finish_loss": "hypercolumns", "finish_steps": 5}):
         assert resolve(TransferFlags(**given), "squeezenet1_1").shifts == 1
-    assert resolve(TransferFlags(), "squeezenet1_1").shifts == 8
+    for given in ({}, {"finish_loss": "hypercolumns"}):  # with no finishing pass
+        assert resolve(TransferFlags(**given), "squeezenet1_1").shifts == 8
     with pytest.raises(UserError, match=r"shifts: expected 1 with hypercolumns, .*, found 4"):
         resolve(TransferFlags(style_loss="hypercolumns", shifts=4), "squeezenet1_1")
