@@ -36,6 +36,7 @@ class Config(RunFlags):
     backbone: str = option_flag("backbone", "auto")
     size: int = option_flag("size", 256)
     steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
+    scales: tuple[int, ...] = option_flag("scales", (0,), note="The paper has a single one.")
     ratios: tuple[float, ...] | None = flag(
         None,
         "Ratios α/β of content to style weight, one per column; by default four decades.",
@@ -90,7 +91,7 @@ def make_grid(config: Config) -> Grid:
         preset=family.figure_preset,
         size=config.size,
         steps=config.steps,
-        scales=(0,),  # as in the paper
+        scales=config.scales,
         antialias=False,
         shifts=1,
         seed=config.seed,

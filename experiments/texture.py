@@ -2,6 +2,7 @@
 
     python -m experiments.texture --style=painting.jpg
     python -m experiments.texture --style=painting.jpg --width=384 --height=256 --tileable --seeds=0,1,2
+    python -m experiments.texture --style=painting.jpg --size=512 --scales=128,256,512
 
 Gatys, Ecker & Bethge, "Texture Synthesis Using Convolutional Neural Networks", NIPS 2015: white noise is optimised
 until it has the Gram matrices of the style image, but not its layout. Each seed gives a different texture. With
@@ -42,6 +43,8 @@ class Config(RunFlags):
     parameterization: Parameterization | None = option_flag("parameterization")
     tv_weight: float | None = option_flag("tv_weight")
     steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
+    scales: tuple[int, ...] | None = option_flag("scales", note="By default a single 0.")
+    scale_steps: tuple[int, ...] | None = option_flag("scale_steps")
 
 
 def run(config: Config) -> Outcome:
@@ -90,7 +93,8 @@ def make_grid(config: Config) -> Grid:
         raise UserError("--style_layers: expected one or more, found none; leave the flag out for its default")
     backbone = pretrained.resolve(config.backbone)
     settings, preset = texture_settings(backbone, tileable=config.tileable), PRESETS[default_preset(backbone)]
-    given = {name: getattr(config, name) for name in ("style_layers", "tv_weight", "steps", "parameterization")}
+    options = ("style_layers", "tv_weight", "steps", "parameterization", "scales", "scale_steps")
+    given = {name: getattr(config, name) for name in options}
     changes = {name: value for name, value in vars(settings).items() if value != getattr(preset, name)}
     changes |= {name: value for name, value in given.items() if value is not None}
     width, height = sides(config)

@@ -23,10 +23,15 @@ def test_the_cells_are_those_of_the_paper():
         assert flags.style_layers == ROWS[: row + 1]
         assert sum(flags.style_layer_weights * len(flags.style_layers)) == pytest.approx(1)
         assert flags.content_weight / flags.style_weight == pytest.approx(RATIOS[column])
-        assert (flags.preset, flags.init, flags.size) == ("gatys", "noise", 256)
+        assert (flags.preset, flags.init, flags.size, flags.scales) == ("gatys", "noise", 256, (0,))
     assert grid.axes[0].labels == ("A  conv1_1", "B  conv2_1", "C  conv3_1", "D  conv4_1", "E  conv5_1")
     assert grid.axes[1].labels == ("10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²")
     assert (grid.rows, grid.cols) == (("style layers up to",), ("α/β",))
+
+
+def test_other_scales():
+    grid = paper_figures.make_grid(paper_figures.Config(backbone="squeezenet1_1", scales=(128, 256)))
+    assert {cell.flags.scales for cell in grid.cells} == {(128, 256)}
 
 
 def test_other_ratios():

@@ -53,6 +53,15 @@ def test_what_it_leaves(tiles):
     np.testing.assert_array_equal(tiled[:48, 64:], made[0])
 
 
+def test_from_coarse_to_fine(pictures, tmp_path):
+    given = config(pictures, tmp_path / "textures", scales=(32, 48), scale_steps=(1, 2))
+    workdir, finished, *_ = texture.run(given)
+    assert finished == 1
+    (cell,) = json.loads((workdir / "manifest.json").read_text())["cells"]
+    assert (cell["steps"], cell["settings"]["scales"]) == (3, [32, 48])
+    assert texture.make_grid(config(pictures, tmp_path)).cells[0].flags.scales == (0,)
+
+
 def test_the_same_command_again_computes_nothing(tiles, capsys):
     given, outcome = tiles
     assert texture.run(given) == outcome
