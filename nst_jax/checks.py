@@ -212,7 +212,7 @@ def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int],
 def check_regions(
     settings: Settings, regions: Regions | None, content: Sequence[int], styles: Sequence[Sequence[int]]
 ) -> None:
-    """Checks that a picture with a content image and style images of these shapes `(H, W, 3)` can have regions, or none.
+    """Checks that a picture with a content image and style images of these shapes `(H, W, 3)` can have regions.
 
     Raises:
         UserError: guides do not fit the images, settings need the style of the whole picture, or the number of region

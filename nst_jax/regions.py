@@ -64,6 +64,10 @@ class Regions:
                 )
         return found / found.sum(axis=1, keepdims=True)
 
+    def put_back(self, picture: np.ndarray, content: np.ndarray) -> np.ndarray:
+        """Returns a finished picture `[H, W, 3]` with the content image where all of a pixel is to stay."""
+        return picture if self.keep is None else np.where(self.keep[..., np.newaxis] == 1, content, picture)
+
     @property
     def areas(self) -> np.ndarray:
         """The share of each region in the picture, `[R]`."""

@@ -28,8 +28,8 @@ _FRINGE = 32
 _MOST_FRINGES = 0.25
 """More than this share of pixels that differ by more than `_FRINGE` from every region are no fringes."""
 
-_NEAR = 8
-"""Pixels around a region in which its fringes lie: JPEG's blocks."""
+_NEAR = 16
+"""Pixels around a region in which its fringes lie: the blocks of JPEG with colours at half the resolution."""
 
 Colour = tuple[int, int, int]
 
@@ -175,15 +175,22 @@ def _without_specks(labels: np.ndarray) -> np.ndarray:
 
 
 def _without_fringes(labels: np.ndarray, colours: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """Returns labels with those below 0 replaced by that of the nearest colour among the regions around."""
-    fringes = labels < 0
+    """Returns labels of a map, all but those in the middle of a region replaced by that of the nearest colour around.
+
+    In a smooth edge between red and blue there may be the very purple of a region elsewhere.
+    """
+    inner = np.full(labels.shape, -1)
+    for number in range(len(regions)):
+        own = labels == number
+        middle = ndimage.minimum_filter(own, size=3)
+        inner[middle if middle.any() else own] = number
+    fringes = inner < 0
     best = np.full(fringes.sum(), np.inf)
     found = np.full(fringes.sum(), -1)
     for number, colour in enumerate(regions):
-        around = ndimage.maximum_filter(labels == number, size=2 * _NEAR + 1)[fringes]
+        around = ndimage.maximum_filter(inner == number, size=2 * _NEAR + 1)[fringes]
         far = np.square(colours[fringes].astype(float) - colour).sum(axis=1)
         closer = around & (far < best)
         best[closer], found[closer] = far[closer], number
-    labels = labels.copy()
-    labels[fringes] = found
-    return _without_specks(labels)
+    inner[fringes] = found
+    return _without_specks(inner)
