@@ -8,21 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
-from runs import finish
 
-from nst_jax import guidance, pyramid, stacking, statistics, transfer
+from nst_jax import guidance, stacking, statistics, transfer
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.receptive_field import receptive_fields
 from nst_jax.backbones.rows import Conv, Pool
 from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
-from nst_jax.batches import Recipe
 from nst_jax.errors import UserError
 from nst_jax.losses import STYLE_LOSSES
 from nst_jax.regions import Regions
 from nst_jax.settings import Settings
-from nst_jax.sweeping import sweep
 
 BACKBONE = Backbone(
     "three",
@@ -150,18 +147,20 @@ def test_what_no_unit_of_a_layer_sees_is_refused():
 
 
 def test_each_region_takes_its_own_style():
-    settings = dataclasses.replace(SETTINGS, content_layers=(), tv_weight=0.0, steps=60, margin=0)
+    settings = dataclasses.replace(SETTINGS, content_weight=0.0, tv_weight=0.0)
     dark, light = picture(1) * np.float32([0.5, 0.2, 0.1]), 1 - picture(2) * np.float32([0.1, 0.3, 0.5])
-    regions = of_whole_images(halves(), 2)
-    problem = transfer.prepare(network(), settings, picture(0), [dark, light], regions=regions)
-    last, _ = finish(problem, picture(0), steps=60)
-    values = jax.jit(Features(BACKBONE, settings.pooling).apply)(network().params, last.result)
+    problem = transfer.prepare(network(), settings, picture(0), [dark, light], regions=of_whole_images(halves(), 2))
+    painted = start_of(picture(0))
+    for _ in range(60):
+        gradient = evaluate(problem, painted).gradient
+        painted = np.clip(painted - 0.01 * gradient / np.abs(gradient).mean(), 0, 1)
+    values = jax.jit(Features(BACKBONE, settings.pooling).apply)(network().params, painted)
     term = STYLE_LOSSES[settings.style_loss]
     for layer in settings.style_layers:
         for region in (0, 1):
             found = term.statistic(values[layer], problem.weights.regions.positions[layer][..., region])
             own, other = (
-                term.error(found, problem.targets["style"][layer][which, region]) for which in (region, 1 - region)
+                term.error(found, problem.targets["style"][layer][which, which]) for which in (region, 1 - region)
             )
             assert own <= other / 2, (layer, region, own, other)
 
@@ -169,19 +168,10 @@ def test_each_region_takes_its_own_style():
 def test_a_region_blends_the_style_images_that_have_it():
     has = [np.float32([1, 1]), np.float32([1, 0]), np.float32([0, 1])]
     regions = Regions(halves(), tuple(np.tile(own, (*SHAPE[:2], 1)) for own in has))
-    settings = dataclasses.replace(SETTINGS, blend_weights=(0.2, 0.6, 0.2))
+    settings = dataclasses.replace(SETTINGS, blending="losses", blend_weights=(0.2, 0.6, 0.2))
     problem = transfer.prepare(network(), settings, picture(0), [picture(1), picture(2), picture(3)], regions=regions)
     np.testing.assert_allclose(problem.weights.style_images, [[0.25, 0.75, 0], [0.5, 0, 0.5]], rtol=1e-6)
-    found = evaluate(problem, start_of(picture(4))).terms
-    losses = transfer.prepare(
-        network(),
-        dataclasses.replace(settings, blending="losses"),
-        picture(0),
-        [picture(1), picture(2), picture(3)],
-        regions=regions,
-    )
-    # Towards a mean of targets an error is less than the mean of errors, by the spread of the targets.
-    assert found["style"] < evaluate(losses, start_of(picture(4))).terms["style"]
+    assert np.isfinite(evaluate(problem, start_of(picture(4))).gradient).all()
 
 
 def test_weights_of_regions_are_multiples_of_their_areas():
@@ -195,7 +185,7 @@ def test_weights_of_regions_are_multiples_of_their_areas():
 
 def test_tiles_have_loss_and_gradient_of_the_whole():
     regions, styles = of_whole_images(halves(), 2), [picture(1), picture(2)]
-    settings = [dataclasses.replace(SETTINGS, tile=tile, style_loss="mean_covariance_error") for tile in ("off", 16)]
+    settings = [dataclasses.replace(SETTINGS, tile=tile) for tile in ("off", 16)]
     whole, tiled = (
         evaluate(transfer.prepare(network(), each, picture(0), styles, regions=regions), start_of(picture(3)))
         for each in settings
@@ -209,10 +199,10 @@ def test_what_is_kept_is_the_content_image_to_the_bit():
     keep = np.zeros(SHAPE[:2], np.float32)
     keep[:, 30:] = 1
     regions = Regions((1 - keep)[..., None], (np.ones((*SHAPE[:2], 1), np.float32),), keep)
-    settings = dataclasses.replace(SETTINGS, scales=(20, 0), steps=6, init="noise")
-    found = pyramid.stylize(picture(0), picture(1), network(), settings=settings, regions=regions)
-    np.testing.assert_array_equal(found[:, 30:], picture(0)[:, 30:])
-    assert np.abs(found[:, :30] - picture(0)[:, :30]).mean() > 0.02
+    problem = transfer.prepare(network(), SETTINGS, picture(0), picture(1), regions=regions)
+    found = jax.jit(lambda problem, start: problem.result(problem.init(start)))(problem, picture(2))
+    np.testing.assert_array_equal(found, np.where(np.arange(SHAPE[1])[:, None] < 30, picture(2), picture(0)))
+    assert not evaluate(problem, start_of(picture(2))).gradient[2:-2, 32:-2].any()
 
 
 def test_positions_follow_the_shifts():
@@ -223,8 +213,6 @@ def test_positions_follow_the_shifts():
         moved = np.roll(start_of(guides), [(0, 0), (1, 2), (2, 1), (3, 3)][step], (0, 1))
         expected = guidance.positions(BACKBONE, ("a",), moved, "simple", what="picture")["a"]
         np.testing.assert_allclose(problem.weights.regions.positions["a"][step], expected, rtol=1e-6)
-    first = evaluate(problem, start_of(picture(3)), 0).terms["style"]
-    assert np.isfinite(first)
 
 
 def test_turned_style_images_turn_their_guides():
@@ -246,20 +234,16 @@ def test_turned_style_images_turn_their_guides():
 def test_cells_with_regions_are_the_single_transfers():
     regions, others = of_whole_images(halves(), 2), of_whole_images(halves()[:, ::-1], 2)
     settings = [SETTINGS, dataclasses.replace(SETTINGS, region_weights=(1.0, 3.0), style_layers=("a",))]
-    recipes = [
-        Recipe(each, picture(0), [picture(1), picture(2)], regions=own)
+    cells = [
+        transfer.prepare(network(), each, picture(0), [picture(1), picture(2)], regions=own)
         for each, own in zip(settings, (regions, others), strict=True)
     ]
-    cells = [transfer.prepare(network(), r.settings, r.content, r.styles, regions=r.regions) for r in recipes]
-    both = jax.jit(lambda batch, starts: batch.step(batch.init(starts)))(
-        stacking.stack(cells), np.stack([picture(3), picture(4)])
-    )[0]
+    batch, starts = stacking.stack(cells), np.stack([start_of(picture(3)), start_of(picture(4))])
+    each = jax.vmap(lambda cell, start: cell.evaluate(start, 0), in_axes=(batch.cells.axes, 0))
+    both = jax.jit(each)(batch.cells, starts)
     for index, cell in enumerate(cells):
         alone = evaluate(cell, start_of(picture(3 + index)))
-        np.testing.assert_allclose(both.evaluation.loss[index], alone.loss, rtol=1e-5)
-    found = sweep(recipes[:1], network())
-    last, _ = finish(cells[0], picture(0), steps=3)
-    np.testing.assert_array_equal(found[0].picture, last.result)
+        np.testing.assert_allclose(both.loss[index], alone.loss, rtol=1e-5)
     with pytest.raises(UserError, match="regions: expected the same in all transfers of a batch, found"):
         stacking.stack([cells[0], transfer.prepare(network(), SETTINGS, picture(0), [picture(1), picture(2)])])
 
