@@ -4,10 +4,10 @@
 
 Champandard, "Semantic Style Transfer and Turning Two-Bit Doodles into Fine Artworks", 2016; with guided Gram matrices
 in place of his patches, as Ulyanov's fast-neural-doodle. There is no content image: white noise is optimised until each
-region has the statistics of its own. Draw a map over the painting in a few flat colours, and another one of what you
-want to see, of any shape. Each seed gives a different picture. Writes the same files as `experiments.sweep`; the same
-command continues a run that was stopped. Without flags: a sample, in two minutes with the embedded SqueezeNet on 2
-cores.
+region has the statistics of its own, and all regions count alike. Draw a map over the painting in a few flat colours,
+and another one, of any shape, of what you want to see. Each seed gives a different picture. Writes the same files as
+`experiments.sweep`; the same command continues a run that was stopped. Without flags: a sample, in two minutes with the
+embedded SqueezeNet on 2 cores.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
+from nst_jax.io import region_maps
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.settings import Parameterization, RegionGuides
 
@@ -43,7 +44,9 @@ class Config(RunFlags):
     backbone: str = option_flag("backbone", "auto")
     style_layers: tuple[str, ...] | None = option_flag("style_layers", note="Deeper layers give larger shapes.")
     parameterization: Parameterization | None = option_flag("parameterization")
-    region_weights: tuple[float, ...] | None = option_flag("region_weights")
+    region_weights: tuple[float, ...] | None = option_flag(
+        "region_weights", note="By default all count alike, however small: 1 / (number of regions · area)."
+    )
     region_guides: RegionGuides | None = option_flag("region_guides")
     tv_weight: float | None = option_flag("tv_weight")
     steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
@@ -60,7 +63,6 @@ def run(config: Config) -> Outcome:
     """
     grid = make_grid(config)
     folder = workdir(config.workdir, "doodle", grid)
-    from nst_jax.io import region_maps
     from nst_jax.pyramid import scaled
 
     from .sweeping import (
@@ -95,6 +97,9 @@ def make_grid(config: Config) -> Grid:
     backbone = pretrained.resolve(config.backbone)
     settings, preset = texture_settings(backbone), PRESETS[default_preset(backbone)]
     changes = {name: value for name, value in vars(settings).items() if value != getattr(preset, name)}
+    # There is no content to be in balance with, and a small shape was drawn to be seen.
+    areas = region_maps.read(given["regions"]).areas
+    changes["region_weights"] = tuple(round(1 / (len(areas) * area), 3) for area in areas) if len(areas) > 1 else ()
     changes |= {name: getattr(config, name) for name in _OPTIONS if getattr(config, name) is not None}
     base = TransferFlags(
         **given, backbone=backbone, size=config.size, style_size=config.style_size or config.size, **changes

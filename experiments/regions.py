@@ -41,7 +41,7 @@ class Config(Checked):
     count: int = flag(4, "Number of regions.", least=2, most=MOST_REGIONS)
     size: int = flag(512, "Long side of the map in pixels.", least=1)
     position: float = flag(
-        1.0, "Weight of positions; the higher it is, the more compact are regions.", least=0, most=100
+        0.5, "Weight of positions; the higher it is, the more compact are regions.", least=0, most=100
     )
     workdir: FilePath | None = option_flag("workdir")
     output: FilePath | None = flag(None, "File of the map; by default in --workdir.")

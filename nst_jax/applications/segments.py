@@ -34,7 +34,7 @@ def segments(
     count: int,
     *,
     layers: Sequence[str] = (),
-    position: float = 1.0,
+    position: float = 0.5,
     seed: int = 0,
 ) -> np.ndarray:
     """Returns the number of each pixel's segment, `[H, W]`, from 0, in the order in which they appear.

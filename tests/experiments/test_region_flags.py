@@ -207,6 +207,8 @@ def test_doodles(pictures, maps, tmp_path):
     assert first.program == second.program
     assert (first.settings.content_layers, first.settings.init) == ((), "noise")
     assert first.settings.region_weights == (1.0, 2.0)
+    alike = doodle.make_grid(dataclasses.replace(flags, region_weights=None))
+    assert alike.cells[0].flags.region_weights == (1.0, 1.0)
     with pytest.raises(
         UserError, match="--style_regions: expected it with the other maps and images of a doodle, found"
     ):
