@@ -73,7 +73,7 @@ def run(config: Config) -> Result:
     found = segments(
         pretrained.load(config.backbone), content, config.count, position=config.position, seed=config.seed
     )
-    colours = np.float32(_COLOURS)[found] / 255
+    colours = np.array(_COLOURS, np.float32)[found] / 255
     make_folder(workdir)
     images.write(output, images.Picture(colours))
     overlay = workdir / "overlay.png"

@@ -127,7 +127,7 @@ def make_weights(
     *,
     style_images: int,
     regions: Regions | None = None,
-    positions: Mapping[str, np.ndarray] | None = None,
+    positions: Mapping[str, Any] | None = None,
 ) -> Weights:
     """Returns the weights of the settings as arrays, 0 for layers that are not theirs.
 
@@ -142,13 +142,12 @@ def make_weights(
         UserError: a region has no style image with a share.
     """
     within = {term: _layer_weights(settings, term) for term in layers}
-    images, of_regions = np.array(settings.blend_weights or (1 / max(style_images, 1),) * style_images), None
-    if regions is not None and positions is not None:
+    images: Any = np.array(settings.blend_weights or (1 / max(style_images, 1),) * style_images)
+    of_regions: Any = None
+    if regions is not None:
         # By its area each region has the balance of style and content that it would have as a picture of its own.
-        of_regions = RegionWeights(
-            regions.areas * np.array(settings.region_weights or (1.0,) * regions.count), dict(positions)
-        )
-        images = regions.shares(images)
+        terms: Any = regions.areas * np.array(settings.region_weights or (1.0,) * regions.count)
+        of_regions, images = RegionWeights(terms, dict(positions or {})), regions.shares(images)
     weights = Weights(
         terms={term: getattr(settings, TERMS[term].weight) for term in layers},
         layers={term: {layer: within[term].get(layer, 0.0) for layer in of} for term, of in layers.items()},

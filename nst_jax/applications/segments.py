@@ -77,7 +77,7 @@ def _read(backbone: Backbone, layers: Sequence[str]) -> Callable[[Any, Any], dic
     """Returns a compiled function of parameters and an image to layer → features."""
 
     def read(params: Any, image: Any) -> dict[str, jax.Array]:
-        values = Features(backbone).apply({"params": params}, image)
+        values: Any = Features(backbone).apply({"params": params}, image)
         return {layer: values[layer] for layer in layers}
 
     return jax.jit(read)

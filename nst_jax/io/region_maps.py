@@ -157,13 +157,18 @@ def _flat(path: Path, colours: np.ndarray) -> RegionMap:
     labels = region_of[numbers].reshape(height, width)
     labels = _without_fringes(labels, colours, exact[regions]) if fringed else _without_specks(labels)
     order = np.argsort(np.unique(labels, return_index=True)[1])  # every region has a pixel
-    specks = [(tuple(map(int, exact[index])), float(areas[index])) for index in np.flatnonzero(region_of < 0)]
+    specks = [(_colour(exact[index]), float(areas[index])) for index in np.flatnonzero(region_of < 0)]
     return RegionMap(
         path,
         np.argsort(order).astype(np.uint8)[labels],
-        tuple((int(red), int(green), int(blue)) for red, green, blue in exact[regions][order]),
+        tuple(map(_colour, exact[regions][order])),
         specks=() if fringed else tuple(specks),
     )
+
+
+def _colour(values: np.ndarray) -> Colour:
+    red, green, blue = map(int, values)
+    return red, green, blue
 
 
 def _without_specks(labels: np.ndarray) -> np.ndarray:
