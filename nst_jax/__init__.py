@@ -24,16 +24,19 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import checks as checks
     from nst_jax import commands as commands
     from nst_jax import compilation as compilation
+    from nst_jax import configuration as configuration
     from nst_jax import console as console
     from nst_jax import courses as courses
     from nst_jax import defects as defects
     from nst_jax import errors as errors
+    from nst_jax import guidance as guidance
     from nst_jax import history as history
     from nst_jax import hypercolumns as hypercolumns
     from nst_jax import io as io
     from nst_jax import lazy as lazy
     from nst_jax import loop as loop
     from nst_jax import losses as losses
+    from nst_jax import measuring as measuring
     from nst_jax import memory as memory
     from nst_jax import neighbours as neighbours
     from nst_jax import objective as objective
@@ -44,6 +47,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import pyramid as pyramid
     from nst_jax import quantiles as quantiles
     from nst_jax import ranges as ranges
+    from nst_jax import regions as regions
     from nst_jax import rendering as rendering
     from nst_jax import scaled_batches as scaled_batches
     from nst_jax import settings as settings
@@ -66,6 +70,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax.loop import stage as stage
     from nst_jax.presets import PRESETS as PRESETS
     from nst_jax.pyramid import stylize as stylize
+    from nst_jax.regions import Regions as Regions
     from nst_jax.settings import Settings as Settings
     from nst_jax.stacking import stack as stack
     from nst_jax.sweeping import sweep as sweep
@@ -78,6 +83,7 @@ __all__ = [
     "BACKBONES",
     "PRESETS",
     "Recipe",
+    "Regions",
     "Settings",
     "Transfer",
     "UserError",
@@ -88,10 +94,12 @@ __all__ = [
     "checks",
     "commands",
     "compilation",
+    "configuration",
     "console",
     "courses",
     "defects",
     "errors",
+    "guidance",
     "history",
     "hypercolumns",
     "io",
@@ -99,6 +107,7 @@ __all__ = [
     "load",
     "loop",
     "losses",
+    "measuring",
     "memory",
     "neighbours",
     "objective",
@@ -111,6 +120,7 @@ __all__ = [
     "quantiles",
     "ranges",
     "read_image",
+    "regions",
     "rendering",
     "run",
     "scaled_batches",
@@ -135,6 +145,7 @@ _PUBLIC = {
     "BACKBONES": ("nst_jax.backbones.registry", "BACKBONES"),
     "PRESETS": ("nst_jax.presets", "PRESETS"),
     "Recipe": ("nst_jax.batches", "Recipe"),
+    "Regions": ("nst_jax.regions", "Regions"),
     "Settings": ("nst_jax.settings", "Settings"),
     "Transfer": ("nst_jax.transfer", "Transfer"),
     "UserError": ("nst_jax.errors", "UserError"),

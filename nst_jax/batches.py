@@ -16,15 +16,17 @@ from jax.sharding import Mesh
 from nst_jax import optimize, parallel, stacking
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_canvas, check_image, check_known, check_style
+from nst_jax.configuration import make_config
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.loop import Progress, Stage, compile_chunk, run, state_shapes
+from nst_jax.regions import Regions, kind_of
 from nst_jax.rendering.canvas import extend
 from nst_jax.rendering.grey import is_grey, paints_grey
-from nst_jax.settings import Settings
+from nst_jax.settings import RegionGuides, Settings
 from nst_jax.surroundings import float32_on_device
-from nst_jax.targets import layers_of, make_targets, measure, measure_content, network_layers, union
+from nst_jax.targets import layers_of, make_targets, measure_content, measure_style, network_layers, union
 from nst_jax.terms import CONTENT, STYLE
-from nst_jax.transfer import Transfer, assemble, make_config
+from nst_jax.transfer import Transfer, assemble
 
 Item = TypeVar("Item")
 
@@ -43,12 +45,14 @@ class Recipe(NamedTuple):
         content: the content image `[H, W, 3]`, or the key by which a group reads it.
         styles: the style images, or their keys.
         seed: seed of random transformations.
+        regions: which parts of the content image follow which parts of the style images, if it has regions.
     """
 
     settings: Settings
     content: Any
     styles: Sequence[Any]
     seed: int = 0
+    regions: Regions | None = None
 
 
 class Group:
@@ -79,6 +83,8 @@ class Group:
             if len(set(entries)) > 1:
                 found = ", ".join(sorted({str(value) for _, value in entries}))
                 raise UserError(f"{entries[0][0]}: expected the same in all cells of one program, found {found}")
+        if len(kinds := {kind_of(recipe.regions) for recipe in recipes}) > 1:
+            raise UserError(f"regions: expected as many in all cells of one program, found {sorted(kinds)}")
         for recipe in recipes:
             check_known(network.backbone, recipe.settings)
         self.recipes = recipes
@@ -102,11 +108,11 @@ class Group:
                 params, canvas, objective=config.objective, layers=layers[CONTENT], shifts=config.shifts
             )
 
-        def style_targets(key: Hashable) -> dict[str, Any]:
-            image = read(key)
+        def style_targets(key: Hashable, regions: Regions | None, place: int, how: RegionGuides) -> dict[str, Any]:
+            image, guides = read(key), None if regions is None else regions.styles[place]
             check_image(image, what="style image")
-            return measure(
-                params, float32_on_device(image), objective=config.objective, term=STYLE, layers=layers[STYLE]
+            return measure_style(
+                params, float32_on_device(image), guides, how, objective=config.objective, layers=layers[STYLE]
             )
 
         self._content_targets = functools.lru_cache(_KEPT_TARGETS)(content_targets)
@@ -258,7 +264,10 @@ class Group:
             settings,
             self._layers,
             content=self._content_targets(recipe.content),
-            styles=[self._style_targets(key) for key in styles],
+            styles=[
+                self._style_targets(key, recipe.regions, place if recipe.regions else 0, settings.region_guides)
+                for place, key in enumerate(styles)
+            ],
         )
         return assemble(
             self._params,
@@ -269,6 +278,7 @@ class Group:
             content,
             style_images=len(styles),
             grey=paints_grey(settings, map(self._is_grey, (recipe.content, *recipe.styles))),
+            regions=recipe.regions,
             seed=recipe.seed,
         )
 

@@ -15,6 +15,7 @@ from nst_jax.errors import UserError
 from nst_jax.io.images import Picture
 from nst_jax.losses import STYLE_LOSSES
 from nst_jax.ops.circular_padding import CIRCULAR, check_sides
+from nst_jax.regions import Regions
 from nst_jax.rendering.canvas import canvas_shape, check_margin
 from nst_jax.settings import Settings
 from nst_jax.terms import STYLE, TERMS
@@ -208,8 +209,47 @@ def check_dream(backbone: Backbone, settings: Settings, canvas: tuple[int, int],
         channel_weights(layer, counts[layer], settings.dream_channels, settings.dream_channel_weights)
 
 
+def check_regions(
+    settings: Settings, regions: Regions | None, content: Sequence[int], styles: Sequence[Sequence[int]]
+) -> None:
+    """Checks that a picture with a content image and style images of these shapes `(H, W, 3)` can have regions.
+
+    Raises:
+        UserError: guides do not fit the images, settings need the style of the whole picture, or the number of region
+            weights is another.
+    """
+    if regions is None:
+        if settings.region_weights:
+            raise UserError(f"region_weights: expected none without regions, found {len(settings.region_weights)}")
+        return
+    if not settings.style_layers:
+        raise UserError("regions: expected style layers, whose statistics are taken in each, found none")
+    for formula in ("style_loss", "finish_loss") if settings.finish_steps else ("style_loss",):
+        if not STYLE_LOSSES[getattr(settings, formula)].additive:
+            additive = ", ".join(name for name, term in STYLE_LOSSES.items() if term.additive)
+            raise UserError(
+                f"{formula}: expected a mean over positions with regions, found {getattr(settings, formula)}; choose "
+                f"one of {additive}"
+            )
+    for option in ("jitter", "random_scale", "random_rotate"):
+        if found := getattr(settings, option):
+            raise UserError(f"{option}: expected 0 with regions, which stay in place, found {found}")
+    regions.check(content, styles)
+    if len(settings.region_weights) not in (0, regions.count):
+        raise UserError(
+            f"region_weights: expected one for each of {regions.count} regions, found {len(settings.region_weights)}"
+        )
+    regions.shares(settings.blend_weights or (1.0,) * len(styles))
+
+
 def check_images(
-    backbone: Backbone, settings: Settings, content: Any, styles: Sequence[Any], guide: Any | None = None
+    backbone: Backbone,
+    settings: Settings,
+    content: Any,
+    styles: Sequence[Any],
+    guide: Any | None = None,
+    *,
+    regions: Regions | None = None,
 ) -> None:
     """Checks that the images `[H, W, 3]` of a transfer can be used, and that the settings fit them.
 
@@ -220,7 +260,9 @@ def check_images(
     check_canvas(backbone, settings, *content.shape[:2], guided=guide is not None)
     for image in styles:
         check_image(image, what="style image")
-    check_style(backbone, settings, [image.shape for image in styles])
+    shapes = [image.shape for image in styles]
+    check_regions(settings, regions, content.shape, shapes)
+    check_style(backbone, settings, shapes)
     if guide is not None:
         check_image(guide, what="guide")
         check_layers(backbone, settings.dream_layers, guide.shape, what="dream layer of the guide")

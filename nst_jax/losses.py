@@ -62,7 +62,8 @@ class Term(NamedTuple):
     """A formula of the loss.
 
     Attributes:
-        statistic: features `[..., C]` → the statistic that is compared, an array or a pytree of arrays.
+        statistic: features `[..., C]` → the statistic that is compared, an array or a pytree of arrays; that of an
+            additive style also takes shares of the positions `[...]`, for regions of a picture.
         error: (statistic, target) → a scalar. The target of a style may be a mean over several style images.
         additive: whether the statistic of a map follows from those of its parts: it is a mean over positions, or `sum`
             says how the error is one. Only means of these say something about several style images, and only then can a
@@ -75,7 +76,7 @@ class Term(NamedTuple):
         pool: targets of several images → that of all of them together; their mean where the term is additive.
     """
 
-    statistic: Callable[[jax.Array], Any]
+    statistic: Callable[..., Any]
     error: Callable[[Any, Any], jax.Array]
     additive: bool = True
     target: Callable[[jax.Array], Any] | None = None

@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from nst_jax import statistics, tiling
+from nst_jax import tiling
 from nst_jax.backbones import features
 from nst_jax.backbones.spec import Backbone
 from nst_jax.losses import Term
+from nst_jax.measuring import Positions, in_tiles, measured
 from nst_jax.ops.blur import blur
 from nst_jax.ops.circular_padding import CIRCULAR
 from nst_jax.settings import Blending, Padding, Pooling, Precision
@@ -23,12 +24,23 @@ from nst_jax.terms import CANVAS, TERMS
 
 Targets = dict[str, dict[str, Any]]
 """Term → layer → target of the statistic. Content: features `[H, W, C]`. Style: that of each style image, mostly its
-statistic, with a leading axis `[S, ...]`. Activation: weights of the channels `[C]`, or the features of a guide
-`[M, C]`. Total variation, at the layer `CANVAS`: nothing."""
-
+statistic, with a leading axis `[S, ...]`; with regions that of each region in it, `[S, R, ...]`. Activation: weights of
+the channels `[C]`, or the features of a guide `[M, C]`. Total variation, at the layer `CANVAS`: nothing."""
 
 Choices = dict[str, jax.Array]
 """Term → what each position of the picture chose of each style image's target, `[S, P]`; see `losses.Joint`."""
+
+
+class RegionWeights(struct.PyTreeNode):
+    """How much each region counts, and what belongs to it; see `guidance`.
+
+    Attributes:
+        terms: `[R]`, the weight of each region's style.
+        positions: layer → `[h, w, R]`, the share of each position in the statistic of each region; they add up to 1.
+    """
+
+    terms: jax.Array
+    positions: dict[str, jax.Array]
 
 
 class Weights(struct.PyTreeNode):
@@ -37,12 +49,14 @@ class Weights(struct.PyTreeNode):
     Attributes:
         terms: term → weight: α and β of Gatys et al. 2016, equation 7, and those of total variation and activation.
         layers: term → layer → weight within the term: w_l of equation 5.
-        style_images: `[S]`, the share of each style image; they should add up to 1.
+        style_images: `[S]`, the share of each style image; they should add up to 1. With regions `[R, S]`, in each.
+        regions: the regions; None where the picture has one style.
     """
 
     terms: dict[str, jax.Array | float]
     layers: dict[str, dict[str, jax.Array | float]]
     style_images: jax.Array
+    regions: RegionWeights | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,18 +97,39 @@ class Objective:
             return params
         return features.prepare(params, self.backbone, layers)
 
-    def statistics(self, params: Any, image: jax.Array, term: str, layers: Sequence[str]) -> dict[str, Any]:
+    def statistics(
+        self,
+        params: Any,
+        image: jax.Array,
+        term: str,
+        layers: Sequence[str],
+        positions: Sequence[Positions] = (),
+    ) -> dict[str, Any]:
         """Returns layer → target of a term, for the target image `[H, W, 3]`; most are its statistics.
 
         Prepared constants are not used.
-        """
-        if not (self.rotations and TERMS[term].blended):
-            return self._statistics(params, image, term, layers)
-        formula = dict(self.formulas)[term]
-        turned = [self._statistics(params, jnp.rot90(image, quarter), term, layers) for quarter in range(4)]
-        return {layer: _pooled(formula, [of[layer] for of in turned]) for layer in layers}
 
-    def _statistics(self, params: Any, image: jax.Array, term: str, layers: Sequence[str]) -> dict[str, Any]:
+        Args:
+            params: parameters of the backbone.
+            image: the target image.
+            term: the term.
+            layers: its layers.
+            positions: those of each region in the image, and with `rotations` in each turned one; nothing for targets
+                of the whole image.
+        """
+        turns = 4 if self.rotations and TERMS[term].blended else 1
+        each = [
+            self._statistics(params, jnp.rot90(image, turn) if turn else image, term, layers, own)
+            for turn, own in zip(range(turns), positions or [{}] * turns, strict=True)
+        ]
+        if turns == 1:
+            return each[0]
+        formula = dict(self.formulas)[term]
+        return {layer: _pooled(formula, [of[layer] for of in each]) for layer in layers}
+
+    def _statistics(
+        self, params: Any, image: jax.Array, term: str, layers: Sequence[str], positions: Positions
+    ) -> dict[str, Any]:
         """Returns the same for an image as it is."""
         # A style image does not repeat: wrapped, its statistics would include a seam that the picture should not have.
         plain = TERMS[term].blended and self.padding == CIRCULAR
@@ -103,12 +138,14 @@ class Objective:
         formula, params = dict(self.formulas)[term], {"params": params["params"]}
         windows = self._windows(padding, image, layers)
         if windows is None:
-            target, shape = formula.target or formula.statistic, image.shape
-            return self._read(
-                padding, params, image, dict.fromkeys(layers, lambda values: target(_aligned(formula, values, shape)))
-            )
+
+            def target(layer: str, values: jax.Array) -> Any:
+                aligned = _aligned(formula, values, image.shape)
+                return formula.target(aligned) if formula.target else measured(formula, aligned, positions.get(layer))
+
+            return self._read(padding, params, image, {layer: functools.partial(target, layer) for layer in layers})
         if formula.sum is None:
-            found = self._total(windows, padding, params, image, {layer: {term: None} for layer in layers})
+            found = self._in_tiles(windows, padding, params, image, {of: {term: None} for of in layers}, positions)
             return {layer: of[term] for layer, of in found.items()}
 
         def read(params: Any, pixels: jax.Array, _: tiling.Tile) -> dict[str, Any]:
@@ -165,7 +202,7 @@ class Objective:
                     _aligned(formula, values, canvas.shape), targets[term][layer], choices[term]
                 )
                 if formula.joint
-                else self._error(term, formula, values, targets[term][layer], weights)
+                else self._error(layer, term, values, targets[term][layer], weights)
                 for term, formula in self.formulas
                 if layer in targets.get(term, ())
             }
@@ -216,15 +253,23 @@ class Objective:
         network = features.Features(self.backbone, self.pooling, padding, self.precision, self.remat)
         return cast(dict[str, Any], network.apply(params, image, readers))  # Linen's apply is untyped
 
-    def _error(self, term: str, formula: Term, values: jax.Array, target: Any, weights: Weights) -> jax.Array:
-        """Returns the error of a layer's features; the target of a blended term is `[S, ...]`, one per style image."""
-        return self._compared(term, formula, formula.statistic(values), target, weights)
+    def _error(self, layer: str, term: str, values: jax.Array, target: Any, weights: Weights) -> jax.Array:
+        """Returns the error of a layer's features."""
+        formula, regions = dict(self.formulas)[term], weights.regions
+        own = regions.positions[layer] if regions is not None and TERMS[term].blended else None
+        return self._compared(term, formula, measured(formula, values, own), target, weights)
 
     def _compared(self, term: str, formula: Term, found: Any, target: Any, weights: Weights) -> jax.Array:
-        """Returns the error of a layer's statistic."""
+        """Returns the error of a layer's statistic; the target of a blended term is `[S, ...]`, one per style image."""
         if not TERMS[term].blended:
             return formula.error(found, target)
-        shares = weights.style_images
+        if weights.regions is None:
+            return self._blended(formula, found, target, weights.style_images)
+        each = jax.vmap(functools.partial(self._blended, formula), in_axes=(0, 1, 0))
+        return jnp.vdot(weights.regions.terms, each(found, target, weights.style_images))
+
+    def _blended(self, formula: Term, found: Any, target: Any, shares: jax.Array) -> jax.Array:
+        """Returns the error of a statistic and those of several style images `[S, ...]`, by their shares `[S]`."""
         if self.blending == "losses":
             return jnp.vdot(shares, jax.vmap(formula.error, in_axes=(None, 0))(found, target))
         blend = functools.partial(jnp.tensordot, shares, axes=1, precision=jax.lax.Precision.HIGHEST)
@@ -271,84 +316,25 @@ class Objective:
                 return by_sum.error(found, windows.extent(layer), target)
             return self._compared(term, formulas[term], found, target, weights)
 
-        found = self._total(windows, self.padding, params, image, within)
+        positions = weights.regions.positions if weights.regions else {}
+        found = self._in_tiles(windows, self.padding, params, image, within, positions)
         return {
             layer: {term: error(layer, term, found[layer][term], target) for term, target in of.items()}
             for layer, of in wanted.items()
         }
 
-    def _total(
+    def _in_tiles(
         self,
         windows: tiling.Layout,
         padding: Padding,
         params: Any,
         image: jax.Array,
         targets: Mapping[str, Mapping[str, Any]],
+        positions: Positions,
     ) -> dict[str, dict[str, Any]]:
-        """Returns the means of statistics over positions, and the sums of the values of errors that are sums.
-
-        Args:
-            windows: the windows of the image.
-            padding: padding of the whole image.
-            params: parameters of the backbone.
-            image: `[H, W, 3]`.
-            targets: layer → term → target of an error that is a sum over positions, else None.
-
-        Returns:
-            Layer → term → mean or sum.
-        """
-        formulas = dict(self.formulas)
-
-        def is_map(formula: Term) -> bool:
-            return formula.sum is not None and formula.sum.maps
-
-        extended = {
-            layer: {
-                term: windows.extend_map(layer, target) if is_map(formulas[term]) else target
-                for term, target in of.items()
-            }
-            for layer, of in targets.items()
-        }
-
-        def part(constants: Any, pixels: jax.Array, tile: tiling.Tile) -> dict[str, dict[str, Any]]:
-            params, whole = constants
-
-            def read(layer: str, values: jax.Array) -> dict[str, Any]:
-                own = tile.own(layer, values.shape)
-
-                def of(term: str, target: Any) -> Any:
-                    by_sum = formulas[term].sum
-                    if by_sum is None:
-                        return share(formulas[term], values, own, windows.positions(layer))
-                    if by_sum.maps:
-                        target = tile.part(layer, target, values.shape)
-                    each = by_sum.value(statistics.activations(values), target)
-                    return jax.tree.map(lambda found: jnp.sum(jnp.where(own, found, 0)), each)
-
-                return {term: of(term, target) for term, target in whole[layer].items()}
-
-            readers = {layer: functools.partial(read, layer) for layer in whole}
-            on_canvas = {CANVAS: readers.pop(CANVAS)(pixels)} if CANVAS in readers else {}
-            return self._read(_inside(padding), params, pixels, readers) | on_canvas
-
-        return tiling.total(windows, part, (params, extended), image)
-
-
-def share(formula: Term, values: jax.Array, own: jax.Array, positions: int) -> Any:
-    """Returns the share that some positions of a map have in the mean over all positions of a picture.
-
-    Args:
-        formula: whose statistic is a mean over positions.
-        values: the map, `[h, w, C]`.
-        own: the positions, `[h, w]`.
-        positions: number of positions of the picture.
-    """
-    kept = formula.statistic(jnp.where(own[..., None], values, 0))
-    blank = formula.statistic(jnp.zeros((1, 1, values.shape[-1]), values.dtype))
-    others = jnp.sum(~own, dtype=jnp.int32)
-    return jax.tree.map(
-        lambda all_, none: (all_ * own.size - none * others.astype(none.dtype)) / positions, kept, blank
-    )
+        """Returns layer → term → what `measuring.in_tiles` adds up over the windows of an image."""
+        read = functools.partial(self._read, _inside(padding))
+        return in_tiles(windows, read, dict(self.formulas), params, image, targets, positions)
 
 
 def _pooled(formula: Term, targets: Sequence[Any]) -> Any:

@@ -27,6 +27,7 @@ from nst_jax.io import images
 from nst_jax.loop import Stage, run
 from nst_jax.memory import free_bytes, settled
 from nst_jax.presets import PRESETS, default_preset
+from nst_jax.regions import Regions
 from nst_jax.rendering.canvas import resize
 from nst_jax.settings import Settings
 from nst_jax.transfer import Image, Transfer, as_images, initial_image, prepare, ready
@@ -59,6 +60,7 @@ def stylize(
     network: Pretrained | str | None = None,
     *,
     settings: Settings | None = None,
+    regions: Regions | None = None,
     seed: int = 0,
 ) -> np.ndarray:
     """Renders the content image in the style of one or more other images.
@@ -68,6 +70,7 @@ def stylize(
         style: the style image, `[H', W', 3]`, or several of any sizes, whose styles are blended.
         network: the backbone, or its name; by default the best installed one.
         settings: the options; by default the preset of the backbone.
+        regions: which parts of the content image follow which parts of the style images, and which stay as they are.
         seed: seed of the noise in the initial image and of random transformations.
 
     Returns:
@@ -79,10 +82,10 @@ def stylize(
     network = loaded(network)
     settings = settings or PRESETS[default_preset(network.backbone.name)]
     styles = as_images(style)
-    check_images(network.backbone, settings, content, styles)
+    check_images(network.backbone, settings, content, styles, regions=regions)
     settings = settled(settings, network.backbone, [image.shape for image in (content, *styles)], free_bytes())
     scales = scales_of(network.backbone, settings, content.shape, [image.shape for image in styles])
-    make = transfers(network, settings, content, styles, scales, seed=seed)
+    make = transfers(network, settings, content, styles, scales, regions=regions, seed=seed)
     start = initial_image(settings, at_scale(content, scales[0].shape), seed=seed)
     *_, last = run(stages(make, start, scales))
     return jax.device_get(last.result)
@@ -95,6 +98,7 @@ def transfers(
     styles: Sequence[Image],
     scales: Sequence[Scale],
     *,
+    regions: Regions | None = None,
     seed: int = 0,
 ) -> Callable[[int], Transfer]:
     """Returns a function from the index of a scale to its transfer, of images reduced alike.
@@ -105,6 +109,7 @@ def transfers(
         content: the content image, `[H, W, 3]`, RGB in [0, 1], of the size of the finest scale.
         styles: the style images, likewise.
         scales: see `scales_of`.
+        regions: those of the finest scale, if there are some.
         seed: seed of random transformations.
     """
     shared = ready(network, settings)
@@ -114,7 +119,8 @@ def transfers(
         ratio = ratio_of(shapes, index)
         reduced = [at_scale(image, scaled(image.shape, ratio)) for image in styles]
         own = settings_at(settings, shapes, index)
-        return prepare(shared, own, at_scale(content, scales[index].shape), reduced, seed=seed)
+        within = regions and regions.at_scale(shapes[index], [image.shape[:2] for image in reduced])
+        return prepare(shared, own, at_scale(content, shapes[index]), reduced, regions=within, seed=seed)
 
     return functools.cache(make)
 

@@ -15,6 +15,7 @@ from nst_jax.batches import Group, Recipe, padded
 from nst_jax.loop import Progress, Stage, run
 from nst_jax.memory import decided, free_bytes, settled
 from nst_jax.pyramid import Scale, at_scale, at_step, ends_of, enlarge, ratio_of, scaled, scales_of, settings_at
+from nst_jax.regions import Regions
 
 _KEPT = 32
 """Reduced images that are kept per scale."""
@@ -66,7 +67,19 @@ class ScaledGroup:
         self.finest = finest
 
     def _recipes_at(self, index: int) -> list[Recipe]:
-        return [recipe._replace(settings=settings_at(recipe.settings, self._shapes, index)) for recipe in self.recipes]
+        ratio = ratio_of(self._shapes, index)
+
+        @functools.cache  # cells with the same regions have the same targets
+        def reduced(regions: Regions | None) -> Regions | None:
+            if regions is None:
+                return None
+            styles = [scaled(guide.shape, ratio) for guide in regions.styles]
+            return regions.at_scale(self._shapes[index], styles) if ratio < 1 else regions
+
+        return [
+            recipe._replace(settings=settings_at(recipe.settings, self._shapes, index), regions=reduced(recipe.regions))
+            for recipe in self.recipes
+        ]
 
     def compile(self, size: int) -> None:
         """Compiles the program for batches of a size, if it is the only one; else each is compiled when it is next."""

@@ -101,6 +101,10 @@ neural-style, or of their moments; or `losses`, the weighted sum of a loss towar
 quadratic loss the two differ by a constant, the spread of the Gram matrices; a relative loss also changes their
 weights."""
 
+RegionGuides = Literal["simple", "inside", "all"]
+"""Which units of a layer have a part in a region: `simple`, each has as much as the pixels that it stands for, `inside`
+those that see nothing else, `all` those that see some of it."""
+
 LEAST_SCALE_FACTOR = 1.1
 """The smallest ratio of successive scales: with a smaller one there would be dozens, with hardly anything new."""
 
@@ -183,6 +187,19 @@ class Settings:
         "Shares of several style images, one per image, which are divided by their sum, so that 3,7 is 0.3,0.7; an "
         "empty list means equal shares. For more or less style in all there is the style weight.",
         least=0,
+        traced=True,
+    )
+    region_weights: tuple[float, ...] = option(
+        (),
+        "How much style each region of the picture takes, one number per region, as a multiple of what it would take "
+        "as a picture of its own; an empty list means 1 each.",
+        least=0,
+        traced=True,
+    )
+    region_guides: RegionGuides = option(
+        "simple",
+        "Which units of a layer belong to a region: simple, each as much as its pixels do, inside those that see "
+        "nothing else, all those that see some of it.",
         traced=True,
     )
     tv_weight: float = option(

@@ -103,14 +103,17 @@ def stack(transfers: Sequence[Transfer], *, style_images: int = 0) -> Batch:
     for other in transfers[1:]:
         _check_same_program(first, other)
     layers = union(_layers(transfer) for transfer in transfers)
-    room = max(style_images, *(len(transfer.weights.style_images) for transfer in transfers))
+    room = max(style_images, *(transfer.weights.style_images.shape[-1] for transfer in transfers))
     others = {
         term: {
             layer: next(t.targets[term][layer] for t in transfers if layer in t.targets.get(term, ())) for layer in of
         }
         for term, of in layers.items()
     }
-    wide = [_widened(transfer, layers, others, room) for transfer in transfers]
+    positions = {
+        layer: of for each in transfers if each.weights.regions for layer, of in each.weights.regions.positions.items()
+    }
+    wide = [_widened(transfer, layers, others, positions, room) for transfer in transfers]
     params = first.params
     if _layers(first) != layers:
         params = first.config.objective.prepare({"params": params["params"]}, network_layers(layers))
@@ -152,11 +155,20 @@ def _layers(transfer: Transfer) -> Layers:
     return {term: tuple(of) for term, of in transfer.weights.layers.items()}
 
 
-def _widened(transfer: Transfer, layers: Layers, others: dict[str, dict[str, Any]], room: int) -> Transfer:
-    """Returns a transfer with all these layers, the targets of `others` where it has none, and more style images."""
+def _widened(
+    transfer: Transfer, layers: Layers, others: dict[str, dict[str, Any]], positions: dict[str, jax.Array], room: int
+) -> Transfer:
+    """Returns a transfer with all these layers, with what others have where it has none, and more style images."""
     own, weights = transfer.targets, transfer.weights
     # Shares that are all 0 would blend the targets of others to zeros.
-    shares = weights.style_images if len(weights.style_images) else float32_on_device(np.ones(min(room, 1)))
+    shares = weights.style_images
+    if not shares.shape[-1]:
+        shares = float32_on_device(np.ones(min(room, 1)))
+    others_shares = float32_on_device(np.zeros((*shares.shape[:-1], room - shares.shape[-1])))
+    regions = weights.regions
+    if regions is not None:
+        own_positions = {layer: regions.positions.get(layer, positions[layer]) for layer in layers[STYLE]}
+        regions = regions.replace(positions=own_positions)
 
     def more_images(leaf: jax.Array) -> jax.Array:
         last = jax.lax.slice_in_dim(leaf, len(leaf) - 1, len(leaf)) if len(leaf) else leaf
@@ -175,9 +187,16 @@ def _widened(transfer: Transfer, layers: Layers, others: dict[str, dict[str, Any
                 term: {layer: weights.layers.get(term, {}).get(layer, nothing) for layer in of}
                 for term, of in layers.items()
             },
-            style_images=jnp.concatenate([shares, float32_on_device(np.zeros(room - len(shares)))]),
+            style_images=jnp.concatenate([shares, others_shares], axis=-1),
+            regions=regions,
         ),
     )
+
+
+def _regions(transfer: Transfer) -> tuple[int, bool]:
+    """Returns the number of regions of a transfer, and whether some of the content image stays."""
+    regions = transfer.weights.regions
+    return (0 if regions is None else len(regions.terms)), transfer.kept is not None
 
 
 def _check_same_program(first: Transfer, other: Transfer) -> None:
@@ -186,7 +205,7 @@ def _check_same_program(first: Transfer, other: Transfer) -> None:
     Raises:
         UserError: their canvases or compiled settings differ.
     """
-    pairs = {"canvas": (first.canvas, other.canvas)}
+    pairs = {"canvas": (first.canvas, other.canvas), "regions": (_regions(first), _regions(other))}
     for part, of in ((first.config, other.config), (first.config.objective, other.config.objective)):
         pairs |= {
             field.name: (getattr(part, field.name), getattr(of, field.name))

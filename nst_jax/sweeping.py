@@ -17,6 +17,7 @@ from nst_jax.courses import Courses
 from nst_jax.errors import UserError
 from nst_jax.history import DivergedError, History
 from nst_jax.pyramid import at_scale
+from nst_jax.regions import kind_of
 from nst_jax.scaled_batches import ScaledGroup
 from nst_jax.stacking import compiled_settings
 from nst_jax.transfer import Image, as_images, initial_image
@@ -61,7 +62,9 @@ def sweep(recipes: Sequence[Recipe], network: Pretrained | str | None = None) ->
         raise UserError("recipes: expected one or more, found none")
     network = loaded(network)
     for recipe in recipes:
-        check_images(network.backbone, recipe.settings, recipe.content, as_images(recipe.styles))
+        check_images(
+            network.backbone, recipe.settings, recipe.content, as_images(recipe.styles), regions=recipe.regions
+        )
     images = _Images()
     keyed = [
         recipe._replace(
@@ -71,7 +74,11 @@ def sweep(recipes: Sequence[Recipe], network: Pretrained | str | None = None) ->
     ]
     programs: dict[object, list[int]] = {}
     for index, recipe in enumerate(keyed):
-        program = compiled_settings(recipe.settings), images.read(recipe.content).shape
+        program = (
+            compiled_settings(recipe.settings),
+            images.read(recipe.content).shape,
+            kind_of(recipe.regions),
+        )
         programs.setdefault(program, []).append(index)
     cells: dict[int, Cell] = {}
     for number, indices in enumerate(programs.values()):

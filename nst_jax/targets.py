@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nst_jax import guidance
 from nst_jax.activations import channel_weights
 from nst_jax.backbones.spec import Backbone, channels
-from nst_jax.objective import Objective, Targets, Weights
+from nst_jax.objective import Objective, RegionWeights, Targets, Weights
+from nst_jax.regions import Regions
 from nst_jax.rendering.shifts import shifted
-from nst_jax.settings import Settings
+from nst_jax.settings import RegionGuides, Settings
 from nst_jax.surroundings import float32_on_device, int32_on_device
 from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE, TERMS, VARIATION
 
@@ -42,10 +44,33 @@ def network_layers(layers: Layers) -> tuple[str, ...]:
 
 @functools.partial(jax.jit, static_argnames=("objective", "term", "layers"))
 def measure(
-    params: Any, image: jax.Array, *, objective: Objective, term: str, layers: tuple[str, ...]
+    params: Any,
+    image: jax.Array,
+    positions: Sequence[Mapping[str, jax.Array]] = (),
+    *,
+    objective: Objective,
+    term: str,
+    layers: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Returns layer → target of a term, for an image `[H, W, 3]`, RGB in [0, 1]."""
-    return objective.statistics(params, image, term, layers)
+    """Returns layer → target of a term, for an image `[H, W, 3]`, RGB in [0, 1], perhaps that of each region in it."""
+    return objective.statistics(params, image, term, layers, positions)
+
+
+def measure_style(
+    params: Any,
+    image: jax.Array,
+    guides: np.ndarray | None,
+    how: RegionGuides,
+    *,
+    objective: Objective,
+    layers: tuple[str, ...],
+) -> dict[str, Any]:
+    """Returns layer → target of a style image `[H, W, 3]`, with guides `[H, W, R]` that of each region in it."""
+    positions: Any = ()
+    if guides is not None:
+        found = guidance.style_positions(objective.backbone, layers, guides, how, rotations=objective.rotations)
+        positions = jax.tree.map(float32_on_device, found)
+    return measure(params, image, positions, objective=objective, term=STYLE, layers=layers)
 
 
 def measure_content(
@@ -96,19 +121,38 @@ def activation_target(backbone: Backbone, settings: Settings, layer: str) -> jax
     return float32_on_device(channel_weights(layer, count, settings.dream_channels, settings.dream_channel_weights))
 
 
-def make_weights(settings: Settings, layers: Layers, *, style_images: int) -> Weights:
+def make_weights(
+    settings: Settings,
+    layers: Layers,
+    *,
+    style_images: int,
+    regions: Regions | None = None,
+    positions: Mapping[str, Any] | None = None,
+) -> Weights:
     """Returns the weights of the settings as arrays, 0 for layers that are not theirs.
 
     Args:
-        settings: options that suit the number of style images, see `checks.check_style`.
+        settings: options that suit the numbers of style images and regions, see `checks.check_style`.
         layers: the layers of the settings, perhaps with others, whose weight is 0.
         style_images: number of style images.
+        regions: the regions, if the picture has some.
+        positions: layer → the positions of each region on the canvas, see `guidance.canvas_positions`.
+
+    Raises:
+        UserError: a region has no style image with a share.
     """
     within = {term: _layer_weights(settings, term) for term in layers}
+    images: Any = np.array(settings.blend_weights or (1 / max(style_images, 1),) * style_images)
+    of_regions: Any = None
+    if regions is not None:
+        # By its area each region has the balance of style and content that it would have as a picture of its own.
+        terms: Any = regions.areas * np.array(settings.region_weights or (1.0,) * regions.count)
+        of_regions, images = RegionWeights(terms, dict(positions or {})), regions.shares(images)
     weights = Weights(
         terms={term: getattr(settings, TERMS[term].weight) for term in layers},
         layers={term: {layer: within[term].get(layer, 0.0) for layer in of} for term, of in layers.items()},
-        style_images=float32_on_device(np.array(settings.blend_weights or (1 / max(style_images, 1),) * style_images)),
+        style_images=images,
+        regions=of_regions,
     )
     return jax.tree.map(float32_on_device, weights)
 

@@ -3,7 +3,6 @@
 `prepare` makes it; `Transfer.init`, `Transfer.step` and `Transfer.result` are the parts of any run.
 """
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -14,19 +13,20 @@ import numpy as np
 import optax
 from flax import struct
 
-from nst_jax import optimize
+from nst_jax import guidance, optimize
 from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.pretrained import Pretrained
-from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_images
+from nst_jax.configuration import TransferConfig, make_config
 from nst_jax.io.images import Picture
 from nst_jax.memory import free_bytes, settled
-from nst_jax.objective import Choices, Objective, Targets, Weights
+from nst_jax.objective import Choices, Targets, Weights
+from nst_jax.regions import Regions
 from nst_jax.rendering.canvas import CUBIC, canvas_shape, crop, extend, resize
 from nst_jax.rendering.grey import is_grey, paints_grey, project
-from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer, Shape
+from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Shape
 from nst_jax.rendering.shifts import shifted
-from nst_jax.rendering.transformation import Transformation, transform
+from nst_jax.rendering.transformation import transform
 from nst_jax.settings import Parameterization, Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import (
@@ -36,13 +36,11 @@ from nst_jax.targets import (
     make_weights,
     measure,
     measure_content,
+    measure_style,
     network_layers,
     union,
 )
-from nst_jax.terms import ACTIVATION, CONTENT, STYLE, TERMS
-
-LBFGS_SHIFT_STEPS = 9
-"""Number of steps that L-BFGS has at one of several shifts, where the settings leave it open."""
+from nst_jax.terms import ACTIVATION, CONTENT, STYLE
 
 Image = jax.Array | np.ndarray
 """`[H, W, 3]`, RGB in [0, 1]."""
@@ -54,6 +52,7 @@ def prepare(
     content: Image,
     style: Image | Sequence[Image],
     *,
+    regions: Regions | None = None,
     guide: Image | None = None,
     solver: optimize.MakeSolver | None = None,
     seed: int = 0,
@@ -66,6 +65,7 @@ def prepare(
         content: the content image, `[H, W, 3]`, RGB in [0, 1].
         style: the style image, `[H', W', 3]`, or several of any sizes, whose styles are blended; an empty list without
             style layers.
+        regions: which parts of the content image follow which parts of the style images, and which stay as they are.
         guide: an image `[H', W', 3]` whose features are amplified at the dream layers, for `guided`.
         solver: a function of a learning rate and `bounds`, in place of the settings' optimiser; see
             `optimize.from_optax`.
@@ -75,14 +75,19 @@ def prepare(
         UserError: an array is not an image, a layer is unknown or vanishes at these sizes, or the settings do not fit.
     """
     backbone, styles = network.backbone, as_images(style)
-    check_images(backbone, settings, content, styles, guide)
+    check_images(backbone, settings, content, styles, guide, regions=regions)
     settings = settled(settings, backbone, [image.shape for image in (content, *styles)], free_bytes())
     config, layers = make_config(backbone, settings, solver=solver), layers_of(settings)
     params = ready(network, settings).params
 
-    def statistics(image: Image, term: str) -> dict[str, Any]:
-        return measure(
-            params, float32_on_device(image), objective=config.objective, term=term, layers=layers.get(term, ())
+    def style_targets(image: Image, guides: np.ndarray | None) -> dict[str, Any]:
+        return measure_style(
+            params,
+            float32_on_device(image),
+            guides,
+            settings.region_guides,
+            objective=config.objective,
+            layers=layers.get(STYLE, ()),
         )
 
     targets = make_targets(
@@ -96,8 +101,12 @@ def prepare(
             layers=layers.get(CONTENT, ()),
             shifts=config.shifts,
         ),
-        styles=[statistics(image, STYLE) for image in styles],
-        guide=None if guide is None else statistics(guide, ACTIVATION),
+        styles=list(map(style_targets, styles, regions.styles if regions else [None] * len(styles))),
+        guide=None
+        if guide is None
+        else measure(
+            params, float32_on_device(guide), objective=config.objective, term=ACTIVATION, layers=settings.dream_layers
+        ),
     )
     return assemble(
         params,
@@ -108,6 +117,7 @@ def prepare(
         content,
         style_images=len(styles),
         grey=paints_grey(settings, map(is_grey, (content, *styles))),
+        regions=regions,
         seed=seed,
     )
 
@@ -122,6 +132,7 @@ def assemble(
     *,
     style_images: int,
     grey: bool,
+    regions: Regions | None = None,
     seed: int,
 ) -> "Transfer":
     """Returns a transfer towards targets that were measured before.
@@ -135,55 +146,43 @@ def assemble(
         content: the content image, `[H, W, 3]`, in the size of the picture.
         style_images: number of style images.
         grey: whether the picture is grey.
+        regions: the regions, if the picture has some.
         seed: seed of random transformations.
+
+    Raises:
+        UserError: a region has no style image with a share, or nothing is left of it in a layer.
     """
     height, width, _ = content.shape
-    matching = None
+    matching = kept = positions = None
     if config.objective.chooses:
         matching = Matching(
             extend(float32_on_device(content), settings.margin), float32_on_device(settings.match_content)
         )
+    if regions is not None:
+        positions = guidance.canvas_positions(
+            config.objective.backbone,
+            layers[STYLE],
+            regions,
+            settings.region_guides,
+            margin=settings.margin,
+            shifts=config.shifts,
+        )
+        if regions.keep is not None:
+            kept = Kept(
+                *(extend(float32_on_device(of), settings.margin) for of in (content, regions.keep[..., np.newaxis]))
+            )
     return Transfer(
         params=config.objective.prepare(params, network_layers(layers)),
         targets=targets,
-        weights=make_weights(settings, layers, style_images=style_images),
+        weights=make_weights(settings, layers, style_images=style_images, regions=regions, positions=positions),
         learning_rate=float32_on_device(settings.learning_rate),
         grey=jax.device_put(np.bool_(grey)),
         key=seed_key(seed),
         matching=matching,
+        kept=kept,
         config=config,
         canvas=canvas_shape(height, width, settings.margin),
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class TransferConfig:
-    """The static, compiled part of a transfer. Hashable: a static argument of jit.
-
-    Attributes:
-        objective: the network and the formulas.
-        solver: a learning rate and bounds → the solver; see `optimize.solver_of`, or any such function.
-        margin: width of the margin around the picture, in pixels.
-        parameterization: the variables that the canvas is rendered from.
-        transformation: random transformation of the canvas before the network sees it.
-        averaging: decay of the moving average of the variables that the picture is rendered from; 0 for none.
-        shifts: from how many shifts the network sees the canvas by turns.
-        shift_steps: number of steps from one shift to the next.
-    """
-
-    objective: Objective
-    solver: optimize.MakeSolver
-    margin: int
-    parameterization: Parameterization
-    transformation: Transformation
-    averaging: float = 0.0
-    shifts: int = 1
-    shift_steps: int = 1
-
-    @property
-    def parameterizer(self) -> Parameterizer:
-        """The functions that encode and render the canvas."""
-        return PARAMETERIZATIONS[self.parameterization]
 
 
 class Matching(struct.PyTreeNode):
@@ -198,6 +197,22 @@ class Matching(struct.PyTreeNode):
     share: jax.Array
 
 
+class Kept(struct.PyTreeNode):
+    """What stays of the content image.
+
+    Attributes:
+        content: the canvas of the content image, `[H, W, 3]`.
+        share: how much of each of its pixels stays, `[H, W, 1]` in [0, 1].
+    """
+
+    content: jax.Array
+    share: jax.Array
+
+    def put_back(self, canvas: jax.Array) -> jax.Array:
+        """Returns a canvas with what stays; where all of a pixel does, to the bit."""
+        return self.share * self.content + (1 - self.share) * canvas
+
+
 class Transfer(struct.PyTreeNode):
     """One transfer, self-contained: a pytree whose static part is the program and whose arrays are the data.
 
@@ -206,11 +221,12 @@ class Transfer(struct.PyTreeNode):
     Attributes:
         params: parameters of the backbone, see `Objective.prepare`.
         targets: the statistics that the canvas is compared with; those of the content image from each shift.
-        weights: weights of the terms.
+        weights: weights of the terms; the positions of regions from each shift.
         learning_rate: learning rate of the solver.
         grey: whether the canvas is grey.
         key: random key of transformations, and of variables that do not follow from the image alone.
         matching: how what does not change is chosen of the targets; None if nothing is.
+        kept: what stays of the content image; None if nothing does.
         config: the static part.
         canvas: height and width of the canvas.
     """
@@ -222,6 +238,7 @@ class Transfer(struct.PyTreeNode):
     grey: jax.Array
     key: jax.Array
     matching: Matching | None
+    kept: Kept | None
     config: TransferConfig = struct.field(pytree_node=False)
     canvas: tuple[int, int] = struct.field(pytree_node=False)
 
@@ -283,14 +300,17 @@ class Transfer(struct.PyTreeNode):
         self, canvas: jax.Array, step: jax.Array, chosen: Choices | None = None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Returns the loss of a canvas as the network sees it in a step, and its terms; see `Objective.loss`."""
-        seen, moves, targets = canvas, self.config.transformation, self.targets
+        seen, moves, targets, weights = canvas, self.config.transformation, self.targets, self.weights
         if moves.moves:
             seen = transform(moves, canvas, jax.random.fold_in(self.key, step))
         if self.config.shifts > 1:
             turn = step // self.config.shift_steps % self.config.shifts
             seen = shifted(seen, turn, self.config.shifts)
             targets = {**targets, CONTENT: jax.tree.map(lambda of: of[turn], targets[CONTENT])}
-        return self.config.objective.loss(self.params, canvas, targets, self.weights, seen=seen, chosen=chosen)
+            if weights.regions is not None:
+                positions = jax.tree.map(lambda of: of[turn], weights.regions.positions)
+                weights = weights.replace(regions=weights.regions.replace(positions=positions))
+        return self.config.objective.loss(self.params, canvas, targets, weights, seen=seen, chosen=chosen)
 
     def _choose(self, canvas: jax.Array) -> Choices:
         """Returns what the mean of content image and start, by their shares, chooses of the targets."""
@@ -301,7 +321,8 @@ class Transfer(struct.PyTreeNode):
 
     def render(self, variables: jax.Array) -> jax.Array:
         """Returns the canvas of the variables."""
-        return project(self.grey, self.config.parameterizer.render(variables, self.canvas))
+        canvas = project(self.grey, self.config.parameterizer.render(variables, self.canvas))
+        return canvas if self.kept is None else self.kept.put_back(canvas)
 
     @property
     def solver(self) -> optimize.Solver:
@@ -312,7 +333,7 @@ class Transfer(struct.PyTreeNode):
     @property
     def axes(self) -> "Transfer":
         """The axis of cells in each array of stacked transfers; None for the parameters, which all share."""
-        return self.replace(params=None, targets=0, weights=0, learning_rate=0, grey=0, key=0, matching=0)
+        return self.replace(params=None, targets=0, weights=0, learning_rate=0, grey=0, key=0, matching=0, kept=0)
 
     @property
     def start_shape(self) -> jax.ShapeDtypeStruct:
@@ -371,36 +392,3 @@ def ready(network: Pretrained, *settings: Settings) -> Pretrained:
     objective = make_config(network.backbone, settings[0]).objective
     layers = network_layers(union(map(layers_of, settings)))
     return network._replace(params=objective.prepare(jax.device_put(network.params), layers))
-
-
-def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.MakeSolver | None = None) -> TransferConfig:
-    """Returns the static part of a transfer with these settings, perhaps with another solver."""
-    shift_steps = settings.shift_steps or (LBFGS_SHIFT_STEPS if settings.optimizer == "lbfgs" else 1)
-    objective = Objective(
-        backbone=backbone,
-        pooling=settings.pooling,
-        padding=settings.padding,
-        antialias=settings.antialias,
-        precision=settings.precision,
-        remat=settings.remat,
-        formulas=tuple((term, kind.formulas[getattr(settings, kind.formula)]) for term, kind in TERMS.items()),
-        blending=settings.blending,
-        rotations=settings.style_rotations,
-        tile=settings.tile if isinstance(settings.tile, int) else 0,
-    )
-    return TransferConfig(
-        objective=objective,
-        solver=solver
-        or optimize.solver_of(
-            settings.optimizer,
-            adam_decay=settings.adam_decay,
-            lbfgs_pairs=settings.lbfgs_pairs or optimize.LBFGS_PAIRS,
-            change_every=shift_steps if settings.shifts > 1 else 0,
-        ),
-        margin=settings.margin,
-        parameterization=settings.parameterization,
-        transformation=Transformation(settings.jitter, settings.random_scale, settings.random_rotate),
-        averaging=settings.averaging,
-        shifts=1 if solver else settings.shifts,  # another solver may count on a loss that stays
-        shift_steps=shift_steps,
-    )

@@ -1,6 +1,7 @@
 """The images that scripts use if none are given."""
 
 from pathlib import Path
+from typing import Any
 
 import skimage
 
@@ -15,6 +16,15 @@ def content_image() -> Path:
 def style_image() -> Path:
     """Returns an image that `experiments.make_styles` painted."""
     return STYLES / "flow.jpg"
+
+
+def doodle() -> dict[str, Any]:
+    """Returns a doodle, a style image and its map, by the names of their flags."""
+    return {
+        "regions": str(STYLES / "doodle.png"),
+        "style": str(STYLES / "woodblock.jpg"),
+        "style_regions": (str(STYLES / "woodblock_regions.png"),),
+    }
 
 
 def two_style_images() -> tuple[Path, Path]:

@@ -24,7 +24,7 @@ from . import samples
 from .flags import ESCAPE, Common, FilePath, FilePaths, flag, option_flag, split
 from .folders import asked_for, default_folder
 
-CONTENT, STYLE, INIT = "content", "style", "init"
+CONTENT, STYLE, INIT, REGIONS = "content", "style", "init", "regions"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,16 +65,42 @@ class TransferFlags(OptionFlags, PictureFlags):
         None, "Long side of the style image in pixels, which sets the scale of its strokes; by default --size.", least=1
     )
     init: FilePath | None = option_flag("init", note="Any other value is an image file to start from.")
+    regions: FilePath | None = flag(
+        None,
+        "Map of the content image with a flat colour for each region, or a soft mask in grey or transparency. Regions "
+        "follow the style images one after the other, as they appear on the map from the upper left.",
+    )
+    style_regions: tuple[FilePath, ...] | None = flag(
+        None, f"Maps of the style images, one each{ESCAPE}: equal colours belong together."
+    )
+    region_styles: tuple[int, ...] | None = flag(
+        None, "Number of the style image, from 1, that each region of --regions follows.", least=1
+    )
+    keep: tuple[str, ...] | None = flag(
+        None, "Colours on --regions, as red or #ff0000, where the content image stays as it is, bit for bit."
+    )
 
 
 def inputs(flags: TransferFlags) -> dict[str, Path]:
-    """Returns the images to read: `content`, `style`, `style2` ..., and `init` if the run starts from a file."""
+    """Returns the images to read: `content`, `style`, `style2` ..., `init` if the run starts from a file, and maps.
+
+    These are `regions`, and those of the style images, `regions_style`, `regions_style2` ...
+
+    Raises:
+        UserError: what was given looks like a word, or flags about regions lack a map.
+    """
     paths = {CONTENT: Path(flags.content) if flags.content else samples.content_image()}
     unused = flags.style is None and flags.style_layers == ()
     for number, path in enumerate([] if unused else _style_images(flags.style), start=1):
         paths[STYLE if number == 1 else f"{STYLE}{number}"] = path
     if flags.init and flags.init not in get_args(Init):
         paths[INIT] = _initial_image(flags.init)
+    if flags.regions:
+        paths[REGIONS] = Path(flags.regions)
+    elif without := next((name for name in ("style_regions", "region_styles", "keep") if getattr(flags, name)), None):
+        raise UserError(f"--{without}: expected --regions with it, a map of the content image, found none")
+    for number, each in enumerate(flags.style_regions or (), start=1):
+        paths[f"{REGIONS}_{STYLE}{number if number > 1 else ''}"] = Path(each)
     return paths
 
 
@@ -137,6 +163,7 @@ def identity(
     flags: TransferFlags, settings: Settings, pretrained: Pretrained, digests: Mapping[str, str]
 ) -> dict[str, Any]:
     """Returns everything that the picture after a given step depends on; `digests`: SHA-256 of each of `inputs`."""
+    of_regions = {"region_styles": flags.region_styles or (), "keep": flags.keep or ()} if REGIONS in digests else {}
     options = dataclasses.asdict(settings)
     if not settings.finish_steps:  # the last scale may go on for longer
         options["scale_steps"] = settings.scale_steps[:-1]
@@ -147,6 +174,7 @@ def identity(
         "size": flags.size,
         "style_size": style_size(flags),
         "seed": flags.seed,
+        **of_regions,
         **options,
     }
 

@@ -17,11 +17,13 @@ from nst_jax.loop import state_shapes
 from nst_jax.memory import OPEN, decided, free_bytes, settled
 from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.pyramid import Scale
+from nst_jax.regions import Regions
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
 
 from ..cli.transfer_flags import CONTENT, INIT, TransferFlags, identity, inputs, resolve, style_size, styles
+from .regions import account, regions_of, without_maps
 
 
 class Job(NamedTuple):
@@ -30,10 +32,11 @@ class Job(NamedTuple):
     Attributes:
         content: the content image, in the size of the result.
         styles: the style images, `[H', W', 3]` each.
+        regions: the regions; None if the picture is painted as a whole.
         scales: the scales, from coarse to fine; a single one is that of the result.
         transfer: index of a scale → its transfer.
         image: the initial image of the coarsest scale, `[H, W, 3]`.
-        paths: `content`, `style` (`style2`, ...) and perhaps `init` → the files that were read.
+        paths: `content`, `style` (`style2`, ...) and perhaps `init` and maps of regions → the files that were read.
         identity: everything that the picture after a given step depends on, with options that the free memory decides
             as they were asked for.
         settings: the settings, with those options as they were chosen.
@@ -42,6 +45,7 @@ class Job(NamedTuple):
 
     content: images.Picture
     styles: list[np.ndarray]
+    regions: Regions | None
     scales: tuple[Scale, ...]
     transfer: Callable[[int], Transfer]
     image: jax.Array
@@ -84,8 +88,13 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
     paths = inputs(flags)
     content = images.read(paths[CONTENT], size=flags.size)
     style_images = [images.read(path, size=style_size(flags)).pixels for path in styles(paths)]
-    check_images(pretrained.backbone, settings, content.pixels, style_images)
     shapes = [image.shape for image in style_images]
+    regions = regions_of(flags, paths, content.pixels.shape, shapes)
+    for line in account(paths, regions, content.pixels.shape):
+        print(line)
+    if regions is None:
+        paths = without_maps(paths)
+    check_images(pretrained.backbone, settings, content.pixels, style_images, regions=regions)
     scales = pyramid.scales_of(pretrained.backbone, settings, content.pixels.shape, shapes)
     steps_asked, asked = settings.steps, decided(settings)
     goes_on = {name: value for name, value in (chosen or {}).items() if asked[name] == OPEN[name]}
@@ -95,11 +104,14 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
         print(f"tiles of about {settings.tile} px, as memory does not hold the activations of the whole picture")
     if not asked["lbfgs_pairs"] and settings.lbfgs_pairs < LBFGS_PAIRS:
         print(f"lbfgs remembers {settings.lbfgs_pairs} steps, as memory does not hold {LBFGS_PAIRS}")
-    at_scale = pyramid.transfers(pretrained, settings, content.pixels, style_images, scales, seed=flags.seed)
+    at_scale = pyramid.transfers(
+        pretrained, settings, content.pixels, style_images, scales, regions=regions, seed=flags.seed
+    )
     at_scale(0)  # measures the targets; those of finer scales are measured while coarser ones run
     return Job(
         content=content,
         styles=style_images,
+        regions=regions,
         scales=scales,
         transfer=at_scale,
         image=initial_image(flags, settings, paths, pyramid.at_scale(content.pixels, scales[0].shape)),

@@ -89,6 +89,8 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             pixels = np.clip(images.resize(pixels, job.content.pixels.shape[:2]), 0, 1)
         if finish and flags.colour_finish == "oklab":
             pixels = colour_finish.finish(pixels, job.content.pixels, job.styles, shares=job.identity["blend_weights"])
+        if job.regions is not None:
+            pixels = job.regions.put_back(pixels, job.content.pixels)
         images.write(path, job.content._replace(pixels=pixels), bits=flags.bits, settings=record["settings"])
 
     def save_record(done: int) -> None:

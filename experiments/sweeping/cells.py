@@ -2,22 +2,24 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nst_jax import pyramid, stacking
 from nst_jax.backbones.pretrained import Pretrained, load_for
 from nst_jax.backbones.pretrained import resolve as resolve_name
-from nst_jax.checks import check_canvas, check_style
+from nst_jax.checks import check_canvas, check_regions, check_style
 from nst_jax.errors import UserError
-from nst_jax.io import images
+from nst_jax.io import images, region_maps
 from nst_jax.io.files import sha256
 from nst_jax.memory import decided, free_bytes, settled
 from nst_jax.pyramid import Scale
+from nst_jax.regions import Regions, kind_of
 from nst_jax.settings import Settings
 
-from ..cli.transfer_flags import CONTENT, INIT, describe, identity, inputs, resolve, style_size, styles
+from ..cli.transfer_flags import CONTENT, INIT, STYLE, TransferFlags, describe, identity, inputs, resolve, style_size
+from ..running.regions import account, regions_of, without_maps
 from .grid import Grid, GridCell
 
 _KEPT_PICTURES = 8
@@ -34,6 +36,7 @@ class PreparedCell:
         found_network: its backbone; None if it cannot be run.
         paths: its images, see `cli.transfer_flags.inputs`.
         scales: the scales of its picture, from coarse to fine.
+        regions: its regions; None if it has none.
         identity: everything that its picture depends on; empty if it cannot be run.
         error: why it cannot be run; None if it can.
     """
@@ -43,6 +46,7 @@ class PreparedCell:
     found_network: Pretrained | None = None
     paths: dict[str, Path] = dataclasses.field(default_factory=dict)
     scales: tuple[Scale, ...] = ()
+    regions: Regions | None = None
     identity: dict[str, Any] = dataclasses.field(default_factory=dict)
     error: str | None = None
 
@@ -76,20 +80,39 @@ class PreparedCell:
     @property
     def program(self) -> tuple[Any, ...]:
         """What all cells of one compiled program have in common."""
-        return self.identity["backbone"], self.shape, stacking.compiled_settings(self.settings)
+        return (
+            self.identity["backbone"],
+            self.shape,
+            stacking.compiled_settings(self.settings),
+            kind_of(self.regions),
+        )
 
 
 class Pictures:
-    """Images and their hashes, each read once while it is in use."""
+    """Images and their hashes, each read once while it is in use, and regions, made once."""
 
     def __init__(self) -> None:
         self.read = functools.lru_cache(_KEPT_PICTURES)(self._read)
         self.sha256 = functools.cache(sha256)
         self.shape = functools.cache(self._shape)
+        self.map = functools.cache(region_maps.read)
+        self._regions: dict[Any, Regions | None] = {}
 
     @staticmethod
     def _read(path: Path, size: int | None) -> images.Picture:
         return images.read(path, size=size)
+
+    def regions(
+        self, flags: TransferFlags, paths: Mapping[str, Path], content: tuple[int, ...], styles: Sequence[tuple]
+    ) -> Regions | None:
+        """Returns the regions of a cell with images of these shapes; the same for all that have the same maps."""
+        maps = tuple(path for name, path in paths.items() if name not in without_maps(paths))
+        key = maps, content, tuple(styles), flags.region_styles, flags.keep
+        if key not in self._regions:
+            self._regions[key] = found = regions_of(flags, paths, content, styles, self.map)
+            for line in account(paths, found, content, self.map):
+                print(line)
+        return self._regions[key]
 
     def _shape(self, path: Path, size: int | None) -> tuple[int, int, int] | UserError:
         """Returns the shape of an image, or what is wrong with it: once, however many cells use it."""
@@ -130,7 +153,7 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained, free: i
     settings = resolve(flags, pretrained.backbone.name)
     paths = inputs(flags)
     shapes = {}
-    for name, path in paths.items():
+    for name, path in without_maps(paths).items():
         size = {CONTENT: flags.size, INIT: None}.get(name, style_size(flags))
         shape = pictures.shape(path, size)
         if isinstance(shape, UserError):
@@ -139,14 +162,18 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained, free: i
     # Found now, and not after hours of other cells.
     height, width, _ = shapes[CONTENT]
     check_canvas(pretrained.backbone, settings, height, width)
-    style_shapes = [shapes[name] for name, path in paths.items() if path in styles(paths)]
+    style_shapes = [shapes[name] for name in shapes if name.startswith(STYLE)]
+    regions = pictures.regions(flags, paths, shapes[CONTENT], style_shapes)
+    if regions is None:
+        paths = without_maps(paths)
+    check_regions(settings, regions, shapes[CONTENT], style_shapes)
     check_style(pretrained.backbone, settings, style_shapes)
     scales = pyramid.scales_of(pretrained.backbone, settings, (height, width), style_shapes)
     settings, asked = pyramid.resolved(settings, scales), decided(settings)
     settings = settled(settings, pretrained.backbone, [(height, width), *style_shapes], free, fewer_pairs=False)
     digests = {name: pictures.sha256(path) for name, path in paths.items()}
     about = {**identity(flags, dataclasses.replace(settings, **asked), pretrained, digests), "steps": settings.steps}
-    return PreparedCell(cell, settings, pretrained, paths, scales, about)
+    return PreparedCell(cell, settings, pretrained, paths, scales, regions, about)
 
 
 def groups(cells: Sequence[PreparedCell]) -> list[list[PreparedCell]]:

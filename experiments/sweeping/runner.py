@@ -136,6 +136,7 @@ class _Runner:
                 content=(cell.paths[CONTENT], cell.grid.flags.size),
                 styles=tuple((path, style_size(cell.grid.flags)) for path in styles(cell.paths)),
                 seed=cell.grid.flags.seed,
+                regions=cell.regions,
             )
             for cell in cells
         ]

@@ -1,4 +1,4 @@
-"""Applications of transfers and their parts: textures, dreams, coordinate networks, patches, quilts."""
+"""Applications of transfers and their parts: textures, dreams, coordinate networks, patches, quilts, segments."""
 
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nst_jax.applications import dream as dream
     from nst_jax.applications import quilting as quilting
     from nst_jax.applications import random_features as random_features
+    from nst_jax.applications import segments as segments
     from nst_jax.applications import texture as texture
     from nst_jax.applications import top_patches as top_patches
 else:

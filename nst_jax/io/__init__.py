@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nst_jax.io import image_metadata as image_metadata
     from nst_jax.io import images as images
     from nst_jax.io import png_colour as png_colour
+    from nst_jax.io import region_maps as region_maps
     from nst_jax.io import safetensors_header as safetensors_header
 else:
     __getattr__, __dir__ = attributes(__name__)

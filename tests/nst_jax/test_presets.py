@@ -19,6 +19,8 @@ WITHOUT = {
     "match_content": 0.75,  # nothing without hypercolumns
     "blending": "targets",
     "blend_weights": (),
+    "region_weights": (),
+    "region_guides": "simple",  # nothing without regions
     "padding": "zeros",
     "antialias": False,
     "shifts": 1,

@@ -18,7 +18,7 @@ def test_what_compiles_nothing():
     assert {
         *("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "style_layer_weights"),
         *("blend_weights", "learning_rate", "steps", "init", "init_noise", "colours"),
-        *("scale_steps", "coarse_content", "match_content"),
+        *("scale_steps", "coarse_content", "match_content", "region_weights", "region_guides"),
         *("dream_layers", "dream_channels", "dream_channel_weights", "dream_weight", "dream_anywhere"),
     } == settings.TRACED
 
@@ -49,6 +49,7 @@ def test_what_compiles_nothing():
         ({"style_layer_weights": (1.0, math.nan)}, "style_layer_weights: expected a finite number, found nan"),
         ({"blend_weights": (-math.inf,)}, "blend_weights: expected a finite number, found -inf"),
         ({"blend_weights": (math.nan, 1.0)}, "blend_weights: expected a finite number, found nan"),
+        ({"region_weights": (1.0, -1.0)}, "region_weights: expected 0 or more, found -1.0"),
         ({"blend_weights": (-1.0, 2.0)}, "blend_weights: expected 0 or more, found -1.0"),
         (
             {"blend_weights": (0.0, 0.0)},

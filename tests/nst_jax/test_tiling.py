@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax import activations, batches, losses, memory, objective, pyramid, scaled_batches, stacking, tiling, transfer
+from nst_jax import activations, batches, losses, measuring, memory, pyramid, scaled_batches, stacking, tiling, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
@@ -16,6 +16,7 @@ from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, Pool
 from nst_jax.backbones.spec import Backbone, Preprocess, Provenance, layer_shapes
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.checks import check_canvas
+from nst_jax.configuration import make_config
 from nst_jax.errors import UserError
 from nst_jax.loop import compile_chunk, state_shapes
 from nst_jax.settings import Settings
@@ -69,7 +70,7 @@ def evaluate(name, settings, shape, *, tile):
     layers = {CONTENT: settings.content_layers, STYLE: settings.style_layers, VARIATION: (CANVAS,)}
     if settings.dream_layers:
         layers[ACTIVATION] = settings.dream_layers
-    config = transfer.make_config(backbone, dataclasses.replace(settings, tile=tile))
+    config = make_config(backbone, dataclasses.replace(settings, tile=tile))
 
     def found(params, canvas, content, styles):
         def measure(image, term):
@@ -168,7 +169,7 @@ def test_a_statistic_of_style_is_the_sum_of_the_shares_of_parts(name):
     with jax.enable_x64(True):
         features, own = jnp.asarray(random.normal(size=(9, 7, 3))), jnp.asarray(random.uniform(size=(9, 7)) < 0.3)
         term = losses.STYLE_LOSSES[name]
-        shares = [objective.share(term, features, part, own.size) for part in (own, ~own)]
+        shares = [measuring.share(term, features, part, own.size) for part in (own, ~own)]
         for one, another, whole in zip(*map(jax.tree.leaves, (*shares, term.statistic(features))), strict=True):
             np.testing.assert_allclose(one + another, whole, rtol=1e-12)
 

@@ -10,6 +10,7 @@ from runs import finish
 from nst_jax import transfer
 from nst_jax.applications import dream
 from nst_jax.backbones import pretrained
+from nst_jax.configuration import make_config
 from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.presets import PRESETS
@@ -58,7 +59,7 @@ def test_a_dream_makes_its_layer_more_active_and_keeps_the_picture(network):
 
 
 def activations(network, options, image):
-    objective = transfer.make_config(network.backbone, options).objective
+    objective = make_config(network.backbone, options).objective
     return objective.statistics(network.params, image, ACTIVATION, (LAYER,))[LAYER]
 
 
