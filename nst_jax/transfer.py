@@ -23,11 +23,13 @@ from nst_jax.io.images import Picture
 from nst_jax.memory import free_bytes, settled
 from nst_jax.objective import Choices, Objective, Targets, Weights
 from nst_jax.rendering.canvas import CUBIC, canvas_shape, crop, extend, resize
+from nst_jax.rendering.colour_matching import matched
 from nst_jax.rendering.grey import is_grey, paints_grey, project
+from nst_jax.rendering.luminance import chroma, greys, recoloured
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer, Shape
 from nst_jax.rendering.shifts import shifted
 from nst_jax.rendering.transformation import Transformation, transform
-from nst_jax.settings import Parameterization, Settings
+from nst_jax.settings import LUMINANCE, Parameterization, Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import (
     Layers,
@@ -58,7 +60,7 @@ def prepare(
     solver: optimize.MakeSolver | None = None,
     seed: int = 0,
 ) -> "Transfer":
-    """Measures the targets and returns the transfer towards them.
+    """Matches colours, measures the targets and returns the transfer towards them.
 
     Args:
         network: the backbone.
@@ -74,7 +76,25 @@ def prepare(
     Raises:
         UserError: an array is not an image, a layer is unknown or vanishes at these sizes, or the settings do not fit.
     """
-    backbone, styles = network.backbone, as_images(style)
+    styles = as_images(style)
+    check_images(network.backbone, settings, content, styles, guide)
+    return prepare_matched(
+        network, settings, *matched(settings, content, styles), guide=guide, solver=solver, seed=seed
+    )
+
+
+def prepare_matched(
+    network: Pretrained,
+    settings: Settings,
+    content: Image,
+    styles: Sequence[Image],
+    *,
+    guide: Image | None = None,
+    solver: optimize.MakeSolver | None = None,
+    seed: int = 0,
+) -> "Transfer":
+    """Does what `prepare` does, with images whose colours are matched already; see `colour_matching.matched`."""
+    backbone = network.backbone
     check_images(backbone, settings, content, styles, guide)
     settings = settled(settings, backbone, [image.shape for image in (content, *styles)], free_bytes())
     config, layers = make_config(backbone, settings, solver=solver), layers_of(settings)
@@ -91,7 +111,7 @@ def prepare(
         layers,
         content=measure_content(
             params,
-            extend(float32_on_device(content), settings.margin),
+            extend(config.seen(float32_on_device(content)), settings.margin),
             objective=config.objective,
             layers=layers.get(CONTENT, ()),
             shifts=config.shifts,
@@ -141,7 +161,7 @@ def assemble(
     matching = None
     if config.objective.chooses:
         matching = Matching(
-            extend(float32_on_device(content), settings.margin), float32_on_device(settings.match_content)
+            extend(config.seen(float32_on_device(content)), settings.margin), float32_on_device(settings.match_content)
         )
     return Transfer(
         params=config.objective.prepare(params, network_layers(layers)),
@@ -151,6 +171,7 @@ def assemble(
         grey=jax.device_put(np.bool_(grey)),
         key=seed_key(seed),
         matching=matching,
+        chroma=chroma(float32_on_device(content)) if config.luminance else None,
         config=config,
         canvas=canvas_shape(height, width, settings.margin),
     )
@@ -169,6 +190,7 @@ class TransferConfig:
         averaging: decay of the moving average of the variables that the picture is rendered from; 0 for none.
         shifts: from how many shifts the network sees the canvas by turns.
         shift_steps: number of steps from one shift to the next.
+        luminance: whether luminance is painted, under the chroma of the content image.
     """
 
     objective: Objective
@@ -179,6 +201,11 @@ class TransferConfig:
     averaging: float = 0.0
     shifts: int = 1
     shift_steps: int = 1
+    luminance: bool = False
+
+    def seen(self, image: jax.Array) -> jax.Array:
+        """Returns an image `[H, W, 3]` as it is painted: its luminance in three channels, or the image as it is."""
+        return greys(image) if self.luminance else image
 
     @property
     def parameterizer(self) -> Parameterizer:
@@ -211,6 +238,7 @@ class Transfer(struct.PyTreeNode):
         grey: whether the canvas is grey.
         key: random key of transformations, and of variables that do not follow from the image alone.
         matching: how what does not change is chosen of the targets; None if nothing is.
+        chroma: what is added to the luminance that is painted, `[H, W, 3]`; None if colours are painted.
         config: the static part.
         canvas: height and width of the canvas.
     """
@@ -222,12 +250,13 @@ class Transfer(struct.PyTreeNode):
     grey: jax.Array
     key: jax.Array
     matching: Matching | None
+    chroma: jax.Array | None
     config: TransferConfig = struct.field(pytree_node=False)
     canvas: tuple[int, int] = struct.field(pytree_node=False)
 
     def init(self, image: jax.Array) -> optimize.State:
         """Returns the state of an initial image `[H, W, 3]`, which the first step evaluates, see `optimize.Solver`."""
-        canvas = extend(project(self.grey, image), self.config.margin)
+        canvas = extend(project(self.grey, self.config.seen(image)), self.config.margin)
         variables = self.config.parameterizer.encode(canvas, self.key)
         chosen = self._choose(canvas) if self.matching else None
         return self.solver.init(functools.partial(self.evaluate, chosen=chosen), variables).replace(chosen=chosen)
@@ -238,7 +267,8 @@ class Transfer(struct.PyTreeNode):
 
     def result(self, state: optimize.State) -> jax.Array:
         """Returns the picture `[H, W, 3]` of a state, without the margin."""
-        return crop(self.render(self.solver.read(state)), self.config.margin)
+        picture = crop(self.render(self.solver.read(state)), self.config.margin)
+        return picture if self.chroma is None else recoloured(picture, self.chroma)
 
     def carry(self, before: optimize.State, state: optimize.State) -> optimize.State:
         """Returns a state from a start with what goes on from the last state of the same transfer at a coarser scale.
@@ -312,7 +342,7 @@ class Transfer(struct.PyTreeNode):
     @property
     def axes(self) -> "Transfer":
         """The axis of cells in each array of stacked transfers; None for the parameters, which all share."""
-        return self.replace(params=None, targets=0, weights=0, learning_rate=0, grey=0, key=0, matching=0)
+        return self.replace(params=None, targets=0, weights=0, learning_rate=0, grey=0, key=0, matching=0, chroma=0)
 
     @property
     def start_shape(self) -> jax.ShapeDtypeStruct:
@@ -403,4 +433,5 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
         averaging=settings.averaging,
         shifts=1 if solver else settings.shifts,  # another solver may count on a loss that stays
         shift_steps=shift_steps,
+        luminance=settings.colours == LUMINANCE,
     )

@@ -17,6 +17,7 @@ from nst_jax.loop import state_shapes
 from nst_jax.memory import OPEN, decided, free_bytes, settled
 from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.pyramid import Scale
+from nst_jax.rendering.colour_matching import matched
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
@@ -29,7 +30,7 @@ class Job(NamedTuple):
 
     Attributes:
         content: the content image, in the size of the result.
-        styles: the style images, `[H', W', 3]` each.
+        styles: the style images, `[H', W', 3]` each; the colours of all are matched.
         scales: the scales, from coarse to fine; a single one is that of the result.
         transfer: index of a scale → its transfer.
         image: the initial image of the coarsest scale, `[H, W, 3]`.
@@ -95,6 +96,8 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
         print(f"tiles of about {settings.tile} px, as memory does not hold the activations of the whole picture")
     if not asked["lbfgs_pairs"] and settings.lbfgs_pairs < LBFGS_PAIRS:
         print(f"lbfgs remembers {settings.lbfgs_pairs} steps, as memory does not hold {LBFGS_PAIRS}")
+    pixels, style_images = matched(settings, content.pixels, style_images)
+    content = content._replace(pixels=pixels)
     at_scale = pyramid.transfers(pretrained, settings, content.pixels, style_images, scales, seed=flags.seed)
     at_scale(0)  # measures the targets; those of finer scales are measured while coarser ones run
     return Job(
