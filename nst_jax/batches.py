@@ -103,7 +103,7 @@ class Group:
         def content_targets(key: Hashable) -> dict[str, Any]:
             image = read(key)
             check_image(image, what="content image")
-            canvas = extend(float32_on_device(image), margin)
+            canvas = extend(config.seen(float32_on_device(image)), margin)
             return measure_content(
                 params, canvas, objective=config.objective, layers=layers[CONTENT], shifts=config.shifts
             )

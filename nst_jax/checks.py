@@ -92,7 +92,8 @@ def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[i
 
     Raises:
         UserError: a layer is unknown or vanishes, the numbers of layer weights and style layers, or of blend weights
-            and style images, differ, or the style loss has no mean of several style images.
+            and style images, differ, there are colours to match and no style images, or the style loss has no mean of
+            several style images.
     """
     for shape in shapes:
         check_layers(backbone, settings.style_layers, shape, what="style layer")
@@ -118,6 +119,10 @@ def check_style(backbone: Backbone, settings: Settings, shapes: Sequence[tuple[i
         raise UserError(
             f"style_layer_weights: expected one number for all or one for each of {', '.join(named) or 'no layers'}, "
             f"found {len(given)}"
+        )
+    if settings.colour_match != "none" and not shapes:
+        raise UserError(
+            f"colour_match: expected none without style images, found {settings.colour_match}; leave it out"
         )
     if named and not shapes:
         raise UserError("style: expected one or more style images for the style layers, found none")

@@ -2,12 +2,15 @@
 
 import dataclasses
 
+import jax
+
 from nst_jax import optimize
 from nst_jax.backbones.spec import Backbone
 from nst_jax.objective import Objective
+from nst_jax.rendering.luminance import greys
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer
 from nst_jax.rendering.transformation import Transformation
-from nst_jax.settings import Parameterization, Settings
+from nst_jax.settings import LUMINANCE, Parameterization, Settings
 from nst_jax.terms import TERMS
 
 LBFGS_SHIFT_STEPS = 9
@@ -27,6 +30,7 @@ class TransferConfig:
         averaging: decay of the moving average of the variables that the picture is rendered from; 0 for none.
         shifts: from how many shifts the network sees the canvas by turns.
         shift_steps: number of steps from one shift to the next.
+        luminance: whether luminance is painted, under the chroma of the content image.
     """
 
     objective: Objective
@@ -37,6 +41,11 @@ class TransferConfig:
     averaging: float = 0.0
     shifts: int = 1
     shift_steps: int = 1
+    luminance: bool = False
+
+    def seen(self, image: jax.Array) -> jax.Array:
+        """Returns an image `[H, W, 3]` as it is painted: its luminance in three channels, or the image as it is."""
+        return greys(image) if self.luminance else image
 
     @property
     def parameterizer(self) -> Parameterizer:
@@ -74,4 +83,5 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
         averaging=settings.averaging,
         shifts=1 if solver else settings.shifts,  # another solver may count on a loss that stays
         shift_steps=shift_steps,
+        luminance=settings.colours == LUMINANCE,
     )

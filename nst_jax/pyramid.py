@@ -29,8 +29,9 @@ from nst_jax.memory import free_bytes, settled
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.regions import Regions
 from nst_jax.rendering.canvas import resize
+from nst_jax.rendering.colour_matching import matched
 from nst_jax.settings import Settings
-from nst_jax.transfer import Image, Transfer, as_images, initial_image, prepare, ready
+from nst_jax.transfer import Image, Transfer, as_images, initial_image, prepare_matched, ready
 
 FACTORS = {"cpu": 2.0}
 """Platform → ratio of successive scales: each costs a compilation, which weighs more on a processor."""
@@ -83,6 +84,7 @@ def stylize(
     settings = settings or PRESETS[default_preset(network.backbone.name)]
     styles = as_images(style)
     check_images(network.backbone, settings, content, styles, regions=regions)
+    content, styles = matched(settings, content, styles)
     settings = settled(settings, network.backbone, [image.shape for image in (content, *styles)], free_bytes())
     scales = scales_of(network.backbone, settings, content.shape, [image.shape for image in styles])
     make = transfers(network, settings, content, styles, scales, regions=regions, seed=seed)
@@ -107,7 +109,7 @@ def transfers(
         network: the backbone.
         settings: the options.
         content: the content image, `[H, W, 3]`, RGB in [0, 1], of the size of the finest scale.
-        styles: the style images, likewise.
+        styles: the style images, likewise; the colours of all are matched already, see `colour_matching.matched`.
         scales: see `scales_of`.
         regions: those of the finest scale, if there are some.
         seed: seed of random transformations.
@@ -120,7 +122,7 @@ def transfers(
         reduced = [at_scale(image, scaled(image.shape, ratio)) for image in styles]
         own = settings_at(settings, shapes, index)
         within = regions and regions.at_scale(shapes[index], [image.shape[:2] for image in reduced])
-        return prepare(shared, own, at_scale(content, shapes[index]), reduced, regions=within, seed=seed)
+        return prepare_matched(shared, own, at_scale(content, shapes[index]), reduced, regions=within, seed=seed)
 
     return functools.cache(make)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,9 +16,14 @@ from nst_jax.loop import Progress, Stage, run
 from nst_jax.memory import decided, free_bytes, settled
 from nst_jax.pyramid import Scale, at_scale, at_step, ends_of, enlarge, ratio_of, scaled, scales_of, settings_at
 from nst_jax.regions import Regions
+from nst_jax.rendering.colour_matching import matched, moves
+from nst_jax.settings import Settings
 
 _KEPT = 32
 """Reduced images that are kept per scale."""
+
+_KEPT_MATCHED = 8
+"""Images with matched colours that are kept, in the size of the finest scale."""
 
 
 class ScaledGroup:
@@ -37,6 +42,7 @@ class ScaledGroup:
         Raises:
             UserError: the recipes need several programs, or scales do not fit the images.
         """
+        recipes, read = _with_matched_colours(recipes, read)
         shape = read(recipes[0].content).shape
         styles = dict.fromkeys(key for recipe in recipes for key in recipe.styles)
         style_shapes = [read(key).shape for key in styles]
@@ -64,6 +70,7 @@ class ScaledGroup:
             for index in range(len(self._shapes) - 1)
         )
         self._groups = (*coarser, finest)
+        self._read_coarsest = read_at(0)
         self.finest = finest
 
     def _recipes_at(self, index: int) -> list[Recipe]:
@@ -80,6 +87,10 @@ class ScaledGroup:
             recipe._replace(settings=settings_at(recipe.settings, self._shapes, index), regions=reduced(recipe.regions))
             for recipe in self.recipes
         ]
+
+    def content(self, index: int) -> np.ndarray:
+        """Returns the content image of the transfer with an index, with matched colours, at the coarsest scale."""
+        return np.asarray(self._read_coarsest(self.recipes[index].content))
 
     def compile(self, size: int) -> None:
         """Compiles the program for batches of a size, if it is the only one; else each is compiled when it is next."""
@@ -131,3 +142,44 @@ class ScaledGroup:
         state = self._groups[first].stacked(states, size) if states else None
         stages = [stage(index) for index in range(len(scales))]
         return run(stages, first=first, state=state, pause_every=pause_every)
+
+
+class _Matched(NamedTuple):
+    """The key of an image whose colours are matched to others.
+
+    Attributes:
+        settings: the options that say how, all others at their defaults.
+        content: the key of the content image.
+        styles: those of the style images that it depends on, or the one whose colours change.
+    """
+
+    settings: Settings
+    content: Hashable
+    styles: tuple[Hashable, ...]
+
+
+def _with_matched_colours(
+    recipes: Sequence[Recipe], read: Callable[[Any], np.ndarray]
+) -> tuple[list[Recipe], Callable[[Any], np.ndarray]]:
+    """Returns recipes with the keys of images whose colours are matched, and the function that reads these too."""
+
+    def with_keys(recipe: Recipe) -> Recipe:
+        of, styles = recipe.settings, tuple(recipe.styles)
+        options = Settings(colours=of.colours, colour_match=of.colour_match, colour_match_to=of.colour_match_to)
+        match moves(of):
+            case "content":
+                shared = dataclasses.replace(options, blend_weights=of.blend_weights)
+                return recipe._replace(content=_Matched(shared, recipe.content, styles))
+            case "style":
+                return recipe._replace(styles=tuple(_Matched(options, recipe.content, (style,)) for style in styles))
+        return recipe
+
+    @functools.lru_cache(_KEPT_MATCHED)
+    def read_matched(key: _Matched) -> np.ndarray:
+        content, styles = matched(key.settings, read(key.content), [read(style) for style in key.styles])
+        return content if moves(key.settings) == "content" else styles[0]
+
+    def read_any(key: Any) -> np.ndarray:
+        return read_matched(key) if isinstance(key, _Matched) else read(key)
+
+    return [with_keys(recipe) for recipe in recipes], read_any

@@ -31,9 +31,17 @@ Parameterization = Literal["pixels", "fourier", "laplacian", "coordinates"]
 """The variables that are optimised: the pixels; the spectrum of their logit, in decorrelated colours; the levels of
 their Laplacian pyramid; or the weights of a perceptron that maps the coordinates of a pixel to its colour."""
 
-Colours = Literal["auto", "free", "grey"]
+Colours = Literal["auto", "free", "grey", "luminance"]
 """`grey` paints three equal channels; `auto` does so where the content image and all style images are grey, and leaves
-the colours `free` elsewhere, and without style images."""
+the colours `free` elsewhere, and without style images. `luminance` paints the luminance alone, under the chroma of the
+content image; see `rendering.luminance`."""
+
+LUMINANCE: Colours = "luminance"
+
+ColourMatch = Literal["none", "symmetric", "pca", "cholesky", "histogram"]
+"""How the colours of one image are moved to those of another; see `rendering.colour_matching`."""
+
+ColourMatchTo = Literal["content", "style"]
 
 ActivationObjective = Literal[
     "channel",
@@ -320,7 +328,22 @@ class Settings:
         "small network from coordinates to colours.",
     )
     colours: Colours = option(
-        "auto", "Colours of the picture: free, grey, or auto, grey if content and style images all are.", traced=True
+        "auto",
+        "Colours of the picture: free, grey, or auto, grey if content and style images all are; luminance transfers "
+        "the style's luminance only and keeps the colours of the content image.",
+        traced=True,
+    )
+    colour_match: ColourMatch = option(
+        "none",
+        "Match of the style image's colours to those of the content image before the transfer: of mean and covariance, "
+        "symmetric with the least change, or by pca or cholesky; or of the histogram of each channel.",
+        traced=True,
+    )
+    colour_match_to: ColourMatchTo = option(
+        "content",
+        "Image whose colours stay in a colour match: content, or style, to whose colours, by their shares if there are "
+        "several, the content image's are moved: stronger colours, fewer blotches.",
+        traced=True,
     )
     dream_layers: tuple[str, ...] = option(
         (), "Layers whose activations are maximised, each with weight 1.", traced=True
@@ -367,6 +390,21 @@ class Settings:
             raise UserError(f"shifts: expected a power of 2, found {self.shifts}")
         if self.shift_steps == 1 and self.shifts > 1 and self.optimizer == "lbfgs":
             raise UserError("shift_steps: expected 2 or more with lbfgs, whose first step at a shift stays, found 1")
+        if self.colours == LUMINANCE and self.colour_match not in ("none", "histogram"):
+            raise UserError(
+                f"colour_match: expected none or histogram with colours luminance, whose single channel has its mean "
+                f"and deviation matched anyway, found {self.colour_match}"
+            )
+        if self.colours == LUMINANCE and self.colour_match_to != "content":
+            raise UserError(
+                f"colour_match_to: expected content with colours luminance, whose colours stay, found "
+                f"{self.colour_match_to}"
+            )
+        if self.colour_match == "none" and self.colour_match_to != "content":
+            raise UserError(
+                f"colour_match_to: expected content without a colour_match, found {self.colour_match_to}; choose a "
+                "colour_match, such as symmetric"
+            )
         moves = [name for name in ("jitter", "random_scale", "random_rotate") if getattr(self, name)]
         if moves and self.optimizer == "lbfgs":
             raise UserError(f"{moves[0]}: expected an optimizer for a changing loss, found lbfgs; use adam")
@@ -405,4 +443,4 @@ _ATTRIBUTES = [f"    {row.name}: {row.metadata['help']}" for row in dataclasses.
 Settings.__doc__ = "\n".join([inspect.getdoc(Settings) or "", "", "Attributes:", *_ATTRIBUTES])
 
 TRACED: frozenset[str] = frozenset(row.name for row in dataclasses.fields(Settings) if row.metadata["traced"])
-"""Options that may differ between transfers that run as one compiled program."""
+"""Options that may differ between transfers that run as one compiled program; but luminance of `colours` is another."""

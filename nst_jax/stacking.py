@@ -16,7 +16,7 @@ from flax import struct
 
 from nst_jax import optimize
 from nst_jax.errors import UserError
-from nst_jax.settings import TRACED, Settings
+from nst_jax.settings import LUMINANCE, TRACED, Settings
 from nst_jax.surroundings import float32_on_device, int32_on_device
 from nst_jax.targets import Layers, network_layers, union
 from nst_jax.targets import stack as stack_trees
@@ -124,7 +124,8 @@ def stack(transfers: Sequence[Transfer], *, style_images: int = 0) -> Batch:
 
 def compiled_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:
     """Returns (name, value) of the settings that are compiled in, in which transfers of one program agree."""
-    return tuple((name, value) for name, value in dataclasses.asdict(settings).items() if name not in TRACED)
+    compiled = tuple((name, value) for name, value in dataclasses.asdict(settings).items() if name not in TRACED)
+    return (*compiled, (LUMINANCE, settings.colours == LUMINANCE))
 
 
 def state_of(states: optimize.State, cell: int) -> optimize.State:

@@ -16,7 +16,6 @@ from nst_jax.checks import check_images
 from nst_jax.courses import Courses
 from nst_jax.errors import UserError
 from nst_jax.history import DivergedError, History
-from nst_jax.pyramid import at_scale
 from nst_jax.regions import kind_of
 from nst_jax.scaled_batches import ScaledGroup
 from nst_jax.stacking import compiled_settings
@@ -112,10 +111,8 @@ def _run_program(recipes: Sequence[Recipe], network: Pretrained, images: _Images
         scales = group.scales(left[0])
         batch = [index for index in left if group.scales(index) == scales][:size]
         starts = [
-            jax.device_get(
-                initial_image(recipe.settings, at_scale(images.read(recipe.content), scales[0].shape), seed=recipe.seed)
-            )
-            for recipe in (recipes[index] for index in batch)
+            jax.device_get(initial_image(recipes[index].settings, group.content(index), seed=recipes[index].seed))
+            for index in batch
         ]
         try:
             cells |= dict(zip(batch, _run_batch(group, batch, size, starts), strict=True))

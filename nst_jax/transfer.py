@@ -23,7 +23,9 @@ from nst_jax.memory import free_bytes, settled
 from nst_jax.objective import Choices, Targets, Weights
 from nst_jax.regions import Regions
 from nst_jax.rendering.canvas import CUBIC, canvas_shape, crop, extend, resize
+from nst_jax.rendering.colour_matching import matched
 from nst_jax.rendering.grey import is_grey, paints_grey, project
+from nst_jax.rendering.luminance import chroma, recoloured
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Shape
 from nst_jax.rendering.shifts import shifted
 from nst_jax.rendering.transformation import transform
@@ -57,7 +59,7 @@ def prepare(
     solver: optimize.MakeSolver | None = None,
     seed: int = 0,
 ) -> "Transfer":
-    """Measures the targets and returns the transfer towards them.
+    """Matches colours, measures the targets and returns the transfer towards them.
 
     Args:
         network: the backbone.
@@ -74,7 +76,25 @@ def prepare(
     Raises:
         UserError: an array is not an image, a layer is unknown or vanishes at these sizes, or the settings do not fit.
     """
-    backbone, styles = network.backbone, as_images(style)
+    styles = as_images(style)
+    check_images(network.backbone, settings, content, styles, guide, regions=regions)
+    content, styles = matched(settings, content, styles)
+    return prepare_matched(network, settings, content, styles, guide=guide, regions=regions, solver=solver, seed=seed)
+
+
+def prepare_matched(
+    network: Pretrained,
+    settings: Settings,
+    content: Image,
+    styles: Sequence[Image],
+    *,
+    guide: Image | None = None,
+    regions: Regions | None = None,
+    solver: optimize.MakeSolver | None = None,
+    seed: int = 0,
+) -> "Transfer":
+    """Does what `prepare` does, with images whose colours are matched already; see `colour_matching.matched`."""
+    backbone = network.backbone
     check_images(backbone, settings, content, styles, guide, regions=regions)
     settings = settled(settings, backbone, [image.shape for image in (content, *styles)], free_bytes())
     config, layers = make_config(backbone, settings, solver=solver), layers_of(settings)
@@ -96,7 +116,7 @@ def prepare(
         layers,
         content=measure_content(
             params,
-            extend(float32_on_device(content), settings.margin),
+            extend(config.seen(float32_on_device(content)), settings.margin),
             objective=config.objective,
             layers=layers.get(CONTENT, ()),
             shifts=config.shifts,
@@ -156,7 +176,7 @@ def assemble(
     matching = kept = positions = None
     if config.objective.chooses:
         matching = Matching(
-            extend(float32_on_device(content), settings.margin), float32_on_device(settings.match_content)
+            extend(config.seen(float32_on_device(content)), settings.margin), float32_on_device(settings.match_content)
         )
     if regions is not None:
         positions = guidance.canvas_positions(
@@ -168,9 +188,8 @@ def assemble(
             shifts=config.shifts,
         )
         if regions.keep is not None:
-            kept = Kept(
-                *(extend(float32_on_device(of), settings.margin) for of in (content, regions.keep[..., np.newaxis]))
-            )
+            images = config.seen(float32_on_device(content)), float32_on_device(regions.keep[..., np.newaxis])
+            kept = Kept(*(extend(image, settings.margin) for image in images))
     return Transfer(
         params=config.objective.prepare(params, network_layers(layers)),
         targets=targets,
@@ -180,6 +199,7 @@ def assemble(
         key=seed_key(seed),
         matching=matching,
         kept=kept,
+        chroma=chroma(float32_on_device(content)) if config.luminance else None,
         config=config,
         canvas=canvas_shape(height, width, settings.margin),
     )
@@ -227,6 +247,7 @@ class Transfer(struct.PyTreeNode):
         key: random key of transformations, and of variables that do not follow from the image alone.
         matching: how what does not change is chosen of the targets; None if nothing is.
         kept: what stays of the content image; None if nothing does.
+        chroma: what is added to the luminance that is painted, `[H, W, 3]`; None if colours are painted.
         config: the static part.
         canvas: height and width of the canvas.
     """
@@ -239,12 +260,13 @@ class Transfer(struct.PyTreeNode):
     key: jax.Array
     matching: Matching | None
     kept: Kept | None
+    chroma: jax.Array | None
     config: TransferConfig = struct.field(pytree_node=False)
     canvas: tuple[int, int] = struct.field(pytree_node=False)
 
     def init(self, image: jax.Array) -> optimize.State:
         """Returns the state of an initial image `[H, W, 3]`, which the first step evaluates, see `optimize.Solver`."""
-        canvas = extend(project(self.grey, image), self.config.margin)
+        canvas = extend(project(self.grey, self.config.seen(image)), self.config.margin)
         variables = self.config.parameterizer.encode(canvas, self.key)
         chosen = self._choose(canvas) if self.matching else None
         return self.solver.init(functools.partial(self.evaluate, chosen=chosen), variables).replace(chosen=chosen)
@@ -255,7 +277,8 @@ class Transfer(struct.PyTreeNode):
 
     def result(self, state: optimize.State) -> jax.Array:
         """Returns the picture `[H, W, 3]` of a state, without the margin."""
-        return crop(self.render(self.solver.read(state)), self.config.margin)
+        picture = crop(self.render(self.solver.read(state)), self.config.margin)
+        return picture if self.chroma is None else recoloured(picture, self.chroma)
 
     def carry(self, before: optimize.State, state: optimize.State) -> optimize.State:
         """Returns a state from a start with what goes on from the last state of the same transfer at a coarser scale.
@@ -333,7 +356,8 @@ class Transfer(struct.PyTreeNode):
     @property
     def axes(self) -> "Transfer":
         """The axis of cells in each array of stacked transfers; None for the parameters, which all share."""
-        return self.replace(params=None, targets=0, weights=0, learning_rate=0, grey=0, key=0, matching=0, kept=0)
+        arrays = dict.fromkeys(("targets", "weights", "learning_rate", "grey", "key", "matching", "kept", "chroma"), 0)
+        return self.replace(params=None, **arrays)
 
     @property
     def start_shape(self) -> jax.ShapeDtypeStruct:

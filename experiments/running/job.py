@@ -18,6 +18,7 @@ from nst_jax.memory import OPEN, decided, free_bytes, settled
 from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.pyramid import Scale
 from nst_jax.regions import Regions
+from nst_jax.rendering.colour_matching import matched
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
@@ -31,7 +32,7 @@ class Job(NamedTuple):
 
     Attributes:
         content: the content image, in the size of the result.
-        styles: the style images, `[H', W', 3]` each.
+        styles: the style images, `[H', W', 3]` each; the colours of all are matched.
         regions: the regions; None if the picture is painted as a whole.
         scales: the scales, from coarse to fine; a single one is that of the result.
         transfer: index of a scale → its transfer.
@@ -104,9 +105,8 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
         print(f"tiles of about {settings.tile} px, as memory does not hold the activations of the whole picture")
     if not asked["lbfgs_pairs"] and settings.lbfgs_pairs < LBFGS_PAIRS:
         print(f"lbfgs remembers {settings.lbfgs_pairs} steps, as memory does not hold {LBFGS_PAIRS}")
-    at_scale = pyramid.transfers(
-        pretrained, settings, content.pixels, style_images, scales, regions=regions, seed=flags.seed
-    )
+    pixels, style_images = matched(settings, content.pixels, style_images)
+    at_scale = pyramid.transfers(pretrained, settings, pixels, style_images, scales, regions=regions, seed=flags.seed)
     at_scale(0)  # measures the targets; those of finer scales are measured while coarser ones run
     return Job(
         content=content,
@@ -114,7 +114,7 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
         regions=regions,
         scales=scales,
         transfer=at_scale,
-        image=initial_image(flags, settings, paths, pyramid.at_scale(content.pixels, scales[0].shape)),
+        image=initial_image(flags, settings, paths, pyramid.at_scale(pixels, scales[0].shape)),
         paths=paths,
         identity=identity(
             flags,

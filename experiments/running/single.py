@@ -19,6 +19,7 @@ from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
 from nst_jax.memory import OPEN, decided
 from nst_jax.rendering import colour_finish
+from nst_jax.settings import LUMINANCE
 
 from ..cli.run_flags import SingleFlags
 from ..cli.transfer_flags import describe
@@ -54,8 +55,10 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
         job = prepare(flags, chosen=_chosen_before(workdir) if flags.resume else None)
         if flags.colour_finish != "none" and not job.styles:
             raise UserError("colour_finish: expected none without style images, found oklab; leave it out")
-        if flags.colour_finish != "none" and job.identity["colours"] == "grey":
-            raise UserError("colour_finish: expected none with colours grey, found oklab; leave one of them out")
+        if flags.colour_finish != "none" and job.settings.colours in ("grey", LUMINANCE):
+            raise UserError(
+                f"colour_finish: expected none with colours {job.settings.colours}, found oklab; leave one of them out"
+            )
         if interrupt.requested:
             raise KeyboardInterrupt("before the first step, nothing was written")
         try:

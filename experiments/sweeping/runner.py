@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nst_jax import batches, pyramid
+from nst_jax import batches
 from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
@@ -172,7 +172,7 @@ class _Runner:
         chunks = group.run(
             indices,
             size,
-            images=[] if states else [self._initial_image(cell) for cell in chosen],
+            images=[] if states else [self._initial_image(group, cells, index) for index in indices],
             states=states,
             first=max((found.scale for found in restored if found), default=0),
             pause_every=self.flags.save_every,
@@ -200,8 +200,8 @@ class _Runner:
         pictures = jax.device_get(last.result)
         seconds = (time.monotonic() - began) / len(chosen)
         for place in courses.running:
-            start = np.asarray(self._initial_image(chosen[place])) if starts is None else starts[place]
-            reason = standstill(start, pictures[place], state_of(last.state, place))
+            start = starts[place] if starts is not None else self._initial_image(group, cells, indices[place])
+            reason = standstill(np.asarray(start), pictures[place], state_of(last.state, place))
             if reason and steps:
                 self.bar.say(f"{chosen[place].name}: {reason}")
             self._finish(chosen[place], pictures[place], courses.histories[place], seconds, len(chosen))
@@ -231,14 +231,15 @@ class _Runner:
     def _checkpoints(self, cell: PreparedCell) -> Checkpoints:
         return Checkpoints(self.workdir / _CHECKPOINTS / cell.name, cell.identity)
 
-    def _initial_image(self, cell: PreparedCell) -> Any:
-        content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size).pixels
-        coarsest = pyramid.at_scale(content, cell.scales[0].shape)
-        return initial_image(cell.grid.flags, cell.settings, cell.paths, coarsest)
+    def _initial_image(self, group: ScaledGroup, cells: Sequence[PreparedCell], index: int) -> Any:
+        cell = cells[index]
+        return initial_image(cell.grid.flags, cell.settings, cell.paths, group.content(index))
 
     def _finish(self, cell: PreparedCell, pixels: np.ndarray, history: History, seconds: float, together: int) -> None:
         content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size)
         path = self.gallery.path(cell, ".png")
+        if cell.regions is not None:
+            pixels = cell.regions.put_back(pixels, content.pixels)
         images.write(path, content._replace(pixels=pixels), settings=cell.description)
         write_losses(self.gallery.path(cell, ".csv"), history, cell.scales)
         self.gallery.add(

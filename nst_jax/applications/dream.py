@@ -21,6 +21,7 @@ from nst_jax.history import History, join
 from nst_jax.io import images
 from nst_jax.loop import Stage, run
 from nst_jax.presets import LEARNING_RATES, PRESETS
+from nst_jax.rendering.colour_matching import check_without_content
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
@@ -161,6 +162,7 @@ def prepare(
     Raises:
         UserError: as in `stages`.
     """
+    check_without_content(settings)
     blank = np.full((*shape[:2], 3), 0.5, np.float32)
     return transfer.prepare(network, settings, blank, [], guide=guide, seed=seed)
 

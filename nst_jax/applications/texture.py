@@ -14,6 +14,7 @@ from nst_jax import pyramid, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.presets import PRESETS
+from nst_jax.rendering.colour_matching import check_without_content
 from nst_jax.settings import Settings
 
 
@@ -63,10 +64,11 @@ def synthesize(
         The picture, float32 `[H, W, 3]` in [0, 1].
 
     Raises:
-        UserError: as in `pyramid.stylize`.
+        UserError: as in `pyramid.stylize`, or colours would be those of a content image.
     """
     network = network or pretrained.load()
     settings = settings or texture_settings(network.backbone.name)
+    check_without_content(settings)
     return pyramid.stylize(blank(height, width), style, network, settings=settings, seed=seed)
 
 

@@ -7,11 +7,11 @@ lightness, and the fine part of the chromas, stay.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from nst_jax.rendering import oklab
+from nst_jax.rendering.colour_matching import Moments, mixture, moments
 
 _ROUNDS = 5
 _EDGE = 10.0
@@ -22,13 +22,6 @@ _RIDGE = 1e-4
 
 _FLAT = 6e-5
 """Below this covariance a style image counts as one colour, which no affine map can vary; likewise."""
-
-
-class _Moments(NamedTuple):
-    """Mean `[2]` and covariance `[2, 2]` of chromas."""
-
-    mean: np.ndarray
-    covariance: np.ndarray
 
 
 def finish(
@@ -52,35 +45,24 @@ def finish(
     lab = oklab.from_rgb(picture)
     lightness, chroma = lab[..., :1], lab[..., 1:]
     palettes = [oklab.from_rgb(style).reshape(-1, 3) for style in styles]
-    each = [_moments(palette[:, 1:]) for palette in palettes]
-    wanted = _mixed(each, shares or [1 / len(styles)] * len(styles))
+    each = [moments(palette[:, 1:]) for palette in palettes]
+    wanted = mixture(each, shares or [1 / len(styles)] * len(styles))
     if np.abs(wanted.covariance).max() < _FLAT:
-        moved = _moved(chroma, np.diag(_deviation(wanted) / _deviation(_moments(chroma.reshape(-1, 2)))), wanted.mean)
+        moved = _moved(chroma, np.diag(_deviation(wanted) / _deviation(moments(chroma))), wanted.mean)
     else:
         of_content = oklab.from_rgb(content)[..., 1:]
-        coarse = _moved(of_content, _affine(_moments(of_content.reshape(-1, 2)), wanted), wanted.mean)
+        coarse = _moved(of_content, _affine(moments(of_content), wanted), wanted.mean)
         moved = chroma + _smooth(coarse - chroma, lightness)
     least = np.min([palette.min(axis=0) for palette in palettes], axis=0)
     most = np.max([palette.max(axis=0) for palette in palettes], axis=0)
     return oklab.to_rgb(np.clip(np.concatenate([lightness, moved], axis=-1), least, most)).astype(np.float32)
 
 
-def _moments(chroma: np.ndarray) -> _Moments:
-    return _Moments(chroma.mean(axis=0), np.cov(chroma.T, ddof=0))
+def _deviation(of: Moments) -> np.ndarray:
+    return np.sqrt(np.diag(of.covariance) + _RIDGE)
 
 
-def _mixed(each: Sequence[_Moments], shares: Sequence[float]) -> _Moments:
-    """Returns the moments of pixels of which each image has its share."""
-    mean = sum(share * of.mean for share, of in zip(shares, each, strict=True))
-    squares = sum(share * (of.covariance + np.outer(of.mean, of.mean)) for share, of in zip(shares, each, strict=True))
-    return _Moments(np.asarray(mean), np.asarray(squares - np.outer(mean, mean)))
-
-
-def _deviation(moments: _Moments) -> np.ndarray:
-    return np.sqrt(np.diag(moments.covariance) + _RIDGE)
-
-
-def _affine(found: _Moments, wanted: _Moments) -> np.ndarray:
+def _affine(found: Moments, wanted: Moments) -> np.ndarray:
     """Returns the matrix A = Σ_s^½ Σ_c^−½, by which whitened chromas get another covariance (ZCA)."""
     return _power(wanted.covariance, 0.5) @ _power(found.covariance, -0.5)
 

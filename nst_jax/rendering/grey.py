@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax.settings import Settings
+from nst_jax.settings import LUMINANCE, Settings
 
 _MOST_CHROMA = 2.5 / 255
 """Spread of the channels of a grey image; lossy formats leave one or two levels of eight bits."""
@@ -30,7 +30,7 @@ def paints_grey(settings: Settings, images_are_grey: Iterable[bool]) -> bool:
             with a share of 0 do not.
     """
     if settings.colours != "auto":
-        return settings.colours == "grey"
+        return settings.colours in ("grey", LUMINANCE)
     if not settings.style_layers:  # a visualisation has a blank canvas for a content image, and dreams have colours
         return False
     shares = itertools.chain([1.0], settings.blend_weights or itertools.repeat(1.0))

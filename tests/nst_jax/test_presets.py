@@ -29,6 +29,8 @@ WITHOUT = {
     "remat": False,
     "tile": "auto",  # the same numbers, but for rounding
     "colours": "auto",  # nothing unless all images are grey
+    "colour_match": "none",
+    "colour_match_to": "content",
     "margin": 0,
     "scales": (0,),
     "coarsest": 256,  # nothing at one scale, and so is the next

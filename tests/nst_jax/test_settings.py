@@ -18,7 +18,8 @@ def test_what_compiles_nothing():
     assert {
         *("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "style_layer_weights"),
         *("blend_weights", "learning_rate", "steps", "init", "init_noise", "colours"),
-        *("scale_steps", "coarse_content", "match_content", "region_weights", "region_guides"),
+        *("colour_match", "colour_match_to", "region_weights", "region_guides"),
+        *("scale_steps", "coarse_content", "match_content"),
         *("dream_layers", "dream_channels", "dream_channel_weights", "dream_weight", "dream_anywhere"),
     } == settings.TRACED
 
@@ -93,6 +94,12 @@ def test_numbers_at_the_ends_of_their_range():
     ("changes", "message"),
     [
         ({"shifts": 6}, "shifts: expected a power of 2, found 6"),
+        ({"colours": "luminance", "colour_match": "pca"}, "colour_match: expected none or histogram .*, found pca"),
+        (
+            {"colours": "luminance", "colour_match": "histogram", "colour_match_to": "style"},
+            "colour_match_to: expected content with colours luminance, whose colours stay, found style",
+        ),
+        ({"colour_match_to": "style"}, "colour_match_to: expected content without a colour_match, found style"),
         ({"shifts": 8, "shift_steps": 1}, "shift_steps: expected 2 or more with lbfgs, .*, found 1"),
         ({"shifts": 8, "style_loss": "hypercolumns"}, "shifts: expected 1 with hypercolumns, .*, found 8"),
         ({"jitter": 1, "content_layers": ()}, "jitter: expected an optimizer .*, found lbfgs; use adam"),

@@ -68,6 +68,7 @@ def images():
             dataclasses.replace(PLAIN, parameterization="laplacian", optimizer="adam", learning_rate=2e-3),
             marks=pytest.mark.slow,
         ),
+        pytest.param(dataclasses.replace(PLAIN, colours="luminance", colour_match="histogram"), marks=pytest.mark.slow),
         pytest.param(
             dataclasses.replace(PLAIN, parameterization="coordinates", blending="losses", padding="reflect"),
             marks=pytest.mark.slow,
