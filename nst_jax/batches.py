@@ -22,7 +22,7 @@ from nst_jax.rendering.canvas import extend
 from nst_jax.rendering.grey import is_grey, paints_grey
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
-from nst_jax.targets import layers_of, make_targets, measure, measure_content, network_layers, union
+from nst_jax.targets import layers_of, make_targets, measure, measure_canvas, measure_content, network_layers, union
 from nst_jax.terms import CONTENT, STYLE
 from nst_jax.transfer import Transfer, assemble, make_config
 
@@ -102,6 +102,9 @@ class Group:
                 params, canvas, objective=config.objective, layers=layers[CONTENT], shifts=config.shifts
             )
 
+        def canvas_targets(key: Hashable) -> dict[str, Any]:
+            return measure_canvas(read(key), objective=config.objective, layers=layers, margin=margin)
+
         def style_targets(key: Hashable) -> dict[str, Any]:
             image = read(key)
             check_image(image, what="style image")
@@ -110,6 +113,7 @@ class Group:
             )
 
         self._content_targets = functools.lru_cache(_KEPT_TARGETS)(content_targets)
+        self._canvas_targets = functools.lru_cache(_KEPT_TARGETS)(canvas_targets)
         self._style_targets = functools.lru_cache(None)(style_targets)
         self._is_grey = functools.lru_cache(None)(lambda key: is_grey(read(key)))
         self._compiled: dict[int, jax.stages.Compiled] = {}
@@ -259,6 +263,7 @@ class Group:
             self._layers,
             content=self._content_targets(recipe.content),
             styles=[self._style_targets(key) for key in styles],
+            canvas=self._canvas_targets(recipe.content),
         )
         return assemble(
             self._params,

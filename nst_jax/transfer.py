@@ -35,6 +35,7 @@ from nst_jax.targets import (
     make_targets,
     make_weights,
     measure,
+    measure_canvas,
     measure_content,
     network_layers,
     union,
@@ -97,6 +98,7 @@ def prepare(
             shifts=config.shifts,
         ),
         styles=[statistics(image, STYLE) for image in styles],
+        canvas=measure_canvas(content, objective=config.objective, layers=layers, margin=settings.margin),
         guide=None if guide is None else statistics(guide, ACTIVATION),
     )
     return assemble(
@@ -383,7 +385,7 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
         antialias=settings.antialias,
         precision=settings.precision,
         remat=settings.remat,
-        formulas=tuple((term, kind.formulas[getattr(settings, kind.formula)]) for term, kind in TERMS.items()),
+        formulas=tuple((term, kind.chosen(settings)) for term, kind in TERMS.items()),
         blending=settings.blending,
         rotations=settings.style_rotations,
         tile=settings.tile if isinstance(settings.tile, int) else 0,

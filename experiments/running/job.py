@@ -21,7 +21,7 @@ from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
 
-from ..cli.transfer_flags import CONTENT, INIT, TransferFlags, identity, inputs, resolve, style_size, styles
+from ..cli.transfer_flags import CONTENT, INIT, TransferFlags, identity, inputs, resolve, style_images, styles
 
 
 class Job(NamedTuple):
@@ -83,9 +83,9 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
     settings = resolve(flags, backbone)
     paths = inputs(flags)
     content = images.read(paths[CONTENT], size=flags.size)
-    style_images = [images.read(path, size=style_size(flags)).pixels for path in styles(paths)]
-    check_images(pretrained.backbone, settings, content.pixels, style_images)
-    shapes = [image.shape for image in style_images]
+    painted = [image.read() for image in style_images(flags, styles(paths))]
+    check_images(pretrained.backbone, settings, content.pixels, painted)
+    shapes = [image.shape for image in painted]
     scales = pyramid.scales_of(pretrained.backbone, settings, content.pixels.shape, shapes)
     steps_asked, asked = settings.steps, decided(settings)
     goes_on = {name: value for name, value in (chosen or {}).items() if asked[name] == OPEN[name]}
@@ -95,11 +95,11 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
         print(f"tiles of about {settings.tile} px, as memory does not hold the activations of the whole picture")
     if not asked["lbfgs_pairs"] and settings.lbfgs_pairs < LBFGS_PAIRS:
         print(f"lbfgs remembers {settings.lbfgs_pairs} steps, as memory does not hold {LBFGS_PAIRS}")
-    at_scale = pyramid.transfers(pretrained, settings, content.pixels, style_images, scales, seed=flags.seed)
+    at_scale = pyramid.transfers(pretrained, settings, content.pixels, painted, scales, seed=flags.seed)
     at_scale(0)  # measures the targets; those of finer scales are measured while coarser ones run
     return Job(
         content=content,
-        styles=style_images,
+        styles=painted,
         scales=scales,
         transfer=at_scale,
         image=initial_image(flags, settings, paths, pyramid.at_scale(content.pixels, scales[0].shape)),

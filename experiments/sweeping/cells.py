@@ -17,7 +17,7 @@ from nst_jax.memory import decided, free_bytes, settled
 from nst_jax.pyramid import Scale
 from nst_jax.settings import Settings
 
-from ..cli.transfer_flags import CONTENT, INIT, describe, identity, inputs, resolve, style_size, styles
+from ..cli.transfer_flags import CONTENT, INIT, describe, identity, inputs, is_style, resolve, style_images, styles
 from .grid import Grid, GridCell
 
 _KEPT_PICTURES = 8
@@ -129,17 +129,18 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained, free: i
     cell = dataclasses.replace(cell, flags=flags)
     settings = resolve(flags, pretrained.backbone.name)
     paths = inputs(flags)
+    shown = dict(zip(filter(is_style, paths), style_images(flags, styles(paths)), strict=True))
     shapes = {}
     for name, path in paths.items():
-        size = {CONTENT: flags.size, INIT: None}.get(name, style_size(flags))
+        size = shown[name].size if name in shown else {CONTENT: flags.size, INIT: None}[name]
         shape = pictures.shape(path, size)
         if isinstance(shape, UserError):
             return PreparedCell(cell, error=str(shape))
-        shapes[name] = shape
+        shapes[name] = shown[name].shape(shape) if name in shown else shape
     # Found now, and not after hours of other cells.
     height, width, _ = shapes[CONTENT]
     check_canvas(pretrained.backbone, settings, height, width)
-    style_shapes = [shapes[name] for name, path in paths.items() if path in styles(paths)]
+    style_shapes = [shapes[name] for name in shown]
     check_style(pretrained.backbone, settings, style_shapes)
     scales = pyramid.scales_of(pretrained.backbone, settings, (height, width), style_shapes)
     settings, asked = pyramid.resolved(settings, scales), decided(settings)

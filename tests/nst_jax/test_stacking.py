@@ -58,6 +58,7 @@ def grid(network, optimizer):
         {"init": "noise", "learning_rate": plain.learning_rate / 2},
         {"init": "blend", "init_noise": 0.5, "styles": (1,)},
         {"dream_layers": ("fire4/concat",), "dream_weight": 0.5},
+        {"laplacian_weight": 20.0, "matting_weight": 100.0},
     ]
     cells = []
     for index, change in enumerate(changes):
