@@ -163,7 +163,7 @@ def test_unused_layers_have_targets_that_no_relative_error_is_huge_for(network):
         for layer, target in of.items():
             unused = np.asarray(cells.weights.layers[term][layer]) == 0
             assert all(np.square(leaf[unused]).sum() > 0 for leaf in jax.tree.leaves(target) if unused.any())
-    assert cells.weights.style_images.shape == (8, 2)
+    assert cells.weights.style_images.shape == (9, 2)
     assert cells.params is not problems[0].params  # prepared again, for more layers
 
 
