@@ -18,8 +18,9 @@ LAPLACIAN = "laplacian"
 MATTING = "matting"
 ACTIVATION = "activation"
 
-STEEPNESS = 2.0
-"""The power with which strength changes the ratio of style to content, (s / (1 − s)) ** STEEPNESS."""
+STEEPNESS = (2.0, 1.0)
+"""Powers of s / (1 − s) with which strength s changes the ratio of style to content, below and above 0.5: with them
+the content error grows about evenly."""
 
 
 class TermKind(NamedTuple):
@@ -74,8 +75,8 @@ class TermKind(NamedTuple):
 def shares(strength: float) -> tuple[float, float]:
     """Returns the factors of the weights of what keeps the content image, and of what does not; 1 and 1 at 0.5."""
     if strength <= 0.5:
-        return 1.0, (strength / (1 - strength)) ** STEEPNESS
-    return ((1 - strength) / strength) ** STEEPNESS, 1.0
+        return 1.0, (strength / (1 - strength)) ** STEEPNESS[0]
+    return ((1 - strength) / strength) ** STEEPNESS[1], 1.0
 
 
 TERMS: dict[str, TermKind] = {
