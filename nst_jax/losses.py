@@ -82,7 +82,7 @@ class Term(NamedTuple):
     statistic: Callable[[jax.Array], Any]
     error: Callable[[Any, Any], jax.Array]
     additive: bool = True
-    target: Callable[[jax.Array], Any] | None = None
+    target: Callable[[Any], Any] | None = None
     sum: Sum | None = None
     joint: Joint | None = None
     pool: Callable[[Sequence[Any]], Any] | None = None
@@ -317,12 +317,15 @@ def _of_the_canvas(formula: Callable[[jax.Array], jax.Array], by_sum: Sum | None
 
 def _of_edges(pool: int) -> Term:
     """Returns the term of edges that are seen in squares of this side."""
-    value, positions = (functools.partial(function, pool=pool) for function in (edges.values, edges.positions))
+
+    def error(total: jax.Array, extent: Sequence[int], _: Any) -> jax.Array:
+        return total / edges.positions(*extent, pool=pool)
+
     return Term(
         statistics.activations,
         functools.partial(edges.error, pool=pool),
         target=edges.brightness,
-        sum=Sum(value, lambda total, extent, _: total / positions(*extent), maps=True, halo=edges.halo(pool)),
+        sum=Sum(functools.partial(edges.values, pool=pool), error, maps=True, halo=edges.halo(pool)),
     )
 
 

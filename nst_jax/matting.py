@@ -18,7 +18,6 @@ the rounding of differences and not of their squares.
 """
 
 import functools
-import itertools
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -35,8 +34,8 @@ HALO = 1
 _BAND = 64
 """Rows of the photograph that are handled at once, in double precision."""
 
-_LOWER = np.tril_indices(3)
-_AROUND = [place for place in itertools.product(range(3), repeat=2) if place != (1, 1)]
+_LOWER = [(row, column) for row in range(3) for column in range(row + 1)]
+_PLACES = [(down, right) for down in range(3) for right in range(3)]
 
 
 def constants(photograph: np.ndarray, *, epsilon: float = EPSILON) -> np.ndarray:
@@ -59,7 +58,7 @@ def constants(photograph: np.ndarray, *, epsilon: float = EPSILON) -> np.ndarray
         centred = windows - windows.mean(axis=-1, keepdims=True)
         covariance = centred @ centred.swapaxes(-1, -2) / 9 + epsilon / 9 * np.eye(3)
         roots = np.linalg.inv(np.linalg.cholesky(covariance))
-        found[top + 1 : top + 1 + len(roots), 1:-1, 3:] = roots[..., *_LOWER]
+        found[top + 1 : top + 1 + len(roots), 1:-1, 3:] = np.stack([roots[..., *at] for at in _LOWER], axis=-1)
     return found
 
 
@@ -106,19 +105,21 @@ def residuals(picture: jax.Array, photograph: jax.Array) -> jax.Array:
 
 def _fit(picture: jax.Array, photograph: jax.Array) -> _Fit:
     height, width, _ = picture.shape
+    inside = height - 2 * HALO, width - 2 * HALO
     values, known = jnp.moveaxis(picture, -1, 0), jnp.moveaxis(photograph, -1, 0)
-    colours, roots = known[:3], _part(known[3:], 1, 1, height - 2, width - 2)
-    mean = square = mean_colour = jnp.zeros((3, height - 2, width - 2), picture.dtype)
+    colours, roots = known[:3], _part(known[3:], (HALO, HALO), inside)
+    mean = square = mean_colour = jnp.zeros((3, *inside), picture.dtype)
     products = [mean, mean, mean]
-    for place in _AROUND:
+    for place in _PLACES:
+        if place == (HALO, HALO):
+            continue  # the middle itself, to which all are relative
         value, colour = (
-            _part(planes, *place, height - 2, width - 2) - _part(planes, 1, 1, height - 2, width - 2)
-            for planes in (values, colours)
+            _part(planes, place, inside) - _part(planes, (HALO, HALO), inside) for planes in (values, colours)
         )
         mean, square, mean_colour = mean + value / 9, square + value * value / 9, mean_colour + colour / 9
         products = [product + colour[channel][None] * value / 9 for channel, product in enumerate(products)]
     covariance = [product - mean_colour[channel][None] * mean for channel, product in enumerate(products)]
-    root = {(row, column): roots[index][None] for index, (row, column) in enumerate(zip(*_LOWER, strict=True))}
+    root = {(row, column): roots[index][None] for index, (row, column) in enumerate(_LOWER)}
     whitened = [_sum(root[row, column] * covariance[column] for column in range(row + 1)) for row in range(3)]
     slope = [_sum(root[row, column] * whitened[row] for row in range(column, 3)) for column in range(3)]
     base = mean - _sum(slope[channel] * mean_colour[channel][None] for channel in range(3))
@@ -144,11 +145,8 @@ def _residuals_backward(saved: Any, cotangent: jax.Array) -> tuple[jax.Array, No
     slopes = [around(share * of, 2 * HALO) for of in slope]
     wide_values, wide_colours = around(values, HALO), around(colours, HALO)
     total = jnp.zeros_like(values)
-    for place in itertools.product(range(3), repeat=2):
-
-        def at(planes: jax.Array, place: tuple[int, int] = place) -> jax.Array:
-            return _part(planes, *place, height, width)
-
+    for place in _PLACES:
+        at = functools.partial(_part, place=place, shape=(height, width))
         total = total + at(shares) * (values - at(wide_values)) - at(bases)
         apart = colours - at(wide_colours)
         total = total - _sum(at(slopes[channel]) * apart[channel][None] for channel in range(3))
@@ -158,8 +156,9 @@ def _residuals_backward(saved: Any, cotangent: jax.Array) -> tuple[jax.Array, No
 residuals.defvjp(_residuals_forward, _residuals_backward)
 
 
-def _part(planes: jax.Array, down: int, right: int, height: int, width: int) -> jax.Array:
-    """Returns a part of planes `[N, H, W]`."""
+def _part(planes: jax.Array, place: tuple[int, int], shape: tuple[int, int]) -> jax.Array:
+    """Returns the part of planes `[N, H, W]` that begins at a place and has a height and width."""
+    (down, right), (height, width) = place, shape
     return planes[:, down : down + height, right : right + width]
 
 

@@ -187,7 +187,7 @@ def style_images(flags: TransferFlags, files: Sequence[Path]) -> list[StyleImage
 
 def recorded(shown: Sequence[StyleImage]) -> dict[str, Any]:
     """Returns what records say of style images beside their files: a single value where all have the same."""
-    each = {
+    each: dict[str, list[Any]] = {
         "style_size": [image.size for image in shown],
         "style_rotate": [image.turns * QUARTER for image in shown],
         "style_flip": [image.flip for image in shown],
