@@ -166,7 +166,7 @@ class Settings:
     strength: float = option(
         0.5,
         "How far the picture goes from the content image, 0, to a texture of the style image, 1, through what the "
-        "weights say, 0.5.",
+        "weights say, 0.5; beyond that, it also starts from more and more noise.",
         least=0,
         most=1,
         traced=True,
@@ -200,7 +200,7 @@ class Settings:
     laplacian_weight: float = option(
         0.0,
         "Weight of the Laplacian loss, which keeps the content image's edges in place under any colours; 0 leaves it "
-        "out, and 100 keeps outlines.",
+        "out, 20 keeps outlines.",
         least=0,
         traced=True,
     )

@@ -326,9 +326,11 @@ class Transfer(struct.PyTreeNode):
 def initial_image(settings: Settings, content: Image, *, seed: int) -> jax.Array:
     """Returns the initial image `[H, W, 3]`: the content image, noise, or a blend of both.
 
-    The noise is that of the parameterization; that of pixels is white.
+    The noise is that of the parameterization; that of pixels is white. The more strength there is beyond 0.5, the more
+    noise, as a run that starts from the content image keeps its shapes even where nothing asks for them.
     """
     share = {"content": 0.0, "noise": 1.0, "blend": settings.init_noise}[settings.init]
+    share = max(share, 2 * settings.strength - 1)
     content = float32_on_device(content)
     if share == 0:
         return content

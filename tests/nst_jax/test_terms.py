@@ -2,10 +2,12 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from nst_jax.settings import Settings
 from nst_jax.terms import CONTENT, MATTING, STYLE, TERMS, VARIATION
+from nst_jax.transfer import initial_image
 
 pytestmark = pytest.mark.quick
 
@@ -33,3 +35,16 @@ def test_more_strength_is_more_style_for_less_content():
         assert style <= 7.7
         assert variation / style == pytest.approx(0.1 / 7.7)
         assert matting / content == pytest.approx(1e4 / 0.3)
+
+
+def test_a_texture_starts_from_noise():
+    content = np.random.default_rng(0).uniform(size=(8, 9, 3)).astype(np.float32)
+
+    def start(**options):
+        return np.asarray(initial_image(Settings(**options), content, seed=3))
+
+    for strength in (0.0, 0.5):
+        np.testing.assert_array_equal(start(strength=strength), content)
+    np.testing.assert_array_equal(start(strength=1.0), start(init="noise"))
+    np.testing.assert_array_equal(start(strength=0.75), start(init="blend", init_noise=0.5))
+    np.testing.assert_array_equal(start(strength=0.75, init="noise"), start(init="noise"))
