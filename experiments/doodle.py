@@ -102,7 +102,7 @@ def make_grid(config: Config) -> Grid:
     changes["region_weights"] = tuple(round(1 / (len(areas) * area), 3) for area in areas) if len(areas) > 1 else ()
     changes |= {name: getattr(config, name) for name in _OPTIONS if getattr(config, name) is not None}
     base = TransferFlags(
-        **given, backbone=backbone, size=config.size, style_size=config.style_size or config.size, **changes
+        **given, backbone=backbone, size=config.size, style_size=(config.style_size or config.size,), **changes
     )
     seeds = Axis("seed", tuple(map(str, config.seeds)), tuple({"seed": seed} for seed in config.seeds))
     title = f"Doodle {Path(given['regions']).stem} in the style of {Path(given['style']).stem}, {backbone}"

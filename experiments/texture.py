@@ -99,7 +99,7 @@ def make_grid(config: Config) -> Grid:
     changes |= {name: value for name, value in given.items() if value is not None}
     width, height = sides(config)
     base = TransferFlags(
-        style=config.style, backbone=backbone, size=max(width, height), style_size=config.size, **changes
+        style=config.style, backbone=backbone, size=max(width, height), style_size=(config.size,), **changes
     )
     names = " and ".join(path.stem for path in styles(inputs(base)))
     seeds = Axis("seed", tuple(map(str, config.seeds)), tuple({"seed": seed} for seed in config.seeds))

@@ -24,7 +24,15 @@ from nst_jax.rendering.canvas import extend
 from nst_jax.rendering.grey import is_grey, paints_grey
 from nst_jax.settings import RegionGuides, Settings
 from nst_jax.surroundings import float32_on_device
-from nst_jax.targets import layers_of, make_targets, measure_content, measure_style, network_layers, union
+from nst_jax.targets import (
+    layers_of,
+    make_targets,
+    measure_canvas,
+    measure_content,
+    measure_style,
+    network_layers,
+    union,
+)
 from nst_jax.terms import CONTENT, STYLE
 from nst_jax.transfer import Transfer, assemble
 
@@ -108,6 +116,11 @@ class Group:
                 params, canvas, objective=config.objective, layers=layers[CONTENT], shifts=config.shifts
             )
 
+        def canvas_targets(key: Hashable) -> dict[str, Any]:
+            return measure_canvas(
+                config.seen(float32_on_device(read(key))), objective=config.objective, layers=layers, margin=margin
+            )
+
         def style_targets(key: Hashable, regions: Regions | None, place: int, how: RegionGuides) -> dict[str, Any]:
             image, guides = read(key), None if regions is None else regions.styles[place]
             check_image(image, what="style image")
@@ -116,6 +129,7 @@ class Group:
             )
 
         self._content_targets = functools.lru_cache(_KEPT_TARGETS)(content_targets)
+        self._canvas_targets = functools.lru_cache(_KEPT_TARGETS)(canvas_targets)
         self._style_targets = functools.lru_cache(None)(style_targets)
         self._is_grey = functools.lru_cache(None)(lambda key: is_grey(read(key)))
         self._compiled: dict[int, jax.stages.Compiled] = {}
@@ -268,6 +282,7 @@ class Group:
                 self._style_targets(key, recipe.regions, place if recipe.regions else 0, settings.region_guides)
                 for place, key in enumerate(styles)
             ],
+            canvas=self._canvas_targets(recipe.content),
         )
         return assemble(
             self._params,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nst_jax import edges
 from nst_jax.activations import channel_weights
 from nst_jax.backbones.registry import choose_layer
 from nst_jax.backbones.spec import Backbone, channels, layer_shapes, least_side, strides, tensor
@@ -147,14 +148,20 @@ def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int
         guided: whether there is a guide for the dream layers.
 
     Raises:
-        UserError: the margin is too wide, a layer is unknown or vanishes, dream layers or channels cannot be used, or
-            padding is circular and the stride of a layer does not divide the sides.
+        UserError: the margin is too wide, a layer is unknown or vanishes, dream layers or channels cannot be used, the
+            picture is too small for a term, or padding is circular and the stride of a layer does not divide the sides.
     """
     check_margin(settings.margin, height, width)
     canvas = canvas_shape(height, width, settings.margin)
     check_layers(backbone, settings.content_layers, (*canvas, 3), what="content layer")
     check_layers(backbone, settings.style_layers, (*canvas, 3), what="style layer")
     check_dream(backbone, settings, canvas, guided=guided)
+    for weight, least in (("laplacian_weight", edges.least_side(settings.laplacian_pool)), ("matting_weight", 3)):
+        if getattr(settings, weight) and min(canvas) < least:
+            raise UserError(
+                f"{weight}: expected a picture of at least {least}×{least} pixels with its margin, found "
+                f"{canvas[1]}×{canvas[0]}; choose a larger one, or leave the term out"
+            )
     if isinstance(settings.tile, int) and (reason := why_untiled(backbone, settings)):
         raise UserError(f"tile: expected off with {reason}, found {settings.tile}; use --tile=off or remat")
     named = settings.content_layers + settings.style_layers + settings.dream_layers
@@ -166,11 +173,11 @@ def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int
 
 def why_untiled(backbone: Backbone, settings: Settings) -> str:
     """Returns why a picture cannot be computed in tiles; nothing if it can."""
-    formulas = [(kind, kind.formula) for kind in TERMS.values()]
+    formulas = [(kind, kind.formula) for kind in TERMS.values() if kind.layers and kind.formula]
     if settings.finish_steps:
         formulas.append((TERMS[STYLE], "finish_loss"))
     for kind, formula in formulas:
-        layers = getattr(settings, kind.layers) if kind.layers else ()
+        layers = kind.layers_in(settings)
         name = getattr(settings, formula)
         if layers and not kind.formulas[name].additive:
             return f"{formula} {name}, which is no sum over the parts of a picture"

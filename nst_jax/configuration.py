@@ -63,7 +63,7 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
         antialias=settings.antialias,
         precision=settings.precision,
         remat=settings.remat,
-        formulas=tuple((term, kind.formulas[getattr(settings, kind.formula)]) for term, kind in TERMS.items()),
+        formulas=tuple((term, kind.chosen(settings)) for term, kind in TERMS.items()),
         blending=settings.blending,
         rotations=settings.style_rotations,
         tile=settings.tile if isinstance(settings.tile, int) else 0,

@@ -17,6 +17,7 @@ Sources:
     Crowson, "style_transfer", https://github.com/crowsonkb/style-transfer-pytorch, 2021.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nst_jax import hypercolumns, neighbours, quantiles, statistics, wasserstein
+from nst_jax import edges, hypercolumns, matting, neighbours, quantiles, statistics, wasserstein
 from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
 
 
@@ -35,11 +36,13 @@ class Sum(NamedTuple):
         value: (features `[..., C]`, target) → the value at each position, `[...]`, or a pytree of such values.
         error: (sums of the values over all positions, the extent of these along each axis, target) → the error.
         maps: whether the target is a map too, whose positions go along with those of the features.
+        halo: how many positions on each side the value at one sees at most.
     """
 
     value: Callable[[jax.Array, Any], Any]
     error: Callable[[Any, Sequence[int], Any], jax.Array]
     maps: bool = False
+    halo: int = 0
 
 
 class Joint(NamedTuple):
@@ -69,7 +72,8 @@ class Term(NamedTuple):
             says how the error is one. Only means of these say something about several style images, and only then can a
             picture be painted in tiles.
         target: features of the target image → the target, where that is not the statistic; of a shape that does not
-            depend on the size of the image, so that several stack.
+            depend on the size of the image, so that several stack. Of the canvas: pixels `[H, W, 3]` of the content
+            image's → the target, in NumPy; where there is none, the term has no target.
         sum: the error as a sum over positions, where the statistic is the map itself.
         joint: how several layers have one error, where they do not have one each; statistics and targets are then those
             of aligned features, and `error` is the one of a single layer that chooses anew.
@@ -79,7 +83,7 @@ class Term(NamedTuple):
     statistic: Callable[..., Any]
     error: Callable[[Any, Any], jax.Array]
     additive: bool = True
-    target: Callable[[jax.Array], Any] | None = None
+    target: Callable[[Any], Any] | None = None
     sum: Sum | None = None
     joint: Joint | None = None
     pool: Callable[[Sequence[Any]], Any] | None = None
@@ -312,6 +316,20 @@ def _of_the_canvas(formula: Callable[[jax.Array], jax.Array], by_sum: Sum | None
     return Term(formula, lambda found, _: found, sum=by_sum)
 
 
+def _of_edges(pool: int) -> Term:
+    """Returns the term of edges that are seen in squares of this side."""
+
+    def error(total: jax.Array, extent: Sequence[int], _: Any) -> jax.Array:
+        return total / edges.positions(*extent, pool=pool)
+
+    return Term(
+        statistics.activations,
+        functools.partial(edges.error, pool=pool),
+        target=edges.brightness,
+        sum=Sum(functools.partial(edges.values, pool=pool), error, maps=True, halo=edges.halo(pool)),
+    )
+
+
 def _of_maps(error: Callable[[jax.Array, jax.Array], jax.Array], factor: Callable[[jax.Array], Any]) -> Term:
     """Returns the term of an error that is Σ (F − P)² times a factor, which depends on the target P alone."""
 
@@ -360,11 +378,22 @@ STYLE_LOSSES: dict[StyleLoss, Term] = {
 
 VARIATION_LOSSES: dict[VariationLoss, Term] = {
     "squared_variation": _of_the_canvas(
-        squared_variation, Sum(_variation_values, lambda total, extent, _: total / math.prod(extent))
+        squared_variation, Sum(_variation_values, lambda total, extent, _: total / math.prod(extent), halo=1)
     ),
     "neural_style_variation": _of_the_canvas(
-        neural_style_variation, Sum(_neural_style_values, lambda total, *_: total * (255.0**2 / 2))
+        neural_style_variation, Sum(_neural_style_values, lambda total, *_: total * (255.0**2 / 2), halo=1)
     ),
-    "crowson_variation": _of_the_canvas(crowson_variation, Sum(_crowson_values, _crowson_error)),
+    "crowson_variation": _of_the_canvas(crowson_variation, Sum(_crowson_values, _crowson_error, halo=1)),
     "circular_squared_variation": _of_the_canvas(circular_squared_variation),
 }
+
+LAPLACIAN_LOSSES: dict[int, Term] = {pool: _of_edges(pool) for pool in range(1, edges.MOST_POOL + 1)}
+"""By the side of the squares, see `edges`."""
+
+MATTING_LOSS = Term(
+    statistics.activations,
+    matting.error,
+    target=matting.constants,
+    sum=Sum(matting.residuals, lambda total, extent, _: total / matting.windows(*extent), maps=True, halo=matting.HALO),
+)
+"""The matting Laplacian, see `matting`."""

@@ -25,7 +25,8 @@ from nst_jax.terms import CANVAS, TERMS
 Targets = dict[str, dict[str, Any]]
 """Term → layer → target of the statistic. Content: features `[H, W, C]`. Style: that of each style image, mostly its
 statistic, with a leading axis `[S, ...]`; with regions that of each region in it, `[S, R, ...]`. Activation: weights of
-the channels `[C]`, or the features of a guide `[M, C]`. Total variation, at the layer `CANVAS`: nothing."""
+the channels `[C]`, or the features of a guide `[M, C]`. At the layer `CANVAS`, what a term knows of the content image's
+canvas, and total variation: nothing."""
 
 Choices = dict[str, jax.Array]
 """Term → what each position of the picture chose of each style image's target, `[S, P]`; see `losses.Joint`."""
@@ -211,7 +212,7 @@ class Objective:
         layers = dict.fromkeys(layer for of in targets.values() for layer in of if layer != CANVAS)
         seen = canvas if seen is None else seen
         seen = blur(seen, wrap=self.padding == CIRCULAR) if self.antialias else seen
-        windows = self._windows(self.padding, seen, tuple(layers))
+        windows = self._windows(self.padding, seen, tuple(layers), halo=self._halo(targets))
         if windows is None:
             readers: dict[str, Callable] = {layer: functools.partial(errors, layer) for layer in layers}
             found = self._read(self.padding, params, seen, readers)
@@ -275,12 +276,19 @@ class Objective:
         blend = functools.partial(jnp.tensordot, shares, axes=1, precision=jax.lax.Precision.HIGHEST)
         return formula.error(found, jax.tree.map(blend, target))
 
-    def _windows(self, padding: Padding, image: jax.Array, layers: Sequence[str]) -> tiling.Layout | None:
+    def _halo(self, targets: Targets) -> int:
+        """Returns how many pixels on each side the terms of the canvas see."""
+        return max((of.sum.halo for term, of in self.formulas if of.sum and CANVAS in targets.get(term, ())), default=1)
+
+    def _windows(
+        self, padding: Padding, image: jax.Array, layers: Sequence[str], *, halo: int = 1
+    ) -> tiling.Layout | None:
         """Returns the windows in which the network sees a picture, None if it sees all of it at once."""
         if not self.tile:
             return None
         height, width, _ = image.shape
-        return tiling.layout(self.backbone, tuple(layers), (height, width), self.tile, around=padding == CIRCULAR)
+        around = padding == CIRCULAR
+        return tiling.layout(self.backbone, tuple(layers), (height, width), self.tile, around=around, halo=halo)
 
     def _errors_in_tiles(
         self,

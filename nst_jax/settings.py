@@ -174,6 +174,14 @@ class Settings:
     style_weight: float = option(
         50.0, "Weight of the style loss (β); higher values take over more of the style image.", traced=True
     )
+    strength: float = option(
+        0.5,
+        "How far the picture goes from the content image, 0, to a texture of the style image, 1, through what the "
+        "weights say, 0.5; beyond that, it also starts from more and more noise.",
+        least=0,
+        most=1,
+        traced=True,
+    )
     style_rotations: bool = option(
         False,
         "Take the style image turned by 90, 180 and 270 degrees as well, so that its strokes may go anywhere.",
@@ -212,6 +220,27 @@ class Settings:
     )
     tv_weight: float = option(
         3.0, "Weight of the total variation loss; higher values give smoother pictures.", least=0, traced=True
+    )
+    laplacian_weight: float = option(
+        0.0,
+        "Weight of the Laplacian loss, which keeps the content image's edges in place under any colours; 0 leaves it "
+        "out, 20 keeps outlines.",
+        least=0,
+        traced=True,
+    )
+    laplacian_pool: int = option(
+        4,
+        "Side in pixels of the squares over which the Laplacian loss takes means first: the larger, the coarser the "
+        "edges that it keeps.",
+        least=1,
+        most=16,
+    )
+    matting_weight: float = option(
+        0.0,
+        "Weight of the matting loss, which wants the colours of every small part of the picture to be a function of "
+        "the content image's there, so that a photograph stays one; 0 leaves it out.",
+        least=0,
+        traced=True,
     )
     pooling: Pooling = option(
         "average", "Pooling of the network: max, as it was trained, average, or the root of the sum of squares."

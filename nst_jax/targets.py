@@ -13,10 +13,11 @@ from nst_jax.activations import channel_weights
 from nst_jax.backbones.spec import Backbone, channels
 from nst_jax.objective import Objective, RegionWeights, Targets, Weights
 from nst_jax.regions import Regions
+from nst_jax.rendering.canvas import extend
 from nst_jax.rendering.shifts import shifted
 from nst_jax.settings import RegionGuides, Settings
 from nst_jax.surroundings import float32_on_device, int32_on_device
-from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE, TERMS, VARIATION
+from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE, TERMS
 
 Layers = Mapping[str, tuple[str, ...]]
 """Term → the layers at which it is measured; absent terms are left out."""
@@ -24,7 +25,7 @@ Layers = Mapping[str, tuple[str, ...]]
 
 def layers_of(settings: Settings) -> Layers:
     """Returns the layers of each term in the settings."""
-    named = {term: getattr(settings, kind.layers) if kind.layers else (CANVAS,) for term, kind in TERMS.items()}
+    named = {term: kind.layers_in(settings) for term, kind in TERMS.items()}
     return {term: layers for term, layers in named.items() if layers or TERMS[term].always}
 
 
@@ -83,6 +84,30 @@ def measure_content(
     return stack([read(shifted(canvas, int32_on_device(turn), shifts)) for turn in range(shifts)])
 
 
+def measure_canvas(
+    content: jax.Array | np.ndarray, *, objective: Objective, layers: Layers, margin: int
+) -> dict[str, jax.Array]:
+    """Returns term → target of the content image's canvas, for the terms of the canvas that have one.
+
+    Computed on the host, in NumPy: once for a canvas, and some of it in double precision.
+
+    Args:
+        content: the content image, `[H, W, 3]`, RGB in [0, 1].
+        objective: with the formulas.
+        layers: the layers of the terms.
+        margin: width of the canvas' margin in pixels.
+    """
+    targets = {
+        term: formula.target
+        for term, formula in objective.formulas
+        if CANVAS in layers.get(term, ()) and formula.target
+    }
+    if not targets:
+        return {}
+    canvas = jax.device_get(extend(float32_on_device(content), margin))
+    return {term: float32_on_device(target(canvas)) for term, target in targets.items()}
+
+
 def make_targets(
     backbone: Backbone,
     settings: Settings,
@@ -90,6 +115,7 @@ def make_targets(
     content: Mapping[str, Any],
     styles: Sequence[Mapping[str, Any]],
     *,
+    canvas: Mapping[str, jax.Array] | None = None,
     guide: Mapping[str, jax.Array] | None = None,
 ) -> Targets:
     """Returns the targets of all terms.
@@ -100,9 +126,11 @@ def make_targets(
         layers: the layers of the settings, perhaps with others, whose weight is 0.
         content: layer → target of the content image's canvas.
         styles: for each style image, layer → target.
+        canvas: term → target of the content image's canvas, see `measure_canvas`.
         guide: layer → features `[H, W, C]` of the guide, which replace channel weights.
     """
-    targets: Targets = {CONTENT: dict(content), STYLE: stack(styles), VARIATION: {CANVAS: None}}
+    targets: Targets = {CONTENT: dict(content), STYLE: stack(styles)}
+    targets |= {term: {CANVAS: (canvas or {}).get(term)} for term, of in layers.items() if CANVAS in of}
     if ACTIVATION in layers:
         targets[ACTIVATION] = {
             layer: activation_target(backbone, settings, layer)
@@ -149,7 +177,7 @@ def make_weights(
         terms: Any = regions.areas * np.array(settings.region_weights or (1.0,) * regions.count)
         of_regions, images = RegionWeights(terms, dict(positions or {})), regions.shares(images)
     weights = Weights(
-        terms={term: getattr(settings, TERMS[term].weight) for term in layers},
+        terms={term: TERMS[term].weight_in(settings) for term in layers},
         layers={term: {layer: within[term].get(layer, 0.0) for layer in of} for term, of in layers.items()},
         style_images=images,
         regions=of_regions,
@@ -160,7 +188,7 @@ def make_weights(
 def _layer_weights(settings: Settings, term: str) -> dict[str, float]:
     """Returns layer → weight within a term."""
     kind = TERMS[term]
-    named = getattr(settings, kind.layers) if kind.layers else (CANVAS,)
+    named = kind.layers_in(settings)
     if kind.layer_weights is None:
         return dict.fromkeys(named, 1.0)
     given = getattr(settings, kind.layer_weights) or (1 / max(len(named), 1),)

@@ -32,7 +32,7 @@ from nst_jax.backbones.rows import Row
 from nst_jax.backbones.spec import Backbone, ancestors, forward, layer_shapes, strides
 
 CANVAS = "canvas"
-"""The layer of the pixels themselves, each of which sees its neighbours."""
+"""The layer of the pixels themselves, each of which sees some around it."""
 
 
 class Tile(NamedTuple):
@@ -145,7 +145,7 @@ class Layout(NamedTuple):
 
 @functools.lru_cache(64)
 def layout(
-    backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, int], tile: int, *, around: bool
+    backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, int], tile: int, *, around: bool, halo: int = 1
 ) -> Layout | None:
     """Returns the windows of a picture that have the fewest pixels together; None for one that is a single window.
 
@@ -156,14 +156,15 @@ def layout(
         tile: a window has at most as many pixels as a square of this side has with its surroundings; where these are
             most of it, the smallest windows may be larger.
         around: whether the picture repeats itself; then `shape` is a multiple of the stride of every layer.
+        halo: how many pixels on each side what is counted at one of the canvas sees.
     """
     if not layers:
         return None
     needed = dataclasses.replace(backbone, rows=ancestors(backbone, layers))
     steps = {CANVAS: 1} | {layer: step for layer, step in strides(needed).items() if layer in layers}
-    down, across = (_axes(needed, steps, length, tile, around=around) for length in shape)
+    down, across = (_axes(needed, steps, length, tile, around=around, halo=halo) for length in shape)
     pairs = [(rows, columns) for rows in down for columns in across]
-    most = (tile + _lacking(needed, steps)) ** 2
+    most = (tile + _lacking(needed, steps, halo)) ** 2
     fitting = [pair for pair in pairs if _area(*pair) <= most] or [min(pairs, key=lambda pair: _area(*pair))]
     rows, columns = min(fitting, key=lambda pair: _area(*pair) * len(pair[0].starts) * len(pair[1].starts))
     if len(rows.starts) == len(columns.starts) == 1:
@@ -196,7 +197,7 @@ class _Units(NamedTuple):
     end: int
 
 
-def _units(backbone: Backbone, window: int) -> dict[str, _Units]:
+def _units(backbone: Backbone, window: int, halo: int) -> dict[str, _Units]:
     """Returns the units of every layer, `CANVAS` included, along a window in the middle of a picture."""
 
     def step(row: Row, *inputs: _Units) -> _Units:
@@ -208,16 +209,16 @@ def _units(backbone: Backbone, window: int) -> dict[str, _Units]:
             min((units.end - sees.size + sees.padding) // sees.stride + 1 for units in inputs),
         )
 
-    return {CANVAS: _Units(window, 1, window - 1)} | forward(backbone, _Units(window, 0, window), step)
+    return {CANVAS: _Units(window, halo, window - halo)} | forward(backbone, _Units(window, 0, window), step)
 
 
-def _lacking(backbone: Backbone, steps: dict[str, int]) -> int:
+def _lacking(backbone: Backbone, steps: dict[str, int], halo: int) -> int:
     """Returns by how many pixels a window is larger than what belongs to it, with windows around it."""
-    units, stride = _units(backbone, 0), max(steps.values())  # the same for all windows
+    units, stride = _units(backbone, 0, halo), max(steps.values())  # the same for all windows
     return _rounded_up(max(step * (units[layer].first - units[layer].end) for layer, step in steps.items()), stride)
 
 
-def _axes(backbone: Backbone, steps: dict[str, int], length: int, tile: int, *, around: bool) -> list[Axis]:
+def _axes(backbone: Backbone, steps: dict[str, int], length: int, tile: int, *, around: bool, halo: int) -> list[Axis]:
     """Returns the smallest windows that cover a direction of `length` pixels, for each number of them in question.
 
     Windows that are longer by a multiple of the stride have as many units more in every layer. So the last one ends as
@@ -226,13 +227,13 @@ def _axes(backbone: Backbone, steps: dict[str, int], length: int, tile: int, *, 
     stride = max(steps.values())
     extra = (0, 0)
     if around:
-        units = _units(backbone, 0)
+        units = _units(backbone, 0, halo)
         before = max(units[layer].first * step for layer, step in steps.items())
         after = max(-units[layer].end * step for layer, step in steps.items())
         extra = (_rounded_up(before, stride), _rounded_up(after, stride))
     whole = length + sum(extra)
     rest, most = whole % stride, whole // stride
-    units = _units(backbone, rest)
+    units = _units(backbone, rest, halo)
     # In strides: what belongs to a window of `rest` pixels, which is less than nothing, and the least that has units.
     own = min(step * (units[layer].end - units[layer].first) for layer, step in steps.items()) // stride
     least = max(1 - own, *(1 - of.length for of in units.values()))

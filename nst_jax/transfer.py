@@ -37,6 +37,7 @@ from nst_jax.targets import (
     make_targets,
     make_weights,
     measure,
+    measure_canvas,
     measure_content,
     measure_style,
     network_layers,
@@ -122,6 +123,9 @@ def prepare_matched(
             shifts=config.shifts,
         ),
         styles=list(map(style_targets, styles, regions.styles if regions else [None] * len(styles))),
+        canvas=measure_canvas(
+            config.seen(float32_on_device(content)), objective=config.objective, layers=layers, margin=settings.margin
+        ),
         guide=None
         if guide is None
         else measure(
@@ -369,9 +373,11 @@ class Transfer(struct.PyTreeNode):
 def initial_image(settings: Settings, content: Image, *, seed: int) -> jax.Array:
     """Returns the initial image `[H, W, 3]`: the content image, noise, or a blend of both.
 
-    The noise is that of the parameterization; that of pixels is white.
+    The noise is that of the parameterization; that of pixels is white. The more strength there is beyond 0.5, the more
+    noise, as a run that starts from the content image keeps its shapes even where nothing asks for them.
     """
     share = {"content": 0.0, "noise": 1.0, "blend": settings.init_noise}[settings.init]
+    share = max(share, 2 * settings.strength - 1)
     content = float32_on_device(content)
     if share == 0:
         return content

@@ -6,9 +6,11 @@ Nothing here needs JAX, which takes a second to import; `running.job` reads the 
 import dataclasses
 import os
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+import numpy as np
 
 from nst_jax.backbones import pretrained as installed
 from nst_jax.backbones.pretrained import Pretrained
@@ -21,10 +23,15 @@ from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
 from nst_jax.settings import Init, Settings, compares_hypercolumns
 
 from . import samples
-from .flags import ESCAPE, Common, FilePath, FilePaths, flag, option_flag, split
+from .flags import ESCAPE, Common, FilePath, FilePaths, flag, option_flag, serialize, split
 from .folders import asked_for, default_folder
 
 CONTENT, STYLE, INIT, REGIONS = "content", "style", "init", "regions"
+
+_OF_STYLE_IMAGES = ("style_size", "style_scale", "style_rotate", "style_flip")
+
+QUARTER = 90
+"""Degrees."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,8 +49,9 @@ def _option_fields() -> Iterator[tuple[str, Any, Any]]:
     hints = typing.get_type_hints(Settings)
     for row in dataclasses.fields(Settings):
         yield row.name, hints[row.name] | None, option_flag(row.name)
-        if row.name == "style_weight":  # TransferFlags fills it in; the names of sweeps' folders depend on its place
-            yield "style_size", int | None, None
+        if row.name == "style_weight":  # TransferFlags fills them in; the names of sweeps' folders depend on the place
+            for name in _OF_STYLE_IMAGES:
+                yield name, Any, None
 
 
 # Any, as no type checker knows the fields of a class that is made at run time.
@@ -61,9 +69,22 @@ OptionFlags: Any = dataclasses.make_dataclass(
 class TransferFlags(OptionFlags, PictureFlags):
     """The flags of a transfer; those that are None are taken from the preset."""
 
-    style_size: int | None = flag(
-        None, "Long side of the style image in pixels, which sets the scale of its strokes; by default --size.", least=1
+    style_size: tuple[int, ...] | None = flag(
+        None,
+        "Long side of the style image in pixels, which sets the scale of its strokes, or one for each; by default "
+        "--size.",
+        least=1,
     )
+    style_scale: tuple[float, ...] | None = flag(
+        None,
+        "Factor of the size of the style image, or one for each: with 0.5 its strokes are half as large, with 2 twice.",
+        least=0.01,
+        most=100,
+    )
+    style_rotate: tuple[int, ...] | None = flag(
+        None, "Degrees by which the style image is turned to the left, 0, 90, 180 or 270, or one for each."
+    )
+    style_flip: bool | None = flag(None, "Mirror the style images, left and right, before they are turned.")
     init: FilePath | None = option_flag("init", note="Any other value is an image file to start from.")
     regions: FilePath | None = flag(
         None,
@@ -120,13 +141,84 @@ def _initial_image(given: str) -> Path:
 
 
 def styles(paths: Mapping[str, Path]) -> list[Path]:
-    """Returns the style images among `inputs`."""
-    return [path for name, path in paths.items() if name.startswith(STYLE)]
+    """Returns the files of the style images among `inputs`."""
+    return [path for name, path in paths.items() if is_style(name)]
 
 
-def style_size(flags: TransferFlags) -> int:
-    """Returns the long side of the style images in pixels."""
-    return flags.style_size or flags.size
+def is_style(name: str) -> bool:
+    """Returns whether the name of one of `inputs` is that of a style image."""
+    return name.startswith(STYLE)
+
+
+class StyleImage(NamedTuple):
+    """A style image as a transfer sees it.
+
+    Attributes:
+        path: its file.
+        size: its long side in pixels.
+        turns: by how many quarters it is turned to the left.
+        flip: whether it is mirrored, left and right, before that.
+    """
+
+    path: Path
+    size: int
+    turns: int = 0
+    flip: bool = False
+
+    def placed(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns its pixels `[H, W, 3]`, as the file has them in this size, mirrored and turned."""
+        return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if self.flip else pixels, self.turns))
+
+    def shape(self, of_file: Sequence[int]) -> tuple[int, ...]:
+        """Returns the shape `(H, W, 3)` that it has where its file has one in this size."""
+        height, width, *channels = of_file
+        return (width, height, *channels) if self.turns % 2 else (height, width, *channels)
+
+    def read(self) -> np.ndarray:
+        """Returns its pixels, `[H, W, 3]`.
+
+        Raises:
+            UserError: see `images.read`.
+        """
+        return self.placed(images.read(self.path, size=self.size).pixels)
+
+
+def style_images(flags: TransferFlags, files: Sequence[Path]) -> list[StyleImage]:
+    """Returns the style images of some files, see `styles`.
+
+    Raises:
+        UserError: a flag has another number of values than there are style images, or an angle is none of four.
+    """
+    count = len(files)
+
+    def each(name: str, default: Any) -> Sequence[Any]:
+        given = getattr(flags, name) or (default,)
+        if len(given) not in (1, count):
+            whom = "the style image" if count == 1 else f"each of {count} style images"
+            raise UserError(
+                f"--{name}: expected one value for {whom}, found {serialize(given)}; "
+                "in a sweep, semicolons separate its values"
+            )
+        return given * count if len(given) == 1 else given
+
+    sizes, factors, angles = each("style_size", flags.size), each("style_scale", 1.0), each("style_rotate", 0)
+    for angle in angles:
+        if angle % QUARTER:
+            raise UserError(f"--style_rotate: expected 0, 90, 180 or 270 degrees, found {angle}")
+    return [
+        StyleImage(path, max(1, round(size * factor)), angle // QUARTER % 4, bool(flags.style_flip))
+        for path, size, factor, angle in zip(files, sizes, factors, angles, strict=True)
+    ]
+
+
+def recorded(shown: Sequence[StyleImage]) -> dict[str, Any]:
+    """Returns what records say of style images beside their files: a single value where all have the same."""
+    each: dict[str, list[Any]] = {
+        "style_size": [image.size for image in shown],
+        "style_rotate": [image.turns * QUARTER for image in shown],
+        "style_flip": [image.flip for image in shown],
+    }
+    return {name: values[0] if len(set(values)) == 1 else values for name, values in each.items()}
 
 
 def resolve(flags: TransferFlags, backbone: str) -> Settings:
@@ -172,7 +264,7 @@ def identity(
         **{f"{name}_sha256": digest for name, digest in digests.items()},
         **network_identity(pretrained),
         "size": flags.size,
-        "style_size": style_size(flags),
+        **recorded(style_images(flags, [Path(name) for name in digests if is_style(name)] or [Path(STYLE)])),
         "seed": flags.seed,
         **of_regions,
         **options,

@@ -147,7 +147,7 @@ def enlarge(flags: QuiltingFlags, paths: Mapping[str, Path], workdir: Path, outp
 
 
 def _style_image(flags: QuiltingFlags, paths: Mapping[str, Path]) -> np.ndarray:
-    return images.read(paths[STYLE], size=transfer_flags.style_size(flags)).pixels
+    return transfer_flags.style_images(flags, transfer_flags.styles(paths))[0].read()
 
 
 @contextmanager

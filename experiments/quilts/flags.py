@@ -10,7 +10,7 @@ from nst_jax.errors import UserError
 from nst_jax.io.files import sha256
 
 from ..cli.flags import flag
-from ..cli.transfer_flags import INIT, TransferFlags, style_size
+from ..cli.transfer_flags import INIT, TransferFlags, recorded, style_images, styles
 
 _UNIFORMITY = {"transfer": quilting.TRANSFER_UNIFORMITY, "texture": quilting.SYNTHESIS_UNIFORMITY}
 _BLOCKS_ALONG = {"transfer": 32, "texture": 8}  # number along the long side of the style image, by default
@@ -79,7 +79,7 @@ def blocks(flags: QuiltingFlags, *shapes: tuple[int, ...]) -> dict[str, Any]:
         UserError: a number that a flag gives is out of its range.
     """
     shortest = min(side for shape in shapes for side in shape[:2])
-    share = round(style_size(flags) / _BLOCKS_ALONG[flags.mode])
+    share = round(max(shapes[0][:2]) / _BLOCKS_ALONG[flags.mode])
     side = flags.patch or min(shortest, max(quilting.SMALLEST, share))
     if flags.mode == "texture":
         return {"patch": side, "overlap": flags.overlap, "alpha": (1.0, 1.0), "iterations": 1}
@@ -109,7 +109,7 @@ def describe(flags: QuiltingFlags, paths: Mapping[str, Path], blocks: Mapping[st
         **{name: str(path) for name, path in files.items()},
         **{f"{name}_sha256": sha256(path) for name, path in files.items()},
         "size": flags.size,
-        "style_size": style_size(flags),
+        **recorded(style_images(flags, styles(files))),
         "seed": flags.seed,
         **blocks,
         **choice(flags),

@@ -23,7 +23,7 @@ from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
 
-from ..cli.transfer_flags import CONTENT, INIT, TransferFlags, identity, inputs, resolve, style_size, styles
+from ..cli.transfer_flags import CONTENT, INIT, TransferFlags, identity, inputs, resolve, style_images, styles
 from .regions import account, regions_of, without_maps
 
 
@@ -88,14 +88,15 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
     settings = resolve(flags, backbone)
     paths = inputs(flags)
     content = images.read(paths[CONTENT], size=flags.size)
-    style_images = [images.read(path, size=style_size(flags)).pixels for path in styles(paths)]
-    shapes = [image.shape for image in style_images]
-    regions = regions_of(flags, paths, content.pixels.shape, shapes)
+    shown = style_images(flags, styles(paths))
+    painted = [image.read() for image in shown]
+    shapes = [image.shape for image in painted]
+    regions = regions_of(flags, paths, content.pixels.shape, shown, shapes)
     for line in account(paths, regions, content.pixels.shape):
         print(line)
     if regions is None:
         paths = without_maps(paths)
-    check_images(pretrained.backbone, settings, content.pixels, style_images, regions=regions)
+    check_images(pretrained.backbone, settings, content.pixels, painted, regions=regions)
     scales = pyramid.scales_of(pretrained.backbone, settings, content.pixels.shape, shapes)
     steps_asked, asked = settings.steps, decided(settings)
     goes_on = {name: value for name, value in (chosen or {}).items() if asked[name] == OPEN[name]}
@@ -105,12 +106,12 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
         print(f"tiles of about {settings.tile} px, as memory does not hold the activations of the whole picture")
     if not asked["lbfgs_pairs"] and settings.lbfgs_pairs < LBFGS_PAIRS:
         print(f"lbfgs remembers {settings.lbfgs_pairs} steps, as memory does not hold {LBFGS_PAIRS}")
-    pixels, style_images = matched(settings, content.pixels, style_images)
-    at_scale = pyramid.transfers(pretrained, settings, pixels, style_images, scales, regions=regions, seed=flags.seed)
+    pixels, painted = matched(settings, content.pixels, painted)
+    at_scale = pyramid.transfers(pretrained, settings, pixels, painted, scales, regions=regions, seed=flags.seed)
     at_scale(0)  # measures the targets; those of finer scales are measured while coarser ones run
     return Job(
         content=content,
-        styles=style_images,
+        styles=painted,
         regions=regions,
         scales=scales,
         transfer=at_scale,

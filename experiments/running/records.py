@@ -72,7 +72,7 @@ def plot_losses(path: Path, history: History, settings: Sequence[Settings]) -> N
         axes = figure.add_subplot(xlabel="step", ylabel="loss", yscale="log" if positive else "linear")
         axes.plot(history.step, history.loss, color="black", label="loss")
         for term in [term for term in TERMS if term in history.terms]:
-            weights = np.array([TERMS[term].sign * getattr(of, TERMS[term].weight) for of in settings])[scale_of]
+            weights = np.array([TERMS[term].sign * TERMS[term].weight_in(of) for of in settings])[scale_of]
             if weights.any():
                 ends = " … ".join(f"{weight:g}" for weight in dict.fromkeys(weights[[0, -1]].tolist()))
                 axes.plot(history.step, weights * history.terms[term], label=f"{term.replace('_', ' ')} × {ends}")

@@ -1,5 +1,6 @@
 """Regions of a transfer from the maps that its flags name, and what there is to say about them."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from nst_jax.io import region_maps
 from nst_jax.io.region_maps import Colour, RegionMap, hexadecimal
 from nst_jax.regions import Regions, from_maps
 
-from ..cli.transfer_flags import CONTENT, REGIONS, TransferFlags, styles
+from ..cli.transfer_flags import CONTENT, REGIONS, StyleImage, TransferFlags, styles
 
 Read = Callable[[Path], RegionMap]
 
@@ -19,6 +20,7 @@ def regions_of(
     flags: TransferFlags,
     paths: Mapping[str, Path],
     content_shape: Sequence[int],
+    shown: Sequence[StyleImage],
     style_shapes: Sequence[Sequence[int]],
     read: Read = region_maps.read,
 ) -> Regions | None:
@@ -28,7 +30,8 @@ def regions_of(
         flags: the flags.
         paths: the files of `inputs`.
         content_shape: height and width of the content image in use.
-        style_shapes: those of the style images.
+        shown: the style images, with which their maps are mirrored and turned.
+        style_shapes: heights and widths of these, turned.
         read: reads a map.
 
     Raises:
@@ -36,14 +39,18 @@ def regions_of(
     """
     if REGIONS not in paths:
         return None
-    return from_maps(
+    found = from_maps(
         read(paths[REGIONS]),
         [read(path) for path in style_maps(paths)],
         content_shape,
-        style_shapes,
+        [image.shape(shape) for image, shape in zip(shown, style_shapes, strict=True)],  # turned back
         region_styles=flags.region_styles or (),
         keep=tuple(map(_colour, flags.keep or ())),
     )
+    if found is None:
+        return None
+    placed = tuple(image.placed(guide) for image, guide in zip(shown, found.styles, strict=True))
+    return dataclasses.replace(found, styles=placed)
 
 
 def style_maps(paths: Mapping[str, Path]) -> list[Path]:

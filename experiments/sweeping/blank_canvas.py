@@ -11,7 +11,7 @@ from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, make_folder
 
-from ..cli.transfer_flags import inputs, resolve, style_size, styles
+from ..cli.transfer_flags import inputs, resolve, style_images, styles
 from .grid import Grid
 
 _FILE = "canvas.png"
@@ -29,8 +29,8 @@ def on_blank(grid: Grid, workdir: Path, *, height: int, width: int) -> Grid:
         backbone = with_head(BACKBONES[flags.backbone])
         check_canvas(backbone, resolve(flags, flags.backbone), height, width)
     # Cells that differ in their seeds have the same style images: each is read once.
-    for path, size in {(path, style_size(cell.flags)) for cell in grid.cells for path in styles(inputs(cell.flags))}:
-        images.read(path, size=size)
+    for image in {image for cell in grid.cells for image in style_images(cell.flags, styles(inputs(cell.flags)))}:
+        image.read()
     check_folder(workdir)
     make_folder(workdir)
     path = workdir / _FILE

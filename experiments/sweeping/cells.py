@@ -18,7 +18,19 @@ from nst_jax.pyramid import Scale
 from nst_jax.regions import Regions, kind_of
 from nst_jax.settings import Settings
 
-from ..cli.transfer_flags import CONTENT, INIT, STYLE, TransferFlags, describe, identity, inputs, resolve, style_size
+from ..cli.transfer_flags import (
+    CONTENT,
+    INIT,
+    StyleImage,
+    TransferFlags,
+    describe,
+    identity,
+    inputs,
+    is_style,
+    resolve,
+    style_images,
+    styles,
+)
 from ..running.regions import account, regions_of, without_maps
 from .grid import Grid, GridCell
 
@@ -103,13 +115,18 @@ class Pictures:
         return images.read(path, size=size)
 
     def regions(
-        self, flags: TransferFlags, paths: Mapping[str, Path], content: tuple[int, ...], styles: Sequence[tuple]
+        self,
+        flags: TransferFlags,
+        paths: Mapping[str, Path],
+        content: tuple[int, ...],
+        shown: tuple[StyleImage, ...],
+        style_shapes: Sequence[tuple[int, ...]],
     ) -> Regions | None:
         """Returns the regions of a cell with images of these shapes; the same for all that have the same maps."""
         maps = tuple(path for name, path in paths.items() if name not in without_maps(paths))
-        key = maps, content, tuple(styles), flags.region_styles, flags.keep
+        key = maps, content, shown, tuple(style_shapes), flags.region_styles, flags.keep
         if key not in self._regions:
-            self._regions[key] = found = regions_of(flags, paths, content, styles, self.map)
+            self._regions[key] = found = regions_of(flags, paths, content, shown, style_shapes, self.map)
             for line in account(paths, found, content, self.map):
                 print(line)
         return self._regions[key]
@@ -152,18 +169,19 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained, free: i
     cell = dataclasses.replace(cell, flags=flags)
     settings = resolve(flags, pretrained.backbone.name)
     paths = inputs(flags)
+    shown = dict(zip(filter(is_style, paths), style_images(flags, styles(paths)), strict=True))
     shapes = {}
     for name, path in without_maps(paths).items():
-        size = {CONTENT: flags.size, INIT: None}.get(name, style_size(flags))
+        size = shown[name].size if name in shown else {CONTENT: flags.size, INIT: None}[name]
         shape = pictures.shape(path, size)
         if isinstance(shape, UserError):
             return PreparedCell(cell, error=str(shape))
-        shapes[name] = shape
+        shapes[name] = shown[name].shape(shape) if name in shown else shape
     # Found now, and not after hours of other cells.
     height, width, _ = shapes[CONTENT]
     check_canvas(pretrained.backbone, settings, height, width)
-    style_shapes = [shapes[name] for name in shapes if name.startswith(STYLE)]
-    regions = pictures.regions(flags, paths, shapes[CONTENT], style_shapes)
+    style_shapes = [shapes[name] for name in shown]
+    regions = pictures.regions(flags, paths, shapes[CONTENT], tuple(shown.values()), style_shapes)
     if regions is None:
         paths = without_maps(paths)
     check_regions(settings, regions, shapes[CONTENT], style_shapes)

@@ -164,7 +164,7 @@ def preview(grid: Grid, *, size: int, steps: int) -> Grid:
         return dataclasses.replace(
             flags,
             size=min(size, flags.size),
-            style_size=flags.style_size and max(1, round(share * flags.style_size)),
+            style_size=flags.style_size and tuple(max(1, round(share * size)) for size in flags.style_size),
             steps=steps if flags.steps is None else min(steps, flags.steps),
         )
 

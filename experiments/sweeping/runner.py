@@ -24,7 +24,7 @@ from nst_jax.scaled_batches import ScaledGroup
 from nst_jax.stacking import state_of
 
 from ..cli.run_flags import RunFlags
-from ..cli.transfer_flags import CONTENT, style_size, styles
+from ..cli.transfer_flags import CONTENT, StyleImage, style_images, styles
 from ..running.checkpoints import Checkpoints, DamagedError, Restored
 from ..running.job import initial_image
 from ..running.loop import Courses, follow
@@ -134,14 +134,16 @@ class _Runner:
             batches.Recipe(
                 cell.settings,
                 content=(cell.paths[CONTENT], cell.grid.flags.size),
-                styles=tuple((path, style_size(cell.grid.flags)) for path in styles(cell.paths)),
+                styles=tuple(style_images(cell.grid.flags, styles(cell.paths))),
                 seed=cell.grid.flags.seed,
                 regions=cell.regions,
             )
             for cell in cells
         ]
 
-        def read(picture: tuple[Path, int]) -> np.ndarray:
+        def read(picture: StyleImage | tuple[Path, int]) -> np.ndarray:
+            if isinstance(picture, StyleImage):
+                return picture.placed(self.pictures.read(picture.path, picture.size).pixels)
             return self.pictures.read(*picture).pixels
 
         return ScaledGroup(cells[0].pretrained, recipes, read, mesh=hosts.make_mesh())

@@ -100,10 +100,10 @@ def test_the_seed_decides(pictures, tmp_path):
     ("changes", "expected"),
     [
         ({}, (3, 1)),  # 1/32 of 48 is less than the smallest block
-        ({"style_size": 160}, (5, 2)),
-        ({"style_size": 1300}, (36, 3)),  # 1/32 is 41: more than the photograph is high
+        ({"style_size": (160,)}, (5, 2)),
+        ({"style_size": (1300,)}, (36, 3)),  # 1/32 is 41: more than the photograph is high
         ({"mode": "texture"}, (6, 1)),
-        ({"style_size": 400, "mode": "texture", "enlarge": 0.12}, (34, 1)),  # 1/8 is 50: more than the quilt is wide
+        ({"style_size": (400,), "mode": "texture", "enlarge": 0.12}, (34, 1)),  # 1/8 is 50: more than the quilt is wide
     ],
     ids=str,
 )

@@ -111,12 +111,12 @@ def test_without_any_flags_there_are_samples():
 def test_several_paintings(pictures, tmp_path):
     styles = ",".join(str(pictures / f"{name}.png") for name in ("painting", "photo"))
     for workdir, changes in {"both": {"blend_weights": (0.25, 0.75)}, "second": {"blend_weights": (0.0, 1.0)}}.items():
-        result = stylize.run(config(pictures, tmp_path / workdir, style=styles, style_size=46, **changes))
+        result = stylize.run(config(pictures, tmp_path / workdir, style=styles, style_size=(46,), **changes))
         record = json.loads((tmp_path / workdir / "run.json").read_text())["settings"]
         assert (record["style2"], record["style_size"]) == (str(pictures / "photo.png"), 46)
         assert record["blend_weights"] == list(changes["blend_weights"])
         assert {"style_sha256", "style2_sha256"} <= record.keys()
-    alone = stylize.run(config(pictures, tmp_path / "alone", style=str(pictures / "photo.png"), style_size=46))
+    alone = stylize.run(config(pictures, tmp_path / "alone", style=str(pictures / "photo.png"), style_size=(46,)))
     np.testing.assert_allclose(result.history.loss, alone.history.loss, rtol=1e-5)
 
 

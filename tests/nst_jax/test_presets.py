@@ -15,6 +15,10 @@ RELU = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 # Options that no paper and program below has, at the value at which they do nothing.
 WITHOUT = {
+    "strength": 0.5,
+    "laplacian_weight": 0.0,
+    "laplacian_pool": 4,  # nothing without a weight
+    "matting_weight": 0.0,
     "style_rotations": False,
     "match_content": 0.75,  # nothing without hypercolumns
     "blending": "targets",

@@ -58,6 +58,7 @@ def grid(network, optimizer):
         {"init": "noise", "learning_rate": plain.learning_rate / 2},
         {"init": "blend", "init_noise": 0.5, "styles": (1,)},
         {"dream_layers": ("fire4/concat",), "dream_weight": 0.5},
+        {"laplacian_weight": 20.0, "matting_weight": 100.0},
     ]
     cells = []
     for index, change in enumerate(changes):
@@ -162,7 +163,7 @@ def test_unused_layers_have_targets_that_no_relative_error_is_huge_for(network):
         for layer, target in of.items():
             unused = np.asarray(cells.weights.layers[term][layer]) == 0
             assert all(np.square(leaf[unused]).sum() > 0 for leaf in jax.tree.leaves(target) if unused.any())
-    assert cells.weights.style_images.shape == (8, 2)
+    assert cells.weights.style_images.shape == (9, 2)
     assert cells.params is not problems[0].params  # prepared again, for more layers
 
 

@@ -20,8 +20,8 @@ from nst_jax.configuration import make_config
 from nst_jax.errors import UserError
 from nst_jax.loop import compile_chunk, state_shapes
 from nst_jax.settings import Settings
-from nst_jax.targets import make_targets, make_weights
-from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE, VARIATION
+from nst_jax.targets import layers_of, make_targets, make_weights, measure_canvas
+from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE
 
 PLAIN = Preprocess(scale=1.0, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2), order="RGB")
 
@@ -67,18 +67,18 @@ def params_of(name):
 def evaluate(name, settings, shape, *, tile):
     """Returns the targets, the loss, its terms and its gradient in double precision."""
     backbone = NETWORKS[name]
-    layers = {CONTENT: settings.content_layers, STYLE: settings.style_layers, VARIATION: (CANVAS,)}
-    if settings.dream_layers:
-        layers[ACTIVATION] = settings.dream_layers
+    layers = layers_of(settings)
     config = make_config(backbone, dataclasses.replace(settings, tile=tile))
 
-    def found(params, canvas, content, styles):
+    def found(params, canvas, content, styles, of_canvas):
         def measure(image, term):
             return config.objective.statistics(params, image, term, layers[term])
 
         guide = measure(styles[0], ACTIVATION) if settings.dream_objective == "guided" else None
         measured = [measure(image, STYLE) for image in styles]
-        targets = make_targets(backbone, settings, layers, measure(content, CONTENT), measured, guide=guide)
+        targets = make_targets(
+            backbone, settings, layers, measure(content, CONTENT), measured, canvas=of_canvas, guide=guide
+        )
         weights = make_weights(settings, layers, style_images=len(styles))
         value = jax.value_and_grad(lambda canvas: config.objective.loss(params, canvas, targets, weights), has_aux=True)
         return targets, value(canvas)
@@ -87,7 +87,8 @@ def evaluate(name, settings, shape, *, tile):
     with jax.enable_x64(True):
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), single)
         images = picture(0, *shape), picture(1, *shape), [picture(2, 130, 90), picture(3, 70, 143)]
-        return jax.device_get(jax.jit(found)(params, *images))
+        of_canvas = measure_canvas(images[1], objective=config.objective, layers=layers, margin=0)
+        return jax.device_get(jax.jit(found)(params, *images, of_canvas))
 
 
 def assert_same(name, settings, shape=(150, 203)):
@@ -106,6 +107,9 @@ FORMULAS = {
         "style_loss": "gram_moments_error",
         "variation_loss": "crowson_variation",
         "pooling": "scaled_average",
+        "laplacian_weight": 3.0,
+        "laplacian_pool": 5,
+        "matting_weight": 7.0,
     },
     "circular": {"style_loss": "mean_covariance_error", "blending": "losses", "pooling": "max"},
 }
@@ -142,6 +146,8 @@ SUMS = {
     for table, terms in {
         "content": losses.CONTENT_LOSSES,
         "variation": losses.VARIATION_LOSSES,
+        "laplacian": {pool: losses.LAPLACIAN_LOSSES[pool] for pool in (1, 2)},
+        "matting": {"matting": losses.MATTING_LOSS},
         "dream": activations.ACTIVATION_OBJECTIVES,
     }.items()
     for name, term in terms.items()
@@ -154,7 +160,8 @@ def test_an_error_of_maps_is_a_function_of_a_sum_over_positions(table, name):
     term, random = SUMS[table, name], np.random.default_rng(0)
     with jax.enable_x64(True):
         features = jnp.asarray(random.normal(size=(9, 7, 3)))
-        shape = {"content": (9, 7, 3), "dream": (11, 3) if name == "guided" else (3,)}.get(table)
+        shapes = {"content": (9, 7, 3), "laplacian": (9, 7, 1), "matting": (9, 7, 9)}
+        shape = {**shapes, "dream": (11, 3) if name == "guided" else (3,)}.get(table)
         target = None if shape is None else jnp.asarray(np.abs(random.normal(size=shape)))
         values = term.sum.value(features, target)
         assert {leaf.shape for leaf in jax.tree.leaves(values)} == {(9, 7)}

@@ -216,7 +216,7 @@ CASES: dict[str, Case] = {
     **{f"stylize/{name}": functools.partial(run_stylize, **changes) for name, changes in _STYLIZE.items()},
     "stylize/blended_losses": functools.partial(_two_paintings, blending="losses"),
     "stylize/blended_targets": functools.partial(
-        _two_paintings, blending="targets", blend_weights=(0.25, 0.75), style_size=56
+        _two_paintings, blending="targets", blend_weights=(0.25, 0.75), style_size=(56,)
     ),
     "sweep": run_sweep,
     "dream": run_dream,

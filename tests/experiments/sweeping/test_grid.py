@@ -137,11 +137,11 @@ def test_the_command_of_a_cell_makes_that_cell(folder):
 
 
 def test_a_preview_is_smaller_and_shorter(folder):
-    grid = make_grid(GridFlags(size=(64, 400), style_size=(200,), steps=(30,)))
+    grid = make_grid(GridFlags(size=(64, 400), style_size=((200, 100),), steps=(30,)))
     small = preview(grid, size=100, steps=20)
     assert [(cell.flags.size, cell.flags.style_size, cell.flags.steps) for cell in small.cells] == [
-        (64, 200, 20),
-        (100, 50, 20),
+        (64, (200, 100), 20),
+        (100, (50, 25), 20),
     ]
     assert preview(make_grid(GridFlags(steps=(0,))), size=100, steps=20).cells[0].flags.steps == 0
 
