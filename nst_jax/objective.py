@@ -11,6 +11,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.sharding import Mesh
 
 from nst_jax import statistics, tiling
 from nst_jax.backbones import features
@@ -60,6 +61,7 @@ class Objective:
         blending: see `settings.Blending`.
         rotations: whether style images are also turned by 90, 180 and 270 degrees.
         tile: about how many pixels a side the parts have in which the network sees a picture; 0 for all of it at once.
+        mesh: devices among which these parts are divided; see `parallel.spread_tiles`.
     """
 
     backbone: Backbone
@@ -72,6 +74,7 @@ class Objective:
     blending: Blending
     rotations: bool = False
     tile: int = 0
+    mesh: Mesh | None = None
 
     def prepare(self, params: Any, layers: Sequence[str]) -> Any:
         """Returns the parameters, with constants that speed up many evaluations at these layers; not for training.
@@ -331,7 +334,7 @@ class Objective:
             on_canvas = {CANVAS: readers.pop(CANVAS)(pixels)} if CANVAS in readers else {}
             return self._read(_inside(padding), params, pixels, readers) | on_canvas
 
-        return tiling.total(windows, part, (params, extended), image)
+        return tiling.total(windows, part, (params, extended), image, mesh=self.mesh)
 
 
 def share(formula: Term, values: jax.Array, own: jax.Array, positions: int) -> Any:
