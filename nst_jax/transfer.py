@@ -273,10 +273,16 @@ class Transfer(struct.PyTreeNode):
             chosen: what the start chose, in its state.
         """
 
+        # The projection of pixels is pixels again, so that these and the canvas are one array: of a large picture, there
+        # is no memory for another.
+        pixels = self.config.parameterization == "pixels"
+        variables = project(self.grey, variables) if pixels else variables
+
         def loss(variables: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-            return self.loss(self.render(variables), step, chosen)
+            return self.loss(variables if pixels else self.render(variables), step, chosen)
 
         (value, terms), gradient = jax.value_and_grad(loss, has_aux=True)(variables)
+        gradient = project(self.grey, gradient) if pixels else gradient
         return optimize.Evaluation(variables, value, terms, gradient)
 
     def loss(
