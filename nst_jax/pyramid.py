@@ -97,7 +97,9 @@ def transfers(
     *,
     seed: int = 0,
 ) -> Callable[[int], Transfer]:
-    """Returns a function from the index of a scale to its transfer, of images reduced alike.
+    """Returns a function from the index of a scale to its transfer, of images reduced alike; it keeps the last one.
+
+    Those of scales that are done would lie in memory beside it, with the content's features.
 
     Args:
         network: the backbone.
@@ -116,7 +118,7 @@ def transfers(
         own = settings_at(settings, shapes, index)
         return prepare(shared, own, at_scale(content, scales[index].shape), reduced, seed=seed)
 
-    return functools.cache(make)
+    return functools.lru_cache(1)(make)
 
 
 def scales_of(
