@@ -42,9 +42,9 @@ class Jit:
 
 
 def trim() -> None:
-    """Gives back to the system what C's allocator keeps: a compilation leaves some 400 MB, of which no step can use any.
+    """Gives back to the system what C's allocator keeps.
 
-    Large arrays, as those of a program, are asked of the system each by itself (glibc, from 32 MB on).
+    A compilation leaves some 400 MB, of no use to a step: glibc asks the system for each large array by itself.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(library, "malloc_trim"):  # glibc alone has it

@@ -272,9 +272,7 @@ class Transfer(struct.PyTreeNode):
             step: number of the step.
             chosen: what the start chose, in its state.
         """
-
-        # The projection of pixels is pixels again, so that these and the canvas are one array: of a large picture, there
-        # is no memory for another.
+        # Pixels are projected themselves, so that they and the canvas are one array, of which a large picture has few.
         pixels = self.config.parameterization == "pixels"
         variables = project(self.grey, variables) if pixels else variables
 
