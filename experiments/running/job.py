@@ -83,6 +83,8 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
     settings = resolve(flags, backbone)
     paths = inputs(flags)
     content = images.read(paths[CONTENT], size=flags.size)
+    # As it lies on the device, which on a CPU uses memory of the host if it is aligned: the initial image is no copy.
+    content = content._replace(pixels=jax.device_get(float32_on_device(content.pixels)))
     style_images = [images.read(path, size=style_size(flags)).pixels for path in styles(paths)]
     check_images(pretrained.backbone, settings, content.pixels, style_images)
     shapes = [image.shape for image in style_images]
