@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax.compilation import Jit
+from nst_jax.compilation import Jit, trim
 from nst_jax.history import History, diverged, first_history, history_of
 from nst_jax.optimize import Info, State
 from nst_jax.surroundings import int32_on_device
@@ -128,13 +128,20 @@ def run(
             problem = ahead.result() if ahead else stage.prepare()
             upcoming, ahead = stages[index + 1] if index + 1 < len(stages) else None, None
             advance = stage.advance or _CHUNK
+            begins = state is None
             if state is None:
                 state = _INIT(problem, stage.start(result))
-                if stage.carries and before is not None:
-                    state, before = _CARRY(problem, before, state), None
+                if before is not None:
+                    state = _CARRY(problem, before, state) if stage.carries else state
+                    _free(before, but=state)
+                result = before = None
+            done = int(np.max(jax.device_get(state.step)))
+            if not stage.advance and (begins or done < stage.steps):
+                compile_chunk(problem, state)  # on its own, so that what it leaves is trimmed before a step
+            if begins:
                 state, _ = advance(problem, state, int32_on_device(1))  # evaluates the start
                 yield _first_progress(index, problem, state)
-            done, length, seconds = int(np.max(jax.device_get(state.step))), 1, None
+            length, seconds = 1, None
             while done < stage.steps:
                 length = min(length, stage.steps - done, LONGEST_CHUNK)
                 if pause_every:
@@ -182,7 +189,9 @@ def state_shapes(problem: Problem) -> State:
 
 def compile_chunk(problem: Problem, state: State) -> jax.stages.Compiled:
     """Returns the program of `run` for arrays, or shapes, like these: to query its memory or to use as `advance`."""
-    return _CHUNK.lower(problem, state, jax.ShapeDtypeStruct((), jnp.int32)).compile()
+    program = _CHUNK.lower(problem, state, jax.ShapeDtypeStruct((), jnp.int32)).compile()
+    trim()
+    return program
 
 
 def _in_thread(stage: Stage, cancelled: threading.Event) -> Future[Problem]:
@@ -206,6 +215,14 @@ def _in_thread(stage: Stage, cancelled: threading.Event) -> Future[Problem]:
 
     threading.Thread(target=work).start()
     return future
+
+
+def _free(before: State, *, but: State) -> None:
+    """Frees the arrays of a state that whoever has the last progress still holds, but those of another one."""
+    kept = {id(leaf) for leaf in jax.tree.leaves(but)}
+    for leaf in jax.tree.leaves(before):
+        if isinstance(leaf, jax.Array) and id(leaf) not in kept:
+            leaf.delete()
 
 
 def _first_progress(index: int, problem: Problem, state: State) -> Progress:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from nst_jax import statistics, tiling
 from nst_jax.losses import Term
@@ -36,6 +37,8 @@ def in_tiles(
     image: jax.Array,
     targets: Mapping[str, Mapping[str, Any]],
     positions: Positions,
+    *,
+    mesh: Mesh | None,
 ) -> dict[str, dict[str, Any]]:
     """Returns the means of statistics over positions, and the sums of the values of errors that are sums.
 
@@ -47,6 +50,7 @@ def in_tiles(
         image: `[H, W, 3]`.
         targets: layer → term → target of an error that is a sum over positions, else None.
         positions: those of each region, for blended terms.
+        mesh: devices among which the windows are divided; see `tiling.total`.
 
     Returns:
         Layer → term → mean or sum.
@@ -87,7 +91,7 @@ def in_tiles(
         on_canvas = {CANVAS: readers.pop(CANVAS)(pixels)} if CANVAS in readers else {}
         return read_layers(params, pixels, readers) | on_canvas
 
-    return tiling.total(windows, part, (params, extended, spread), image)
+    return tiling.total(windows, part, (params, extended, spread), image, mesh=mesh)
 
 
 def share(formula: Term, values: jax.Array, own: jax.Array, positions: int) -> Any:

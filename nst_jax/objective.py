@@ -11,6 +11,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.sharding import Mesh
 
 from nst_jax import tiling
 from nst_jax.backbones import features
@@ -75,6 +76,7 @@ class Objective:
         blending: see `settings.Blending`.
         rotations: whether style images are also turned by 90, 180 and 270 degrees.
         tile: about how many pixels a side the parts have in which the network sees a picture; 0 for all of it at once.
+        mesh: devices among which these parts are divided; see `parallel.spread_tiles`.
     """
 
     backbone: Backbone
@@ -87,6 +89,7 @@ class Objective:
     blending: Blending
     rotations: bool = False
     tile: int = 0
+    mesh: Mesh | None = None
 
     def prepare(self, params: Any, layers: Sequence[str]) -> Any:
         """Returns the parameters, with constants that speed up many evaluations at these layers; not for training.
@@ -342,7 +345,7 @@ class Objective:
     ) -> dict[str, dict[str, Any]]:
         """Returns layer → term → what `measuring.in_tiles` adds up over the windows of an image."""
         read = functools.partial(self._read, _inside(padding))
-        return in_tiles(windows, read, dict(self.formulas), params, image, targets, positions)
+        return in_tiles(windows, read, dict(self.formulas), params, image, targets, positions, mesh=self.mesh)
 
 
 def _pooled(formula: Term, targets: Sequence[Any]) -> Any:

@@ -135,6 +135,18 @@ def from_optax(transformation: optax.GradientTransformation, *, bounds: Bounds =
     Transformations that take the value, the gradient or the function itself receive them; their own evaluations are not
     counted.
     """
+    return _following(transformation, bounds, cheap=False)
+
+
+def _following(transformation: optax.GradientTransformation, bounds: Bounds, *, cheap: bool) -> Solver:
+    """Returns the solver of `from_optax`.
+
+    Args:
+        transformation: the transformation.
+        bounds: bounds of the variables.
+        cheap: whether its update is cheap enough to be computed twice: once for where to evaluate, and for the memory
+            when that is done, which then need not lie beside the old one meanwhile.
+    """
     update = optax.with_extra_args_support(transformation).update
 
     def init(evaluate: Evaluate, variables: Variables) -> State:
@@ -142,18 +154,26 @@ def from_optax(transformation: optax.GradientTransformation, *, bounds: Bounds =
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
         here, first, number = state.evaluation, ~state.evaluated, _next(state)
+
+        def updated(gradient: Variables, memory: Any) -> tuple[Variables, Any]:
+            with jax_defaults(here.variables):
+                return update(
+                    gradient,
+                    memory,
+                    here.variables,
+                    value=here.loss,
+                    grad=gradient,
+                    value_fn=lambda variables: evaluate(variables, number).loss,
+                )
+
+        updates, memory = updated(here.gradient, state.memory)
         with jax_defaults(here.variables):
-            updates, memory = update(
-                here.gradient,
-                state.memory,
-                here.variables,
-                value=here.loss,
-                grad=here.gradient,
-                value_fn=lambda variables: evaluate(variables, number).loss,
-            )
             moved = optax.apply_updates(here.variables, updates)
-        moved, memory = optax.tree.where(first, (here.variables, state.memory), (moved, memory))
-        there = evaluate(optax.tree.clip(moved, *bounds), number)
+        there = evaluate(optax.tree.clip(optax.tree.where(first, here.variables, moved), *bounds), number)
+        if cheap:
+            before, there = jax.lax.optimization_barrier(((here.gradient, state.memory), there))
+            _, memory = updated(*before)
+        memory = optax.tree.where(first, state.memory, memory)
         return _accept(state, there, memory, jnp.full_like(state.step, 1))
 
     return Solver(init, step, functools.partial(optax.tree.map_params, transformation))
@@ -167,7 +187,7 @@ def adam(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED, decay:
         bounds: bounds of the variables.
         decay: that of the average of squared gradients, β₂.
     """
-    return from_optax(optax.adam(learning_rate, b2=decay), bounds=bounds)
+    return _following(optax.adam(learning_rate, b2=decay), bounds, cheap=True)
 
 
 def gradient(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED) -> Solver:

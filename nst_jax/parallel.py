@@ -1,10 +1,11 @@
 """Placement of arrays on several devices.
 
 A mesh has two axes. Over `cells` it spreads the cells of a sweep, which are independent; over `rows` the rows of one
-large picture, whose borders XLA exchanges itself. Placing the arrays suffices: programs follow them, and the numbers
-are those of one device.
+large picture, whose borders XLA exchanges itself, or its tiles. Placing the arrays suffices: programs follow them, and
+the numbers are those of one device. Only tiles are told of the mesh, as they are a loop in which XLA divides nothing.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -15,9 +16,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nst_jax import optimize, stacking
 from nst_jax.errors import UserError
+from nst_jax.tiling import ROWS
 from nst_jax.transfer import Transfer
 
-CELLS, ROWS = "cells", "rows"
+CELLS = "cells"
 
 Tree = TypeVar("Tree")
 
@@ -65,6 +67,15 @@ def place_batch(batch: stacking.Batch, mesh: Mesh) -> stacking.Batch:
         lambda part: jax.device_put(part, each), batch.cells, shared=lambda part: jax.device_put(part, everyone)
     )
     return batch.replace(cells=cells)
+
+
+def spread_tiles(transfer: Transfer, mesh: Mesh) -> Transfer:
+    """Returns a single transfer whose tiles are divided among the mesh's `rows`, with its arrays on every device.
+
+    Its state may be on every device too (`replicate`), or have its rows divided (`place_rows`).
+    """
+    objective = dataclasses.replace(transfer.config.objective, mesh=mesh)
+    return replicate(transfer.replace(config=dataclasses.replace(transfer.config, objective=objective)), mesh)
 
 
 def place_rows(transfer: Transfer, state: optimize.State, mesh: Mesh) -> optimize.State:

@@ -103,7 +103,9 @@ def transfers(
     regions: Regions | None = None,
     seed: int = 0,
 ) -> Callable[[int], Transfer]:
-    """Returns a function from the index of a scale to its transfer, of images reduced alike.
+    """Returns a function from the index of a scale to its transfer, of images reduced alike; it keeps the last one.
+
+    Those of scales that are done would lie in memory beside it, with the content's features.
 
     Args:
         network: the backbone.
@@ -124,7 +126,7 @@ def transfers(
         within = regions and regions.at_scale(shapes[index], [image.shape[:2] for image in reduced])
         return prepare_matched(shared, own, at_scale(content, shapes[index]), reduced, regions=within, seed=seed)
 
-    return functools.cache(make)
+    return functools.lru_cache(1)(make)
 
 
 def scales_of(

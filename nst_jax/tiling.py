@@ -14,6 +14,8 @@ the picture. So a window has the picture's border, with its padding and its inco
 has. Elsewhere its units near the border see padding instead of the picture, and do not count: every unit of a layer
 belongs to one window, the last one in which it is as in the whole picture.
 
+The parts may be divided among the devices of a mesh, each of which adds up its own.
+
 Galerne, Raad, Lezama & Morel, "Scaling Painting Style Transfer" (2022), have the two passes for Gram matrices, mean and
 deviation.
 """
@@ -27,12 +29,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
 from nst_jax.backbones.rows import Row
 from nst_jax.backbones.spec import Backbone, ancestors, forward, layer_shapes, strides
 
 CANVAS = "canvas"
 """The layer of the pixels themselves, each of which sees some around it."""
+
+ROWS = "rows"
+"""The axis of a mesh over which the devices of one picture are: they have its rows, or its windows, among them."""
 
 
 class Tile(NamedTuple):
@@ -263,7 +269,7 @@ Part = Callable[[Any, jax.Array, Tile], Any]
 """(Constants, pixels `[h, w, 3]` of a window, the window) → its part of the sums, a pytree."""
 
 
-def total(windows: Layout, part: Part, constants: Any, picture: jax.Array) -> Any:
+def total(windows: Layout, part: Part, constants: Any, picture: jax.Array, *, mesh: Mesh | None = None) -> Any:
     """Returns the sums over all windows of what a function makes of each.
 
     The derivative by the picture computes each window again; there is none by the constants.
@@ -273,42 +279,69 @@ def total(windows: Layout, part: Part, constants: Any, picture: jax.Array) -> An
         part: the function, which does not depend on traced values but for its arguments.
         constants: its first argument.
         picture: `[H, W, 3]`.
+        mesh: devices among whose `ROWS` the windows are divided; by default they stay where the arguments are.
     """
-    return _total(windows, part, constants, windows.extend(picture))
+    return _total(windows, part, mesh, constants, windows.extend(picture))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _total(windows: Layout, part: Part, constants: Any, picture: jax.Array) -> Any:
-    tiles = windows.tiles()
-    shapes = jax.eval_shape(part, constants, _pixels(windows, picture, _single(tiles)), _single(tiles))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _total(windows: Layout, part: Part, mesh: Mesh | None, constants: Any, picture: jax.Array) -> Any:
+    tile = _single(windows.tiles())
+    shapes = jax.eval_shape(part, constants, _pixels(windows, picture, tile), tile)
 
-    def add(sums: Any, tile: Tile) -> tuple[Any, None]:
-        found = part(constants, _pixels(windows, picture, tile), tile)
-        return jax.tree.map(jnp.add, sums, found), None
+    def of(tiles: Tile, constants: Any, picture: jax.Array) -> Any:
+        def add(sums: Any, tile: Tile) -> tuple[Any, None]:
+            found = part(constants, _pixels(windows, picture, tile), tile)
+            return jax.tree.map(jnp.add, sums, found), None
 
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    return jax.lax.scan(add, nothing, tiles)[0]
+        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.lax.scan(add, nothing, tiles)[0]
+
+    return _divided(of, windows, mesh, constants, picture)
 
 
-def _total_forward(windows: Layout, part: Part, constants: Any, picture: jax.Array) -> tuple[Any, Any]:
-    return _total(windows, part, constants, picture), (constants, picture)
+def _total_forward(
+    windows: Layout, part: Part, mesh: Mesh | None, constants: Any, picture: jax.Array
+) -> tuple[Any, Any]:
+    return _total(windows, part, mesh, constants, picture), (constants, picture)
 
 
-def _total_backward(windows: Layout, part: Part, saved: Any, cotangent: Any) -> tuple[None, jax.Array]:
-    constants, picture = saved
+def _total_backward(
+    windows: Layout, part: Part, mesh: Mesh | None, saved: Any, cotangent: Any
+) -> tuple[None, jax.Array]:
+    def of(tiles: Tile, constants: Any, picture: jax.Array, cotangent: Any) -> jax.Array:
+        def add(gradient: jax.Array, tile: Tile) -> tuple[jax.Array, None]:
+            pixels = _pixels(windows, picture, tile)
+            _, pull = jax.vjp(lambda pixels: part(constants, pixels, tile), pixels)
+            (found,) = pull(cotangent)
+            corner = (*tile.corner, np.int32(0))
+            before = jax.lax.dynamic_slice(gradient, corner, found.shape)
+            return jax.lax.dynamic_update_slice(gradient, before + found, corner), None
 
-    def add(gradient: jax.Array, tile: Tile) -> tuple[jax.Array, None]:
-        pixels = _pixels(windows, picture, tile)
-        _, pull = jax.vjp(lambda pixels: part(constants, pixels, tile), pixels)
-        (found,) = pull(cotangent)
-        corner = (*tile.corner, np.int32(0))
-        before = jax.lax.dynamic_slice(gradient, corner, found.shape)
-        return jax.lax.dynamic_update_slice(gradient, before + found, corner), None
+        return jax.lax.scan(add, jnp.zeros_like(picture), tiles)[0]
 
-    return None, jax.lax.scan(add, jnp.zeros_like(picture), windows.tiles())[0]
+    return None, _divided(of, windows, mesh, *saved, cotangent)
 
 
 _total.defvjp(_total_forward, _total_backward)
+
+
+def _divided(of: Callable[..., Any], windows: Layout, mesh: Mesh | None, *arguments: Any) -> Any:
+    """Returns the sum of what a function makes of windows, of (`Tile` of some, *arguments), over all of them."""
+    tiles = windows.tiles()
+    if mesh is None:
+        return of(tiles, *arguments)
+    missing = -len(tiles.corner) % mesh.shape[ROWS]
+    # Windows to which no unit belongs, so that every device has as many.
+    padded = jax.tree.map(lambda leaf: np.pad(leaf, ((0, missing), (0, 0))), tiles)
+    added = jax.shard_map(
+        lambda *own: jax.lax.psum(of(*own), ROWS),
+        mesh=mesh,
+        in_specs=(PartitionSpec(ROWS), *[PartitionSpec()] * len(arguments)),
+        out_specs=PartitionSpec(),
+        check_vma=False,  # sums begin with zeros, which are the same on all devices
+    )
+    return added(padded, *arguments)
 
 
 def maps(windows: Layout, read: Part, constants: Any, picture: jax.Array) -> dict[str, jax.Array]:

@@ -316,11 +316,15 @@ class Transfer(struct.PyTreeNode):
             step: number of the step.
             chosen: what the start chose, in its state.
         """
+        # Pixels are projected themselves, so that they and the canvas are one array, of which a large picture has few.
+        pixels = self.config.parameterization == "pixels" and self.kept is None
+        variables = project(self.grey, variables) if pixels else variables
 
         def loss(variables: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-            return self.loss(self.render(variables), step, chosen)
+            return self.loss(variables if pixels else self.render(variables), step, chosen)
 
         (value, terms), gradient = jax.value_and_grad(loss, has_aux=True)(variables)
+        gradient = project(self.grey, gradient) if pixels else gradient
         return optimize.Evaluation(variables, value, terms, gradient)
 
     def loss(

@@ -88,6 +88,8 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
     settings = resolve(flags, backbone)
     paths = inputs(flags)
     content = images.read(paths[CONTENT], size=flags.size)
+    # As it lies on the device, which on a CPU uses memory of the host if it is aligned: the initial image is no copy.
+    content = content._replace(pixels=jax.device_get(float32_on_device(content.pixels)))
     shown = style_images(flags, styles(paths))
     painted = [image.read() for image in shown]
     shapes = [image.shape for image in painted]

@@ -100,7 +100,10 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})
 
     def make(index: int) -> stacking.Batch:
-        return stacking.stack([job.transfer(index)])
+        batch = stacking.stack([job.transfer(index)])
+        if index == len(job.scales) - 1 and flags.colour_finish == "none":
+            job.styles.clear()  # nothing looks at them any more, and they may be as large as the picture
+        return batch
 
     checkpoints = Checkpoints(workdir / _CHECKPOINTS, job.identity)
     restored = _restore(job, checkpoints, workdir) if flags.resume else None
@@ -120,7 +123,9 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         last = Progress(first, make(first), state, restored.history, np.ones((0, 1), bool))
     else:
         last = next(run)
-        start = np.asarray(last.result[0])  # as it is rendered
+        rendered = np.asarray(last.result[0])
+        start = start if np.array_equal(start, rendered) else rendered  # mostly one array, not two
+        del rendered
         if 0 in courses.diverged:
             raise courses.diverged[0]
         _discard(job, checkpoints, workdir)

@@ -1,5 +1,7 @@
 """The binomial filter (1, 2, 1) / 4, which takes the finest pattern that pixels can have out of an image."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -15,6 +17,11 @@ def blur(image: jax.Array, *, wrap: bool = False) -> jax.Array:
         image: `[H, W, C]`.
         wrap: whether the image repeats itself beyond its border; else its border does.
     """
+    return _blur(wrap, image)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _blur(wrap: bool, image: jax.Array) -> jax.Array:
     for axis in (0, 1):
         pads = [(1, 1) if axis == other else (0, 0) for other in range(image.ndim)]
         padded = jnp.pad(image, pads, mode="wrap" if wrap else "edge")
@@ -23,3 +30,16 @@ def blur(image: jax.Array, *, wrap: bool = False) -> jax.Array:
         )
         image = (before + after) / 4 + here / 2
     return image
+
+
+def _forward(wrap: bool, image: jax.Array) -> tuple[jax.Array, None]:
+    return _blur(wrap, image), None
+
+
+def _backward(wrap: bool, _: None, cotangent: jax.Array) -> tuple[jax.Array]:
+    # The filter is its own transpose, at both kinds of border. JAX's derivative pads each slice by itself, and keeps
+    # all of these: eight arrays of the image's size.
+    return (_blur(wrap, cotangent),)
+
+
+_blur.defvjp(_forward, _backward)

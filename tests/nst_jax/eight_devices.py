@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from runs import finish
 
-from nst_jax import batches, loop, parallel, stacking, transfer
+from nst_jax import batches, loop, parallel, stacking, tiling, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.batches import Recipe
 from nst_jax.presets import PRESETS
 
 SIZE = (40, 48, 3)
+TILED = (96, 112, 3)
 STEPS = 4
 
 
@@ -85,6 +86,23 @@ def run_rows(network, optimizer, mesh):
     return np.asarray(last.result), used
 
 
+def run_tiles(network, mesh):
+    """Loss and gradient of a picture in nine windows, one more than there are devices."""
+    tiled = dataclasses.replace(settings("adam"), tile=32)
+    problem = transfer.prepare(network, tiled, picture(0, TILED), picture(1))
+    canvas = jnp.asarray(picture(2, (TILED[0] + 8, TILED[1] + 8, 3)))
+    state = loop.init(problem, picture(2, TILED))
+    layers = ("conv1", "fire2/concat", "fire3/concat")
+    windows = tiling.layout(network.backbone, layers, canvas.shape[:2], 32, around=False)
+    assert len(windows.tiles().corner) == 9
+    if mesh:
+        problem = parallel.spread_tiles(problem, mesh)
+        state = parallel.place_rows(problem, state, mesh)
+    last, _ = finish(problem, None, steps=1, state=state)
+    found = last.state.evaluation
+    return float(found.loss), np.asarray(found.gradient, np.float64).ravel(), len(found.gradient.sharding.device_set)
+
+
 def distance(one, many):
     """How far all but one pixel in a thousand are from each other at most, and the others."""
     difference = np.abs(one - many)
@@ -104,6 +122,10 @@ def main():
         one, _ = run_rows(network, optimizer, None)
         many, used = run_rows(network, optimizer, parallel.make_mesh(rows=8))
         found[f"rows {optimizer}"] = *distance(one, many), used
+    loss, gradient, _ = run_tiles(network, None)
+    lots, others, used = run_tiles(network, parallel.make_mesh(rows=8))
+    cosine = gradient @ others / np.linalg.norm(gradient) / np.linalg.norm(others)
+    found["tiles"] = abs(lots - loss) / loss, 1 - cosine, used
     sys.stdout.write(json.dumps(found))
 
 

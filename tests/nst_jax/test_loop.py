@@ -62,6 +62,8 @@ def test_each_stage_starts_from_the_one_before():
     np.testing.assert_array_equal(second[1], [*ends[0][1], 0])
     assert int(ends[1][0].history.step[-1]) == 8
     assert ends[1][0].history.loss[-1] < second[0].history.loss[0]
+    # A state that is done lies in no memory beside the next one, though a progress still has it.
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(ends[0][0].state.memory))
 
 
 def test_a_run_goes_on_within_any_stage():

@@ -280,6 +280,23 @@ def test_lbfgs_copies_its_memory_neither_alone_nor_in_a_batch(cells, change_ever
     assert steps.lower(state).compile().memory_analysis().temp_size_in_bytes < (6.5 if change_every else 6) * 4 * size
 
 
+def test_adam_makes_its_new_moments_after_the_evaluation():
+    """Which has arrays of its own, here rows of sixteen of the picture's size; moments beside them would be two more."""
+    size, solver = 100_000, optimize.adam(0.1)
+
+    def evaluate(values, _):
+        def loss(values):
+            return jnp.sum(jnp.sin(jax.lax.optimization_barrier(jnp.outer(jnp.arange(16.0), values))))
+
+        found, gradient = jax.value_and_grad(loss)(values)
+        return optimize.Evaluation(values, found, {}, gradient)
+
+    init, step = (functools.partial(function, evaluate) for function in (solver.init, solver.step))
+    steps = Jit(lambda state: jax.lax.scan(lambda state, _: step(state), state, length=4), donate_argnums=0)
+    program = steps.lower(init(jnp.ones(size))).compile()
+    assert program.memory_analysis().temp_size_in_bytes < (3 * 16 + 2) * 4 * size
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_lanes_of_a_batch_equal_single_runs(optimizer):
     targets = jax.random.uniform(jax.random.key(2), (3, *SHAPE))

@@ -28,6 +28,10 @@ def test_eight_devices_compute_what_one_does():
     assert result.returncode == 0, result.stderr[-2000:]
     found = json.loads(result.stdout)
     assert found.pop("devices") == 8
+    loss, angle, used = found.pop("tiles")
+    assert used == 8
+    assert loss < 1e-6
+    assert angle < 1e-6  # 1 less the cosine
     assert len(found) == 7
     for name, (most, rest, used) in found.items():
         assert used == 8, name

@@ -141,8 +141,11 @@ def test_content_weighs_more_at_coarse_scales(network, coarse):
     content, style = picture(0), picture(1)
     scales = pyramid.scales_of(network.backbone, settings, content.shape, [style.shape])
     make = pyramid.transfers(network, settings, content, [style], scales)
-    found = [float(make(index).weights.terms["content"]) for index in range(3)]
-    np.testing.assert_allclose(found, [3 * coarse, 3 * math.sqrt(coarse), 3], rtol=1e-6)
+    made = [make(index) for index in range(3)]
+    np.testing.assert_allclose(
+        [float(of.weights.terms["content"]) for of in made], [3 * coarse, 3 * math.sqrt(coarse), 3], rtol=1e-6
+    )
+    assert make(2) is made[2]  # and those of scales that are done lie in no memory
 
 
 def test_content_of_a_single_scale_weighs_what_it_was_given():

@@ -24,3 +24,12 @@ def test_the_finest_grid_vanishes():
     for grid in (rows % 2, columns % 2, (rows + columns) % 2):
         image = np.repeat(np.float32(grid)[..., None], 3, axis=-1)
         np.testing.assert_allclose(blur(image, wrap=True), 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_the_derivative_is_the_transpose(wrap):
+    shape = (4, 5, 1)
+    pixels = np.eye(20, dtype=np.float32).reshape(20, *shape)
+    columns = jax.vmap(lambda pixel: blur(pixel, wrap=wrap))(pixels).reshape(20, 20)
+    rows = jax.jit(jax.jacrev(lambda image: blur(image, wrap=wrap)))(pixels[0]).reshape(20, 20)
+    np.testing.assert_allclose(rows, columns.T, atol=1e-7)
