@@ -89,7 +89,7 @@ def in_tiles(
 
         readers = {layer: functools.partial(read, layer) for layer in whole}
         on_canvas = {CANVAS: readers.pop(CANVAS)(pixels)} if CANVAS in readers else {}
-        return read_layers(params, pixels, readers) | on_canvas
+        return (read_layers(params, pixels, readers) if readers else {}) | on_canvas
 
     return tiling.total(windows, part, (params, extended, spread), image, mesh=mesh)
 

@@ -224,7 +224,7 @@ class Objective:
                 windows, params, seen, targets, weights, with_canvas=seen is canvas and self.padding != CIRCULAR
             )
         if CANVAS not in found:
-            found[CANVAS] = errors(CANVAS, canvas)
+            found[CANVAS] = self._errors_of_canvas(windows, params, canvas, targets, weights) or errors(CANVAS, canvas)
         present = [term for term, _ in self.formulas if term in targets]
         by_layer = {term: {layer: found[layer][term] for layer in targets[term]} for term in present}
         nothing = jnp.zeros((), jnp.float32)
@@ -333,6 +333,19 @@ class Objective:
             layer: {term: error(layer, term, found[layer][term], target) for term, target in of.items()}
             for layer, of in wanted.items()
         }
+
+    def _errors_of_canvas(
+        self, windows: tiling.Layout | None, params: Any, canvas: jax.Array, targets: Targets, weights: Weights
+    ) -> dict[str, jax.Array]:
+        """Returns term → error of the terms of the canvas in tiles, where the network sees another image than that.
+
+        Nothing if there are no tiles, or no term that compares the canvas with a map, which are those that take memory.
+        """
+        mine = {term: {CANVAS: of[CANVAS]} for term, of in targets.items() if CANVAS in of}
+        sums = [dict(self.formulas)[term].sum for term in mine]
+        if windows is None or self.padding == CIRCULAR or not all(sums) or not any(of and of.maps for of in sums):
+            return {}
+        return self._errors_in_tiles(windows, params, canvas, mine, weights, with_canvas=True)[CANVAS]
 
     def _in_tiles(
         self,
