@@ -14,6 +14,8 @@ import dataclasses
 from pathlib import Path
 
 from nst_jax.backbones import pretrained
+from nst_jax.backbones.receptive_field import receptive_fields
+from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 from nst_jax.io import region_maps
 from nst_jax.presets import PRESETS, default_preset
@@ -42,7 +44,9 @@ class Config(RunFlags):
     style_size: int | None = flag(None, "Long side of the style images in pixels; by default --size.", least=1)
     seeds: tuple[int, ...] = flag((0,), "Seeds of the initial noise, one per picture.", least=0, most=MOST_SEED)
     backbone: str = option_flag("backbone", "auto")
-    style_layers: tuple[str, ...] | None = option_flag("style_layers", note="Deeper layers give larger shapes.")
+    style_layers: tuple[str, ...] | None = option_flag(
+        "style_layers", note="By default those of textures whose units see at most a quarter of the long side."
+    )
     parameterization: Parameterization | None = option_flag("parameterization")
     region_weights: tuple[float, ...] | None = option_flag(
         "region_weights", note="By default all count alike, however small: 1 / (number of regions · area)."
@@ -51,6 +55,9 @@ class Config(RunFlags):
     tv_weight: float | None = option_flag("tv_weight")
     steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
 
+
+_LEAST_PARTS = 4
+"""How often the field of a unit of the deepest layer fits into the long side of the picture."""
 
 _OPTIONS = ("style_layers", "parameterization", "region_weights", "region_guides", "tv_weight", "steps")
 
@@ -97,6 +104,11 @@ def make_grid(config: Config) -> Grid:
     backbone = pretrained.resolve(config.backbone)
     settings, preset = texture_settings(backbone), PRESETS[default_preset(backbone)]
     changes = {name: value for name, value in vars(settings).items() if value != getattr(preset, name)}
+    # Deeper ones lay out shapes of their own, across the borders of regions.
+    fields = receptive_fields(BACKBONES[backbone])
+    changes["style_layers"] = tuple(
+        layer for layer in settings.style_layers if fields[layer].size <= config.size / _LEAST_PARTS
+    )
     # There is no content to be in balance with, and a small shape was drawn to be seen.
     areas = region_maps.read(given["regions"]).areas
     changes["region_weights"] = tuple(round(1 / (len(areas) * area), 3) for area in areas) if len(areas) > 1 else ()

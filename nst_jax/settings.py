@@ -94,7 +94,7 @@ for each of the style image one that is like it alone. `hypercolumns` compares e
 that was most like it when the scale began; the layers' weights are those of their products in the cosine.
 
 The last five and `normalized_gradient_gram_error` have no mean over positions: of several style images they blend
-losses, no targets."""
+losses, no targets, and they know no regions."""
 
 VariationLoss = Literal[
     "squared_variation", "neural_style_variation", "crowson_variation", "circular_squared_variation"

@@ -209,6 +209,9 @@ def test_doodles(pictures, maps, tmp_path):
     assert first.settings.region_weights == (1.0, 2.0)
     alike = doodle.make_grid(dataclasses.replace(flags, region_weights=None))
     assert alike.cells[0].flags.region_weights == (1.0, 1.0)
+    assert alike.cells[0].flags.style_layers == ("conv1",)  # a unit of the next one sees 15 px
+    larger = doodle.make_grid(dataclasses.replace(flags, size=256))
+    assert larger.cells[0].flags.style_layers[-1] == "fire5/concat"
     with pytest.raises(
         UserError, match="--style_regions: expected it with the other maps and images of a doodle, found"
     ):
