@@ -179,7 +179,9 @@ def chunk(problem: Problem, state: State, length: jax.Array) -> tuple[State, Inf
 
 def init(problem: Problem, start: Any) -> State:
     """Returns the state before the first step that moves, evaluated; compiled, by the program of `run`."""
-    return _CHUNK(problem, _INIT(problem, start), int32_on_device(1))[0]
+    state = _INIT(problem, start)
+    compile_chunk(problem, state)
+    return _CHUNK(problem, state, int32_on_device(1))[0]
 
 
 def state_shapes(problem: Problem) -> State:

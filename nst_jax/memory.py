@@ -90,7 +90,8 @@ def needed(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int
     pictures = (_PICTURES + pairs) * height * width * 3 * _FLOAT
     network = _KERNELS * _FLOAT * sum(map(math.prod, parameter_shapes(backbone).values()))
     maps = layer_shapes(backbone, height, width)
-    content = settings.shifts * _FLOAT * sum(math.prod(maps[layer]) for layer in settings.content_layers)
+    times = settings.shifts + (settings.shifts > 1)  # and those of a turn once more, in a step
+    content = times * _FLOAT * sum(math.prod(maps[layer]) for layer in settings.content_layers)
     seen = [(height, width), *shapes[1:]]
     if isinstance(settings.tile, int):
         seen = [(settings.tile + _AROUND, settings.tile + _AROUND)]

@@ -281,7 +281,7 @@ def test_lbfgs_copies_its_memory_neither_alone_nor_in_a_batch(cells, change_ever
 
 
 def test_adam_makes_its_new_moments_after_the_evaluation():
-    """Which has arrays of its own, here rows of sixteen of the picture's size; moments beside them would be two more."""
+    """Which has arrays of its own, here rows of sixteen of the picture's size; moments beside them were two more."""
     size, solver = 100_000, optimize.adam(0.1)
 
     def evaluate(values, _):

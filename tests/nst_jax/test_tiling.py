@@ -326,6 +326,15 @@ def test_tiles_are_chosen_by_the_memory_that_is_free():
     assert memory.free_bytes() is None or memory.free_bytes() > 0
 
 
+def test_content_is_counted_from_each_shift_and_for_the_turn():
+    squeezenet, settings = BACKBONES["squeezenet1_1"], Settings(content_layers=("fire3/concat",), tile=256, shifts=8)
+    single, several = (
+        memory.needed(dataclasses.replace(settings, shifts=shifts), squeezenet, [(512, 512)]) for shifts in (1, 8)
+    )
+    height, width, channels = layer_shapes(squeezenet, 544, 544)["fire3/concat"]
+    assert several - single == 8 * height * width * channels * 4
+
+
 def test_lbfgs_remembers_less_where_not_even_tiles_are_enough():
     def chosen(gigabytes, **changes):
         settings = Settings(**changes)
