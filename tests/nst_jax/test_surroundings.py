@@ -89,7 +89,7 @@ def images():
         ),
         pytest.param(DREAM, marks=pytest.mark.slow),
     ],
-    ids=["pixels", "adam", "fourier", "laplacian", "coordinates", "high_resolution", "dream"],
+    ids=["pixels", "adam", "fourier", "laplacian", "luminance", "coordinates", "high_resolution", "dream"],
 )
 def test_stylize_is_the_same_to_the_bit(settings, network, images):
     content, style = images
