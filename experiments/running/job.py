@@ -11,6 +11,7 @@ import numpy as np
 from nst_jax import optimize, pyramid, transfer
 from nst_jax.backbones.pretrained import AUTO, load_for, origin
 from nst_jax.checks import check_images
+from nst_jax.compilation import share_memory
 from nst_jax.io import images
 from nst_jax.io.files import sha256
 from nst_jax.loop import state_shapes
@@ -104,6 +105,8 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
     goes_on = {name: value for name, value in (chosen or {}).items() if asked[name] == OPEN[name]}
     settings = dataclasses.replace(pyramid.resolved(settings, scales), **goes_on)
     settings = settled(settings, pretrained.backbone, [content.pixels.shape, *shapes], free_bytes())
+    if settings.tile != "off":
+        share_memory()
     if asked["tile"] != settings.tile != "off":
         print(f"tiles of about {settings.tile} px, as memory does not hold the activations of the whole picture")
     if not asked["lbfgs_pairs"] and settings.lbfgs_pairs < LBFGS_PAIRS:

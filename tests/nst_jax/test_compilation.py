@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from nst_jax.compilation import Jit, trim
+from nst_jax.compilation import Jit, share_memory, trim
 from nst_jax.errors import is_out_of_memory
 
 pytestmark = pytest.mark.quick
@@ -92,6 +92,7 @@ def resident():
     return int(re.search(r"VmRSS:\s*(\d+) kB", status)[1]) * 1024
 
 
-def test_elsewhere_nothing_is_trimmed(monkeypatch):
+def test_elsewhere_no_allocator_is_told(monkeypatch):
     monkeypatch.setattr("sys.platform", "win32")
     trim()
+    share_memory()
