@@ -3,6 +3,7 @@
 Drawn by hand, maps have fringes where colours meet, from brushes or from JPEG; and specks that nobody meant.
 """
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,9 +72,14 @@ class RegionMap(NamedTuple):
         return np.clip(np.asarray(Image.fromarray(own).resize((width, height), Image.Resampling.BOX)), 0, 1)
 
     def find(self, colour: Colour) -> int | None:
-        """Returns the number of the region with a colour, or nearly so; None if there is none."""
-        found = [np.abs(np.subtract(own, colour)).max() for own in self.colours]
-        return int(np.argmin(found)) if min(found) <= _ALIKE else None
+        """Returns the number of the region with a colour, or nearly so where no other is as near; None without one."""
+        far = [_distance(own, colour) for own in self.colours]
+        apart = min((_distance(*pair) for pair in itertools.combinations(self.colours, 2)), default=256)
+        return int(np.argmin(far)) if min(far) <= min(_ALIKE, (apart - 1) // 2) else None
+
+
+def _distance(one: Colour, another: Colour) -> int:
+    return max(abs(ours - theirs) for ours, theirs in zip(one, another, strict=True))
 
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)

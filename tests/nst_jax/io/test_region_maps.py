@@ -77,7 +77,9 @@ def test_specks_are_named_and_belong_to_their_surroundings(tmp_path):
 def test_colours_that_are_nearly_equal_are_two_where_a_map_has_few(tmp_path):
     image = Image.new("RGB", (64, 64), (1, 1, 1))
     ImageDraw.Draw(image).rectangle((32, 0, 64, 64), fill=(2, 2, 2))
-    assert read(tmp_path, image).colours == ((1, 1, 1), (2, 2, 2))
+    found = read(tmp_path, image)
+    assert found.colours == ((1, 1, 1), (2, 2, 2))
+    assert [found.find((level,) * 3) for level in range(4)] == [None, 0, 1, None]
     assert read(tmp_path, image.convert("L")).colours == ((1, 1, 1), (2, 2, 2))
 
 
