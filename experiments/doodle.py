@@ -104,7 +104,7 @@ def make_grid(config: Config) -> Grid:
     backbone = pretrained.resolve(config.backbone)
     settings, preset = texture_settings(backbone), PRESETS[default_preset(backbone)]
     changes = {name: value for name, value in vars(settings).items() if value != getattr(preset, name)}
-    # Deeper ones lay out shapes of their own, across the borders of regions.
+    # Layers that see more lay out shapes of their own, across the borders of regions.
     fields = receptive_fields(BACKBONES[backbone])
     changes["style_layers"] = tuple(
         layer for layer in settings.style_layers if fields[layer].size <= config.size / _LEAST_PARTS
