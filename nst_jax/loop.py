@@ -254,7 +254,8 @@ def _finite(state: State) -> jax.Array:
     return state.evaluation.finite if jnp.ndim(state.step) == 0 else jax.vmap(lambda at: at.finite)(state.evaluation)
 
 
-_INIT, _CARRY, _RESULT, _FINITE = Jit(_init), Jit(_carry), Jit(_result), Jit(_finite)
+_INIT, _RESULT, _FINITE = Jit(_init), Jit(_result), Jit(_finite)
+_CARRY = Jit(_carry, donate_argnames="state")  # L-BFGS has 24 arrays of the picture's size in it
 # The weights behind the last layer that is wanted lie on the device all the same, and whoever asks the program for its
 # memory is to be told of them: jax 0.12 would leave them out of its arguments.
 _CHUNK = Jit(chunk, donate_argnames="state", keep_unused=True)
