@@ -24,7 +24,8 @@ from nst_jax.settings import Parameterization, RegionGuides
 from .cli import samples
 from .cli.flags import ESCAPE, MOST_SEED, FilePath, FilePaths, flag, option_flag, run_script
 from .cli.run_flags import RunFlags
-from .cli.transfer_flags import REGIONS, TransferFlags, inputs
+from .cli.transfer_flags import REGIONS, TransferFlags, inputs, style_images, styles
+from .running.regions import regions_of
 from .sweeping.grid import Axis, Grid, product, workdir
 from .sweeping.outcome import Outcome, finish_script
 
@@ -78,8 +79,12 @@ def run(config: Config) -> Outcome:
         runner,
     )
 
-    shape = region_maps.read(inputs(grid.cells[0].flags)[REGIONS]).labels.shape
+    flags = grid.cells[0].flags
+    paths = inputs(flags)
+    shape = region_maps.read(paths[REGIONS]).labels.shape
     height, width = scaled(shape, config.size / max(shape))
+    shown = style_images(flags, styles(paths))
+    regions_of(flags, paths, (height, width), shown, [image.read().shape for image in shown])  # before it is written
     hosts.join(config)
     return runner.run_grid(blank_canvas.on_blank(grid, folder, height=height, width=width), config, folder)
 

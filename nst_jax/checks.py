@@ -33,7 +33,7 @@ def check_image(image: Any, *, what: str) -> None:
         raise UserError(
             f"{what}: expected an array [H, W, 3] of NumPy or JAX, found {type(image).__name__}{_instead(image)}"
         )
-    if image.ndim != 3 or image.shape[-1] != 3 or not jnp.issubdtype(image.dtype, jnp.floating):
+    if image.ndim != 3 or image.shape[-1] != 3 or not image.size or not jnp.issubdtype(image.dtype, jnp.floating):
         raise UserError(
             f"{what}: expected floating-point RGB [H, W, 3] in [0, 1], found {image.dtype} {list(image.shape)}"
             f"{_instead(image)}"
@@ -234,6 +234,10 @@ def check_regions(
         if settings.region_weights:
             raise UserError(f"region_weights: expected none without regions, found {len(settings.region_weights)}")
         return
+    if not isinstance(regions, Regions):
+        raise UserError(
+            f"regions: expected nst_jax.regions.Regions, as its from_maps makes them, found {type(regions).__name__}"
+        )
     if not settings.style_layers:
         raise UserError("regions: expected style layers, whose statistics are taken in each, found none")
     for formula in ("style_loss", "finish_loss") if settings.finish_steps else ("style_loss",):
@@ -251,7 +255,18 @@ def check_regions(
         raise UserError(
             f"region_weights: expected one for each of {regions.count} regions, found {len(settings.region_weights)}"
         )
+    if settings.blend_weights and (regions.has.sum(axis=1) == 1).all():
+        raise UserError(
+            "blend_weights: expected none where each region has one style image, found "
+            f"{', '.join(f'{share:g}' for share in settings.blend_weights)}; for more style in a region there are "
+            "region_weights"
+        )
     regions.shares(settings.blend_weights or (1.0,) * len(styles))
+    if regions.keep is not None and settings.colour_match_to != "content":
+        raise UserError(
+            "colour_match_to: expected content where a part of the content image stays as it is, found "
+            f"{settings.colour_match_to}"
+        )
 
 
 def check_images(

@@ -48,14 +48,18 @@ class Regions:
             self.names,
         )
 
+    @property
+    def has(self) -> np.ndarray:
+        """Which style images each region takes something of, `[R, S]`."""
+        return np.stack([guide.max(axis=(0, 1)) > 0 for guide in self.styles], axis=-1)
+
     def shares(self, blend: Sequence[float] | np.ndarray) -> np.ndarray:
         """Returns the share of each style image in each region, `[R, S]`: those of a blend, of the images that have it.
 
         Raises:
             UserError: a region has no style image with a share.
         """
-        has = np.array([guide.max(axis=(0, 1)) > 0 for guide in self.styles])  # [S, R]
-        found = np.asarray(blend, np.float64) * has.T
+        found = np.asarray(blend, np.float64) * self.has
         for region, each in enumerate(found):
             if not each.sum() > 0:
                 raise UserError(
@@ -64,9 +68,19 @@ class Regions:
                 )
         return found / found.sum(axis=1, keepdims=True)
 
-    def put_back(self, picture: np.ndarray, content: np.ndarray) -> np.ndarray:
-        """Returns a finished picture `[H, W, 3]` with the content image where all of a pixel is to stay."""
-        return picture if self.keep is None else np.where(self.keep[..., np.newaxis] == 1, content, picture)
+    def put_back(self, picture: np.ndarray, content: np.ndarray, *, recoloured: bool = False) -> np.ndarray:
+        """Returns a finished picture `[H, W, 3]` with the content image where all of a pixel is to stay.
+
+        Args:
+            picture: the picture, which has what is to stay of other pixels.
+            content: the content image.
+            recoloured: whether it has that in other colours, so that it is painted over.
+        """
+        if self.keep is None:
+            return picture
+        share = self.keep[..., np.newaxis]
+        picture = share * content + (1 - share) * picture if recoloured else picture
+        return np.where(share == 1, content, picture)
 
     @property
     def areas(self) -> np.ndarray:
@@ -91,7 +105,9 @@ class Regions:
                 f"regions: expected guides for each of {len(style_shapes)} style images, found {len(self.styles)}"
             )
         for name, (guide, shape) in named.items():
-            if guide.ndim != 3 or guide.shape != (*shape[:2], self.count):
+            if not isinstance(guide, np.ndarray):
+                raise UserError(f"regions: expected a NumPy array for the {name}, found {type(guide).__name__}")
+            if guide.ndim != 3 or not guide.shape[-1] or guide.shape != (*shape[:2], self.count):
                 raise UserError(
                     f"regions: expected guides [{shape[0]}, {shape[1]}, {self.count}] for the {name}, found "
                     f"{list(guide.shape)}"
@@ -102,9 +118,10 @@ class Regions:
             raise UserError(
                 f"regions: expected keep [{content_shape[0]}, {content_shape[1]}], found {list(self.keep.shape)}"
             )
-        empty = [number for number, area in enumerate(self.areas, start=1) if not area > 0]
-        if not self.count or empty:
-            raise UserError(f"regions: expected some of the content image in each, found nothing in {empty or 'any'}")
+        if self.keep is not None and not (self.keep.min() >= 0 and self.keep.max() <= 1):
+            raise UserError("regions: expected keep in [0, 1], found others")
+        if empty := [number for number, area in enumerate(self.areas, start=1) if not area > 0]:
+            raise UserError(f"regions: expected some of the content image in each, found nothing in {empty}")
 
 
 def kind_of(regions: Regions | None) -> tuple[int, bool]:
@@ -214,7 +231,7 @@ def _of_equal_colours(
     if missing := [region for region in painted if region not in met]:
         raise UserError(
             f"style_regions: expected every colour of {content.path} in a map of a style image, found none of "
-            f"{_listed(content, missing)}; draw it there too, or keep it"
+            f"{_listed(content, missing)}; draw it there too, or keep that part of a photo"
         )
     return tuple(np.clip(guide, 0, 1) for guide in guides)
 

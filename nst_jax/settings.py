@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from nst_jax.errors import UserError
 from nst_jax.ranges import Range
@@ -409,6 +409,9 @@ class Settings:
         """Makes shares add up to 1; raises UserError for numbers out of range and options that exclude each other."""
         for row in dataclasses.fields(self):
             row.metadata["range"].check(row.name, getattr(self, row.name))
+        for name, words in _WORDS.items():
+            if (given := getattr(self, name)) not in words:
+                raise UserError(f"{name}: expected one of {', '.join(words)}, found {given!r}")
         object.__setattr__(self, "blend_weights", _shares("blend_weights", self.blend_weights))
         if 0 < self.scale_factor < LEAST_SCALE_FACTOR:
             raise UserError(
@@ -470,6 +473,9 @@ def _shares(name: str, given: tuple[float, ...]) -> tuple[float, ...]:
 
 _ATTRIBUTES = [f"    {row.name}: {row.metadata['help']}" for row in dataclasses.fields(Settings)]
 Settings.__doc__ = "\n".join([inspect.getdoc(Settings) or "", "", "Attributes:", *_ATTRIBUTES])
+
+_WORDS = {name: get_args(hint) for name, hint in get_type_hints(Settings).items() if get_origin(hint) is Literal}
+"""Option → the words that it may be."""
 
 TRACED: frozenset[str] = frozenset(row.name for row in dataclasses.fields(Settings) if row.metadata["traced"])
 """Options that may differ between transfers that run as one compiled program; but luminance of `colours` is another."""

@@ -30,6 +30,8 @@ CONTENT, STYLE, INIT, REGIONS = "content", "style", "init", "regions"
 
 _OF_STYLE_IMAGES = ("style_size", "style_scale", "style_rotate", "style_flip")
 
+_OF_REGIONS = ("style_regions", "region_styles", "region_guides", "keep")
+
 QUARTER = 90
 """Degrees."""
 
@@ -118,7 +120,7 @@ def inputs(flags: TransferFlags) -> dict[str, Path]:
         paths[INIT] = _initial_image(flags.init)
     if flags.regions:
         paths[REGIONS] = Path(flags.regions)
-    elif without := next((name for name in ("style_regions", "region_styles", "keep") if getattr(flags, name)), None):
+    elif without := next((name for name in _OF_REGIONS if getattr(flags, name)), None):
         raise UserError(f"--{without}: expected --regions with it, a map of the content image, found none")
     for number, each in enumerate(flags.style_regions or (), start=1):
         paths[f"{REGIONS}_{STYLE}{number if number > 1 else ''}"] = Path(each)

@@ -95,7 +95,7 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
     painted = [image.read() for image in shown]
     shapes = [image.shape for image in painted]
     regions = regions_of(flags, paths, content.pixels.shape, shown, shapes)
-    for line in account(paths, regions, content.pixels.shape):
+    for line in account(paths, regions, content.pixels.shape, settings.blend_weights):
         print(line)
     if regions is None:
         paths = without_maps(paths)

@@ -72,7 +72,11 @@ def _colour(text: str) -> Colour:
 
 
 def account(
-    paths: Mapping[str, Path], regions: Regions | None, content_shape: Sequence[int], read: Read = region_maps.read
+    paths: Mapping[str, Path],
+    regions: Regions | None,
+    content_shape: Sequence[int],
+    blend_weights: Sequence[float] = (),
+    read: Read = region_maps.read,
 ) -> list[str]:
     """Returns lines that say what the regions are; for a transfer without, that there is a map beside its content.
 
@@ -80,6 +84,7 @@ def account(
         paths: the files of `inputs`.
         regions: what `regions_of` returned.
         content_shape: height and width of the content image in use.
+        blend_weights: shares of the style images; equal ones by default.
         read: reads a map.
     """
     if REGIONS not in paths:
@@ -98,7 +103,7 @@ def account(
         lines.append(f"{content.path}: resized from {wide}×{high} to {content_shape[1]}×{content_shape[0]} px")
     images = styles(paths)
     for number, (name, area, shares) in enumerate(
-        zip(regions.names, regions.areas, regions.shares((1.0,) * len(images)), strict=True), start=1
+        zip(regions.names, regions.areas, regions.shares(blend_weights or (1.0,) * len(images)), strict=True), start=1
     ):
         own = " and ".join(path.name for path, share in zip(images, shares, strict=True) if share)
         lines.append(f"region {number}, {name}, {area:.1%} of the picture: as {own}")

@@ -90,10 +90,11 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         pixels = jax.device_get(progress.result)[0]
         if pixels.shape != job.content.pixels.shape:  # of a coarser scale
             pixels = np.clip(images.resize(pixels, job.content.pixels.shape[:2]), 0, 1)
-        if finish and flags.colour_finish == "oklab":
+        recoloured = finish and flags.colour_finish == "oklab"
+        if recoloured:
             pixels = colour_finish.finish(pixels, job.content.pixels, job.styles, shares=job.identity["blend_weights"])
         if job.regions is not None:
-            pixels = job.regions.put_back(pixels, job.content.pixels)
+            pixels = job.regions.put_back(pixels, job.content.pixels, recoloured=recoloured)
         images.write(path, job.content._replace(pixels=pixels), bits=flags.bits, settings=record["settings"])
 
     def save_record(done: int) -> None:
@@ -178,8 +179,10 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         raise bug
     if failure:
         raise UserError(f"{failure}; the picture of step {done} is {saved}") from failure
-    if finished and done and (reason := standstill(start, jax.device_get(last.result)[0], last.state)):
-        print(f"note: {reason}", file=sys.stderr)
+    if finished and done and job.settings.strength:  # with 0 it is the content image, as was asked for
+        reason = standstill(start, jax.device_get(last.result)[0], last.state)
+        if reason:
+            print(f"note: {reason}", file=sys.stderr)
     return Result(output, history, finished)
 
 

@@ -25,6 +25,8 @@ def on_blank(grid: Grid, workdir: Path, *, height: int, width: int) -> Grid:
     """
     if height * width > images.MAX_PIXELS:
         raise UserError(f"size: expected at most {images.MAX_PIXELS:,} pixels, found {width} × {height}; choose less")
+    if min(height, width) < images.MIN_SIDE:
+        raise UserError(f"size: expected {images.MIN_SIDE} px or more a side, found {width} × {height}; choose more")
     for flags in dict.fromkeys(cell.flags for cell in grid.cells):
         backbone = with_head(BACKBONES[flags.backbone])
         check_canvas(backbone, resolve(flags, flags.backbone), height, width)

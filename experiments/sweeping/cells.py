@@ -127,7 +127,7 @@ class Pictures:
         key = maps, content, shown, tuple(style_shapes), flags.region_styles, flags.keep
         if key not in self._regions:
             self._regions[key] = found = regions_of(flags, paths, content, shown, style_shapes, self.map)
-            for line in account(paths, found, content, self.map):
+            for line in account(paths, found, content, read=self.map):
                 print(line)
         return self._regions[key]
 
@@ -181,7 +181,10 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained, free: i
     height, width, _ = shapes[CONTENT]
     check_canvas(pretrained.backbone, settings, height, width)
     style_shapes = [shapes[name] for name in shown]
-    regions = pictures.regions(flags, paths, shapes[CONTENT], tuple(shown.values()), style_shapes)
+    try:
+        regions = pictures.regions(flags, paths, shapes[CONTENT], tuple(shown.values()), style_shapes)
+    except UserError as error:
+        return PreparedCell(cell, error=str(error))
     if regions is None:
         paths = without_maps(paths)
     check_regions(settings, regions, shapes[CONTENT], style_shapes)

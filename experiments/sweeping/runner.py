@@ -204,7 +204,7 @@ class _Runner:
         for place in courses.running:
             start = starts[place] if starts is not None else self._initial_image(group, cells, indices[place])
             reason = standstill(np.asarray(start), pictures[place], state_of(last.state, place))
-            if reason and steps:
+            if reason and steps and chosen[place].settings.strength:
                 self.bar.say(f"{chosen[place].name}: {reason}")
             self._finish(chosen[place], pictures[place], courses.histories[place], seconds, len(chosen))
 

@@ -202,7 +202,7 @@ def _resized_shape(path: Path, height: int, width: int, size: int | None) -> tup
         raise file_error(path, f"expected a short side of {MIN_SIDE} px or more, found {short} px: choose another")
     if min(height, width) < MIN_SIDE:
         found = f"expected a short side of {MIN_SIDE} px or more, found {width} × {height} px"
-        raise file_error(path, f"{found}: crop it or give a size of {-(-MIN_SIDE * long // short)} or more")
+        raise file_error(path, f"{found}: crop it or give it a long side of {-(-MIN_SIDE * long // short)} px or more")
     if height * width > MAX_PIXELS:
         raise file_error(path, f"expected {MAX_PIXELS:,} pixels at most, found {width} × {height}: give a smaller size")
     return height, width

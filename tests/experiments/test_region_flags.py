@@ -13,8 +13,9 @@ from scipy import ndimage
 
 from experiments import doodle, regions, stylize
 from experiments.cli import samples
-from experiments.cli.transfer_flags import TransferFlags, inputs
+from experiments.cli.transfer_flags import TransferFlags, inputs, style_images, styles
 from experiments.running import job
+from experiments.running.regions import regions_of
 from experiments.sweeping import blank_canvas, cells, grid
 from nst_jax.errors import UserError
 from nst_jax.io import images, region_maps
@@ -156,7 +157,7 @@ def test_what_does_not_fit_is_refused(changes, message, pictures, maps, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["keep", "region_styles", "style_regions"])
+@pytest.mark.parametrize("name", ["keep", "region_guides", "region_styles", "style_regions"])
 def test_flags_about_regions_need_a_map(name, pictures):
     with pytest.raises(
         UserError, match=f"--{name}: expected --regions with it, a map of the content image, found none"
@@ -216,14 +217,39 @@ def test_doodles(pictures, maps, tmp_path):
         UserError, match="--style_regions: expected it with the other maps and images of a doodle, found"
     ):
         doodle.run(dataclasses.replace(flags, style_regions=None))
+    nothing = dataclasses.replace(flags, workdir=str(tmp_path / "nothing"))
+    for changes, message in (
+        ({"size": 20, "style_size": 70}, "size: expected 32 px or more a side, found 20 × 15; choose more"),
+        ({"style_regions": (maps["first"], maps["first"])}, "style_regions: expected a map for each of 1 style imag"),
+    ):
+        with pytest.raises(UserError, match=message):
+            doodle.run(dataclasses.replace(nothing, **changes))
+        assert not (tmp_path / "nothing").exists()
     with pytest.raises(UserError, match="--seeds: expected one or more, each once, found 1,1"):
         doodle.run(dataclasses.replace(flags, seeds=(1, 1)))
 
 
-def test_the_sample_doodle_has_maps_that_fit():
-    found = cells.Pictures().regions(
-        TransferFlags(**samples.doodle()), inputs(TransferFlags(**samples.doodle())), (96, 128, 3), [(128, 128, 3)]
+def test_maps_of_style_images_are_turned_with_them(pictures, maps):
+    flags = TransferFlags(
+        style=str(pictures / "first.png"), regions=maps["halves"], style_regions=(maps["first"],), size=70
     )
+
+    def found(**changes):
+        given = dataclasses.replace(flags, **changes)
+        paths = inputs(given)
+        (shown,) = style_images(given, styles(paths))
+        return shown, regions_of(given, paths, (60, 80), [shown], [shown.read().shape]).styles[0]
+
+    (_, upright), (shown, turned) = found(), found(style_rotate=(90,), style_flip=True)
+    assert upright.shape[:2] != turned.shape[:2]
+    np.testing.assert_array_equal(turned, shown.placed(upright))
+
+
+def test_the_sample_doodle_has_maps_that_fit():
+    flags = TransferFlags(**samples.doodle())
+    paths = inputs(flags)
+    shown = tuple(style_images(flags, styles(paths)))
+    found = cells.Pictures().regions(flags, paths, (96, 128, 3), shown, [(128, 128, 3)])
     assert found.count == 3
     np.testing.assert_allclose(found.content.sum(axis=-1), 1, rtol=1e-5)
 

@@ -113,7 +113,7 @@ def test_a_vgg_with_its_head_paints_classes(tmp_path, monkeypatch):
     assert [cell["settings"]["dream_layers"] for cell in manifest["cells"]] == [["fc8"]]
 
 
-@pytest.mark.parametrize("parameterization", ["pixels", "coordinates"])
+@pytest.mark.parametrize("parameterization", ["pixels", pytest.param("coordinates", marks=pytest.mark.slow)])
 def test_other_parameterizations(parameterization, tmp_path):
     flags = {"parameterization": parameterization, "classes": None, "channels": ("fire2/concat:3",), "size": 40}
     assert visualize.run(config(tmp_path, **flags)).finished == 1

@@ -255,7 +255,16 @@ def test_cells_with_regions_are_the_single_transfers():
         ({"finish_steps": 2}, {}, "finish_loss: expected a mean over positions with regions, found nearest_neighbour"),
         ({"style_layers": ()}, {}, "regions: expected style layers, whose statistics are taken in each, found none"),
         ({"region_weights": (1.0,)}, {}, "region_weights: expected one for each of 2 regions, found 1"),
-        ({"blend_weights": (1.0, 0.0)}, {}, "blend_weights: expected a style image with a share above 0 for region 2"),
+        (
+            {"blend_weights": (1.0, 0.0)},
+            {},
+            "blend_weights: expected none where each region has one style image, found 1, 0; .* region_weights",
+        ),
+        (
+            {"colour_match": "pca", "colour_match_to": "style"},
+            {"keep": np.ones(SHAPE[:2], np.float32)},
+            "colour_match_to: expected content where a part of the content image stays as it is, found style",
+        ),
         ({"jitter": 2, "content_layers": ()}, {}, "jitter: expected 0 with regions, which stay in place, found 2"),
         (
             {},
@@ -265,6 +274,9 @@ def test_cells_with_regions_are_the_single_transfers():
         ({}, {"content": 2 * halves()}, r"regions: expected guides in \[0, 1\] for the content image, found others"),
         ({}, {"content": halves() * np.float32([1, 0])}, r"regions: expected some of the content image in each"),
         ({}, {"keep": np.zeros((20, 20))}, r"regions: expected keep \[33, 42\], found \[20, 20\]"),
+        ({}, {"keep": np.full(SHAPE[:2], np.nan)}, r"regions: expected keep in \[0, 1\], found others"),
+        ({}, {"content": halves()[..., :0]}, r"regions: expected guides .* for the content image, found"),
+        ({}, {"content": halves().tolist()}, "regions: expected a NumPy array for the content image, found list"),
         ({}, {"styles": ()}, "regions: expected guides for each of 2 style images, found 0"),
     ],
     ids=str,
@@ -275,6 +287,11 @@ def test_what_does_not_fit_is_refused(changes, regions, message):
         transfer.prepare(
             network(), dataclasses.replace(SETTINGS, **changes), picture(0), [picture(1), picture(2)], regions=changed
         )
+
+
+def test_a_map_is_no_regions():
+    with pytest.raises(UserError, match=r"regions: expected nst_jax.regions.Regions, as .* makes them, found ndarray"):
+        transfer.prepare(network(), SETTINGS, picture(0), picture(1), regions=halves())
 
 
 def test_weights_of_regions_that_are_not_there():

@@ -153,6 +153,14 @@ def test_maps_that_do_not_fit(content, styles, options, message):
         from_maps(content, styles, SHAPE, [SHAPE, SHAPE], **options)
 
 
+def test_what_stays_of_a_recoloured_picture():
+    keep = np.float32([[0, 0.25, 1]])
+    regions = Regions(np.ones((1, 3, 1), np.float32), (), keep)
+    content, picture = np.full((1, 3, 3), 0.8, np.float32), np.full((1, 3, 3), 0.4, np.float32)
+    np.testing.assert_allclose(regions.put_back(picture, content)[0, :, 0], [0.4, 0.4, 0.8])
+    np.testing.assert_allclose(regions.put_back(picture, content, recoloured=True)[0, :, 0], [0.4, 0.5, 0.8])
+
+
 def test_a_region_whose_style_images_have_no_share():
     regions = Regions(np.ones((4, 4, 1), np.float32), (np.ones((4, 4, 1), np.float32),))
     with pytest.raises(UserError, match="blend_weights: expected a style image with a share above 0 for region 1"):

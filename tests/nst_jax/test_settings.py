@@ -93,6 +93,7 @@ def test_numbers_at_the_ends_of_their_range():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"colours": "red"}, "colours: expected one of auto, free, grey, luminance, found 'red'"),
         ({"shifts": 6}, "shifts: expected a power of 2, found 6"),
         ({"colours": "luminance", "colour_match": "pca"}, "colour_match: expected none or histogram .*, found pca"),
         (

@@ -479,7 +479,12 @@ def evaluated(settings):
 
 
 @pytest.mark.parametrize(
-    "name", ["gatys", "neural_style", "ng", "gatys_highres", pytest.param("spst", marks=pytest.mark.slow)]
+    "name",
+    [
+        "gatys",
+        "gatys_highres",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("neural_style", "ng", "spst")),
+    ],
 )
 def test_presets_are_their_sources(name):
     assert PRESETS[name].pooling == ("average" if name in ("gatys", "ng") else "max")

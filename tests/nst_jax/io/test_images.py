@@ -89,7 +89,7 @@ def test_strips_are_refused(tmp_path, shape, size, found, advice):
     Image.new("L", shape[::-1]).save(tmp_path / "strip.png")
     message = error_of(images.read, tmp_path / "strip.png", size=size)
     assert found in message
-    assert f"size of {advice} or more" in message
+    assert f"a long side of {advice} px or more" in message
     assert min(images.read(tmp_path / "strip.png", size=int(advice)).pixels.shape[:2]) == images.MIN_SIDE
 
 
