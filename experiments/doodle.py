@@ -26,7 +26,7 @@ from .cli.flags import ESCAPE, MOST_SEED, FilePath, FilePaths, flag, option_flag
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import REGIONS, TransferFlags, inputs, style_images, styles
 from .running.regions import regions_of
-from .sweeping.grid import Axis, Grid, product, workdir
+from .sweeping.grid import Grid, product, seed_axis, workdir
 from .sweeping.outcome import Outcome, finish_script
 
 
@@ -97,8 +97,7 @@ def make_grid(config: Config) -> Grid:
     """
     from nst_jax.applications.texture import texture_settings  # with JAX
 
-    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
-        raise UserError(f"--seeds: expected one or more, each once, found {','.join(map(str, config.seeds)) or 'none'}")
+    seeds = seed_axis(config.seeds)
     given = {name: getattr(config, name) for name in ("regions", "style", "style_regions")}
     if missing := [f"--{name}" for name, value in given.items() if not value]:
         if len(missing) < len(given):
@@ -121,7 +120,6 @@ def make_grid(config: Config) -> Grid:
     base = TransferFlags(
         **given, backbone=backbone, size=config.size, style_size=(config.style_size or config.size,), **changes
     )
-    seeds = Axis("seed", tuple(map(str, config.seeds)), tuple({"seed": seed} for seed in config.seeds))
     title = f"Doodle {Path(given['regions']).stem} in the style of {Path(given['style']).stem}, {backbone}"
     return Grid(title, (seeds,), product(base, [seeds]), (), (seeds.name,))
 

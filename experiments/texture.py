@@ -22,7 +22,7 @@ from nst_jax.settings import Parameterization
 from .cli.flags import ESCAPE, MOST_SEED, FilePaths, flag, option_flag, run_script
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import TransferFlags, inputs, styles
-from .sweeping.grid import Axis, Grid, product, workdir
+from .sweeping.grid import Grid, product, seed_axis, workdir
 from .sweeping.outcome import Outcome, finish_script
 
 
@@ -87,8 +87,7 @@ def make_grid(config: Config) -> Grid:
     """
     from nst_jax.applications.texture import texture_settings  # with JAX
 
-    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
-        raise UserError(f"--seeds: expected one or more, each once, found {','.join(map(str, config.seeds)) or 'none'}")
+    seeds = seed_axis(config.seeds)
     if config.style_layers == ():
         raise UserError("--style_layers: expected one or more, found none; leave the flag out for its default")
     backbone = pretrained.resolve(config.backbone)
@@ -102,7 +101,6 @@ def make_grid(config: Config) -> Grid:
         style=config.style, backbone=backbone, size=max(width, height), style_size=(config.size,), **changes
     )
     names = " and ".join(path.stem for path in styles(inputs(base)))
-    seeds = Axis("seed", tuple(map(str, config.seeds)), tuple({"seed": seed} for seed in config.seeds))
     kind = "Tile" if config.tileable else "Texture"
     return Grid(f"{kind} of {names}, {width}×{height}, {backbone}", (seeds,), product(base, [seeds]), (), (seeds.name,))
 

@@ -28,7 +28,7 @@ from nst_jax.settings import ActivationObjective, Parameterization
 from .cli.flags import MOST_SEED, FilePath, flag, option_flag, run_script
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import TransferFlags
-from .sweeping.grid import Axis, Grid, product, workdir
+from .sweeping.grid import Axis, Grid, product, seed_axis, workdir
 from .sweeping.outcome import Outcome, finish_script
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ def make_grid(config: Config, units: list["Unit"]) -> Grid:
     Raises:
         UserError: there are no seeds, or one is there twice.
     """
-    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
-        raise UserError(f"--seeds: expected one or more, each once, found {','.join(map(str, config.seeds)) or 'none'}")
+    seeds = seed_axis(config.seeds)
     base = TransferFlags(
         backbone=config.backbone,
         content_layers=(),
@@ -165,7 +164,6 @@ def make_grid(config: Config, units: list["Unit"]) -> Grid:
             for unit in units
         ),
     )
-    seeds = Axis("seed", tuple(map(str, config.seeds)), tuple({"seed": seed} for seed in config.seeds))
     title = f"What excites {resolve(config.backbone)} most"
     return Grid(title, (seeds, columns), product(base, [seeds, columns]), (seeds.name,), (columns.name,))
 

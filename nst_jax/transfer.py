@@ -99,7 +99,7 @@ def prepare_matched(
     check_images(backbone, settings, content, styles, guide, regions=regions)
     settings = settled(settings, backbone, [image.shape for image in (content, *styles)], free_bytes())
     config, layers = make_config(backbone, settings, solver=solver), layers_of(settings)
-    params = ready(network, settings).params
+    params, seen = ready(network, settings).params, config.seen(float32_on_device(content))
 
     def style_targets(image: Image, guides: np.ndarray | None) -> dict[str, Any]:
         return measure_style(
@@ -117,15 +117,13 @@ def prepare_matched(
         layers,
         content=measure_content(
             params,
-            extend(config.seen(float32_on_device(content)), settings.margin),
+            extend(seen, settings.margin),
             objective=config.objective,
             layers=layers.get(CONTENT, ()),
             shifts=config.shifts,
         ),
         styles=list(map(style_targets, styles, regions.styles if regions else [None] * len(styles))),
-        canvas=measure_canvas(
-            config.seen(float32_on_device(content)), objective=config.objective, layers=layers, margin=settings.margin
-        ),
+        canvas=measure_canvas(seen, objective=config.objective, layers=layers, margin=settings.margin),
         guide=None
         if guide is None
         else measure(

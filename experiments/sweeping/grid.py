@@ -185,6 +185,17 @@ def file_name(index: int, count: int, labels: Iterable[str]) -> str:
     return "_".join(filter(None, [f"{index:0{max(3, len(str(count - 1)))}d}", text]))
 
 
+def seed_axis(seeds: Sequence[int]) -> Axis:
+    """Returns the axis of the flag `--seeds`.
+
+    Raises:
+        UserError: there are no seeds, or one is there twice.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds: expected one or more, each once, found {','.join(map(str, seeds)) or 'none'}")
+    return Axis("seed", tuple(map(str, seeds)), tuple({"seed": seed} for seed in seeds))
+
+
 def picture_axis(name: str, given: Sequence[str] | None, default: Sequence[Path]) -> Axis:
     """Returns the axis of some images, given as files or folders.
 
