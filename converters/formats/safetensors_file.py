@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from nst_jax.backbones.pretrained import METADATA_KEY
 from nst_jax.errors import one_line
 from nst_jax.io.files import file_error
+from nst_jax.io.weight_file import METADATA_KEY
 
 from .. import regions, source
 from ..containers import state_dict

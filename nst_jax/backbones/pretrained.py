@@ -1,9 +1,7 @@
-"""Weight files: the interchange file (safetensors), the folder of installed files, the embedded default."""
+"""The weights of backbones: the folder of installed files, the embedded default, which network a name means."""
 
 import functools
-import hashlib
 import importlib.resources
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,23 +9,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import platformdirs
-import safetensors
 
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, parameter_shapes, with_head
 from nst_jax.commands import command
 from nst_jax.errors import UserError, choose, one_line
-from nst_jax.io.files import atomic_write, expand_home, file_error, sha256
-from nst_jax.io.safetensors_header import header, little_endian
+from nst_jax.io import weight_file
+from nst_jax.io.files import expand_home, file_error, sha256
 
-FORMAT_VERSION = 1
 FOLDER_VARIABLE = "NST_JAX_WEIGHTS"
 EMBEDDED = "squeezenet1_1"
 AUTO = "auto"
 _AUTO_ORDER = ("vgg19", EMBEDDED)
-METADATA_KEY = "nst_jax"
 NUMBERS_KEY = "numbers"
-_DTYPES = {"F32": np.float32, "F16": np.float16}
+_NAME_KEY = "backbone"
+_AGAIN = "convert or fetch it again, with --classifier if it is the layers of the head that are missing"
 
 
 class Pretrained(NamedTuple):
@@ -129,20 +125,16 @@ def read(path: Path, backbone: Backbone) -> Pretrained:
         UserError: the file cannot be read or belongs to another backbone.
     """
     expected = parameter_shapes(backbone)
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            record = _checked_metadata(path, file.metadata(), backbone)
-            names = set(file.keys())
-            head = parameter_shapes(with_head(backbone)).keys() - expected.keys()
-            _check_names(path, expected.keys(), names - head if head <= names else names, backbone)
-            tensors = {name: _tensor(path, file, name, shape) for name, shape in expected.items()}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise file_error(
-            path,
-            f"expected a safetensors file with the weights of {backbone.name}, found: {one_line(error)}; "
-            f"convert other formats with: {command('converters.convert')} FILE --backbone={backbone.name}",
-        ) from error
-    numbers = record.get(NUMBERS_KEY)
+    with weight_file.opened(path, whose=backbone.name, advice=_convert_to(backbone)) as file:
+        if (name := file.record.get(_NAME_KEY)) != backbone.name:
+            raise file_error(
+                path, f"expected the weights of {backbone.name}, found those of {one_line(name)}; give the right file"
+            )
+        head = parameter_shapes(with_head(backbone)).keys() - expected.keys()
+        names = file.names - head if head <= file.names else file.names
+        weight_file.check_names(path, expected.keys(), names, whose=backbone.name, advice=_AGAIN)
+        tensors = {name: file.tensor(name, shape) for name, shape in expected.items()}
+        numbers = file.record.get(NUMBERS_KEY)
     return Pretrained(backbone, {"params": tensors}, sha256(path), None if numbers is None else one_line(numbers))
 
 
@@ -151,8 +143,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, met
 
     Args:
         path: path of the file.
-        tensors: `conv1_1/kernel` → `[h, w, in, out]` and so on, all float32 or all float16. Each is read once and
-            released, so that a mapping that reads on demand needs memory for the largest one only.
+        tensors: `conv1_1/kernel` → `[h, w, in, out]` and so on, all float32 or all float16, see `weight_file.write`.
         backbone: the network with these weights.
         metadata: origin of the weights: source file, its sha256, source format, licence, ...
 
@@ -160,30 +151,12 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, met
         UserError: the tensors are not those of the backbone, or the file cannot be written.
     """
     shapes = parameter_shapes(backbone)
-    _check_names(path, shapes.keys(), tensors.keys(), backbone)
-    record = {"format_version": FORMAT_VERSION, "backbone": backbone.name, **metadata}
-    digests: dict[str, bytes] = {}
-    with atomic_write(path) as file:
-        for name in sorted(shapes):
-            values = np.ascontiguousarray(tensors[name])
-            if not digests:
-                dtype = values.dtype
-                described = {name: (dtype, shapes[name]) for name in sorted(shapes)}
-                file.write(header(described, {METADATA_KEY: json.dumps(record, sort_keys=True)}))
-            _check_shape(path, name, values.shape, shapes[name])
-            _check_finite(path, name, values)
-            assert values.dtype == dtype, f"{name} is {values.dtype}, others are {dtype}"
-            file.write(little_endian(values))
-            digests[name] = hashlib.sha256(values.data).digest()
-        file.flush()
-        _check_written(file.name, digests)  # before the new file takes the place of the old one
+    weight_file.check_names(path, shapes.keys(), tensors.keys(), whose=backbone.name, advice=_AGAIN)
+    weight_file.write(path, tensors, shapes, {_NAME_KEY: backbone.name, **metadata})
 
 
-def _check_written(path: str, digests: Mapping[str, bytes]) -> None:
-    """Checks with the safetensors library that a file has tensors with these digests."""
-    with safetensors.safe_open(path, framework="numpy") as written:
-        if any(hashlib.sha256(written.get_tensor(name)).digest() != digest for name, digest in digests.items()):
-            raise AssertionError("the file does not have the tensors that were written")
+def _convert_to(backbone: Backbone) -> str:
+    return f"convert other formats with: {command('converters.convert')} FILE --backbone={backbone.name}"
 
 
 def _installed(name: str) -> Path:
@@ -195,57 +168,6 @@ def _installed(name: str) -> Path:
             f"or from a file that you have: {command('converters.convert')} FILE --backbone={name}"
         )
     return path
-
-
-def _tensor(path: Path, file: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    found = file.get_slice(name)
-    _check_shape(path, name, tuple(found.get_shape()), shape)
-    if found.get_dtype() not in _DTYPES:
-        raise file_error(path, f"{name}: expected {' or '.join(_DTYPES)}, found {found.get_dtype()}")
-    values = file.get_tensor(name).astype(np.float32)
-    _check_finite(path, name, values)
-    return values
-
-
-def _checked_metadata(path: Path, metadata: Mapping[str, str] | None, backbone: Backbone) -> Mapping[str, Any]:
-    """Returns the record in the metadata of a weight file of this backbone."""
-    try:
-        record = json.loads((metadata or {})[METADATA_KEY])
-        version, name = record["format_version"], record["backbone"]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        raise file_error(
-            path,
-            f"expected a weight file made by nst_jax, found safetensors without its metadata; "
-            f"convert it with: {command('converters.convert')} FILE --backbone={backbone.name}",
-        ) from None
-    if (version, name) != (FORMAT_VERSION, backbone.name):
-        raise file_error(
-            path,
-            f"expected {backbone.name} in format version {FORMAT_VERSION}, "
-            f"found {one_line(name)} in format version {one_line(version)}; convert its source again",
-        )
-    return record
-
-
-def _check_names(path: Path, expected: Any, found: Any, backbone: Backbone) -> None:
-    for what, names in (("without", expected - found), ("with the unknown", found - expected)):
-        if names:
-            raise file_error(
-                path,
-                f"expected the {len(expected)} tensors of {backbone.name}, found a file {what} "
-                f"{one_line(min(names))}{f' and {len(names) - 1} more' if len(names) > 1 else ''}; "
-                "convert or fetch it again, with --classifier if it is the layers of the head that are missing",
-            )
-
-
-def _check_finite(path: Path, name: str, values: np.ndarray) -> None:
-    if not np.isfinite(values).all():
-        raise file_error(path, f"{name}: expected finite numbers, found NaN or Inf; make or fetch the file again")
-
-
-def _check_shape(path: Path, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if found != expected:
-        raise file_error(path, f"{name}: expected shape {list(expected)}, found {list(found)}")
 
 
 @functools.cache

@@ -126,7 +126,7 @@ def test_wrong_tensors(spoil, message, tensors, tmp_path):
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"format_version": 1, "backbone": "vgg19"}, "found vgg19 in format version 1"),
+        ({"format_version": 1, "backbone": "vgg19"}, "found those of vgg19"),
         ({"format_version": 2, "backbone": "squeezenet1_1"}, "format version 2"),
         ({}, "without its metadata"),
         ([1], "without its metadata"),

@@ -1,0 +1,198 @@
+"""The one network: a Linen module that interprets a sequence of steps."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, assert_never
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from nst_jax.applications.feedforward.steps import (
+    Activation,
+    Border,
+    Conv,
+    Layer,
+    MaxPool,
+    Mean,
+    Norm,
+    Residual,
+    Step,
+    Transposed,
+)
+from nst_jax.ops import conv
+from nst_jax.surroundings import per_channel
+
+_SPREAD = 0.01
+"""Standard deviation of new kernels and of the differences between styles (Magenta's, and torch's of the examples)."""
+
+_ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {
+    "relu": conv.rectify,
+    "relu6": jax.nn.relu6,
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+}
+
+
+class Moments(NamedTuple):
+    """Mean and variance of each channel, both `[N, 1, 1, C]`."""
+
+    mean: jax.Array
+    variance: jax.Array
+
+
+Measure = Callable[[str, jax.Array], Moments]
+"""From the name of a layer and its map `[N, H, W, C]` before an instance normalisation to the moments that this takes;
+where a picture is computed in parts, they are those of the whole."""
+
+
+def own_moments(name: str, maps: jax.Array) -> Moments:  # noqa: ARG001 - a `Measure`
+    """Returns the moments of maps over their own positions, in float32."""
+    wide = maps.astype(jnp.promote_types(maps.dtype, jnp.float32))
+    mean = wide.mean(axis=(1, 2), keepdims=True)
+    return Moments(mean, jnp.square(wide - mean).mean(axis=(1, 2), keepdims=True))
+
+
+class Painter(nn.Module):
+    """A sequence of steps.
+
+    Attributes:
+        steps: the network.
+        precision: precision of the products, on accelerators.
+    """
+
+    steps: tuple[Step, ...]
+    precision: jax.lax.Precision = jax.lax.Precision.HIGHEST
+
+    @nn.compact
+    def __call__(self, maps: jax.Array, code: jax.Array | None = None, measure: Measure = own_moments) -> jax.Array:
+        """Returns what the steps make of a batch of maps.
+
+        Args:
+            maps: `[N, H, W, C]`, in the input convention of the network.
+            code: the style codes, `[N, K]` or `[1, K]`, where normalisations read them.
+            measure: the moments that instance normalisations take.
+
+        Returns:
+            `[N, H', W', C']`.
+        """
+        return self._run(self.steps, maps, code, measure)
+
+    def _run(self, steps: tuple[Step, ...], maps: jax.Array, code: jax.Array | None, measure: Measure) -> jax.Array:
+        for step in steps:
+            match step:
+                case Conv():
+                    maps = self._finish(step, self._convolve(step, maps), maps.shape[-1], code, measure)
+                case Transposed():
+                    maps = self._finish(step, self._spread(step, maps), maps.shape[-1], code, measure)
+                case MaxPool():
+                    maps = nn.max_pool(maps, (step.size,) * 2, (step.size,) * 2)
+                case Mean():
+                    maps = maps.mean(axis=(1, 2), keepdims=True)
+                case Residual():
+                    maps = maps + self._run(step.steps, maps, code, measure)
+                case _:
+                    assert_never(step)
+        return maps
+
+    def _parameter(self, layer: Layer, role: str, initial: Any, channels: int, dtype: Any) -> jax.Array:
+        return self.param(f"{layer.name}/{role}", initial, layer.parameters(channels)[role]).astype(dtype)
+
+    def _convolve(self, layer: Conv, maps: jax.Array) -> jax.Array:
+        kernel = self._parameter(layer, "kernel", nn.initializers.normal(_SPREAD), maps.shape[-1], maps.dtype)
+        if layer.enlarge > 1:
+            maps = maps.repeat(layer.enlarge, axis=1).repeat(layer.enlarge, axis=2)
+        for axis in (1, 2):
+            maps = _extend(maps, axis, layer.kernel, layer.stride, layer.border)
+        if layer.depthwise:
+            return jax.lax.conv_general_dilated(
+                maps,
+                kernel,
+                (layer.stride,) * 2,
+                "VALID",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                feature_group_count=maps.shape[-1],
+                precision=self.precision,
+            )
+        return conv.convolve(maps, kernel, layer.stride, 0, self.precision)
+
+    def _spread(self, layer: Transposed, maps: jax.Array) -> jax.Array:
+        kernel = self._parameter(layer, "kernel", nn.initializers.normal(_SPREAD), maps.shape[-1], maps.dtype)
+        return jax.lax.conv_general_dilated(
+            maps,
+            kernel[::-1, ::-1],
+            (1, 1),
+            ((layer.kernel - 1 - layer.before, layer.stride - 1 + layer.before),) * 2,
+            lhs_dilation=(layer.stride,) * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            precision=self.precision,
+        )
+
+    def _finish(
+        self, layer: Layer, maps: jax.Array, channels: int, code: jax.Array | None, measure: Measure
+    ) -> jax.Array:
+        """Returns a linear response with its bias, normalised and activated; `channels` is what the layer read."""
+        if layer.bias:
+            bias = self._parameter(layer, "bias", nn.initializers.zeros, channels, maps.dtype)
+            maps = maps + per_channel(bias, maps.ndim)
+        if layer.norm is not None:
+            maps = self._normalise(layer, layer.norm, maps, channels, code, measure)
+        return maps if layer.activation is None else _ACTIVATIONS[layer.activation](maps)
+
+    def _normalise(
+        self, layer: Layer, norm: Norm, maps: jax.Array, channels: int, code: jax.Array | None, measure: Measure
+    ) -> jax.Array:
+        def own(role: str, initial: Any) -> jax.Array:
+            return self._parameter(layer, role, initial, channels, jnp.float32)
+
+        def styled(role: str, middle: float) -> jax.Array:
+            values = own(
+                role, _around(0.0 if norm.offset else middle) if norm.code else nn.initializers.constant(middle)
+            )
+            if not norm.code:
+                return per_channel(values, maps.ndim)
+            if code is None:
+                raise ValueError(f"{layer.name}: expected a style code of {norm.code} numbers, found none")
+            values = jnp.dot(code, values, precision=jax.lax.Precision.HIGHEST)
+            if norm.offset:
+                values = values + per_channel(own(f"{role}_offset", nn.initializers.constant(middle)), 2)
+            return values[:, None, None, :]
+
+        if norm.kind == "batch":
+            mean, variance = (
+                per_channel(own(role, nn.initializers.constant(at)), maps.ndim)
+                for role, at in (("mean", 0.0), ("variance", 1.0))
+            )
+        else:
+            mean, variance = measure(layer.name, maps)
+        factor = styled("scale", 1.0) * jax.lax.rsqrt(variance + norm.epsilon)
+        return (maps * factor + (styled("shift", 0.0) - mean * factor)).astype(maps.dtype)
+
+
+def _around(middle: float) -> Any:
+    """Returns an initializer of normal numbers around one."""
+
+    def initial(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        return middle + _SPREAD * jax.random.normal(key, shape, jnp.float32)
+
+    return initial
+
+
+def _extend(maps: jax.Array, axis: int, kernel: int, stride: int, border: Border) -> jax.Array:
+    """Returns maps with what a convolution along one axis reads beyond their border.
+
+    Reflection is written out in slices, as `jnp.pad` refuses lengths that are symbols, which `jax.export` has.
+    """
+    length = maps.shape[axis]
+    before = after = kernel // 2
+    if border == "same":
+        total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
+        before, after = total // 2, total - total // 2
+    if not before and not after:
+        return maps
+    if border == "reflect":
+        above = jnp.flip(jax.lax.slice_in_dim(maps, 1, before + 1, axis=axis), axis)
+        below = jnp.flip(jax.lax.slice_in_dim(maps, length - after - 1, length - 1, axis=axis), axis)
+        return jnp.concatenate([above, maps, below], axis)
+    pads = [(0, 0)] * maps.ndim
+    pads[axis] = (before, after)
+    return jnp.pad(maps, pads)
