@@ -1,4 +1,4 @@
-"""Applications of transfers and their parts: textures, dreams, coordinate networks, patches, quilts, segments."""
+"""Applications of transfers and their parts: textures, dreams, patches, quilts, networks that paint in one pass."""
 
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from nst_jax.applications import boundary_cut as boundary_cut
     from nst_jax.applications import coordinate_network as coordinate_network
     from nst_jax.applications import dream as dream
+    from nst_jax.applications import feedforward as feedforward
     from nst_jax.applications import quilting as quilting
     from nst_jax.applications import random_features as random_features
     from nst_jax.applications import segments as segments
