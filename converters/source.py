@@ -25,7 +25,7 @@ LARGEST_TENSOR = 1_000_000_000
 _MOST_AXES = 32
 _LONGEST_NAME = 1000
 
-Axes = Literal["HWIO", "OIHW", "IHWO"]
+Axes = Literal["HWIO", "OIHW", "OHWI", "IHWO"]
 """One letter per axis: height, width, input, output."""
 
 

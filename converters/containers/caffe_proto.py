@@ -5,20 +5,17 @@ Source: BVLC/caffe, src/caffe/proto/caffe.proto; how shapes and data are underst
 
 import functools
 import math
-import mmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from google.protobuf import message
 
-from nst_jax.errors import one_line
 from nst_jax.io.files import file_error
 
 from .. import regions, source
-from ..regions import Region
 from ..source import Tensor
-from . import wire
+from . import messages, wire
 from .wire import DELIMITED, VARINT, Keep, Numbers
 
 # Numbers above all of Caffe's, for the fields that replace the bulk.
@@ -89,25 +86,17 @@ _MESSAGES = {
 def starts_like(path: Path, name: str) -> bool:
     """Returns whether a file begins like a message of this name."""
     regions.file_size(path)
-    with _mapped(path) as data:
+    with messages.mapped(path) as data:
         return wire.starts_like(data, _STARTS[name])
 
 
-def parse(path: Path, name: str) -> message.Message:
+def parse(path: Path, name: str) -> Any:
     """Returns the message in a file, without its arrays of numbers.
 
     Raises:
         UserError: the file is not a message of this name.
     """
-    regions.file_size(path)
-    try:
-        with _mapped(path) as data:
-            skeleton = wire.skeleton(data, _SCHEMAS[name])
-        return _classes()[name].FromString(skeleton)
-    except (wire.MalformedError, message.DecodeError) as error:
-        raise file_error(
-            path, f"expected Caffe's {name}, found {one_line(error)}: damaged or cut short; fetch it again"
-        ) from error
+    return messages.parse(path, _SCHEMAS[name], _classes()[name], f"Caffe's {name}")
 
 
 def tensor(path: Path, name: str, blob: Any) -> Tensor:
@@ -123,14 +112,14 @@ def tensor(path: Path, name: str, blob: Any) -> Tensor:
     shape = _shape(blob)
     numbers, dtype = (blob.doubles, np.dtype("<f8")) if blob.doubles else (blob.floats, np.dtype("<f4"))
     source.check_shape(path, name, shape, dtype)
-    runs = list(zip(*[iter(numbers)] * 3, strict=True))
-    found = sum(length // stride for _, length, stride in runs)
+    runs = messages.runs(numbers)
+    found = messages.count(runs)
     if math.prod(shape) != found:
         raise file_error(
             path,
             f"{name}: expected {math.prod(shape)} numbers for shape {list(shape)}, found {found}; fetch the file again",
         )
-    return Tensor(shape, dtype, functools.partial(_read, path, runs, dtype, shape))
+    return Tensor(shape, dtype, lambda: messages.read(path, runs, dtype).reshape(shape))
 
 
 def _shape(blob: Any) -> tuple[int, ...]:
@@ -141,36 +130,6 @@ def _shape(blob: Any) -> tuple[int, ...]:
     return tuple(blob.shape.dim)
 
 
-def _read(path: Path, runs: list[tuple[int, int, int]], dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    parts = []
-    for start, length, stride in runs:
-        record = np.dtype({"names": ["number"], "formats": [dtype], "offsets": [stride - dtype.itemsize]})
-        parts.append(np.frombuffer(Region(path, start, length).read(), record)["number"])
-    values = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype), *parts])
-    return values.reshape(shape)
-
-
-def _mapped(path: Path) -> mmap.mmap:
-    try:
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise regions.unreadable(path, error) from error
-
-
 @functools.cache
 def _classes() -> dict[str, type[message.Message]]:
-    file = descriptor_pb2.FileDescriptorProto(name="caffe.proto", package="caffe", syntax="proto2")
-    kinds = descriptor_pb2.FieldDescriptorProto
-    for name, fields in _MESSAGES.items():
-        described = file.message_type.add(name=name)
-        for field, (number, kind, repeated) in fields.items():
-            label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
-            added = described.field.add(name=field, number=number, label=label)
-            if kind in _MESSAGES:
-                added.type, added.type_name = kinds.TYPE_MESSAGE, f".caffe.{kind}"
-            else:
-                added.type = kinds.Type.Value(f"TYPE_{kind.upper()}")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"caffe.{name}")) for name in _MESSAGES}
+    return messages.classes("caffe", _MESSAGES)

@@ -33,7 +33,7 @@ class Numbers(NamedTuple):
     """A repeated field of numbers of fixed size, packed or not, that stays in the file.
 
     Attributes:
-        size: size of a number in bytes.
+        size: size of a number in bytes; 1 also for bytes, and for packed numbers of variable size.
         places: the field (packed varints) for their places: start, length and stride in bytes of each run, where the
             number is at the end of its stride; None if they are not wanted.
     """
@@ -152,7 +152,7 @@ def _place(data: mmap.mmap, field: Field, end: int, numbers: Numbers) -> tuple[t
         if length % numbers.size:
             raise MalformedError(f"{length} bytes of numbers of {numbers.size} bytes each at byte {field.start}")
         return (field.content, length, numbers.size), field.end
-    if field.end - field.content != numbers.size:
+    if field.kind == VARINT or field.end - field.content != numbers.size:
         return None, field.end
     stride = field.end - field.start
     stop = field.start + stride * _repetitions(data, field, end)

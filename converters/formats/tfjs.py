@@ -7,11 +7,9 @@ other in it without gaps, little-endian.
 """
 
 import functools
-import json
 import math
 import os
-import stat
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,12 +18,11 @@ from nst_jax.errors import one_line
 from nst_jax.io.files import file_error
 
 from .. import regions, source
-from ..containers import keras_config
+from ..containers import beside, keras_config
 from ..regions import Region
 from ..source import Layout, Provenance, Tensor, Tensors
 
 _MODELS = ("model.json", "weights_manifest.json")
-_LARGEST_MODEL = 16 << 20
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 _DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "bool": "?", "complex64": "<c8"}
@@ -50,14 +47,14 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """
     if regions.is_folder(path):
         path = _model_in(path) or path / _MODELS[0]
-    model = _read_json(path)
+    model = beside.read_json(path)
     tensors: Tensors = {}
     shards: list[Path] = []
     stored: dict[str, None] = {}
     bits = 0
     total = 0
     for group in model if isinstance(model, list) else _list(path, model, "weightsManifest"):
-        paths = [_shard(path, name) for name in _list(path, group, "paths")]
+        paths = [beside.file(path, name) for name in _list(path, group, "paths")]
         _check_distinct(path, shards + paths)
         shards += paths
         sizes = [regions.file_size(shard) for shard in paths]
@@ -189,47 +186,9 @@ def _number(path: Path, name: str, quantization: dict[str, Any], key: str) -> fl
     return float(value)
 
 
-def _shard(path: Path, name: Any) -> Path:
-    """Returns the path of a shard, which must be a regular file in the folder of the model or below it."""
-    parts = PurePosixPath(name).parts if isinstance(name, str) and name.isprintable() else ()
-    if not parts or ".." in parts or name.startswith("/") or set(name) & set(":\\"):
-        raise file_error(
-            path,
-            f"expected shards in the folder of the model, found {one_line(name)!r}; "
-            "fetch them into that folder and name them in the model by their file names",
-        )
-    shard = path.parent
-    for part in parts:
-        shard = shard / part
-        if _is_link(path, shard):
-            raise file_error(path, f"expected a file as shard {one_line(name)}, found a link; copy the file")
-    return shard
-
-
-def _is_link(path: Path, shard: Path) -> bool:
-    try:
-        return stat.S_ISLNK(os.lstat(shard).st_mode)
-    except OSError as error:
-        raise file_error(
-            path,
-            f"expected shard {one_line(shard.name)} in the same folder, "
-            f"found: {one_line(error.strerror)}; fetch all shards of the model",
-        ) from error
-
-
 def _check_distinct(path: Path, shards: list[Path]) -> None:
     if len(set(shards)) < len(shards):
         raise file_error(path, "expected every shard once, found one listed twice")
-
-
-def _read_json(path: Path) -> Any:
-    size = regions.file_size(path)
-    if size > _LARGEST_MODEL:
-        raise file_error(path, f"expected at most {_LARGEST_MODEL} bytes of JSON, found {size}")
-    try:
-        return json.loads(regions.whole(path).read())
-    except (ValueError, RecursionError) as error:
-        raise file_error(path, f"expected JSON, found: {one_line(error)}; fetch it again") from error
 
 
 def _list(path: Path, mapping: Any, key: str) -> list[Any]:
