@@ -77,7 +77,7 @@ class Parameters(Mapping[str, np.ndarray]):
         self._first = {f"{row.name}/kernel" for row, _ in convolutions(backbone) if row.input == INPUT}
 
     def __getitem__(self, name: str) -> np.ndarray:
-        values = _values(self._tensors, self._sources[name], self._provenance)
+        values = numbers(self._tensors, self._sources[name], self._provenance)
         if len(self._shapes[name]) != len(_OURS):
             return values
         layout = self._provenance.layout
@@ -249,7 +249,12 @@ def _check_order(sources: dict[str, str], provenance: Provenance, backbone: Back
             )
 
 
-def _values(tensors: Tensors, source: str, provenance: Provenance) -> np.ndarray:
+def numbers(tensors: Tensors, source: str, provenance: Provenance) -> np.ndarray:
+    """Returns the values of a tensor in single precision.
+
+    Raises:
+        UserError: they are no floating-point numbers, not finite, or the file is damaged.
+    """
     tensor = tensors[source]
     if tensor.dtype.kind != "f" or tensor.dtype.itemsize > 8:
         raise file_error(

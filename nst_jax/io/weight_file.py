@@ -1,12 +1,13 @@
 """The interchange file: tensors by name in float32 or float16, and one JSON record that says what they are.
 
-It is a safetensors file with the record as its metadata. Equal tensors and records make equal bytes.
+It is a safetensors file with the record as its metadata. Equal tensors and records make equal bytes. Tensors that were
+8-bit numbers with a scale for each output channel may be kept as these, in a quarter of the space, and lose nothing.
 """
 
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,10 @@ FORMAT_VERSION = 1
 METADATA_KEY = "nst_jax"
 _VERSION_KEY = "format_version"
 _DTYPES = {"F32": np.float32, "F16": np.float16}
+_CODES = "I8"
+_SCALE = ":scale"
+"""What follows the name of a tensor of 8-bit numbers in that of its scales, `[C]` for the last axis."""
+_GREATEST_CODE = 127
 
 
 class WeightFile(NamedTuple):
@@ -46,9 +51,12 @@ class WeightFile(NamedTuple):
         """
         found = self.file.get_slice(name)
         _check_shape(self.path, name, tuple(found.get_shape()), shape)
-        if found.get_dtype() not in _DTYPES:
+        packed = found.get_dtype() == _CODES and name + _SCALE in self.file.keys()  # noqa: SIM118 - no mapping
+        if found.get_dtype() not in _DTYPES and not packed:
             raise file_error(self.path, f"{name}: expected {' or '.join(_DTYPES)}, found {found.get_dtype()}")
         values = self.file.get_tensor(name).astype(np.float32)
+        if packed:
+            values *= self.tensor(name + _SCALE, shape[-1:])
         _check_finite(self.path, name, values)
         return values
 
@@ -67,7 +75,8 @@ def opened(path: Path, *, whose: str, advice: str) -> Iterator[WeightFile]:
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            yield WeightFile(path, _record(path, file.metadata(), whose, advice), set(file.keys()), file)
+            names = {name for name in file.keys() if not name.endswith(_SCALE)}  # noqa: SIM118 - no mapping
+            yield WeightFile(path, _record(path, file.metadata(), whose, advice), names, file)
     except (OSError, safetensors.SafetensorError) as error:
         raise file_error(
             path, f"expected a safetensors file with the weights of {whose}, found: {one_line(error)}; {advice}"
@@ -75,7 +84,12 @@ def opened(path: Path, *, whose: str, advice: str) -> Iterator[WeightFile]:
 
 
 def write(
-    path: Path, tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], record: Mapping[str, Any]
+    path: Path,
+    tensors: Mapping[str, np.ndarray],
+    shapes: Mapping[str, tuple[int, ...]],
+    record: Mapping[str, Any],
+    *,
+    packed: Collection[str] = (),
 ) -> None:
     """Writes a weight file, atomically.
 
@@ -85,9 +99,11 @@ def write(
             needs memory for the largest one only.
         shapes: name → shape of each of them.
         record: what they are, as JSON has it; the version is added.
+        packed: the names of those that are kept as 8-bit numbers with scales; the others are float32 then.
 
     Raises:
         UserError: a tensor has another shape or is not finite, or the file cannot be written.
+        ValueError: a tensor that is to be packed would lose something.
     """
     text = json.dumps({_VERSION_KEY: FORMAT_VERSION, **record}, sort_keys=True)
     digests: dict[str, bytes] = {}
@@ -96,15 +112,54 @@ def write(
             values = np.ascontiguousarray(tensors[name])
             if not digests:
                 dtype = values.dtype
-                described = {name: (dtype, shapes[name]) for name in sorted(shapes)}
-                file.write(header(described, {METADATA_KEY: text}))
+                file.write(header(dict(_described(shapes, dtype, packed)), {METADATA_KEY: text}))
             _check_shape(path, name, values.shape, shapes[name])
             _check_finite(path, name, values)
             assert values.dtype == dtype, f"{name} is {values.dtype}, others are {dtype}"
-            file.write(little_endian(values))
-            digests[name] = hashlib.sha256(values.data).digest()
+            parts = {name: values}
+            if name in packed:
+                parts[name], parts[name + _SCALE] = pack(values)
+            for part, numbers in parts.items():
+                file.write(little_endian(numbers))
+                digests[part] = hashlib.sha256(numbers.data).digest()
         file.flush()
         _check_written(file.name, digests)  # before the new file takes the place of the old one
+
+
+def pack(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns 8-bit numbers `[..., C]` and scales `[C]` whose products are these values, to the bit.
+
+    Args:
+        values: float32 `[..., C]`, which came about as such products.
+
+    Raises:
+        ValueError: there are no such numbers.
+    """
+    flat = values.reshape(-1, values.shape[-1])
+    largest = np.abs(flat).max(axis=0)
+    scales = np.where(largest > 0, np.float32(0), np.float32(1))
+    for greatest in range(_GREATEST_CODE, 0, -1):  # mostly the first, in every channel
+        near = largest / np.float32(greatest)
+        for scale in (near, np.nextafter(near, np.float32(0)), np.nextafter(near, np.float32(np.inf))):
+            open_ = np.flatnonzero(scales == 0)
+            codes = np.rint(flat[:, open_] / scale[open_])
+            exact = (codes.astype(np.float32) * scale[open_] == flat[:, open_]).all(axis=0)
+            scales[open_[exact]] = scale[open_[exact]]
+        if scales.all():
+            return np.rint(values / scales).astype(np.int8), scales
+    raise ValueError("expected products of 8-bit numbers and a scale for each channel")
+
+
+def _described(
+    shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, packed: Collection[str]
+) -> Iterator[tuple[str, tuple[np.dtype, tuple[int, ...]]]]:
+    """Yields name, type and shape of everything in a file, in its order."""
+    for name in sorted(shapes):
+        if name in packed:
+            yield name, (np.dtype(np.int8), shapes[name])
+            yield name + _SCALE, (np.dtype(np.float32), shapes[name][-1:])
+        else:
+            yield name, (dtype, shapes[name])
 
 
 def check_names(path: Path, expected: Set[str], found: Set[str], *, whose: str, advice: str) -> None:

@@ -4,7 +4,9 @@ A file holds the tensors by `part/layer/role`, and in its record the table of th
 converted or trained is read without a line of code for it.
 """
 
-from collections.abc import Mapping
+import importlib.resources
+import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,9 @@ from nst_jax.commands import command
 from nst_jax.errors import UserError, one_line
 from nst_jax.io import weight_file
 from nst_jax.io.files import file_error, sha256
+
+EMBEDDED = "any_style"
+"""The network that the package has in it."""
 
 _TABLE_KEY = "network"
 _STYLES_KEY = "styles"
@@ -60,8 +65,10 @@ def find(name: str) -> Path:
     if name.endswith(_SUFFIX):
         return Path(name)
     path = folder() / file_name(name)
-    if Path(name).name == name and path.is_file():
+    if Path(name).name == name and os.path.isfile(path):  # noqa: PTH113 - False where permission is lacking
         return path
+    if name == EMBEDDED:
+        return embedded()
     names = ", ".join(installed()) or "none"
     raise UserError(
         f"expected the name of an installed network that paints ({names}) or the path of a {_SUFFIX} file, "
@@ -69,9 +76,14 @@ def find(name: str) -> Path:
     )
 
 
+def embedded() -> Path:
+    """Returns the path of the embedded weight file."""
+    return Path(str(importlib.resources.files("nst_jax.applications.feedforward") / "data")) / file_name(EMBEDDED)
+
+
 def installed() -> list[str]:
-    """Returns the names of the installed networks that paint."""
-    names = []
+    """Returns the names of the networks that paint and can be loaded by name: the embedded one and the installed."""
+    names = [EMBEDDED]
     for path in sorted(folder().glob(f"*{_SUFFIX}")):
         try:
             with weight_file.opened(path, whose="a network", advice=_ADVICE) as file:
@@ -79,7 +91,7 @@ def installed() -> list[str]:
                     names.append(path.name.removesuffix(_SUFFIX))
         except UserError:
             continue
-    return names
+    return sorted(set(names))
 
 
 def read(path: Path) -> Trained:
@@ -110,6 +122,7 @@ def write(
     *,
     styles: tuple[str, ...] = (),
     record: Mapping[str, Any] | None = None,
+    packed: Collection[str] = (),
 ) -> None:
     """Writes a weight file, atomically.
 
@@ -119,6 +132,7 @@ def write(
         network: the table.
         styles: names of the styles in it.
         record: origin of the weights: source, licence, ...
+        packed: the names of those that are kept as 8-bit numbers, see `weight_file.write`.
 
     Raises:
         UserError: the tensors are not those of the network, or the file cannot be written.
@@ -126,7 +140,7 @@ def write(
     shapes = network_parameters(network)
     weight_file.check_names(path, shapes.keys(), tensors.keys(), whose="the network", advice="give all of them")
     known = {_TABLE_KEY: tables.to_json(network)} | ({_STYLES_KEY: list(styles)} if styles else {})
-    weight_file.write(path, tensors, shapes, {**(record or {}), **known})
+    weight_file.write(path, tensors, shapes, {**(record or {}), **known}, packed=packed)
 
 
 def grouped(tensors: Mapping[str, Any], network: Network) -> dict[str, dict[str, dict[str, Any]]]:
