@@ -57,6 +57,20 @@ def match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match
         raise UserError(f"{error}; {advice}") from None
 
 
+def fitting(tensors: Tensors, provenance: Provenance, besides: Backbone | None = None) -> list[str]:
+    """Returns the names of the backbones that these are the weights of, but for `besides` and its equals.
+
+    Of backbones that no file distinguishes, the first one is meant: the second is the first one rescaled.
+    """
+    given = besides and (besides.rows, besides.preprocess)
+    found = {
+        (other.rows, other.preprocess): other.name
+        for other in reversed(BACKBONES.values())
+        if (other.rows, other.preprocess) != given and _fits(tensors, provenance, other)
+    }
+    return sorted(found.values(), key=list(BACKBONES).index)
+
+
 def is_named_by_torchvision(tensors: Tensors, backbone: Backbone) -> bool:
     """Returns whether layers have the names of torchvision, as networks ported to other formats may have."""
     theirs = torchvision_names(backbone)
@@ -125,13 +139,7 @@ def _advice(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> str
     known = BACKBONES[backbone.name]
     if backbone != known and _fits(tensors, provenance, known):
         return "the file has no classifier: leave --classifier out, or give a file with one"
-    # Of backbones that no file distinguishes, the first one is meant: the second is the first one rescaled.
-    fitting = {
-        (other.rows, other.preprocess): other.name
-        for other in reversed(BACKBONES.values())
-        if (other.rows, other.preprocess) != (known.rows, known.preprocess) and _fits(tensors, provenance, other)
-    }
-    names = sorted(fitting.values(), key=list(BACKBONES).index)
+    names = fitting(tensors, provenance, besides=known)
     return f"this looks like {' or '.join(names)}: convert it with --backbone={names[0]}" if names else None
 
 

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-MOST_TABLES = 200_000
+MOST_TABLES = 100_000
 
 _OFFSET = 4
 _VTABLE_HEADER = 4  # bytes: the lengths of the vtable and of the table

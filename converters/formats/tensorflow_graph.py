@@ -112,7 +112,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
             source.add(found, path, name, _plain(path, name, constant))
         else:
             others += 1
-    source.check_total(path, found)
+    source.check_expansion(path, found)
     if not found:
         variables = sum(node.op in _VARIABLES for node in graph.node)
         what = f"{variables} variables, whose values are in a checkpoint" if variables else "none"
@@ -204,9 +204,7 @@ def _plain(path: Path, name: str, constant: Any) -> Tensor:
     if kind is None:
         raise file_error(path, f"{one_line(name)}: expected floating-point numbers, found type {constant.dtype}")
     shape = tuple(dim.size for dim in constant.tensor_shape.dim)
-    return tensor_message.tensor(
-        path, name, shape, kind, constant.raw, getattr(constant, kind.field), filled=True
-    )
+    return tensor_message.tensor(path, name, shape, kind, constant.raw, getattr(constant, kind.field), filled=True)
 
 
 def _text(value: bytes) -> str:

@@ -3,8 +3,8 @@
 Kernels are [out, height, width, in], those of depthwise convolutions [1, height, width, channels]. Whole numbers have a
 scale, and a code for zero, in each tensor or for each position along one axis; the biases of a convolution too.
 
-Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, whose numbers of fields are here; what whole numbers stand for:
-tensorflow/lite/kernels/internal/reference/dequantize.h and per_channel_dequantize_test.cc.
+Source: tensorflow/lite/schema/schema.fbs, whose numbers of fields are here; what whole numbers stand for:
+tensorflow/lite/kernels/internal/reference/dequantize.h.
 """
 
 import math
@@ -30,7 +30,6 @@ _SMALL = {17: "int4", 19: "int2"}  # several in a byte
 
 _MOST_AXES = 32
 _LONGEST_NAME = 1000
-_MOST_BUFFERS = 100_000
 _CONVERTED = " Converted."
 
 
@@ -68,7 +67,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         raise file_error(
             path, f"expected a model of TensorFlow Lite, found {one_line(error)}: damaged or cut short; fetch it again"
         ) from error
-    source.check_total(path, found.tensors)
+    source.check_expansion(path, found.tensors)
     if not found.tensors:
         raise file_error(path, "expected a model of TensorFlow Lite with weights, found none; fetch it again")
     names = graph_names.names(found.tensors)
@@ -86,11 +85,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
 
 
 def _model(path: Path, whole: Region, model: Table) -> _Found:
-    buffers = []
-    for buffer in model.tables(4):
-        if len(buffers) == _MOST_BUFFERS:
-            raise MalformedError(f"more than {_MOST_BUFFERS} buffers")
-        buffers.append(_content(path, whole, buffer))
+    buffers = [_content(path, whole, buffer) for buffer in model.tables(4)]
     tensors: Tensors = {}
     bits = others = 0
     for number, graph in enumerate(model.tables(2)):
@@ -167,9 +162,7 @@ def _dequantised(path: Path, name: str, codes: np.ndarray, quantisation: _Quanti
     return affine.values(path, name, codes, scales, zeros, quantisation.axis, wide=True)
 
 
-def _quantisation(
-    path: Path, name: str, whole: Region, tensor: Table, shape: tuple[int, ...]
-) -> _Quantisation | None:
+def _quantisation(path: Path, name: str, whole: Region, tensor: Table, shape: tuple[int, ...]) -> _Quantisation | None:
     """Returns what turns whole numbers into real ones, None if there is nothing.
 
     Raises:
