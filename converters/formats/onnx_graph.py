@@ -248,8 +248,8 @@ def _dequantised(path: Path, name: str, row: _Quantisation, constants: dict[str,
         raise file_error(
             path,
             f"{one_line(name)}: expected one scale and zero point, or one each along axis {row.axis} of "
-            f"{list(stored.shape)}, found {list(scaled.shape)} and {list(zeros.shape) if zeros else 'none'}; export the "
-            "graph without quantisation",
+            f"{list(stored.shape)}, found {list(scaled.shape)} and {list(zeros.shape) if zeros else 'none'}; "
+            "export the graph without quantisation",
         )
     source.check_shape(path, name, stored.shape, np.dtype(np.float32))
 

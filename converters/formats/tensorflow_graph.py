@@ -101,7 +101,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """
     graph = messages.parse(path, _GRAPH, _classes()["GraphDef"], "a graph of TensorFlow")
     constants = _constants(path, graph)
-    ranges = dict(_ranges(path, graph))
+    ranges = dict(_ranges(graph))
     found: Tensors = {}
     others = 0
     for name, constant in constants.items():
@@ -148,7 +148,7 @@ def _constants(path: Path, graph: Any) -> dict[str, Any]:
     return found
 
 
-def _ranges(path: Path, graph: Any) -> Iterator[tuple[str, tuple[str, str, bool]]]:
+def _ranges(graph: Any) -> Iterator[tuple[str, tuple[str, str, bool]]]:
     """Yields quantised constant → names of its smallest and largest number, and whether zero is one of its codes."""
     for node in graph.node:
         places = _WEIGHTS_OF.get(_text(node.op))

@@ -85,7 +85,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
 
 
 def _model(path: Path, whole: Region, model: Table) -> _Found:
-    buffers = [_content(path, whole, buffer) for buffer in model.tables(4)]
+    buffers = [_content(whole, buffer) for buffer in model.tables(4)]
     tensors: Tensors = {}
     bits = others = 0
     for number, graph in enumerate(model.tables(2)):
@@ -110,7 +110,7 @@ def _model(path: Path, whole: Region, model: Table) -> _Found:
     return _Found(tensors, bits, others, producer.removesuffix(_CONVERTED) or None)
 
 
-def _content(path: Path, whole: Region, buffer: Table) -> Region | None:
+def _content(whole: Region, buffer: Table) -> Region | None:
     """Returns the content of a buffer, None if it is empty."""
     data = buffer.vector(0, 1)
     if data is not None and data.count:

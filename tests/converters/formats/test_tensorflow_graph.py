@@ -23,6 +23,14 @@ def loaded(path):
     return {name: tensor.load() for name, tensor in tensorflow_graph.read(path)[0].items()}
 
 
+def refusal_of(path):
+    try:
+        loaded(path)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def quantised(
     low=-0.3, high=0.7, *, codes=CODES, suffix="_quantized_const", reader="Dequantize", mode=b"MIN_FIRST", kind=None
 ):
@@ -190,7 +198,5 @@ def test_damaged_graphs_are_read_or_refused(mutations, data):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a"
         path.write_bytes(data.draw(mutations(graph)) or b"\x0a")
-        try:
-            loaded(path)
-        except UserError as error:
-            assert "\n" not in str(error)
+        message = refusal_of(path)
+    assert message is None or message.isprintable()

@@ -25,6 +25,14 @@ def loaded(path):
     return {name: tensor.load() for name, tensor in tflite.read(path)[0].items()}
 
 
+def refusal_of(path):
+    try:
+        loaded(path)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def scales(*values, zeros=(0,), axis=0):
     return {4: {2: np.float32(values), 3: np.int64(zeros), 6: ("<i", axis)}}
 
@@ -255,7 +263,5 @@ def test_damaged_models_are_read_or_refused(mutations, data):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a"
         path.write_bytes(data.draw(mutations(model)) or b"\x0a")
-        try:
-            loaded(path)
-        except UserError as error:
-            assert "\n" not in str(error)
+        message = refusal_of(path)
+    assert message is None or message.isprintable()
