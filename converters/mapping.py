@@ -108,8 +108,9 @@ class Parameters(Mapping[str, np.ndarray]):
 def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match:
     _check_meaning(provenance, backbone)
     renamed = _rename(tensors, provenance, backbone)
-    head = tuple(layer for layer in renamed if renamed[layer] in _convolutions(backbone.head))
-    dense = (layer for layer in renamed if _is_foreign(layer, renamed[layer], tensors, backbone))
+    in_head, known = _convolutions(backbone.head), _convolutions(with_head(backbone).rows)
+    head = tuple(layer for layer in renamed if renamed[layer] in in_head)
+    dense = (layer for layer in renamed if renamed[layer] not in known and _is_dense(layer, tensors))
     foreign = tuple(dense) if backbone == BACKBONES[backbone.name] else ()
     ignored = {*head, *foreign}
     sources: dict[str, str] = {}
@@ -181,10 +182,9 @@ def _convolutions(rows: tuple[Row, ...]) -> set[str]:
     return {row.name for row in rows if isinstance(row, Conv)}
 
 
-def _is_foreign(layer: str, name: str, tensors: Tensors, backbone: Backbone) -> bool:
+def _is_dense(layer: str, tensors: Tensors) -> bool:
     kernel = tensors.get(f"{layer}/kernel")
-    is_dense = kernel is not None and len(kernel.shape) == 2
-    return is_dense and name not in _convolutions(with_head(backbone).rows)
+    return kernel is not None and len(kernel.shape) == 2
 
 
 def _split(source: str) -> tuple[str, str]:

@@ -113,8 +113,8 @@ def _model(path: Path, whole: Region, model: Table) -> _Found:
 def _content(whole: Region, buffer: Table) -> Region | None:
     """Returns the content of a buffer, None if it is empty."""
     data = buffer.vector(0, 1)
-    if data is not None and data.count:
-        return whole.part(data.start, data.count)
+    if data is not None and data.length:
+        return whole.part(data.start, data.length)
     start, length = buffer.number(1, "<Q"), buffer.number(2, "<Q")  # of models beyond 2 GB, behind the flatbuffer
     return whole.part(start, length) if start > 1 and length else None
 
@@ -170,19 +170,19 @@ def _quantisation(path: Path, name: str, whole: Region, tensor: Table, shape: tu
     """
     table = tensor.table(4)
     scales = table.vector(2, 4) if table else None
-    if table is None or scales is None or scales.count == 0:
+    if table is None or scales is None or scales.length == 0:
         return None
     zeros = table.vector(3, 8)
     axis = table.number(6, "<i")
     along = shape[axis] if 0 <= axis < len(shape) else None
-    if scales.count not in (1, along) or (zeros and zeros.count not in (0, scales.count)):
+    if scales.length not in (1, along) or (zeros and zeros.length not in (0, scales.length)):
         raise file_error(
             path,
             f"{one_line(name)}: expected one scale and zero point, or one each along an axis of {list(shape)}, found "
-            f"{scales.count} and {zeros.count if zeros else 0} along axis {axis}; fetch it again",
+            f"{scales.length} and {zeros.length if zeros else 0} along axis {axis}; fetch it again",
         )
     return _Quantisation(
-        whole.part(scales.start, 4 * scales.count),
-        whole.part(zeros.start, 8 * zeros.count) if zeros and zeros.count else None,
+        whole.part(scales.start, 4 * scales.length),
+        whole.part(zeros.start, 8 * zeros.length) if zeros and zeros.length else None,
         axis,
     )
