@@ -3,8 +3,8 @@
     python -m converters.convert FILE --backbone=NAME [--output=OUT.safetensors] [--classifier]
         [--format=NAME] [--convention=caffe|torchvision] [--kernels=tensorflow|theano]
 
-FILE is a weight file, or the folder of a TensorFlow.js model; its format is recognised by its content. Without
-`--output` the weights are installed, and `--backbone=NAME` works in all scripts. Takes seconds.
+FILE is a weight file, or the folder of a TensorFlow.js model or of a deeplearn.js checkpoint; its format is recognised
+by its content. Without `--output` the weights are installed, and `--backbone=NAME` works in all scripts. Takes seconds.
 
 `--classifier` keeps the classifier, which style transfer does not need (494 MB more for a VGG network). `--convention`
 is the format in which the network expects its pixels, and `--kernels` says whether the kernels of a Keras file are

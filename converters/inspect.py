@@ -1,8 +1,11 @@
 """Lists the content of a weight file of any supported format: tensors, shapes, ranges of values, and its producer.
 
+The last line says which backbones have such weights.
+
     python -m converters.inspect FILE [--format=NAME]
 
-FILE is a weight file, or the folder of a TensorFlow.js model. Reads only this file and writes nothing. Takes seconds.
+FILE is a weight file, or the folder of a TensorFlow.js model or of a deeplearn.js checkpoint. Reads only this file and
+writes nothing. Takes seconds.
 """
 
 from pathlib import Path
@@ -11,8 +14,9 @@ from absl import flags
 
 from nst_jax.errors import choose, one_line
 
-from . import command
+from . import command, mapping, reduced
 from .formats.registry import FORMATS, detect
+from .source import Provenance, Tensors
 from .table import aligned, spans
 
 
@@ -27,7 +31,15 @@ def inspect(path: Path, source_format: str | None = None) -> str:
     rows = [("tensor", "shape", "numbers", "smallest", "largest")]
     for name, tensor in tensors.items():
         rows.append((one_line(name), str(list(tensor.shape)), tensor.dtype.name, *spans(tensor.load())))
-    return "\n".join([provenance.described, f"sha256 {provenance.sha256}", *provenance.notes, *aligned(rows)])
+    about = [provenance.described, f"sha256 {provenance.sha256}", *provenance.notes]
+    return "\n".join([*about, *aligned(rows), _belonging(tensors, provenance)])
+
+
+def _belonging(tensors: Tensors, provenance: Provenance) -> str:
+    """Returns which backbones have such weights, in a line."""
+    whole = (reduced.features(tensors), reduced.described(provenance)) if reduced.is_reduced(tensors) else None
+    names = mapping.fitting(*(whole or (tensors, provenance)))
+    return f"weights of {' or '.join(names)}" if names else "tensors of no backbone here"
 
 
 def _define_flags() -> None:

@@ -57,6 +57,20 @@ def match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match
         raise UserError(f"{error}; {advice}") from None
 
 
+def fitting(tensors: Tensors, provenance: Provenance, besides: Backbone | None = None) -> list[str]:
+    """Returns the names of the backbones that these are the weights of, but for `besides` and its equals.
+
+    Of backbones that no file distinguishes, the first one is meant: the second is the first one rescaled.
+    """
+    given = besides and (besides.rows, besides.preprocess)
+    found = {
+        (other.rows, other.preprocess): other.name
+        for other in reversed(BACKBONES.values())
+        if (other.rows, other.preprocess) != given and _fits(tensors, provenance, other)
+    }
+    return sorted(found.values(), key=list(BACKBONES).index)
+
+
 def is_named_by_torchvision(tensors: Tensors, backbone: Backbone) -> bool:
     """Returns whether layers have the names of torchvision, as networks ported to other formats may have."""
     theirs = torchvision_names(backbone)
@@ -94,8 +108,9 @@ class Parameters(Mapping[str, np.ndarray]):
 def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match:
     _check_meaning(provenance, backbone)
     renamed = _rename(tensors, provenance, backbone)
-    head = tuple(layer for layer in renamed if renamed[layer] in _convolutions(backbone.head))
-    dense = (layer for layer in renamed if _is_foreign(layer, renamed[layer], tensors, backbone))
+    in_head, known = _convolutions(backbone.head), _convolutions(with_head(backbone).rows)
+    head = tuple(layer for layer in renamed if renamed[layer] in in_head)
+    dense = (layer for layer in renamed if renamed[layer] not in known and _is_dense(layer, tensors))
     foreign = tuple(dense) if backbone == BACKBONES[backbone.name] else ()
     ignored = {*head, *foreign}
     sources: dict[str, str] = {}
@@ -125,13 +140,7 @@ def _advice(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> str
     known = BACKBONES[backbone.name]
     if backbone != known and _fits(tensors, provenance, known):
         return "the file has no classifier: leave --classifier out, or give a file with one"
-    # Of backbones that no file distinguishes, the first one is meant: the second is the first one rescaled.
-    fitting = {
-        (other.rows, other.preprocess): other.name
-        for other in reversed(BACKBONES.values())
-        if (other.rows, other.preprocess) != (known.rows, known.preprocess) and _fits(tensors, provenance, other)
-    }
-    names = sorted(fitting.values(), key=list(BACKBONES).index)
+    names = fitting(tensors, provenance, besides=known)
     return f"this looks like {' or '.join(names)}: convert it with --backbone={names[0]}" if names else None
 
 
@@ -173,10 +182,9 @@ def _convolutions(rows: tuple[Row, ...]) -> set[str]:
     return {row.name for row in rows if isinstance(row, Conv)}
 
 
-def _is_foreign(layer: str, name: str, tensors: Tensors, backbone: Backbone) -> bool:
+def _is_dense(layer: str, tensors: Tensors) -> bool:
     kernel = tensors.get(f"{layer}/kernel")
-    is_dense = kernel is not None and len(kernel.shape) == 2
-    return is_dense and name not in _convolutions(with_head(backbone).rows)
+    return kernel is not None and len(kernel.shape) == 2
 
 
 def _split(source: str) -> tuple[str, str]:

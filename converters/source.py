@@ -23,6 +23,8 @@ LARGEST_TENSOR = 1_000_000_000
 """Bytes: twice the largest layer of a VGG network in single precision; reading takes about twice as much memory."""
 
 _MOST_AXES = 32
+_MOST_EXPANDED = 16  # a byte becomes four in single precision, and weights may be shared
+_SMALL_TOTAL = 16 << 20
 _LONGEST_NAME = 1000
 
 Axes = Literal["HWIO", "OIHW", "OHWI", "IHWO"]
@@ -96,6 +98,21 @@ def check_total(path: Path, tensors: Tensors) -> None:
     total = sum(tensor.size for tensor in tensors.values())
     if total > regions.LARGEST:
         raise file_error(path, f"expected at most {regions.LARGEST} bytes in all tensors together, found {total}")
+
+
+def check_expansion(path: Path, tensors: Tensors) -> None:
+    """Checks the size of all tensors of a file in which one number may stand for many, or for parts of many tensors.
+
+    Raises:
+        UserError: it is larger than that of any network, or of any that such a file has in it.
+    """
+    check_total(path, tensors)
+    total, size = sum(tensor.size for tensor in tensors.values()), regions.file_size(path)
+    if total > max(_SMALL_TOTAL, _MOST_EXPANDED * size):
+        raise file_error(
+            path,
+            f"expected at most {_MOST_EXPANDED} times as many bytes in tensors as in the file, {size}, found {total}",
+        )
 
 
 class Layout(NamedTuple):

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-MOST_TABLES = 200_000
+MOST_TABLES = 100_000
 
 _OFFSET = 4
 _VTABLE_HEADER = 4  # bytes: the lengths of the vtable and of the table
@@ -26,7 +26,7 @@ class Vector(NamedTuple):
     """Where the items of a vector are, and how many."""
 
     start: int
-    count: int
+    length: int
 
 
 class Buffer:
@@ -71,9 +71,9 @@ class Buffer:
 
     def vector(self, place: int, size: int) -> Vector:
         """Returns the vector at a place, of items of `size` bytes."""
-        count = self.whole(place, "<I")
-        self.check(place + _OFFSET, count * size)
-        return Vector(place + _OFFSET, count)
+        length = self.whole(place, "<I")
+        self.check(place + _OFFSET, length * size)
+        return Vector(place + _OFFSET, length)
 
     def check(self, place: int, size: int) -> None:
         """Raises MalformedError unless `size` bytes from `place` on are in the file."""
@@ -82,7 +82,7 @@ class Buffer:
 
     def bytes(self, vector: Vector) -> bytes:
         """Returns the items of a vector of bytes."""
-        return self._data[vector.start : vector.start + vector.count]
+        return self._data[vector.start : vector.start + vector.length]
 
 
 class Table:
@@ -116,7 +116,7 @@ class Table:
     def tables(self, field: int) -> Iterator["Table"]:
         """Yields the tables in a vector of them."""
         vector = self.vector(field, _OFFSET) or Vector(0, 0)
-        for index in range(vector.count):
+        for index in range(vector.length):
             yield self._buffer.table(self._buffer.follow(vector.start + index * _OFFSET))
 
     def text(self, field: int, longest: int) -> str:
@@ -128,8 +128,8 @@ class Table:
         vector = self.vector(field, 1)
         if vector is None:
             return ""
-        if vector.count > longest:
-            raise MalformedError(f"a text of {vector.count} bytes at byte {vector.start}")
+        if vector.length > longest:
+            raise MalformedError(f"a text of {vector.length} bytes at byte {vector.start}")
         return self._buffer.bytes(vector).decode(errors="replace")
 
     def numbers(self, field: int, layout: str, most: int) -> tuple[int, ...] | None:
@@ -142,9 +142,9 @@ class Table:
         vector = self.vector(field, size)
         if vector is None:
             return None
-        if vector.count > most:
-            raise MalformedError(f"a vector of {vector.count} numbers at byte {vector.start}")
-        return tuple(self._buffer.whole(vector.start + index * size, layout) for index in range(vector.count))
+        if vector.length > most:
+            raise MalformedError(f"a vector of {vector.length} numbers at byte {vector.start}")
+        return tuple(self._buffer.whole(vector.start + index * size, layout) for index in range(vector.length))
 
     def has(self, field: int) -> bool:
         """Returns whether the field is there."""

@@ -7,6 +7,7 @@ import collections
 from collections.abc import Iterable, Sequence
 
 _ROLES = {"weights": "kernel", "biases": "bias", "Conv2D_bias": "bias"}
+_MERGED = ";"  # between the names of operations that TensorFlow Lite has made one
 
 
 def names(keys: Iterable[str]) -> dict[str, str]:
@@ -26,4 +27,4 @@ def is_single(shape: Sequence[int]) -> bool:
 
 def _name(key: str) -> str:
     layer, slash, role = key.rpartition("/")
-    return f"{layer}/{_ROLES[role]}" if slash and role in _ROLES else key
+    return f"{layer}/{_ROLES[role]}" if slash and role in _ROLES and _MERGED not in key else key

@@ -49,7 +49,9 @@ def classes(package: str, described: Mapping[str, Fields]) -> dict[str, type[mes
                 row.type = kinds.Type.Value(f"TYPE_{kind.upper()}")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in described}
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in described
+    }
 
 
 def parse(path: Path, schema: wire.Schema, kind: type[message.Message], what: str) -> Any:

@@ -1,7 +1,7 @@
 """Tensors in the messages of TensorFlow and ONNX: raw bytes, or numbers in a field of their own type."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +61,7 @@ def tensor(
     source.check_shape(path, name, shape, kind.dtype)
     stored, wanted = np.dtype(kind.stored), math.prod(shape)
     places = messages.runs(raw)
-    load_numbers = _from_bytes
+    load_numbers: Callable[[Path, list[Run], np.dtype], np.ndarray] = _from_bytes
     if places:
         length = sum(run.length for run in places)
         _check_count(path, name, shape, length / stored.itemsize)

@@ -3,7 +3,7 @@
 The manifest says name → file name and shape; the files have nothing but single precision, little-endian, in the order
 of C. Names are those of TensorFlow's variables (`Variable_3`, `conv1/weights`), or of ports of Keras (`conv1_W:0`).
 
-Source: the program that wrote them, scripts/dump_checkpoints of deeplearn.js.
+Source: deeplearn.js, scripts/dump_checkpoints/dump_checkpoint_vars.py, which wrote them.
 """
 
 import math

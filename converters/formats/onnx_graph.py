@@ -146,14 +146,16 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
                 f"{one_line(name)}: expected floating-point numbers, or bytes that a node {_DEQUANTISE.decode()} reads "
                 "with scales that are constants, found others; export the graph without quantisation",
             )
-    source.check_total(path, found)
+    source.check_expansion(path, found)
     if not found:
         raise file_error(path, f"expected weights, found {len(constants)} constants without; fetch or export it again")
     used = dequantised | set(found)
     others = sum(name not in used for name in constants)
     names = _names(found)
-    bits = max((8 * np.dtype(_WHOLE[constants[row.codes].data_type].stored).itemsize for row in quantised.values() if len(constants[row.codes].dims) > 1), default=0)
-    producer = " ".join(filter(None, (_text(model.producer_name), _text(model.producer_version))))
+    kernels = (constants[row.codes] for row in quantised.values())  # biases have 32 bits beside any of them
+    bits = max((8 * _WHOLE[codes.data_type].dtype.itemsize for codes in kernels if len(codes.dims) > 1), default=0)
+    # Where no release was made of it, tf2onnx writes None behind its version.
+    producer = " ".join((_text(model.producer_name), _text(model.producer_version).removesuffix(" None"))).strip()
     provenance = Provenance(
         path,
         regions.sha256([path]),
@@ -246,8 +248,8 @@ def _dequantised(path: Path, name: str, row: _Quantisation, constants: dict[str,
         raise file_error(
             path,
             f"{one_line(name)}: expected one scale and zero point, or one each along axis {row.axis} of "
-            f"{list(stored.shape)}, found {list(scaled.shape)} and {list(zeros.shape) if zeros else 'none'}; export the "
-            "graph without quantisation",
+            f"{list(stored.shape)}, found {list(scaled.shape)} and {list(zeros.shape) if zeros else 'none'}; "
+            "export the graph without quantisation",
         )
     source.check_shape(path, name, stored.shape, np.dtype(np.float32))
 

@@ -14,13 +14,17 @@ from . import (
     binaryproto,
     caffe_hdf5,
     caffemodel,
+    deeplearn_js,
     flax_hdf5,
     keras_archive,
     keras_h5,
     matconvnet,
     numpy_pickle,
+    onnx_graph,
     safetensors_file,
+    tensorflow_graph,
     tfjs,
+    tflite,
     torch_legacy,
     torch_zip,
 )
@@ -47,10 +51,16 @@ FORMATS = {
     "torch_zip": Format("PyTorch (.pth)", torch_zip.recognises, torch_zip.read),
     "numpy_pickle": Format("arrays of NumPy (.npy, .pkl)", numpy_pickle.recognises, numpy_pickle.read),
     "torch_legacy": Format("PyTorch before 1.6 (.pth)", torch_legacy.recognises, torch_legacy.read),
+    "deeplearn_js": Format(
+        "deeplearn.js checkpoint (manifest.json and its files)", deeplearn_js.recognises, deeplearn_js.read
+    ),
     "tfjs": Format("TensorFlow.js layers model (model.json and shards)", tfjs.recognises, tfjs.read),
     "caffe_hdf5": Format("Caffe HDF5 (.caffemodel.h5)", caffe_hdf5.recognises, caffe_hdf5.read),
     "flax_hdf5": Format("Flax HDF5 of flaxmodels (.h5)", flax_hdf5.recognises, flax_hdf5.read),
     "keras_h5": Format("Keras HDF5 (.h5, .weights.h5)", keras_h5.recognises, keras_h5.read),
+    "tflite": Format("TensorFlow Lite (.tflite)", tflite.recognises, tflite.read),
+    "tensorflow_graph": Format("frozen graph of TensorFlow (.pb)", tensorflow_graph.recognises, tensorflow_graph.read),
+    "onnx": Format("ONNX (.onnx)", onnx_graph.recognises, onnx_graph.read),
     "matconvnet": Format("MatConvNet (.mat)", matconvnet.recognises, matconvnet.read),
     "caffemodel": Format("Caffe network (.caffemodel)", caffemodel.recognises, caffemodel.read),
     "binaryproto": Format("Caffe mean picture (.binaryproto)", binaryproto.recognises, binaryproto.read),
@@ -89,22 +99,19 @@ _FOREIGN = (
         re.compile(rb"(?:\s|#[^\n]*\n)*(?:name\s*:\s*[\"']|layers?\s*\{|input\s*:\s*[\"']|force_backward\s*:)"),
         "a prototxt of Caffe, which describes a network and has no weights; give the .caffemodel that belongs to it",
     ),
-    _Foreign(".tflite", re.compile(rb".{4}TFL3", re.DOTALL), f"a model of TensorFlow Lite; {_ELSEWHERE}"),
     _Foreign(
         ".t7",
         re.compile(rb"[\x03\x04]\x00{3}\x01\x00{3}", re.DOTALL),
         f"a file of Torch 7 (Lua); {_ELSEWHERE}, or load it there and save the weights by name as HDF5",
     ),
     _Foreign(
-        ".onnx",
-        re.compile(rb"\x08[\x01-\x1f]\x12[\x01-\x40][ -~]+", re.DOTALL),
-        f"an ONNX graph; {_ELSEWHERE}, or save the state dict of the model that it was exported from",
-    ),
-    _Foreign(
         ".pb",
-        re.compile(rb"\x0a[\x01-\x7f]\x0a[\x01-\x7f][ -~]+\x12[\x01-\x40](?:Placeholder|Const|NoOp|Variable)"),
-        f"a graph of TensorFlow; {_ELSEWHERE}, or save the weights of its model as .h5",
+        re.compile(rb"\x08\x01\x12[\x80-\xff]{1,4}[\x00-\x7f]\x0a", re.DOTALL),
+        "a SavedModel of TensorFlow, whose weights are in the folder variables beside it; save them as .h5, or freeze "
+        "the graph",
     ),
+    _Foreign(".meta", None, "the graph of a checkpoint of TensorFlow, without weights; save these as .h5"),
+    _Foreign(".index", None, "the index of a checkpoint of TensorFlow, without weights; save these as .h5"),
     _Foreign(".mlmodel", None, f"a model of Core ML; {_ELSEWHERE}"),
     _Foreign(".mlpackage", None, f"a model of Core ML; {_ELSEWHERE}"),
     _Foreign(".npz", None, f"an archive of arrays of NumPy, whose colours may be in either order; {_ELSEWHERE}"),
@@ -112,6 +119,7 @@ _FOREIGN = (
     _Foreign(".engine", None, "an engine of TensorRT, made for one GPU; give the weights that it was made from"),
     _Foreign(".params", None, f"parameters of MXNet; {_ELSEWHERE}"),
 )
+_FOLDERS = ("tfjs", "deeplearn_js")
 _UNSIGNED = ("matconvnet", "caffemodel", "binaryproto")
 
 _LONGEST_START = 512
@@ -125,9 +133,14 @@ def detect(path: Path) -> str:
         UserError: the file does not exist, or is in none of the formats.
     """
     if regions.is_folder(path):
-        if tfjs.recognises(path):
-            return "tfjs"
-        raise file_error(path, "expected a weight file or the folder of a TensorFlow.js model, found another folder")
+        for name in _FOLDERS:
+            if FORMATS[name].recognises(path):
+                return name
+        raise file_error(
+            path,
+            "expected a weight file, or the folder of a TensorFlow.js model or a deeplearn.js checkpoint, found "
+            "another folder",
+        )
     start = regions.first_bytes(path, _LONGEST_START)
     # Formats without a signature would take a text for a damaged file.
     if not (_TEXT.fullmatch(start) and start.lstrip().startswith(tuple(_NO_WEIGHTS))):

@@ -101,7 +101,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     """
     graph = messages.parse(path, _GRAPH, _classes()["GraphDef"], "a graph of TensorFlow")
     constants = _constants(path, graph)
-    ranges = dict(_ranges(path, graph))
+    ranges = dict(_ranges(graph))
     found: Tensors = {}
     others = 0
     for name, constant in constants.items():
@@ -112,7 +112,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
             source.add(found, path, name, _plain(path, name, constant))
         else:
             others += 1
-    source.check_total(path, found)
+    source.check_expansion(path, found)
     if not found:
         variables = sum(node.op in _VARIABLES for node in graph.node)
         what = f"{variables} variables, whose values are in a checkpoint" if variables else "none"
@@ -148,7 +148,7 @@ def _constants(path: Path, graph: Any) -> dict[str, Any]:
     return found
 
 
-def _ranges(path: Path, graph: Any) -> Iterator[tuple[str, tuple[str, str, bool]]]:
+def _ranges(graph: Any) -> Iterator[tuple[str, tuple[str, str, bool]]]:
     """Yields quantised constant → names of its smallest and largest number, and whether zero is one of its codes."""
     for node in graph.node:
         places = _WEIGHTS_OF.get(_text(node.op))
@@ -204,9 +204,7 @@ def _plain(path: Path, name: str, constant: Any) -> Tensor:
     if kind is None:
         raise file_error(path, f"{one_line(name)}: expected floating-point numbers, found type {constant.dtype}")
     shape = tuple(dim.size for dim in constant.tensor_shape.dim)
-    return tensor_message.tensor(
-        path, name, shape, kind, constant.raw, getattr(constant, kind.field), filled=True
-    )
+    return tensor_message.tensor(path, name, shape, kind, constant.raw, getattr(constant, kind.field), filled=True)
 
 
 def _text(value: bytes) -> str:

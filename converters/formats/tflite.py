@@ -3,8 +3,8 @@
 Kernels are [out, height, width, in], those of depthwise convolutions [1, height, width, channels]. Whole numbers have a
 scale, and a code for zero, in each tensor or for each position along one axis; the biases of a convolution too.
 
-Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, whose numbers of fields are here; what whole numbers stand for:
-tensorflow/lite/kernels/internal/reference/dequantize.h and per_channel_dequantize_test.cc.
+Source: tensorflow/lite/schema/schema.fbs, whose numbers of fields are here; what whole numbers stand for:
+tensorflow/lite/kernels/internal/reference/dequantize.h.
 """
 
 import math
@@ -30,7 +30,6 @@ _SMALL = {17: "int4", 19: "int2"}  # several in a byte
 
 _MOST_AXES = 32
 _LONGEST_NAME = 1000
-_MOST_BUFFERS = 100_000
 _CONVERTED = " Converted."
 
 
@@ -68,7 +67,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         raise file_error(
             path, f"expected a model of TensorFlow Lite, found {one_line(error)}: damaged or cut short; fetch it again"
         ) from error
-    source.check_total(path, found.tensors)
+    source.check_expansion(path, found.tensors)
     if not found.tensors:
         raise file_error(path, "expected a model of TensorFlow Lite with weights, found none; fetch it again")
     names = graph_names.names(found.tensors)
@@ -86,11 +85,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
 
 
 def _model(path: Path, whole: Region, model: Table) -> _Found:
-    buffers = []
-    for buffer in model.tables(4):
-        if len(buffers) == _MOST_BUFFERS:
-            raise MalformedError(f"more than {_MOST_BUFFERS} buffers")
-        buffers.append(_content(path, whole, buffer))
+    buffers = [_content(whole, buffer) for buffer in model.tables(4)]
     tensors: Tensors = {}
     bits = others = 0
     for number, graph in enumerate(model.tables(2)):
@@ -115,11 +110,11 @@ def _model(path: Path, whole: Region, model: Table) -> _Found:
     return _Found(tensors, bits, others, producer.removesuffix(_CONVERTED) or None)
 
 
-def _content(path: Path, whole: Region, buffer: Table) -> Region | None:
+def _content(whole: Region, buffer: Table) -> Region | None:
     """Returns the content of a buffer, None if it is empty."""
     data = buffer.vector(0, 1)
-    if data is not None and data.count:
-        return whole.part(data.start, data.count)
+    if data is not None and data.length:
+        return whole.part(data.start, data.length)
     start, length = buffer.number(1, "<Q"), buffer.number(2, "<Q")  # of models beyond 2 GB, behind the flatbuffer
     return whole.part(start, length) if start > 1 and length else None
 
@@ -167,9 +162,7 @@ def _dequantised(path: Path, name: str, codes: np.ndarray, quantisation: _Quanti
     return affine.values(path, name, codes, scales, zeros, quantisation.axis, wide=True)
 
 
-def _quantisation(
-    path: Path, name: str, whole: Region, tensor: Table, shape: tuple[int, ...]
-) -> _Quantisation | None:
+def _quantisation(path: Path, name: str, whole: Region, tensor: Table, shape: tuple[int, ...]) -> _Quantisation | None:
     """Returns what turns whole numbers into real ones, None if there is nothing.
 
     Raises:
@@ -177,19 +170,19 @@ def _quantisation(
     """
     table = tensor.table(4)
     scales = table.vector(2, 4) if table else None
-    if table is None or scales is None or scales.count == 0:
+    if table is None or scales is None or scales.length == 0:
         return None
     zeros = table.vector(3, 8)
     axis = table.number(6, "<i")
     along = shape[axis] if 0 <= axis < len(shape) else None
-    if scales.count not in (1, along) or (zeros and zeros.count not in (0, scales.count)):
+    if scales.length not in (1, along) or (zeros and zeros.length not in (0, scales.length)):
         raise file_error(
             path,
             f"{one_line(name)}: expected one scale and zero point, or one each along an axis of {list(shape)}, found "
-            f"{scales.count} and {zeros.count if zeros else 0} along axis {axis}; fetch it again",
+            f"{scales.length} and {zeros.length if zeros else 0} along axis {axis}; fetch it again",
         )
     return _Quantisation(
-        whole.part(scales.start, 4 * scales.count),
-        whole.part(zeros.start, 8 * zeros.count) if zeros and zeros.count else None,
+        whole.part(scales.start, 4 * scales.length),
+        whole.part(zeros.start, 8 * zeros.length) if zeros and zeros.length else None,
         axis,
     )

@@ -390,16 +390,20 @@ FOREIGN = {
         "a prototxt of Caffe.*the .caffemodel",
     ),
     "solver.prototxt": (b"net: 'a'\n", "a prototxt of Caffe"),
-    "a.tflite": (b"\x1c\0\0\0TFL3" + bytes(40), "a model of TensorFlow Lite; get the weights .*fetch vgg19"),
     "a.t7": (b"\4\0\0\0\1\0\0\0\3\0\0\0V 1\x0d\0\0\0nn.Sequential", "a file of Torch 7"),
-    "a.onnx": (b"\x08\x03\x12\x07pytorch\x1a\x031.3:" + bytes(40), "an ONNX graph"),
-    "a.pb": (b"\x0a\x1b\x0a\x05image\x12\x0bPlaceholder" + bytes(40), "a graph of TensorFlow"),
+    "saved_model.pb": (b"\x08\x01\x12\x80\x20\x0a\x10" + bytes(40), "a SavedModel of TensorFlow, whose weights are in"),
+    "model.ckpt.meta": (
+        b"\x0a\x80\x20\x12\x10" + bytes(40),
+        "the graph of a checkpoint of TensorFlow, without weights",
+    ),
+    "model.ckpt.index": (b"\0\0\x01\x08" + bytes(40), "the index of a checkpoint of TensorFlow, without weights"),
     "a.mlmodel": (b"\x08\1\x12\x20\x0a\x10" + bytes(40), "a model of Core ML"),
     "a.npz": (an_npz(), "an archive of arrays of NumPy"),
     "a.pth.gz": (b"\x1f\x8b\x08" + bytes(40), "a compressed file; uncompress it first"),
     "a.pkl": (b"(dp0\nS'param values'\n", "a pickle of protocol 0"),
 }
-BY_CONTENT = [name for name in FOREIGN if name not in ("solver.prototxt", "a.mlmodel", "a.npz")]
+BY_NAME = ("solver.prototxt", "a.mlmodel", "a.npz", "model.ckpt.meta", "model.ckpt.index")
+BY_CONTENT = [name for name in FOREIGN if name not in BY_NAME]
 
 
 @pytest.mark.parametrize(("name", "called"), [(name, name) for name in FOREIGN] + [(name, "a") for name in BY_CONTENT])
@@ -411,15 +415,16 @@ def test_what_is_not_read_is_named(tmp_path, name, called):
     assert str(caught.value).isprintable()
 
 
-def test_real_files_that_are_not_read(shared):
+def test_real_networks_that_are_no_backbone(shared, tmp_path):
     networks = shared / "weights" / "networks"
-    for path, message in {
-        "adain/encoder_opt_quantized.pb": "a graph of TensorFlow",
-        "arbitrary_magenta/prediction.tflite": "a model of TensorFlow Lite",
-        "ff_johnson/small_candy.onnx": "an ONNX graph",
+    for path, found in {
+        "adain/encoder_opt_quantized.pb": 9,
+        "arbitrary_magenta/prediction.tflite": 36,
+        "ff_johnson/small_candy.onnx": 0,
+        "ff_johnson/mathura": 0,
     }.items():
-        with pytest.raises(UserError, match=message):
-            detect(networks / path)
+        with pytest.raises(UserError, match=f"expected the 16 convolutions of vgg19, found {found}, without"):
+            convert.convert(networks / path, "vgg19", tmp_path / "out.safetensors")
 
 
 def test_one_error_tells_the_backbone(random_for, tmp_path):

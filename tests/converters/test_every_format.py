@@ -87,6 +87,10 @@ PRODUCED = {
     ),
     "numpy_pickle in order": written(lambda path, arrays, _: writers.write_lasagne(path, arrays)),
     "tfjs": written(lambda path, arrays, _: writers.write_tfjs_network(path, arrays)),
+    "tensorflow_graph": written(lambda path, arrays, _: writers.write_frozen_graph(path, arrays), convention="caffe"),
+    "tflite": written(lambda path, arrays, _: writers.write_tflite(path, arrays), convention="caffe"),
+    "onnx": written(writers.write_onnx, convention="caffe"),
+    "deeplearn_js": written(lambda path, arrays, _: writers.write_deeplearn_js(path, arrays), convention="caffe"),
     "safetensors as torchvision": written(safetensors_as_torch, convention="caffe"),
     "safetensors as ours": written(safetensors_as_ours, convention="caffe"),
 }

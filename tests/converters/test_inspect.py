@@ -8,6 +8,8 @@ import weight_writers as writers
 
 from converters import inspect
 from converters.table import aligned, spans
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import parameter_shapes
 from nst_jax.errors import UserError
 
 pytestmark = pytest.mark.quick
@@ -36,6 +38,25 @@ def test_no_backbone_and_nothing_usable_is_needed(tmp_path):
     assert result.returncode == 0
     assert r"a\nb/kernel  [1, 1, 1, 1]  float32  nan       nan" in result.stdout.splitlines()
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_networks_that_paint_at_once(shared):
+    for name, described in {
+        "pastiche26/stylize_quantized.pb": "frozen graph of TensorFlow, 1464 nodes, 8-bit quantisation",
+        "arbitrary_magenta/transfer.tflite": "TensorFlow Lite model, 8-bit quantisation, written by TOCO",
+        "ff_johnson/small_candy.onnx": "ONNX graph, 38 nodes, written by pytorch 1.8",
+        "ff_johnson/mathura": "deeplearn.js checkpoint",
+    }.items():
+        first, *_, last = inspect.inspect(shared / "weights" / "networks" / name).splitlines()
+        assert (first, last) == (described, "tensors of no backbone here")
+
+
+def test_which_backbone_it_belongs_to(random_for, tmp_path):
+    arrays = random_for(parameter_shapes(BACKBONES["squeezenet1_1"]))
+    last = inspect.inspect(writers.write_caffemodel(tmp_path / "a", arrays)).splitlines()[-1]
+    assert last == "weights of squeezenet1_1"
+    last = inspect.inspect(writers.write_onnx(tmp_path / "b", arrays, "squeezenet1_1")).splitlines()[-1]
+    assert last == "weights of squeezenet1_1 or squeezenet1_1_torchvision"
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,28 @@ def long_record(path):
     safetensors.numpy.save_file({"a.weight": np.zeros(1, "f4")}, path, {"nst_jax": "[" + "{}," * 4_000_000 + "{}]"})
 
 
+def many_constants(path):
+    path.write_bytes(writers.constant_node("", np.zeros(1, "f4"))[:-1] * 300_000)
+
+
+def fills(path):
+    """A thousand constants of four megabytes, each of one number."""
+    shape = b"".join(writers.field(2, writers.field(1, 1 << 10)) for _ in range(2))
+    tensor = writers.field(1, 1) + writers.field(2, shape) + writers.field(5, bytes(4))
+    path.write_bytes(b"".join(writers.constant_node(f"a{index}", tensor) for index in range(1000)))
+
+
+def one_range_of_many(path):
+    nodes = [writers.onnx_node("DequantizeLinear", ["a", "b"], f"{index}_dequant") for index in range(15_000)]
+    tensors = [writers.onnx_tensor("a", np.zeros(100_000, "i1")), writers.onnx_tensor("b", np.float32(1))]
+    path.write_bytes(writers.onnx_model(nodes, tensors))
+
+
+def names_without_end(path):
+    names = [f"{index}" + "a/" * 100_000 for index in range(10)]
+    path.write_bytes(writers.onnx_model([], [writers.onnx_tensor(name, np.zeros(2, "f4")) for name in names]))
+
+
 SLOW = [
     alternating,
     many_lengths,
@@ -119,6 +141,10 @@ SLOW = [
     layer_without_end,
     many_dense_layers,
     long_record,
+    many_constants,
+    fills,
+    one_range_of_many,
+    names_without_end,
 ]
 
 

@@ -6,6 +6,7 @@ A network is `{"conv1_1/kernel": [height, width, in, out], "conv1_1/bias": [out]
 import functools
 import json
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -317,6 +318,181 @@ def write_lasagne(path: Path, arrays: Arrays, *, protocol: int = 4) -> Path:
     about = {"mean value": np.float32([103.939, 116.779, 123.68]), "synset words": ["a"], "model type": "vgg"}
     path.write_bytes(pickle.dumps({"param values": values, **about}, protocol=protocol))
     return path
+
+
+# --- graphs ---
+
+
+def field(number: int, content: bytes | int) -> bytes:
+    """A field of a protobuf message: text, bytes or a message, or a whole number."""
+    if isinstance(content, int):
+        return _varint(number << 3) + _varint(content % (1 << 64))
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+_TENSORFLOW_TYPES = {"float32": 1, "float64": 2, "int32": 3, "float16": 19, "uint8": 12}
+
+
+def tensorflow_tensor(values: np.ndarray, kind: int | None = None) -> bytes:
+    """A TensorProto of TensorFlow, with its numbers as bytes; uint8 as quint8."""
+    shape = b"".join(field(2, field(1, length)) for length in values.shape)
+    kind = _TENSORFLOW_TYPES[values.dtype.name] if kind is None else kind
+    return field(1, kind) + field(2, shape) + field(4, values.tobytes())
+
+
+def tensorflow_node(name: str, kind: str, *inputs: str, **attributes: bytes) -> bytes:
+    """A node as a field of a GraphDef; an attribute is the content of an AttrValue."""
+    rows = [field(5, field(1, key.encode()) + field(2, value)) for key, value in attributes.items()]
+    texts = [field(3, text.encode()) for text in inputs]
+    return field(1, b"".join([field(1, name.encode()), field(2, kind.encode()), *texts, *rows]))
+
+
+def constant_node(name: str, tensor: bytes | np.ndarray) -> bytes:
+    tensor = tensor if isinstance(tensor, bytes) else tensorflow_tensor(tensor)
+    return tensorflow_node(name, "Const", value=field(8, tensor))
+
+
+def write_frozen_graph(path: Path, arrays: Arrays) -> Path:
+    """Writes a graph as TensorFlow freezes that of a model of Keras."""
+    nodes = [tensorflow_node("input", "Placeholder")]
+    for layer, kernel, bias in layers(arrays):
+        name = keras_name(layer)
+        nodes += [
+            constant_node(f"{name}/kernel", outputs_last(layer, kernel)),
+            constant_node(f"{name}/bias", bias),
+            constant_node(f"{name}/strides", np.int32([1, 1])),
+            tensorflow_node(f"{name}/Conv2D", "Conv2D", "input", f"{name}/kernel"),
+        ]
+    path.write_bytes(b"".join(nodes) + field(4, field(1, 134)))
+    return path
+
+
+_ONNX_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "float16": 10, "float64": 11}
+
+
+def onnx_tensor(name: str, values: np.ndarray, *rest: bytes, kind: int | None = None) -> bytes:
+    """A TensorProto of ONNX, with its numbers as bytes, or as `rest` has them."""
+    dims = b"".join(field(1, length) for length in values.shape)
+    kind = _ONNX_TYPES[values.dtype.name] if kind is None else kind
+    return dims + field(2, kind) + field(8, name.encode()) + (b"".join(rest) or field(9, values.tobytes()))
+
+
+def onnx_node(kind: str, inputs: Sequence[str], output: str, *attributes: bytes) -> bytes:
+    names = [field(1, name.encode()) for name in inputs] + [field(2, output.encode())]
+    return field(1, b"".join([*names, field(4, kind.encode()), *(field(5, value) for value in attributes)]))
+
+
+def onnx_model(nodes: Sequence[bytes], initialisers: Sequence[bytes]) -> bytes:
+    graph = b"".join([*nodes, field(2, b"a graph"), *(field(5, tensor) for tensor in initialisers)])
+    return field(1, 8) + field(2, b"pytorch") + field(3, b"2.4.1") + field(7, graph) + field(8, field(2, 17))
+
+
+def write_onnx(path: Path, arrays: Arrays, table: str) -> Path:
+    """Writes a graph as PyTorch exports it."""
+    state = state_dict(arrays, table)
+    nodes = [onnx_node("Conv", ["input", name], f"{name}_output_0") for name in state if name.endswith(".weight")]
+    path.write_bytes(onnx_model(nodes, [onnx_tensor(name, values) for name, values in state.items()]))
+    return path
+
+
+Flat = Any
+"""What is in a flatbuffer: a table (field → what is in it), tables in a list, text, an array; in a table also numbers,
+as pairs of their layout and themselves."""
+
+
+def flatbuffer(root: dict[int, Flat], identifier: bytes = b"TFL3") -> bytes:
+    """Returns the content of a file: each table behind its vtable, and whatever it has behind both.
+
+    What is there several times in one list is written once.
+    """
+    data = bytearray(4) + identifier
+
+    def point(place: int, target: int) -> None:
+        data[place : place + 4] = struct.pack("<I", target - place)
+
+    def put(item: Flat) -> int:
+        data.extend(bytes(-len(data) % 8))
+        if isinstance(item, dict):
+            return put_table(item)
+        count = len(item)
+        data.extend(bytes(4) + struct.pack("<I", count))  # so that the items are at a multiple of eight
+        start = len(data)
+        if isinstance(item, list):
+            data.extend(bytes(4 * count))
+            places: dict[int, int] = {}
+            for index, table in enumerate(item):
+                places[id(table)] = places.get(id(table)) or put(table)
+                point(start + 4 * index, places[id(table)])
+        else:
+            data.extend(item if isinstance(item, bytes) else item.tobytes())
+        return start - 4
+
+    def put_table(table: dict[int, Flat]) -> int:
+        offsets, body, children = [0] * (max(table, default=-1) + 1), bytearray(4), {}
+        for number, item in table.items():
+            layout, value = item if isinstance(item, tuple) else ("<I", 0)
+            body.extend(bytes(-len(body) % struct.calcsize(layout)))
+            offsets[number] = len(body)
+            if not isinstance(item, tuple):
+                children[len(body)] = item
+            body.extend(struct.pack(layout, value))
+        vtable = struct.pack(f"<{2 + len(offsets)}H", 4 + 2 * len(offsets), len(body), *offsets)
+        vtable += bytes(-len(vtable) % 8)
+        body[:4] = struct.pack("<i", len(vtable))
+        data.extend(vtable)
+        start = len(data)
+        data.extend(body)
+        for place, child in children.items():
+            point(start + place, put(child))
+        return start
+
+    point(0, put(root))
+    return bytes(data)
+
+
+_TFLITE_TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
+
+
+def tflite_model(
+    tensors: Sequence[tuple[str, np.ndarray | None, dict[int, Flat]]], change: Callable[..., None] = lambda model: None
+) -> bytes:
+    """Returns a model with these tensors: name, values (None for what is computed), and other fields."""
+    rows, buffers = [], [{}]
+    for name, values, others in tensors:
+        shape, kind = (values.shape, values.dtype.name) if values is not None else ((1, 8, 8, 3), "float32")
+        row = {0: np.int32(shape), 1: ("<b", _TFLITE_TYPES[kind]), 2: ("<I", 0), 3: name.encode()} | others
+        if values is not None:
+            row[2] = ("<I", len(buffers))
+            buffers.append({0: np.frombuffer(values.tobytes(), np.uint8)})
+        rows.append(row)
+    model = {0: ("<I", 3), 2: [{0: rows}], 3: b"TOCO Converted.", 4: buffers}
+    change(model)
+    return flatbuffer(model)
+
+
+def write_tflite(path: Path, arrays: Arrays) -> Path:
+    """Writes a network as TensorFlow Lite's first converter did, in single precision."""
+    tensors: list[tuple[str, np.ndarray | None, dict[int, Flat]]] = [("input", None, {})]
+    for layer, kernel, bias in layers(arrays):
+        name = keras_name(layer)
+        turned = np.ascontiguousarray(kernel.transpose(3, 0, 1, 2))
+        turned = turned.reshape(len(turned), -1) if is_dense(layer) else turned
+        tensors += [(f"{name}/weights", turned, {}), (f"{name}/Conv2D_bias", bias, {}), (f"{name}/Relu", None, {})]
+    path.write_bytes(tflite_model(tensors))
+    return path
+
+
+def write_deeplearn_js(folder: Path, arrays: Arrays) -> Path:
+    """Writes a checkpoint of deeplearn.js, with the names of a port of Keras."""
+    folder.mkdir()
+    manifest = {}
+    for layer, kernel, bias in layers(arrays):
+        for letter, values in (("W", outputs_last(layer, kernel)), ("b", bias)):
+            name = f"{keras_name(layer)}_{letter}"
+            (folder / name).write_bytes(values.tobytes())
+            manifest[f"{name}:0"] = {"filename": name, "shape": list(values.shape)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
 
 
 # --- others ---
