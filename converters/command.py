@@ -21,12 +21,13 @@ FILE = "FILE"
 """The name of arguments that are paths."""
 
 
-def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
+def run(command: Callable[..., None], *, arguments: Sequence[str] = (), repeated: bool = False) -> None:
     """Parses the command line and runs the command; unusable input becomes one line on stderr and exit status 1.
 
     Args:
         command: called with the positional arguments of the command line.
         arguments: the names of these, for messages.
+        repeated: whether the last of them may be there several times.
     """
     accept_any_text()
 
@@ -35,10 +36,11 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
             logging.set_verbosity(logging.FATAL)  # JAX logs at length which accelerators are missing
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # so that temporary files are removed
         try:
-            if len(given) != len(arguments):
+            names = [*arguments, *arguments[-1:] * (len(given) - len(arguments))] if repeated else [*arguments]
+            if len(given) != len(names):
                 wanted = " ".join(arguments) or "flags only"
                 raise UserError(f"expected {wanted}, found {one_line(' '.join(given)) or 'nothing'}; see --help")
-            command(*map(_expanded, arguments, given))
+            command(*map(_expanded, names, given))
             if sys.stdout:
                 sys.stdout.flush()
         except UserError as error:

@@ -2,6 +2,7 @@
 
     python -m converters.convert FILE --backbone=NAME [--output=OUT.safetensors] [--classifier]
         [--format=NAME] [--convention=caffe|torchvision] [--kernels=tensorflow|theano]
+    python -m converters.convert FILE [FILE] --network=NAME [--name=NAME] [--output=OUT.safetensors] [--format=NAME]
 
 FILE is a weight file, or the folder of a TensorFlow.js model or of a deeplearn.js checkpoint; its format is recognised
 by its content. Without `--output` the weights are installed, and `--backbone=NAME` works in all scripts. Takes seconds.
@@ -9,6 +10,9 @@ by its content. Without `--output` the weights are installed, and `--backbone=NA
 `--classifier` keeps the classifier, which style transfer does not need (494 MB more for a VGG network). `--convention`
 is the format in which the network expects its pixels, and `--kernels` says whether the kernels of a Keras file are
 rotated as Theano has them; they are needed only where the file leaves this open.
+
+`--network` is for networks that paint in one pass, some of which lie in two files, in any order. They are installed
+under their name, or that of the file where many have one design; `--network=NAME` of `instant` then finds them.
 """
 
 import os
@@ -23,9 +27,10 @@ from nst_jax.backbones.spec import CONVENTIONS, with_head
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.files import file_error, make_folder
 
-from . import command, mapping, reduced
+from . import command, convert_painter, mapping, reduced
 from .fetching import published
 from .formats.registry import FORMATS, detect
+from .painters import DESIGNS
 from .source import Provenance
 from .table import aligned, spans
 
@@ -181,12 +186,22 @@ def _define_flags() -> None:
     flags.DEFINE_string("convention", None, f"Convention of the network's pixels: {', '.join(CONVENTIONS)}.")
     flags.DEFINE_string("kernels", None, f"Convention of the kernels of a Keras file: {', '.join(KERNELS)}.")
     flags.DEFINE_bool("classifier", False, "Keep the classifier.")
+    flags.DEFINE_string("network", None, f"Network that paints with these weights: {', '.join(DESIGNS)}.")
+    flags.DEFINE_string("name", None, "Name under which a network that paints is installed.")
 
 
-def _command(file: str) -> None:
+def _command(file: str, *further: str) -> None:
     given = flags.FLAGS
-    if given.backbone is None:
-        raise UserError(f"expected --backbone=NAME with one of: {', '.join(BACKBONES)}")
+    if (given.backbone is None) == (given.network is None):
+        raise UserError(
+            f"expected --backbone=NAME with one of: {', '.join(BACKBONES)}; "
+            f"or --network=NAME with one of: {', '.join(DESIGNS)}"
+        )
+    if given.network is not None:
+        _convert_painter([Path(file), *map(Path, further)])
+        return
+    if further or given.name is not None:
+        raise UserError("expected one FILE and no --name with --backbone; several are for --network")
     converted = convert(
         Path(file),
         given.backbone,
@@ -199,6 +214,15 @@ def _command(file: str) -> None:
     print(report(converted))
 
 
+def _convert_painter(paths: list[Path]) -> None:
+    given = flags.FLAGS
+    if any(given[flag].present for flag in ("convention", "kernels", "classifier")):
+        raise UserError("expected no --convention, --kernels or --classifier with --network; they are for backbones")
+    output = command.path(given.output, "output")
+    converted = convert_painter.convert(paths, given.network, output, name=given.name, source_format=given.format)
+    print(convert_painter.report(converted))
+
+
 if __name__ == "__main__":
     _define_flags()
-    command.run(_command, arguments=[command.FILE])
+    command.run(_command, arguments=[command.FILE], repeated=True)

@@ -1,6 +1,6 @@
 """Lists the content of a weight file of any supported format: tensors, shapes, ranges of values, and its producer.
 
-The last line says which backbones have such weights.
+The last line says which backbones, or networks that paint, have such weights.
 
     python -m converters.inspect FILE [--format=NAME]
 
@@ -14,7 +14,7 @@ from absl import flags
 
 from nst_jax.errors import choose, one_line
 
-from . import command, mapping, reduced
+from . import command, mapping, painter_mapping, reduced
 from .formats.registry import FORMATS, detect
 from .source import Provenance, Tensors
 from .table import aligned, spans
@@ -32,14 +32,16 @@ def inspect(path: Path, source_format: str | None = None) -> str:
     for name, tensor in tensors.items():
         rows.append((one_line(name), str(list(tensor.shape)), tensor.dtype.name, *spans(tensor.load())))
     about = [provenance.described, f"sha256 {provenance.sha256}", *provenance.notes]
-    return "\n".join([*about, *aligned(rows), _belonging(tensors, provenance)])
+    return "\n".join([*about, *aligned(rows), _belonging(path, tensors, provenance)])
 
 
-def _belonging(tensors: Tensors, provenance: Provenance) -> str:
-    """Returns which backbones have such weights, in a line."""
+def _belonging(path: Path, tensors: Tensors, provenance: Provenance) -> str:
+    """Returns which backbones or networks that paint have such weights, in a line."""
+    if painters := painter_mapping.recognised(painter_mapping.File(path, tensors, provenance)):
+        return f"weights of the network that paints {' or '.join(painters)}"
     whole = (reduced.features(tensors), reduced.described(provenance)) if reduced.is_reduced(tensors) else None
     names = mapping.fitting(*(whole or (tensors, provenance)))
-    return f"weights of {' or '.join(names)}" if names else "tensors of no backbone here"
+    return f"weights of {' or '.join(names)}" if names else "tensors of no network here"
 
 
 def _define_flags() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from nst_jax.applications.feedforward.networks import Network, network_parameters, parts
 from nst_jax.applications.feedforward.steps import Conv, Layer, Transposed, layers
-from nst_jax.errors import UserError, one_line
+from nst_jax.errors import one_line
 from nst_jax.io.files import file_error
 
 from .mapping import numbers
@@ -186,14 +186,3 @@ def _arranged(values: np.ndarray, shape: tuple[int, ...], layer: Layer, role: st
         axes = _axes(layer, role, layout)
         values = values.transpose([axes.index(axis) for axis in _OURS])
     return np.ascontiguousarray(values.reshape(shape))
-
-
-def check_files(count: int, name: str) -> None:
-    """Checks the number of files of a network.
-
-    Raises:
-        UserError: there are more than it has parts.
-    """
-    most = len(parts(DESIGNS[name].network))
-    if count > most:
-        raise UserError(f"expected at most {most} files for {name}, found {count}")

@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-_DTYPES = {"F32": np.float32, "F16": np.float16, "I8": np.int8, "I32": np.int32, "I64": np.int64, "U32": np.uint32, "BOOL": np.bool_}
+_DTYPES = {
+    "F32": np.float32,
+    "F16": np.float16,
+    "I8": np.int8,
+    "I32": np.int32,
+    "I64": np.int64,
+    "U32": np.uint32,
+    "BOOL": np.bool_,
+}
 _ALIGNMENT = 8
 
 

@@ -41,14 +41,18 @@ def test_no_backbone_and_nothing_usable_is_needed(tmp_path):
 
 
 def test_networks_that_paint_at_once(shared):
-    for name, described in {
-        "pastiche26/stylize_quantized.pb": "frozen graph of TensorFlow, 1464 nodes, 8-bit quantisation",
-        "arbitrary_magenta/transfer.tflite": "TensorFlow Lite model, 8-bit quantisation, written by TOCO",
-        "ff_johnson/small_candy.onnx": "ONNX graph, 38 nodes, written by pytorch 1.8",
-        "ff_johnson/mathura": "deeplearn.js checkpoint",
-    }.items():
+    for name, described, network in (
+        ("pastiche26/stylize_quantized.pb", "frozen graph of TensorFlow, 1464 nodes, 8-bit quantisation", "pastiche26"),
+        (
+            "arbitrary_magenta/transfer.tflite",
+            "TensorFlow Lite model, 8-bit quantisation, written by TOCO",
+            "any_style (painter)",
+        ),
+        ("ff_johnson/small_candy.onnx", "ONNX graph, 38 nodes, written by pytorch 1.8", "full_resolution"),
+        ("ff_johnson/mathura", "deeplearn.js checkpoint", "lengstrom"),
+    ):
         first, *_, last = inspect.inspect(shared / "weights" / "networks" / name).splitlines()
-        assert (first, last) == (described, "tensors of no backbone here")
+        assert (first, last) == (described, f"weights of the network that paints {network}")
 
 
 def test_which_backbone_it_belongs_to(random_for, tmp_path):
