@@ -18,8 +18,9 @@ from nst_jax.backbones.spec import Backbone, ancestors, layer_shapes, parameter_
 from nst_jax.checks import why_untiled
 from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.rendering.canvas import canvas_shape
-from nst_jax.settings import Settings, Tiles
+from nst_jax.settings import Settings
 from nst_jax.targets import layers_of, network_layers
+from nst_jax.vocabulary import Tiles
 
 USABLE = 0.8
 """Share of the free memory that a transfer may take: the estimate is one, and others are at work too."""

@@ -29,7 +29,7 @@ from nst_jax.rendering.luminance import chroma, recoloured
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Shape
 from nst_jax.rendering.shifts import shifted
 from nst_jax.rendering.transformation import transform
-from nst_jax.settings import Parameterization, Settings
+from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import (
     Layers,
@@ -44,6 +44,7 @@ from nst_jax.targets import (
     union,
 )
 from nst_jax.terms import ACTIVATION, CONTENT, STYLE
+from nst_jax.vocabulary import Parameterization
 
 Image = jax.Array | np.ndarray
 """`[H, W, 3]`, RGB in [0, 1]."""

@@ -19,7 +19,7 @@ from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
 from nst_jax.memory import OPEN, decided
 from nst_jax.rendering import colour_finish
-from nst_jax.settings import LUMINANCE
+from nst_jax.vocabulary import LUMINANCE
 
 from ..cli.run_flags import SingleFlags
 from ..cli.transfer_flags import describe
