@@ -21,7 +21,7 @@ from nst_jax.memory import OPEN, decided
 from nst_jax.rendering import colour_finish
 from nst_jax.vocabulary import LUMINANCE
 
-from ..cli.run_flags import SingleFlags
+from ..cli.run_flags import COARSE, FINE, UNTIL, SingleFlags
 from ..cli.transfer_flags import describe
 from .checkpoints import Checkpoints, Restored
 from .job import Job, prepare
@@ -79,6 +79,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             **decided(job.settings),
             "bits": flags.bits,
             "colour_finish": flags.colour_finish,
+            **{name: made_of for name in (FINE, COARSE, UNTIL) if (made_of := getattr(flags, name)) is not None},
         },
         "steps_asked": job.steps_asked,
         "versions": versions(),
