@@ -42,6 +42,9 @@ _KERNELS = 9
 _PICTURES = 15
 """Arrays of the size of the picture during a step, but for the pairs of L-BFGS."""
 
+_MATTING = 9, 73
+"""Numbers a pixel that the matting loss keeps of the content image, and that it has in use during a step."""
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -96,6 +99,9 @@ def needed(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int
     seen = [(height, width), *shapes[1:]]
     if isinstance(settings.tile, int):
         seen = [(settings.tile + _AROUND, settings.tile + _AROUND)]
+    if settings.matting_weight:
+        kept, used = _MATTING
+        pictures += _FLOAT * (kept * height * width + used * math.prod(seen[0]))
     return max(activation_bytes(settings, backbone, shape) for shape in seen) + content + pictures + network
 
 

@@ -328,6 +328,9 @@ class Settings:
             if (given := getattr(self, name)) not in words:
                 raise UserError(f"{name}: expected one of {', '.join(words)}, found {given!r}")
         object.__setattr__(self, "blend_weights", _shares("blend_weights", self.blend_weights))
+        if self.region_weights and not any(self.region_weights):
+            found = ", ".join(map(str, self.region_weights))
+            raise UserError(f"region_weights: expected one or more above 0, found {found}; strength 0 means no style")
         if 0 < self.scale_factor < LEAST_SCALE_FACTOR:
             raise UserError(
                 f"scale_factor: expected {LEAST_SCALE_FACTOR} or more, or 0 to choose by the device, "

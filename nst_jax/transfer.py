@@ -95,9 +95,8 @@ def prepare_matched(
     solver: optimize.MakeSolver | None = None,
     seed: int = 0,
 ) -> "Transfer":
-    """Does what `prepare` does, with images whose colours are matched already; see `colour_matching.matched`."""
+    """Does what `prepare` does, with images that were checked and have their colours matched; see `matched`."""
     backbone = network.backbone
-    check_images(backbone, settings, content, styles, guide, regions=regions)
     settings = settled(settings, backbone, [image.shape for image in (content, *styles)], free_bytes())
     config, layers = make_config(backbone, settings, solver=solver), layers_of(settings)
     params, seen = ready(network, settings).params, config.seen(float32_on_device(content))

@@ -56,6 +56,10 @@ class Job(NamedTuple):
     settings: Settings
     steps_asked: int
 
+    def release_styles(self) -> None:
+        """Lets the style images go, which may be as large as the picture, once the finest scale's transfer is made."""
+        self.styles.clear()  # the list that `transfer` has too
+
     @property
     def steps(self) -> int:
         """The number of steps, over all scales."""

@@ -104,7 +104,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     def make(index: int) -> stacking.Batch:
         batch = stacking.stack([job.transfer(index)])
         if index == len(job.scales) - 1 and flags.colour_finish == "none":
-            job.styles.clear()  # nothing looks at them any more, and they may be as large as the picture
+            job.release_styles()
         return batch
 
     checkpoints = Checkpoints(workdir / _CHECKPOINTS, job.identity)
