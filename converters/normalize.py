@@ -35,7 +35,7 @@ from nst_jax.backbones.spec import INPUT, Backbone
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.files import check_target, file_error, make_folder, sha256
 from nst_jax.io.image_folder import list_pictures, read_squares
-from nst_jax.settings import Pooling
+from nst_jax.vocabulary import Pooling
 
 from . import command
 

@@ -26,7 +26,7 @@ from typing import Any, Literal
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 from nst_jax.io.files import check_folder, make_folder
-from nst_jax.settings import Precision
+from nst_jax.vocabulary import Precision
 
 from .cli.flags import Checked, FilePath, flag, option_flag, run_script
 from .cli.folders import asked_for, default_folder

@@ -19,7 +19,7 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 from nst_jax.io import region_maps
 from nst_jax.presets import PRESETS, default_preset
-from nst_jax.settings import Parameterization, RegionGuides
+from nst_jax.vocabulary import Parameterization, RegionGuides
 
 from .cli import samples
 from .cli.flags import ESCAPE, MOST_SEED, FilePath, FilePaths, flag, option_flag, run_script

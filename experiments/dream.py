@@ -21,7 +21,7 @@ from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.files import check_target, make_folder, remove, sha256
 from nst_jax.presets import LEARNING_RATES
-from nst_jax.settings import Parameterization
+from nst_jax.vocabulary import Parameterization
 
 from .cli import samples, stopping
 from .cli.flags import Common, FilePath, flag, option_flag, run_script

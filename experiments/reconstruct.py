@@ -18,7 +18,7 @@ import dataclasses
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
-from nst_jax.settings import Parameterization
+from nst_jax.vocabulary import Parameterization
 
 from .cli.flags import FilePath, flag, option_flag, run_script
 from .cli.run_flags import RunFlags

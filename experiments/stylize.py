@@ -18,8 +18,8 @@ from nst_jax.backbones import pretrained
 
 from .cli import stopping
 from .cli.flags import run_script
-from .cli.run_flags import SingleFlags
-from .cli.transfer_flags import inputs, places, resolve
+from .cli.run_flags import SingleFlags, files, parts
+from .cli.transfer_flags import places, resolve
 
 if TYPE_CHECKING:
     from .running.single import Result
@@ -34,18 +34,22 @@ def run(config: Config) -> "Result":
         UserError: the input cannot be used, and then nothing is written; or the run diverged, or the disk is full, and
             then the picture so far is saved if it can be.
     """
-    paths = inputs(config)
     workdir, output = places(
         config,
-        paths,
+        files(config),
         script="stylize",
         picture="picture.png",
         bits=config.bits,
         going_on=["steps"],
         choose=lambda folder: of_this_length(folder, config),
     )
-    from .running import single  # with JAX, for which --help should not wait
+    from .running import single, strokes  # with JAX, for which --help should not wait
 
+    if parts(config):
+        painted = strokes.run(config, workdir)
+        if not painted.finished:
+            return painted
+        config = strokes.with_style(config, painted.output)
     return single.run(config, workdir, output)
 
 

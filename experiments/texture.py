@@ -17,7 +17,7 @@ from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.presets import PRESETS, default_preset
-from nst_jax.settings import Parameterization
+from nst_jax.vocabulary import Parameterization
 
 from .cli.flags import ESCAPE, MOST_SEED, FilePaths, flag, option_flag, run_script
 from .cli.run_flags import RunFlags

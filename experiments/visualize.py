@@ -23,7 +23,7 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import with_head
 from nst_jax.errors import UserError
 from nst_jax.io import images
-from nst_jax.settings import ActivationObjective, Parameterization
+from nst_jax.vocabulary import ActivationObjective, Parameterization
 
 from .cli.flags import MOST_SEED, FilePath, flag, option_flag, run_script
 from .cli.run_flags import RunFlags

@@ -59,6 +59,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import terms as terms
     from nst_jax import tiling as tiling
     from nst_jax import transfer as transfer
+    from nst_jax import vocabulary as vocabulary
     from nst_jax import wasserstein as wasserstein
     from nst_jax.backbones.pretrained import load as load
     from nst_jax.backbones.registry import BACKBONES as BACKBONES
@@ -139,6 +140,7 @@ __all__ = [
     "terms",
     "tiling",
     "transfer",
+    "vocabulary",
     "wasserstein",
     "write_image",
 ]

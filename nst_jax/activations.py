@@ -19,7 +19,7 @@ import numpy as np
 from nst_jax import statistics
 from nst_jax.errors import UserError
 from nst_jax.losses import Sum, Term
-from nst_jax.settings import ActivationObjective
+from nst_jax.vocabulary import ActivationObjective
 
 _NEXT_TO_NOTHING = 1e-6
 """Added to mean squares of activations, which are of the order of 1 to 10⁶, so that a silent layer has a gradient

@@ -22,7 +22,7 @@ from nst_jax.loop import Progress, Stage, compile_chunk, run, state_shapes
 from nst_jax.regions import Regions, kind_of
 from nst_jax.rendering.canvas import extend
 from nst_jax.rendering.grey import is_grey, paints_grey
-from nst_jax.settings import RegionGuides, Settings
+from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import (
     layers_of,
@@ -35,6 +35,7 @@ from nst_jax.targets import (
 )
 from nst_jax.terms import CONTENT, STYLE
 from nst_jax.transfer import Transfer, assemble
+from nst_jax.vocabulary import RegionGuides
 
 Item = TypeVar("Item")
 

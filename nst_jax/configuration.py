@@ -10,8 +10,9 @@ from nst_jax.objective import Objective
 from nst_jax.rendering.luminance import greys
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Parameterizer
 from nst_jax.rendering.transformation import Transformation
-from nst_jax.settings import LUMINANCE, Parameterization, Settings
+from nst_jax.settings import Settings
 from nst_jax.terms import TERMS
+from nst_jax.vocabulary import LUMINANCE, Parameterization
 
 LBFGS_SHIFT_STEPS = 9
 """Number of steps that L-BFGS has at one of several shifts, where the settings leave it open."""

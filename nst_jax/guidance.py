@@ -17,7 +17,7 @@ from nst_jax.backbones.spec import Backbone, layer_shapes
 from nst_jax.errors import UserError
 from nst_jax.regions import Regions
 from nst_jax.rendering.shifts import shift
-from nst_jax.settings import RegionGuides
+from nst_jax.vocabulary import RegionGuides
 
 _WHOLE = 1 - 1e-6
 """The share of a window from which on it counts as full: sums of many pixels are rounded."""

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from nst_jax import edges, hypercolumns, matting, neighbours, quantiles, statistics, wasserstein
-from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
+from nst_jax.vocabulary import ContentLoss, StyleLoss, VariationLoss
 
 
 class Sum(NamedTuple):

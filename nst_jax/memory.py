@@ -18,8 +18,9 @@ from nst_jax.backbones.spec import Backbone, ancestors, layer_shapes, parameter_
 from nst_jax.checks import why_untiled
 from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.rendering.canvas import canvas_shape
-from nst_jax.settings import Settings, Tiles
+from nst_jax.settings import Settings
 from nst_jax.targets import layers_of, network_layers
+from nst_jax.vocabulary import Tiles
 
 USABLE = 0.8
 """Share of the free memory that a transfer may take: the estimate is one, and others are at work too."""
@@ -40,6 +41,9 @@ _FLOAT = 4
 _KERNELS = 9
 _PICTURES = 15
 """Arrays of the size of the picture during a step, but for the pairs of L-BFGS."""
+
+_MATTING = 9, 73
+"""Numbers a pixel that the matting loss keeps of the content image, and that it has in use during a step."""
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -95,6 +99,9 @@ def needed(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int
     seen = [(height, width), *shapes[1:]]
     if isinstance(settings.tile, int):
         seen = [(settings.tile + _AROUND, settings.tile + _AROUND)]
+    if settings.matting_weight:
+        kept, used = _MATTING
+        pictures += _FLOAT * (kept * height * width + used * math.prod(seen[0]))
     return max(activation_bytes(settings, backbone, shape) for shape in seen) + content + pictures + network
 
 

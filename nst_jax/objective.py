@@ -20,8 +20,8 @@ from nst_jax.losses import Term
 from nst_jax.measuring import Positions, in_tiles, measured
 from nst_jax.ops.blur import blur
 from nst_jax.ops.circular_padding import CIRCULAR
-from nst_jax.settings import Blending, Padding, Pooling, Precision
 from nst_jax.terms import CANVAS, TERMS
+from nst_jax.vocabulary import Blending, Padding, Pooling, Precision
 
 Targets = dict[str, dict[str, Any]]
 """Term → layer → target of the statistic. Content: features `[H, W, C]`. Style: that of each style image, mostly its
@@ -67,13 +67,13 @@ class Objective:
 
     Attributes:
         backbone: the network.
-        pooling: see `settings.Pooling`.
-        padding: see `settings.Padding`.
+        pooling: see `vocabulary.Pooling`.
+        padding: see `vocabulary.Padding`.
         antialias: whether the network sees images blurred by one pixel.
-        precision: see `settings.Precision`.
+        precision: see `vocabulary.Precision`.
         remat: whether the gradient recomputes activations instead of storing them.
         formulas: (term in `TERMS`, its formula).
-        blending: see `settings.Blending`.
+        blending: see `vocabulary.Blending`.
         rotations: whether style images are also turned by 90, 180 and 270 degrees.
         tile: about how many pixels a side the parts have in which the network sees a picture; 0 for all of it at once.
         mesh: devices among which these parts are divided; see `parallel.spread_tiles`.

@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from nst_jax.settings import Optimizer, Settings
+from nst_jax.settings import Settings
 from nst_jax.surroundings import jax_defaults
+from nst_jax.vocabulary import Optimizer
 
 Variables = Any
 """A pytree of arrays."""

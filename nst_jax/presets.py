@@ -12,7 +12,8 @@ and are reduced with it; and between scales, pictures are enlarged by PyTorch's 
 """
 
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.settings import Optimizer, Settings
+from nst_jax.settings import Settings
+from nst_jax.vocabulary import Optimizer
 
 _GATYS_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 

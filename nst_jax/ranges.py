@@ -57,7 +57,10 @@ class Range:
                 self.check(name, item)
         elif isinstance(value, int | float) and value not in self:
             expected: object = self
-            if not abs(value) <= _LARGEST:  # NaN is not either
-                infinite = value != value or abs(value) == math.inf
-                expected = "a finite number" if infinite else f"at most {_LARGEST:.2g}"
+            if not math.isfinite(value):
+                expected = "a finite number"
+            elif value > _LARGEST and not math.isfinite(min(self.most, self.below)):
+                expected = f"at most {_LARGEST:.2g}"
+            elif value < -_LARGEST and not math.isfinite(max(self.least, self.above)):
+                expected = f"{-_LARGEST:.2g} or more"
             raise UserError(f"{name}: expected {expected}, found {value}")

@@ -155,6 +155,12 @@ def from_maps(
     Raises:
         UserError: the maps do not suit the images or each other.
     """
+    for each in (content, *styles):
+        if not isinstance(each, RegionMap):
+            raise UserError(
+                f"maps: expected nst_jax.io.region_maps.RegionMap, as its read(path) makes them, found "
+                f"{type(each).__name__}"
+            )
     for region_map, shape, what in [
         (content, content_shape, "content image"),
         *((each, shape, "style image") for each, shape in zip(styles, style_shapes, strict=False)),

@@ -15,9 +15,10 @@ from nst_jax.objective import Objective, RegionWeights, Targets, Weights
 from nst_jax.regions import Regions
 from nst_jax.rendering.canvas import extend
 from nst_jax.rendering.shifts import shifted
-from nst_jax.settings import RegionGuides, Settings
+from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device, int32_on_device
 from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE, TERMS
+from nst_jax.vocabulary import RegionGuides
 
 Layers = Mapping[str, tuple[str, ...]]
 """Term → the layers at which it is measured; absent terms are left out."""

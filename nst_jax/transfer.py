@@ -29,7 +29,7 @@ from nst_jax.rendering.luminance import chroma, recoloured
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Shape
 from nst_jax.rendering.shifts import shifted
 from nst_jax.rendering.transformation import transform
-from nst_jax.settings import Parameterization, Settings
+from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.targets import (
     Layers,
@@ -44,6 +44,7 @@ from nst_jax.targets import (
     union,
 )
 from nst_jax.terms import ACTIVATION, CONTENT, STYLE
+from nst_jax.vocabulary import Parameterization
 
 Image = jax.Array | np.ndarray
 """`[H, W, 3]`, RGB in [0, 1]."""
@@ -94,9 +95,8 @@ def prepare_matched(
     solver: optimize.MakeSolver | None = None,
     seed: int = 0,
 ) -> "Transfer":
-    """Does what `prepare` does, with images whose colours are matched already; see `colour_matching.matched`."""
+    """Does what `prepare` does, with images that were checked and have their colours matched; see `matched`."""
     backbone = network.backbone
-    check_images(backbone, settings, content, styles, guide, regions=regions)
     settings = settled(settings, backbone, [image.shape for image in (content, *styles)], free_bytes())
     config, layers = make_config(backbone, settings, solver=solver), layers_of(settings)
     params, seen = ready(network, settings).params, config.seen(float32_on_device(content))

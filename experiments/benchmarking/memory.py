@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from nst_jax import loop
 from nst_jax.backbones import pretrained
-from nst_jax.settings import Precision
+from nst_jax.vocabulary import Precision
 
 from . import pytorch, workload
 

@@ -1,16 +1,32 @@
 """Flags for running a transfer, or a grid of transfers."""
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
+from nst_jax.errors import UserError
+
 from .flags import Checked, FilePath, flag
-from .transfer_flags import TransferFlags
+from .transfer_flags import STYLE, TransferFlags, inputs, is_style
+
+FINE, COARSE, UNTIL = "style_fine", "style_coarse", "fine_until"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SingleFlags(TransferFlags):
     """Flags of a single transfer, and for running it."""
 
+    style_fine: FilePath | None = flag(
+        None, "Image of fine strokes, from which with --style_coarse a style image is made first, in place of --style."
+    )
+    style_coarse: FilePath | None = flag(
+        None, "Image of coarse forms and colours, which with the strokes of --style_fine is the style image."
+    )
+    fine_until: str | None = flag(
+        None,
+        "Last of the style layers at which the style image is to be like --style_fine; by default relu2_1 on VGG "
+        "networks, fire2/concat on SqueezeNet. A later one takes over more than strokes.",
+    )
     bits: Literal[8, 16] = flag(8, "Bits per channel of the resulting picture; 16 in PNG and TIFF only.")
     colour_finish: Literal["none", "oklab"] = flag(
         "none",
@@ -21,6 +37,37 @@ class SingleFlags(TransferFlags):
         100, "Number of steps between checkpoints and intermediate pictures; 0 means neither.", least=0
     )
     resume: bool = flag(False, "Continue from the last checkpoint in --workdir.")
+
+
+def parts(flags: SingleFlags) -> dict[str, Path]:
+    """Returns the two images that the style image is made of, as `style_coarse` and `style_fine`, or nothing.
+
+    Raises:
+        UserError: one of them is missing, or there is nothing for the flags to act on.
+    """
+    given = {name: getattr(flags, name) for name in (COARSE, FINE)}
+    if not any(given.values()):
+        if flags.fine_until is not None:
+            raise UserError(f"--{UNTIL}: expected --{FINE} and --{COARSE} with it, found neither; leave it out")
+        return {}
+    for name, path in given.items():
+        if not path:
+            raise UserError(f"--{name}: expected an image, as --{FINE} and --{COARSE} go together, found none")
+    if flags.style is not None:
+        raise UserError(
+            f"--{STYLE}: expected none with --{FINE} and --{COARSE}, of which the style image is made; leave out either"
+        )
+    return {name: Path(path) for name, path in given.items()}
+
+
+def files(flags: SingleFlags) -> dict[str, Path]:
+    """Returns the images to read: `inputs`, with `parts` in place of the style image if it is made of these.
+
+    Raises:
+        UserError: see both.
+    """
+    of = parts(flags)
+    return {**{name: path for name, path in inputs(flags).items() if not (of and is_style(name))}, **of}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

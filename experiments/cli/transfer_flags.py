@@ -20,7 +20,8 @@ from nst_jax.errors import UserError, one_line
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, sha256
 from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
-from nst_jax.settings import Init, Settings, compares_hypercolumns
+from nst_jax.settings import Settings, compares_hypercolumns
+from nst_jax.vocabulary import Init
 
 from . import samples
 from .flags import ESCAPE, Common, FilePath, FilePaths, flag, option_flag, serialize, split

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from nst_jax import optimize, pyramid, transfer
-from nst_jax.backbones.pretrained import AUTO, load_for, origin
+from nst_jax.backbones.pretrained import AUTO, Pretrained, load_for, origin
 from nst_jax.checks import check_images
 from nst_jax.compilation import share_memory
 from nst_jax.io import images
@@ -56,6 +56,10 @@ class Job(NamedTuple):
     settings: Settings
     steps_asked: int
 
+    def release_styles(self) -> None:
+        """Lets the style images go, which may be as large as the picture, once the finest scale's transfer is made."""
+        self.styles.clear()  # the list that `transfer` has too
+
     @property
     def steps(self) -> int:
         """The number of steps, over all scales."""
@@ -72,6 +76,49 @@ class Job(NamedTuple):
         return [(index, state_shapes(self.transfer(index))) for index in pyramid.at_step(self.scales, step)]
 
 
+class Input(NamedTuple):
+    """What a transfer is about, read and found to fit together.
+
+    Attributes:
+        pretrained: the network.
+        settings: the settings, with what they leave open.
+        scales: the scales, from coarse to fine.
+        content: the content image, in the size of the result.
+        styles: the style images, with their own colours.
+        regions: the regions; None if the picture is painted as a whole.
+        paths: the files that were read.
+    """
+
+    pretrained: Pretrained
+    settings: Settings
+    scales: tuple[Scale, ...]
+    content: images.Picture
+    styles: list[np.ndarray]
+    regions: Regions | None
+    paths: dict[str, Path]
+
+
+def read(flags: TransferFlags) -> Input:
+    """Reads the images and the network.
+
+    Raises:
+        UserError: the input cannot be used.
+    """
+    pretrained = load_for(flags.backbone, flags.dream_layers or ())
+    settings = resolve(flags, pretrained.backbone.name)
+    paths = inputs(flags)
+    content = images.read(paths[CONTENT], size=flags.size)
+    # As it lies on the device, which on a CPU uses memory of the host if it is aligned: the initial image is no copy.
+    content = content._replace(pixels=jax.device_get(float32_on_device(content.pixels)))
+    shown = style_images(flags, styles(paths))
+    painted = [image.read() for image in shown]
+    shapes = [image.shape for image in painted]
+    regions = regions_of(flags, paths, content.pixels.shape, shown, shapes)
+    check_images(pretrained.backbone, settings, content.pixels, painted, regions=regions)
+    scales = pyramid.scales_of(pretrained.backbone, settings, content.pixels.shape, shapes)
+    return Input(pretrained, settings, scales, content, painted, regions, paths)
+
+
 def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) -> Job:
     """Reads the images and the network and measures the targets; writes nothing.
 
@@ -82,29 +129,19 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
     Raises:
         UserError: the input cannot be used.
     """
-    pretrained = load_for(flags.backbone, flags.dream_layers or ())
-    backbone = pretrained.backbone.name
+    pretrained, settings, scales, content, painted, regions, paths = read(flags)
     if flags.backbone == AUTO:
-        print(f"backbone: {backbone}, {origin(backbone)}")
-    settings = resolve(flags, backbone)
-    paths = inputs(flags)
-    content = images.read(paths[CONTENT], size=flags.size)
-    # As it lies on the device, which on a CPU uses memory of the host if it is aligned: the initial image is no copy.
-    content = content._replace(pixels=jax.device_get(float32_on_device(content.pixels)))
-    shown = style_images(flags, styles(paths))
-    painted = [image.read() for image in shown]
-    shapes = [image.shape for image in painted]
-    regions = regions_of(flags, paths, content.pixels.shape, shown, shapes)
+        print(f"backbone: {pretrained.backbone.name}, {origin(pretrained.backbone.name)}")
     for line in account(paths, regions, content.pixels.shape, settings.blend_weights):
         print(line)
     if regions is None:
         paths = without_maps(paths)
-    check_images(pretrained.backbone, settings, content.pixels, painted, regions=regions)
-    scales = pyramid.scales_of(pretrained.backbone, settings, content.pixels.shape, shapes)
     steps_asked, asked = settings.steps, decided(settings)
     goes_on = {name: value for name, value in (chosen or {}).items() if asked[name] == OPEN[name]}
     settings = dataclasses.replace(pyramid.resolved(settings, scales), **goes_on)
-    settings = settled(settings, pretrained.backbone, [content.pixels.shape, *shapes], free_bytes())
+    settings = settled(
+        settings, pretrained.backbone, [image.shape for image in (content.pixels, *painted)], free_bytes()
+    )
     if settings.tile != "off":
         share_memory()
     if asked["tile"] != settings.tile != "off":

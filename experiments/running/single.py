@@ -19,9 +19,9 @@ from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
 from nst_jax.memory import OPEN, decided
 from nst_jax.rendering import colour_finish
-from nst_jax.settings import LUMINANCE
+from nst_jax.vocabulary import LUMINANCE
 
-from ..cli.run_flags import SingleFlags
+from ..cli.run_flags import COARSE, FINE, UNTIL, SingleFlags
 from ..cli.transfer_flags import describe
 from .checkpoints import Checkpoints, Restored
 from .job import Job, prepare
@@ -79,6 +79,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             **decided(job.settings),
             "bits": flags.bits,
             "colour_finish": flags.colour_finish,
+            **{name: made_of for name in (FINE, COARSE, UNTIL) if (made_of := getattr(flags, name)) is not None},
         },
         "steps_asked": job.steps_asked,
         "versions": versions(),
@@ -103,7 +104,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     def make(index: int) -> stacking.Batch:
         batch = stacking.stack([job.transfer(index)])
         if index == len(job.scales) - 1 and flags.colour_finish == "none":
-            job.styles.clear()  # nothing looks at them any more, and they may be as large as the picture
+            job.release_styles()
         return batch
 
     checkpoints = Checkpoints(workdir / _CHECKPOINTS, job.identity)

@@ -16,7 +16,9 @@ from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_layers
 from nst_jax.errors import UserError
 from nst_jax.io.images import resize
+from nst_jax.io.region_maps import hexadecimal
 from nst_jax.rendering import oklab
+from nst_jax.rendering.colour_matching import NOISE
 
 _DIRECTIONS = 8
 """Directions of largest variance that are kept of the features of a layer."""
@@ -48,9 +50,13 @@ def segments(
         seed: seed of the random beginnings, of which the best result counts.
 
     Raises:
-        UserError: a layer is unknown or has no positions, or `count` exceeds the number of cells.
+        UserError: the image has a single colour, a layer is unknown or has no positions, or `count` exceeds the number
+            of cells.
     """
     height, width, _ = image.shape
+    if np.ptp(image, axis=(0, 1)).max() <= NOISE:
+        colour = hexadecimal(np.round(255 * np.asarray(image[0, 0])).astype(int))
+        raise UserError(f"image: expected parts to tell apart, found {colour} everywhere; draw the map by hand")
     layers = tuple(layers) or network.backbone.family.depth_layers[2:4]
     check_layers(network.backbone, tuple(layers), (height, width, 3), what="layer")
     cells = max(1, height // _GRID), max(1, width // _GRID)

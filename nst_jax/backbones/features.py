@@ -12,8 +12,8 @@ from flax import linen as nn
 from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
 from nst_jax.backbones.spec import INPUT, Backbone, Preprocess, ancestors, blocks, convolutions, layers
 from nst_jax.ops import circular_padding, conv, normalisation, pooling
-from nst_jax.settings import Padding, Pooling, Precision
 from nst_jax.surroundings import per_channel
+from nst_jax.vocabulary import Padding, Pooling, Precision
 
 PREPARED = "prepared"
 """The collection of variables, beside Linen's `params`, for the constants of `prepare`."""
@@ -35,7 +35,7 @@ class Features(nn.Module):
     Attributes:
         backbone: the network.
         pooling: kind of pooling.
-        padding: padding of the convolutions, see `settings.Padding`; if circular, of pools too.
+        padding: padding of the convolutions, see `vocabulary.Padding`; if circular, of pools too.
         precision: precision of the activations (bfloat16) or of the products (tf32).
         remat: whether the derivative recomputes the activations, block by block, instead of storing them: less memory,
             a third more time.

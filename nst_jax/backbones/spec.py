@@ -60,6 +60,7 @@ class Family:
         depth_layers: five layers from fine to coarse, for the rows of that figure.
         texture_preset: preset for texture synthesis, without its content term.
         texture_layers: style layers for texture synthesis, instead of those of `texture_preset`.
+        fine_until: the last layer whose statistics are those of strokes, without forms.
         dream_layers: layers that DeepDream amplifies.
         logits: the layer of the head with one linear response per ImageNet class.
     """
@@ -70,6 +71,7 @@ class Family:
     depth_layers: tuple[str, ...]
     texture_preset: str
     texture_layers: tuple[str, ...]
+    fine_until: str
     dream_layers: tuple[str, ...]
     logits: str
 

@@ -52,6 +52,7 @@ FAMILY = Family(
     depth_layers=("conv1", "fire2/concat", "fire4/concat", "fire6/concat", "fire8/concat"),
     texture_preset="squeezenet",
     texture_layers=("conv1", *(f"fire{index}/concat" for index in range(2, 9))),
+    fine_until="fire2/concat",
     dream_layers=("fire6/concat", "fire8/concat"),  # chosen by looking
     logits="conv10/linear",  # before the ReLU, which would cut the gradient off
 )

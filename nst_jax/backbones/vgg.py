@@ -43,6 +43,7 @@ FAMILY = Family(
     # Gatys, Ecker & Bethge, NIPS 2015, section 3; there with the weights of vgg19_normalized.
     texture_preset="gatys",
     texture_layers=("conv1_1", "pool1", "pool2", "pool3", "pool4"),
+    fine_until="relu2_1",  # as Gatys et al. 2017
     dream_layers=("conv4_3", "conv5_1"),  # chosen by looking
     logits="fc8",
 )

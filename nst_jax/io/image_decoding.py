@@ -134,6 +134,18 @@ def decode(file: io.BufferedReader) -> Source:
         return _source(samples, count, white, profile, getexif, Path(file.name))
 
 
+def frames(file: io.BufferedReader) -> int:
+    """Returns the number of pictures in a file that `decoding` has opened, of which `decode` returns the first."""
+    if file.peek(4)[:4] in _TIFF_HEADS:
+        with tifffile.TiffFile(file) as tiff:
+            count = len(tiff.pages)
+    else:
+        with _opened(file) as image:
+            count = getattr(image, "n_frames", 1)
+    file.seek(0)
+    return count
+
+
 def _loaded(block: bytes) -> Image.Exif:
     exif = Image.Exif()
     exif.load(block)

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from nst_jax.io.files import file_error
-from nst_jax.io.image_decoding import decode, decoding
+from nst_jax.io.image_decoding import decode, decoding, frames
 
 MOST_REGIONS = 16
 """More flat colours than these are no map; each region costs a product of a whole layer with itself in every step."""
@@ -98,10 +98,13 @@ def read(path: str | os.PathLike) -> RegionMap:
     white on black, or of what is opaque.
 
     Raises:
-        UserError: the file is no picture, has no flat colours, more than 16 of them, or both colours and transparency.
+        UserError: the file is no picture, has several, no flat colours, more than 16 of them, or both colours and
+            transparency.
     """
     path = Path(path)
     with decoding(path) as file:
+        if (count := frames(file)) > 1:
+            raise file_error(path, f"expected one picture as a map, found {count}, an animation or pages; save one")
         source = decode(file)
     count = source.colours.shape[-1]
     if count == 4:

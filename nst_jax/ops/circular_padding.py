@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nst_jax.errors import UserError
-from nst_jax.settings import Padding
+from nst_jax.vocabulary import Padding
 
 CIRCULAR: Padding = "circular"
 

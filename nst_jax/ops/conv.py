@@ -30,8 +30,8 @@ import jax
 import jax.numpy as jnp
 
 from nst_jax.ops import circular_padding, winograd
-from nst_jax.settings import Padding
 from nst_jax.surroundings import per_channel
+from nst_jax.vocabulary import Padding
 
 WINOGRAD_CHANNELS = 32
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax.settings import Pooling
+from nst_jax.vocabulary import Pooling
 
 _SCALES: dict[Pooling, float] = {"scaled_average": 2.0, "scaled_l2": 0.78}
 """What a kind of pooling is multiplied by in crowsonkb's style-transfer-pytorch, for networks trained with `max`."""

@@ -23,7 +23,8 @@ import numpy as np
 from nst_jax.errors import UserError
 from nst_jax.rendering.grey import is_grey
 from nst_jax.rendering.luminance import luminance
-from nst_jax.settings import LUMINANCE, ColourMatch, Settings
+from nst_jax.settings import Settings
+from nst_jax.vocabulary import LUMINANCE, ColourMatch
 
 NOISE = 2 / 255
 """Deviation below which pixels vary along some direction of colour by noise alone, such as the levels of an 8-bit file.

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax.settings import LUMINANCE, Settings
+from nst_jax.settings import Settings
+from nst_jax.vocabulary import LUMINANCE
 
 _MOST_CHROMA = 2.5 / 255
 """Spread of the channels of a grey image; lossy formats leave one or two levels of eight bits."""

@@ -17,8 +17,8 @@ import numpy as np
 import optax
 
 from nst_jax.rendering import laplacian
-from nst_jax.settings import Parameterization
 from nst_jax.surroundings import jax_defaults, per_channel
+from nst_jax.vocabulary import Parameterization
 
 Shape = tuple[int, int]
 """Height and width of a picture."""

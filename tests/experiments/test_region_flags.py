@@ -271,3 +271,11 @@ def test_a_first_map_can_be_used_as_it_is(tmp_path):
         assert overlay.size == (64, 48)
     with pytest.raises(UserError, match="--count: expected 2 to 16, found 17"):
         dataclasses.replace(flags, count=17)
+
+
+def test_an_image_of_one_colour_has_no_regions(tmp_path):
+    Image.new("RGB", (64, 48), (0, 0, 0)).save(tmp_path / "black.png")
+    flags = regions.Config(content=str(tmp_path / "black.png"), size=64, workdir=str(tmp_path / "run"))
+    with pytest.raises(UserError, match="image: expected parts to tell apart, found #000000 everywhere; draw the map"):
+        regions.run(flags)
+    assert not (tmp_path / "run").exists()

@@ -7,8 +7,8 @@ import pytest
 from jax.test_util import check_grads
 
 from nst_jax import losses
-from nst_jax.settings import ContentLoss, StyleLoss, VariationLoss
 from nst_jax.statistics import gram
+from nst_jax.vocabulary import ContentLoss, StyleLoss, VariationLoss
 
 pytestmark = pytest.mark.quick
 

@@ -153,6 +153,13 @@ def test_maps_that_do_not_fit(content, styles, options, message):
         from_maps(content, styles, SHAPE, [SHAPE, SHAPE], **options)
 
 
+def test_what_is_no_map_is_said():
+    with pytest.raises(UserError, match=r"maps: expected nst_jax.io.region_maps.RegionMap, .* found PosixPath"):
+        from_maps(Path("map.png"), [], SHAPE, [SHAPE])
+    with pytest.raises(UserError, match=r"found ndarray"):
+        from_maps(stripes(BLUE, RED), [np.zeros((4, 4, 3))], SHAPE, [SHAPE])
+
+
 def test_what_stays_of_a_recoloured_picture():
     keep = np.float32([[0, 0.25, 1]])
     regions = Regions(np.ones((1, 3, 1), np.float32), (), keep)

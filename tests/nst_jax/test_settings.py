@@ -51,6 +51,12 @@ def test_what_compiles_nothing():
         ({"blend_weights": (-math.inf,)}, "blend_weights: expected a finite number, found -inf"),
         ({"blend_weights": (math.nan, 1.0)}, "blend_weights: expected a finite number, found nan"),
         ({"region_weights": (1.0, -1.0)}, "region_weights: expected 0 or more, found -1.0"),
+        (
+            {"region_weights": (0.0, 0.0)},
+            "region_weights: expected one or more above 0, found 0.0, 0.0; strength 0 means no style",
+        ),
+        ({"strength": 1e39}, "strength: expected 0 to 1, found 1e+39"),
+        ({"style_weight": -1e39}, "style_weight: expected -3.4e+38 or more, found -1e+39"),
         ({"blend_weights": (-1.0, 2.0)}, "blend_weights: expected 0 or more, found -1.0"),
         (
             {"blend_weights": (0.0, 0.0)},

@@ -335,6 +335,14 @@ def test_content_is_counted_from_each_shift_and_for_the_turn():
     assert several - single == 8 * height * width * channels * 4
 
 
+def test_what_the_matting_loss_keeps_and_uses_is_counted():
+    plain, matting = (
+        memory.needed(Settings(tile="off", margin=0, matting_weight=weight), BACKBONES["vgg19"], [(400, 300)])
+        for weight in (0.0, 1.0)
+    )
+    assert matting - plain == (9 + 73) * 400 * 300 * 4  # as XLA has it at 256 px, with both families of networks
+
+
 def test_lbfgs_remembers_less_where_not_even_tiles_are_enough():
     def chosen(gigabytes, **changes):
         settings = Settings(**changes)

@@ -18,7 +18,7 @@ from nst_jax.backbones.rows import Conv, Pool
 from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.ops.pooling import pool
-from nst_jax.settings import Pooling
+from nst_jax.vocabulary import Pooling
 
 pytestmark = pytest.mark.quick
 

@@ -75,7 +75,8 @@ def test_backbones_are_static_arguments(name):
 def test_what_suits_a_family_is_there(name):
     family = BACKBONES[name].family
     assert {family.preset, family.figure_preset, family.texture_preset} <= PRESETS.keys()
-    assert set(family.depth_layers + family.texture_layers + family.dream_layers) <= set(spec.layers(BACKBONES[name]))
+    named = {*family.depth_layers, *family.texture_layers, *family.dream_layers, family.fine_until}
+    assert named <= set(spec.layers(BACKBONES[name]))
     assert len(family.depth_layers) == 5
     strides = [spec.strides(BACKBONES[name])[layer] for layer in family.depth_layers]
     assert strides == sorted(strides)

@@ -65,6 +65,13 @@ def test_smooth_edges_between_two_colours_make_no_third_region(tmp_path):
     assert not purple[:, 26:].any()
 
 
+def test_an_animation_is_no_map(tmp_path):
+    for name in ("map.gif", "map.png", "map.tiff"):
+        drawing().save(tmp_path / name, save_all=True, append_images=[drawing().rotate(180)])
+        with pytest.raises(UserError, match=rf"{name}: expected one picture as a map, found 2, an animation or pages"):
+            region_maps.read(tmp_path / name)
+
+
 def test_specks_are_named_and_belong_to_their_surroundings(tmp_path):
     image = drawing()
     image.putpixel((40, 30), (1, 2, 3))

@@ -10,7 +10,7 @@ import pytest
 from jax.test_util import check_grads
 
 from nst_jax.ops import pooling
-from nst_jax.settings import Pooling
+from nst_jax.vocabulary import Pooling
 
 pytestmark = pytest.mark.quick
 
