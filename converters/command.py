@@ -36,7 +36,9 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = (), repeated
             logging.set_verbosity(logging.FATAL)  # JAX logs at length which accelerators are missing
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # so that temporary files are removed
         try:
-            names = [*arguments, *arguments[-1:] * (len(given) - len(arguments))] if repeated else [*arguments]
+            names = list(arguments)
+            if repeated:
+                names += names[-1:] * (len(given) - len(names))
             if len(given) != len(names):
                 wanted = " ".join(arguments) or "flags only"
                 raise UserError(f"expected {wanted}, found {one_line(' '.join(given)) or 'nothing'}; see --help")
