@@ -133,7 +133,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     found: Tensors = {}
     for name, row in quantised.items():
         tensor = _dequantised(path, name, row, constants)
-        if not graph_names.is_single(tensor.shape):
+        if not graph_names.is_single(tensor.shape) and 0 not in tensor.shape:
             source.add(found, path, name, tensor)
     for name, constant in constants.items():
         if name in settings | dequantised or graph_names.is_single(constant.dims) or 0 in constant.dims:
@@ -183,6 +183,7 @@ def _constants(path: Path, graph: Any) -> dict[str, Any]:
                 f"{one_line(name)}: expected weights in this file, found them in the file {one_line(where)}; save all "
                 "in one with onnx.save(onnx.load(FILE), ONE_FILE)",
             )
+        source.check_shape(path, name, tuple(tensor.dims), np.dtype(np.uint8))
         if name in found:
             raise file_error(path, f"expected {one_line(name)} once, found it twice; make the file again")
         found[name] = tensor
