@@ -118,6 +118,7 @@ def test_ways_to_store_numbers(tmp_path, kind, numbers, expected, constant):
         ((1, 2), None, 3),
         (0.5, -128, 0),
         ((0.5,), (7,), 1),
+        ((0.5,), 7, 1),
         (0.5, None, 1),
     ],
 )
@@ -136,9 +137,17 @@ def test_whole_numbers_with_scales(tmp_path, scales, zeros, axis):
     assert provenance.notes[0].startswith(f"left out {left_out} constants that are no weights")
 
 
-@pytest.mark.parametrize(("output", "name"), [("W_DequantizeLinear_Output", "W"), ("/a/Dequantize_output_0", "codes")])
-def test_names_of_dequantised_weights(tmp_path, output, name):
-    (tmp_path / "a").write_bytes(dequantised(1, 0, output=output, name="codes"))
+@pytest.mark.parametrize(
+    ("codes", "output", "name"),
+    [
+        ("a/weights", "b/weights_dequant", "b/kernel"),  # of tf2onnx
+        ("conv.weight_quantized", "conv.weight_DequantizeLinear_Output", "conv/kernel"),  # of ONNX Runtime
+        ("conv.bias_quantized", "conv.bias", "conv/bias"),
+        ("conv.weight", "/conv/DequantizeLinear_output_0", "conv/kernel"),  # of PyTorch
+    ],
+)
+def test_names_of_dequantised_weights(tmp_path, codes, output, name):
+    (tmp_path / "a").write_bytes(dequantised(1, 0, output=output, name=codes))
     assert list(loaded(tmp_path / "a")) == [name]
 
 
