@@ -97,7 +97,9 @@ _SMALL = {17: "float8", 18: "float8", 19: "float8", 20: "float8", 21: "uint4", 2
 
 _DEQUANTISE = b"DequantizeLinear"
 _QUANTISERS = (_DEQUANTISE, b"QuantizeLinear")
-_DEQUANTISED = ("_dequant", "_DequantizeLinear_Output", "_dequantized")  # what programs add to the name of a weight
+# What programs add to the name of a weight: behind the operation, and before it.
+_DEQUANTISED = ("_dequant", "_DequantizeLinear_Output", "_dequantized")
+_QUANTISED = "_quantized"
 # Operations whose inputs behind the first one are settings, not weights.
 _SETTINGS = (b"Resize", b"Upsample", b"Pad", b"Clip")
 
@@ -133,7 +135,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     found: Tensors = {}
     for name, row in quantised.items():
         tensor = _dequantised(path, name, row, constants)
-        if not graph_names.is_single(tensor.shape):
+        if not graph_names.is_single(tensor.shape) and 0 not in tensor.shape:
             source.add(found, path, name, tensor)
     for name, constant in constants.items():
         if name in settings | dequantised or graph_names.is_single(constant.dims) or 0 in constant.dims:
@@ -183,6 +185,7 @@ def _constants(path: Path, graph: Any) -> dict[str, Any]:
                 f"{one_line(name)}: expected weights in this file, found them in the file {one_line(where)}; save all "
                 "in one with onnx.save(onnx.load(FILE), ONE_FILE)",
             )
+        source.check_shape(path, name, tuple(tensor.dims), np.dtype(np.uint8))
         if name in found:
             raise file_error(path, f"expected {one_line(name)} once, found it twice; make the file again")
         found[name] = tensor
@@ -203,7 +206,8 @@ def _quantised(graph: Any, constants: dict[str, Any]) -> dict[str, _Quantisation
     """Returns the names of weights that the graph dequantises → what they are made of.
 
     One tensor of codes may be several weights, since zeros are stored once however many biases are zero; so weights
-    have the names of what comes out, without what programs add to these.
+    have the names of what comes out, without what programs add to these. Where they add nothing, as ONNX Runtime to
+    biases, or give a name of their own, as PyTorch, it is the name of what goes in.
     """
     found: dict[str, _Quantisation] = {}
     for node in graph.node:
@@ -215,7 +219,8 @@ def _quantised(graph: Any, constants: dict[str, Any]) -> dict[str, _Quantisation
             continue
         axis = next((attribute.i for attribute in node.attribute if attribute.name == b"axis"), 1)
         output = _text(node.output[0])
-        name = next((output.removesuffix(end) for end in _DEQUANTISED if output.endswith(end)), codes)
+        name = next((output.removesuffix(end) for end in _DEQUANTISED if output.endswith(end)), None)
+        name = codes.removesuffix(_QUANTISED) if name is None else name
         found[output if name in found else name] = _Quantisation(codes, scales, zeros, axis)
     return found
 
@@ -244,7 +249,7 @@ def _dequantised(path: Path, name: str, row: _Quantisation, constants: dict[str,
     axis = row.axis + rank if row.axis < 0 else row.axis
     count = math.prod(scaled.shape)
     along = stored.shape[axis] if 0 <= axis < rank else 1
-    if len(scaled.shape) > 1 or count not in (1, along) or (zeros and zeros.shape != scaled.shape):
+    if len(scaled.shape) > 1 or count not in (1, along) or (zeros and math.prod(zeros.shape) != count):
         raise file_error(
             path,
             f"{one_line(name)}: expected one scale and zero point, or one each along axis {row.axis} of "

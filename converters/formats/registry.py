@@ -1,5 +1,6 @@
 """The formats that can be read, and how a file's format is recognised: by its content, whatever its name."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,8 @@ class _Foreign(NamedTuple):
 
 
 _ELSEWHERE = f"get the weights of the networks here with: {command('converters.fetch')} vgg19"
+_SAVED_MODEL = "saved_model.pb"
+_IN_VARIABLES = "a SavedModel of TensorFlow, whose weights are in its folder variables; save them as .h5"
 _FOREIGN = (
     _Foreign(
         ".prototxt",
@@ -107,8 +110,7 @@ _FOREIGN = (
     _Foreign(
         ".pb",
         re.compile(rb"\x08\x01\x12[\x80-\xff]{1,4}[\x00-\x7f]\x0a", re.DOTALL),
-        "a SavedModel of TensorFlow, whose weights are in the folder variables beside it; save them as .h5, or freeze "
-        "the graph",
+        _IN_VARIABLES,
     ),
     _Foreign(".meta", None, "the graph of a checkpoint of TensorFlow, without weights; save these as .h5"),
     _Foreign(".index", None, "the index of a checkpoint of TensorFlow, without weights; save these as .h5"),
@@ -136,6 +138,10 @@ def detect(path: Path) -> str:
         for name in _FOLDERS:
             if FORMATS[name].recognises(path):
                 return name
+        if os.path.exists(path / _SAVED_MODEL):  # noqa: PTH110 - never an error
+            raise file_error(
+                path, f"expected trained weights in one of the formats that are read, found {_IN_VARIABLES}"
+            )
         raise file_error(
             path,
             "expected a weight file, or the folder of a TensorFlow.js model or a deeplearn.js checkpoint, found "

@@ -35,7 +35,8 @@ _LONGEST_START = 512
 # Numbers above all of TensorFlow's, for the fields that replace the bulk.
 _RAW, _FLOATS, _DOUBLES, _INTEGERS, _HALVES = 100_001, 100_002, 100_003, 100_004, 100_005
 _TENSOR: wire.Schema = {
-    **dict.fromkeys((1, 2), Keep()),
+    1: Keep(),
+    2: {2: {1: Keep()}},
     4: Numbers(1, _RAW),
     5: Numbers(4, _FLOATS),
     6: Numbers(8, _DOUBLES),

@@ -415,6 +415,12 @@ def test_what_is_not_read_is_named(tmp_path, name, called):
     assert str(caught.value).isprintable()
 
 
+def test_the_folder_of_a_saved_model(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(FOREIGN["saved_model.pb"][0])
+    with pytest.raises(UserError, match="found a SavedModel of TensorFlow, whose weights are in its folder variables"):
+        detect(tmp_path)
+
+
 def test_real_networks_that_are_no_backbone(shared, tmp_path):
     networks = shared / "weights" / "networks"
     for path, found in {

@@ -117,7 +117,7 @@ def fills(path):
 
 
 def one_range_of_many(path):
-    nodes = [writers.onnx_node("DequantizeLinear", ["a", "b"], f"{index}_dequant") for index in range(15_000)]
+    nodes = [writers.onnx_node("DequantizeLinear", ["a", "b"], f"{index}_dequant") for index in range(8_000)]
     tensors = [writers.onnx_tensor("a", np.zeros(100_000, "i1")), writers.onnx_tensor("b", np.float32(1))]
     path.write_bytes(writers.onnx_model(nodes, tensors))
 

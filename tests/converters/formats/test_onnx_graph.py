@@ -118,6 +118,7 @@ def test_ways_to_store_numbers(tmp_path, kind, numbers, expected, constant):
         ((1, 2), None, 3),
         (0.5, -128, 0),
         ((0.5,), (7,), 1),
+        ((0.5,), 7, 1),
         (0.5, None, 1),
     ],
 )
@@ -136,9 +137,17 @@ def test_whole_numbers_with_scales(tmp_path, scales, zeros, axis):
     assert provenance.notes[0].startswith(f"left out {left_out} constants that are no weights")
 
 
-@pytest.mark.parametrize(("output", "name"), [("W_DequantizeLinear_Output", "W"), ("/a/Dequantize_output_0", "codes")])
-def test_names_of_dequantised_weights(tmp_path, output, name):
-    (tmp_path / "a").write_bytes(dequantised(1, 0, output=output, name="codes"))
+@pytest.mark.parametrize(
+    ("codes", "output", "name"),
+    [
+        ("a/weights", "b/weights_dequant", "b/kernel"),  # of tf2onnx
+        ("conv.weight_quantized", "conv.weight_DequantizeLinear_Output", "conv/kernel"),  # of ONNX Runtime
+        ("conv.bias_quantized", "conv.bias", "conv/bias"),
+        ("conv.weight", "/conv/DequantizeLinear_output_0", "conv/kernel"),  # of PyTorch
+    ],
+)
+def test_names_of_dequantised_weights(tmp_path, codes, output, name):
+    (tmp_path / "a").write_bytes(dequantised(1, 0, output=output, name=codes))
     assert list(loaded(tmp_path / "a")) == [name]
 
 
@@ -169,12 +178,23 @@ def test_codes_in_whole_numbers_of_variable_size(tmp_path):
 def test_what_is_no_weight_is_left_out(tmp_path):
     nodes = [onnx_node("Resize", ["x", "roi", "scales"], "y"), onnx_node("Clip", ["y", "low"], "z")]
     rest = {"roi": np.float32([]), "scales": np.float32([1, 1, 2, 2]), "low": np.float32(0), "shape": np.int64([1, 2])}
-    rest |= {"epsilon": np.ones((1, 1, 1, 1), np.float32)}
+    rest |= {"none": np.zeros((0, 3), np.float32), "epsilon": np.ones((1, 1, 1, 1), np.float32)}
     tensors = [onnx_tensor(name, values) for name, values in rest.items()]
     (tmp_path / "a").write_bytes(onnx_model(nodes, [*tensors, onnx_tensor("a.weight", np.float32([1, 2]))]))
     tensors, provenance = onnx_graph.read(tmp_path / "a")
     assert list(tensors) == ["a/kernel"]
-    assert provenance.notes[0].startswith("left out 5 constants")
+    assert provenance.notes[0].startswith("left out 6 constants")
+
+
+def test_no_codes_and_no_scales(tmp_path):
+    tensors = [
+        onnx_tensor("a.weight", np.float32([1, 2])),
+        onnx_tensor("b", CODES[:0]),
+        onnx_tensor("c", np.float32([])),
+    ]
+    node = onnx_node("DequantizeLinear", ["b", "c"], "b_dequant", AXIS + field(3, 0))
+    (tmp_path / "a").write_bytes(onnx_model([node], tensors))
+    assert list(loaded(tmp_path / "a")) == ["a/kernel"]
 
 
 def test_without_the_name_of_a_program(tmp_path):

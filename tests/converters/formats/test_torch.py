@@ -58,6 +58,28 @@ def load(container, path):
     return values, provenance
 
 
+@CONTAINERS
+def test_names_of_the_fast_neural_style_example(container, tmp_path):
+    """Of PyTorch's examples; files of before PyTorch 0.4 have statistics that nothing uses."""
+    shapes = {
+        "conv1.conv2d.weight": (4, 3, 9, 9),
+        "conv1.conv2d.bias": (4,),
+        "in1.weight": (4,),
+        "in1.bias": (4,),
+        "in1.running_mean": (4,),
+        "res1.conv1.conv2d.weight": (4, 4, 3, 3),
+        "res1.in1.weight": (4,),
+        "deconv1.conv2d.weight": (2, 4, 3, 3),
+        "deconv3.conv2d.weight": (3, 2, 9, 9),
+    }
+    state = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    values, provenance = load(container, write_network(container, tmp_path / "a", state))
+    names = {"/kernel".join(name.rsplit(".weight", 1)): shape for name, shape in shapes.items() if "weight" in name}
+    assert {name: array.shape for name, array in values.items() if name.endswith("kernel")} == names
+    assert list(values)[1:5] == ["conv1.conv2d/bias", "in1/kernel", "in1/bias", "in1/running_mean"]
+    assert provenance.layout.conv == "OIHW"
+
+
 def assert_same(values, arrays, names=NAMES):
     assert list(values) == names
     for name, expected in zip(names, arrays.values(), strict=True):
