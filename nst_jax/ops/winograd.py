@@ -58,7 +58,7 @@ class Kernels:
 def transform(kernel: jax.Array) -> Kernels:
     """Returns a kernel `[3, 3, C, K]` transformed."""
     turned = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-    return Kernels(_transformed(kernel), _transformed(turned))
+    return Kernels(transformed(kernel), transformed(turned))
 
 
 def convolve(images: jax.Array, kernels: Kernels, padding: int) -> jax.Array:
@@ -76,13 +76,14 @@ def convolve(images: jax.Array, kernels: Kernels, padding: int) -> jax.Array:
     return _convolve(padding, images, kernels)
 
 
-def _transformed(kernel: jax.Array) -> jax.Array:
+def transformed(kernel: jax.Array) -> jax.Array:
+    """Returns a kernel `[3, 3, C, K]` transformed for `correlate`, `[6, 6, C, K]`."""
     rows = jnp.stack(_combine(_G, kernel))
     return jnp.stack(_combine(_G, [rows[:, column] for column in range(3)]), axis=1)
 
 
-def _correlate(images: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
-    """Returns the convolution of `images` `[N, H, W, C]` with a transformed kernel `[6, 6, C, K]`."""
+def correlate(images: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
+    """Returns what `convolve` does, of a kernel `[6, 6, C, K]` from `transformed`; its derivative is JAX's own."""
     number, height, width, channels = images.shape
     height, width = height + 2 * padding - 2, width + 2 * padding - 2
     tiles = -(-height // OUTPUTS), -(-width // OUTPUTS)
@@ -153,7 +154,7 @@ def _combine(matrix: np.ndarray, arrays: Sequence[jax.Array] | jax.Array) -> lis
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _convolve(padding: int, images: jax.Array, kernels: Kernels) -> jax.Array:
-    return _correlate(images, kernels.forward, padding)
+    return correlate(images, kernels.forward, padding)
 
 
 def _forward(padding: int, images: jax.Array, kernels: Kernels) -> tuple[jax.Array, Kernels]:
@@ -161,7 +162,7 @@ def _forward(padding: int, images: jax.Array, kernels: Kernels) -> tuple[jax.Arr
 
 
 def _backward(padding: int, kernels: Kernels, cotangent: jax.Array) -> tuple[jax.Array, None]:
-    return _correlate(cotangent, kernels.backward, 2 - padding), None
+    return correlate(cotangent, kernels.backward, 2 - padding), None
 
 
 _convolve.defvjp(_forward, _backward)

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 from nst_jax.lazy import attributes
 
 if TYPE_CHECKING:
+    from nst_jax.applications.feedforward import blocks as blocks
+    from nst_jax.applications.feedforward import instant as instant
     from nst_jax.applications.feedforward import interpreter as interpreter
     from nst_jax.applications.feedforward import networks as networks
     from nst_jax.applications.feedforward import painting as painting
     from nst_jax.applications.feedforward import steps as steps
     from nst_jax.applications.feedforward import tables as tables
+    from nst_jax.applications.feedforward import tiles as tiles
     from nst_jax.applications.feedforward import trained as trained
 else:
     __getattr__, __dir__ = attributes(__name__)

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from nst_jax.applications.feedforward import blocks
+from nst_jax.applications.feedforward.blocks import Cells, divided
 from nst_jax.applications.feedforward.steps import (
     Activation,
     Border,
@@ -58,10 +60,12 @@ class Painter(nn.Module):
     Attributes:
         steps: the network.
         precision: precision of the products, on accelerators.
+        fast: whether convolutions are computed as CPUs do it fastest (`blocks.py`); slower where there are derivatives.
     """
 
     steps: tuple[Step, ...]
     precision: jax.lax.Precision = jax.lax.Precision.HIGHEST
+    fast: bool = False
 
     @nn.compact
     def __call__(self, maps: jax.Array, code: jax.Array | None = None, measure: Measure = own_moments) -> jax.Array:
@@ -75,45 +79,65 @@ class Painter(nn.Module):
         Returns:
             `[N, H', W', C']`.
         """
-        return self._run(self.steps, maps, code, measure)
+        return divided(self._run(self.steps, Cells(maps), code, measure), 1).values
 
-    def _run(self, steps: tuple[Step, ...], maps: jax.Array, code: jax.Array | None, measure: Measure) -> jax.Array:
+    def _run(self, steps: tuple[Step, ...], cells: Cells, code: jax.Array | None, measure: Measure) -> Cells:
         for step in steps:
             match step:
                 case Conv():
-                    maps = self._finish(step, self._convolve(step, maps), maps.shape[-1], code, measure)
+                    cells = self._finish(step, self._convolve(step, cells), cells.channels, code, measure)
                 case Transposed():
-                    maps = self._finish(step, self._spread(step, maps), maps.shape[-1], code, measure)
+                    made = Cells(self._spread(step, divided(cells, 1).values))
+                    cells = self._finish(step, made, cells.channels, code, measure)
                 case MaxPool():
-                    maps = nn.max_pool(maps, (step.size,) * 2, (step.size,) * 2)
+                    cells = Cells(nn.max_pool(divided(cells, 1).values, (step.size,) * 2, (step.size,) * 2))
                 case Mean():
-                    maps = maps.mean(axis=(1, 2), keepdims=True)
+                    cells = Cells(cells.positions().mean(axis=(1, 2), keepdims=True))
                 case Residual():
-                    maps = maps + self._run(step.steps, maps, code, measure)
+                    made = divided(self._run(step.steps, cells, code, measure), cells.side)
+                    cells = Cells(cells.values + made.values, cells.side)
                 case _:
                     assert_never(step)
-        return maps
+        return cells
 
     def _parameter(self, layer: Layer, role: str, initial: Any, channels: int, dtype: Any) -> jax.Array:
         return self.param(f"{layer.name}/{role}", initial, layer.parameters(channels)[role]).astype(dtype)
 
-    def _convolve(self, layer: Conv, maps: jax.Array) -> jax.Array:
-        kernel = self._parameter(layer, "kernel", nn.initializers.normal(_SPREAD), maps.shape[-1], maps.dtype)
+    def _convolve(self, layer: Conv, cells: Cells) -> Cells:
+        kernel = self._parameter(layer, "kernel", nn.initializers.normal(_SPREAD), cells.channels, cells.values.dtype)
+        between = blocks.sides(layer, cells.channels) if self.fast and jax.default_backend() == "cpu" else None
+        if between is not None:
+            whole = cells if cells.side == between.read else divided(cells, 1)
+            if whole.side == between.read or blocks.fits(whole.values.shape, between.read):
+                return blocks.convolve(layer, divided(whole, between.read), kernel, between)
+        maps = divided(cells, 1).values
         if layer.enlarge > 1:
             maps = maps.repeat(layer.enlarge, axis=1).repeat(layer.enlarge, axis=2)
         for axis in (1, 2):
             maps = _extend(maps, axis, layer.kernel, layer.stride, layer.border)
         if layer.depthwise:
-            return jax.lax.conv_general_dilated(
-                maps,
-                kernel,
-                (layer.stride,) * 2,
-                "VALID",
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-                feature_group_count=maps.shape[-1],
-                precision=self.precision,
+            return Cells(self._convolve_each(layer, maps, kernel))
+        return Cells(conv.convolve(maps, kernel, layer.stride, 0, self.precision))
+
+    def _convolve_each(self, layer: Conv, maps: jax.Array, kernel: jax.Array) -> jax.Array:
+        """Returns the convolution of each channel by itself, of a map with what is beyond its border."""
+        if self.fast and jax.default_backend() == "cpu":  # XLA's takes forty times as long
+            places = [(maps.shape[axis] - layer.kernel) // layer.stride + 1 for axis in (1, 2)]
+            return sum(
+                maps[:, y : y + last[0] : layer.stride, x : x + last[1] : layer.stride] * kernel[y, x]
+                for last in [[(count - 1) * layer.stride + 1 for count in places]]
+                for y in range(layer.kernel)
+                for x in range(layer.kernel)
             )
-        return conv.convolve(maps, kernel, layer.stride, 0, self.precision)
+        return jax.lax.conv_general_dilated(
+            maps,
+            kernel,
+            (layer.stride,) * 2,
+            "VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=maps.shape[-1],
+            precision=self.precision,
+        )
 
     def _spread(self, layer: Transposed, maps: jax.Array) -> jax.Array:
         kernel = self._parameter(layer, "kernel", nn.initializers.normal(_SPREAD), maps.shape[-1], maps.dtype)
@@ -127,20 +151,22 @@ class Painter(nn.Module):
             precision=self.precision,
         )
 
-    def _finish(
-        self, layer: Layer, maps: jax.Array, channels: int, code: jax.Array | None, measure: Measure
-    ) -> jax.Array:
+    def _finish(self, layer: Layer, cells: Cells, channels: int, code: jax.Array | None, measure: Measure) -> Cells:
         """Returns a linear response with its bias, normalised and activated; `channels` is what the layer read."""
+        maps = cells.values
         if layer.bias:
             bias = self._parameter(layer, "bias", nn.initializers.zeros, channels, maps.dtype)
-            maps = maps + per_channel(bias, maps.ndim)
+            maps = maps + per_channel(cells.each(bias), maps.ndim)
         if layer.norm is not None:
-            maps = self._normalise(layer, layer.norm, maps, channels, code, measure)
-        return maps if layer.activation is None else _ACTIVATIONS[layer.activation](maps)
+            cells = cells._replace(values=maps)
+            maps = self._normalise(layer, layer.norm, cells, channels, code, measure)
+        return cells._replace(values=maps if layer.activation is None else _ACTIVATIONS[layer.activation](maps))
 
     def _normalise(
-        self, layer: Layer, norm: Norm, maps: jax.Array, channels: int, code: jax.Array | None, measure: Measure
+        self, layer: Layer, norm: Norm, cells: Cells, channels: int, code: jax.Array | None, measure: Measure
     ) -> jax.Array:
+        maps = cells.values
+
         def own(role: str, initial: Any) -> jax.Array:
             return self._parameter(layer, role, initial, channels, jnp.float32)
 
@@ -163,9 +189,10 @@ class Painter(nn.Module):
                 for role, at in (("mean", 0.0), ("variance", 1.0))
             )
         else:
-            mean, variance = measure(layer.name, maps)
+            in_any_order = measure is own_moments
+            mean, variance = measure(layer.name, cells.positions() if in_any_order else divided(cells, 1).values)
         factor = styled("scale", 1.0) * jax.lax.rsqrt(variance + norm.epsilon)
-        return (maps * factor + (styled("shift", 0.0) - mean * factor)).astype(maps.dtype)
+        return (maps * cells.each(factor) + cells.each(styled("shift", 0.0) - mean * factor)).astype(maps.dtype)
 
 
 def _around(middle: float) -> Any:

@@ -9,12 +9,12 @@ al. 2017, section 4.4; Huang & Belongie 2017, equation 14, which for the moments
 """
 
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import jax
 import jax.numpy as jnp
 
-from nst_jax.applications.feedforward.interpreter import Measure, Painter, own_moments
+from nst_jax.applications.feedforward.interpreter import Measure, Moments, Painter, own_moments
 from nst_jax.applications.feedforward.networks import (
     ENCODER,
     PAINTER,
@@ -36,6 +36,19 @@ Code = Any
 
 Params = Any
 """Part → variables of `Painter`."""
+
+
+class Spread(NamedTuple):
+    """Statistics of features over all positions of a picture.
+
+    Attributes:
+        mean: of each channel, `[C]`.
+        variance: of each channel, `[C]`, or the covariance of all, `[C, C]`, as the network matches them.
+    """
+
+    mean: jax.Array
+    variance: jax.Array
+
 
 _INITIAL_SIDE = 64
 
@@ -62,23 +75,24 @@ def initial(network: Network, key: jax.Array) -> Params:
     return found
 
 
-def encode(network: Network, params: Params, image: jax.Array) -> Code:
+def encode(network: Network, params: Params, image: jax.Array, *, fast: bool = False) -> Code:
     """Returns the code of a style image, or a content image's own.
 
     Args:
         network: one that sees style images.
         params: its parameters.
         image: `[H, W, 3]`, RGB in [0, 1]; that of a `Predicted` has its `side`.
+        fast: see `paint`.
 
     Raises:
         ValueError: the network has its styles in it, by number.
     """
     match network:
         case Predicted():
-            seen = _apply(network.predictor, params[PREDICTOR], preprocess(image[None], network.pixels))
+            seen = _apply(network.predictor, params[PREDICTOR], preprocess(image[None], network.pixels), fast=fast)
             return seen.reshape(-1)
         case Matched():
-            return _statistics(network.matching, _encoded(network, params, image))
+            return own_code(network, spread_of(network, encoded(network, params, image, fast=fast)))
         case Transformer():
             raise ValueError("expected a network that sees style images, found one with its styles in it")
         case _:
@@ -86,7 +100,15 @@ def encode(network: Network, params: Params, image: jax.Array) -> Code:
 
 
 def paint(
-    network: Network, params: Params, content: jax.Array, code: Code = None, measure: Measure = own_moments
+    network: Network,
+    params: Params,
+    content: jax.Array,
+    code: Code = None,
+    measure: Measure = own_moments,
+    *,
+    spread: Spread | None = None,
+    strength: jax.Array | float | None = None,
+    fast: bool = False,
 ) -> jax.Array:
     """Returns the picture.
 
@@ -96,24 +118,79 @@ def paint(
         content: `[H, W, 3]`, RGB in [0, 1].
         code: the style.
         measure: the moments that instance normalisations take, see `interpreter.Measure`.
+        spread: what a `Matched` network takes for the statistics of the content's features; by default its own.
+        strength: of the style of a `Matched` network, which knows the content's own code here; others' codes are
+            strengthened before.
+        fast: whether the network is computed as CPUs do it fastest, see `interpreter.Painter`.
 
     Returns:
         `[H, W, 3]`, RGB in [0, 1].
     """
     height, width, _ = content.shape
-    whole = _to_multiples(content, network_stride(network))
+    whole = to_multiples(content, network_stride(network))
     match network:
         case Matched():
-            features = _encoded(network, params, whole)
-            values = _matched(network.matching, features, code)[None]
+            features = encoded(network, params, whole, fast=fast)
+            spread = spread_of(network, features) if spread is None else spread
+            if strength is not None:
+                code = strengthen(own_code(network, spread), code, strength)
+            values = _matched(network.matching, features, spread, code)[None]
             code = None
         case Transformer() | Predicted():
             values = preprocess(whole[None], network.pixels)
             code = None if code is None else code[None]
         case _:
             assert_never(network)
-    values = _apply(network.steps, params[PAINTER], values, code, measure)
-    return _pixels(values[0, :height, :width], network.output)
+    values = _apply(network.steps, params[PAINTER], values, code, measure, fast=fast)
+    return to_pixels(values[0, :height, :width], network.output)
+
+
+def paint_within(
+    network: Network,
+    params: Params,
+    content: jax.Array,
+    shape: jax.Array,
+    code: Code = None,
+    *,
+    strength: jax.Array | float | None = None,
+    fast: bool = False,
+) -> jax.Array:
+    """Returns a picture of which only the upper left part is meant, so that one program serves pictures of many shapes.
+
+    All statistics are those of the part. Beyond its lower and right border convolutions read what `content` has there,
+    where they would reflect their own map: far from them the picture is that of `paint`.
+
+    Args:
+        network: the network.
+        params: its parameters.
+        content: `[H, W, 3]`, RGB in [0, 1], with sides that are multiples of the network's stride.
+        shape: height and width of the part, whole numbers.
+        code: the style.
+        strength: as in `paint`.
+        fast: as in `paint`.
+    """
+    multiple = network_stride(network)
+    meant = -(-shape // multiple) * multiple  # `paint` extends a picture to multiples, which count there
+
+    def inside(maps: jax.Array) -> jax.Array:
+        """Returns which positions of a map `[N, H, W, C]` are meant, `[1, H, W, 1]`."""
+        rows, columns = (
+            jnp.arange(maps.shape[axis + 1], dtype=jnp.int32) * content.shape[axis] < meant[axis] * maps.shape[axis + 1]
+            for axis in (0, 1)
+        )
+        return (rows[:, None] & columns[None, :])[None, :, :, None]
+
+    def measure(name: str, maps: jax.Array) -> Moments:  # noqa: ARG001 - a `Measure`
+        counts = inside(maps).astype(maps.dtype)
+        number = counts.sum()
+        mean = (maps * counts).sum(axis=(1, 2), keepdims=True) / number
+        return Moments(mean, (jnp.square(maps - mean) * counts).sum(axis=(1, 2), keepdims=True) / number)
+
+    spread = None
+    if isinstance(network, Matched):
+        features = encoded(network, params, content, fast=fast)
+        spread = spread_of(network, features, inside(features[None])[0])
+    return paint(network, params, content, code, measure, spread=spread, strength=strength, fast=fast)
 
 
 def blend(codes: Sequence[Code], weights: jax.Array) -> Code:
@@ -126,31 +203,37 @@ def strengthen(own: Code, code: Code, strength: jax.Array | float) -> Code:
     return jax.tree.map(lambda from_, to: from_ + strength * (to - from_), own, code)
 
 
-def _pixels(values: jax.Array, output: Output) -> jax.Array:
+def to_pixels(values: jax.Array, output: Output) -> jax.Array:
+    """Returns the pixels that the values of a network's last step mean."""
     return jnp.clip(values * output.scale + output.shift, 0.0, 1.0)
 
 
-def _encoded(network: Matched, params: Params, image: jax.Array) -> jax.Array:
-    return _apply(network.encoder, params[ENCODER], preprocess(image[None], network.pixels))[0]
+def encoded(network: Matched, params: Params, image: jax.Array, *, fast: bool = False) -> jax.Array:
+    """Returns the features of an image `[H, W, 3]`, `[h, w, C]`."""
+    return _apply(network.encoder, params[ENCODER], preprocess(image[None], network.pixels), fast=fast)[0]
 
 
-def _apply(steps: tuple[Step, ...], variables: Any, maps: jax.Array, *further: Any) -> jax.Array:
-    made: Any = Painter(steps).apply(variables, maps, *further)
+def _apply(steps: tuple[Step, ...], variables: Any, maps: jax.Array, *further: Any, fast: bool) -> jax.Array:
+    made: Any = Painter(steps, fast=fast).apply(variables, maps, *further)
     return made
 
 
-def _statistics(matching: Matching, features: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns mean `[C]` and deviation `[C]`, or mean and the root of the covariance `[C, C]`."""
+def spread_of(network: Matched, features: jax.Array, inside: jax.Array | None = None) -> Spread:
+    """Returns the statistics of features `[H, W, C]`, over the positions `[H, W, 1]` that are inside if not all are."""
     flat = features.reshape(-1, features.shape[-1])
-    mean = flat.mean(axis=0)
-    centred = flat - mean[None]
-    if matching == "moments":
-        return mean, jnp.sqrt(jnp.square(centred).mean(axis=0) + _LEAST_SPREAD)
-    return mean, _power(_covariance(centred), 0.5)
+    counts = jnp.ones((1, 1), flat.dtype) if inside is None else inside.reshape(-1, 1).astype(flat.dtype)
+    number = flat.shape[0] if inside is None else counts.sum()
+    mean = (flat * counts).sum(axis=0) / number
+    centred = (flat - mean[None]) * counts
+    if network.matching == "moments":
+        return Spread(mean, jnp.square(centred).sum(axis=0) / number)
+    return Spread(mean, jnp.dot(centred.T, centred, precision=jax.lax.Precision.HIGHEST) / number)
 
 
-def _covariance(centred: jax.Array) -> jax.Array:
-    return jnp.dot(centred.T, centred, precision=jax.lax.Precision.HIGHEST) / centred.shape[0]
+def own_code(network: Matched, spread: Spread) -> Code:
+    """Returns the code of an image whose features have these statistics."""
+    mean, variance = spread
+    return mean, jnp.sqrt(variance + _LEAST_SPREAD) if network.matching == "moments" else _power(variance, 0.5)
 
 
 def _power(covariance: jax.Array, exponent: float) -> jax.Array:
@@ -161,21 +244,19 @@ def _power(covariance: jax.Array, exponent: float) -> jax.Array:
     return jnp.dot(vectors * powers[None], vectors.T, precision=jax.lax.Precision.HIGHEST)
 
 
-def _matched(matching: Matching, features: jax.Array, code: Code) -> jax.Array:
+def _matched(matching: Matching, features: jax.Array, spread: Spread, code: Code) -> jax.Array:
     """Returns features `[H, W, C]` with the statistics of a code."""
-    flat = features.reshape(-1, features.shape[-1])
-    mean = flat.mean(axis=0)
-    centred = flat - mean[None]
-    to_mean, spread = code
+    centred = features.reshape(-1, features.shape[-1]) - spread.mean[None]
+    to_mean, to_spread = code
     if matching == "moments":
-        moved = centred / jnp.sqrt(jnp.square(centred).mean(axis=0) + _LEAST_SPREAD)[None] * spread[None]
+        moved = centred / jnp.sqrt(spread.variance + _LEAST_SPREAD)[None] * to_spread[None]
     else:
-        map_ = jnp.dot(_power(_covariance(centred), -0.5), spread, precision=jax.lax.Precision.HIGHEST)
+        map_ = jnp.dot(_power(spread.variance, -0.5), to_spread, precision=jax.lax.Precision.HIGHEST)
         moved = jnp.dot(centred, map_, precision=jax.lax.Precision.HIGHEST)
     return (moved + to_mean[None]).reshape(features.shape)
 
 
-def _to_multiples(image: jax.Array, multiple: int) -> jax.Array:
+def to_multiples(image: jax.Array, multiple: int) -> jax.Array:
     """Returns an image `[H, W, 3]` that is reflected at its lower and right border, up to multiples of a number."""
     pads = [(0, -length % multiple) for length in image.shape[:2]]
     return jnp.pad(image, (*pads, (0, 0)), mode="reflect") if any(after for _, after in pads) else image

@@ -1,0 +1,220 @@
+"""Pictures in one pass, of any size: what the styles are, and whether the picture is painted as a whole or in tiles.
+
+    painter = instant.painter(trained.load("any_style"), [painting], strength=0.8)
+    picture = painter.paint(photograph)
+
+Programs are compiled once for each shape; `paint` with `room` serves pictures of many shapes with few of them.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from nst_jax.applications.feedforward import painting, tiles
+from nst_jax.applications.feedforward.networks import Matched, Network, Predicted, Transformer, network_stride
+from nst_jax.applications.feedforward.painting import Code
+from nst_jax.applications.feedforward.trained import Trained
+from nst_jax.errors import UserError
+from nst_jax.io import images
+from nst_jax.memory import USABLE, free_bytes
+from nst_jax.settings import Tiles
+from nst_jax.surroundings import float32_on_device
+
+TILES = (2048, 1024, 512, 256)
+"""Tiles to choose from; the larger they are, the less is computed twice around them."""
+
+_AROUND = 128
+"""Pixels by which windows are larger than tiles, for an estimate."""
+
+_SPARE = 1 / 20
+"""Share of a side by which a picture is extended at most, so that one program serves several shapes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InstantPainter:
+    """A network and a style.
+
+    Attributes:
+        trained: the network.
+        code: the style, on the host; None for a network with a single one.
+        strength: from 0, the content image as well as the network can give it back, to 1.
+        params: the network's parameters, on the device.
+    """
+
+    trained: Trained
+    code: Code
+    strength: float
+    params: Any
+
+    def paint(self, content: np.ndarray, *, tile: Tiles = "auto", room: bool = False) -> np.ndarray:
+        """Returns the picture, `[H, W, 3]`, RGB in [0, 1].
+
+        Args:
+            content: `[H, W, 3]`, RGB in [0, 1].
+            tile: side of the tiles in pixels; auto means none, unless memory does not hold the whole picture.
+            room: whether the picture may be extended by a twentieth of each side, see `with_room`. It then differs
+                where its lower and right border are near.
+
+        Raises:
+            UserError: the network does not paint in tiles, and they were asked for.
+        """
+        network = self.trained.network
+        side = self.tile(content.shape, tile)
+        code, strength = self.code, None
+        if self.strength != 1:
+            if isinstance(network, Matched):
+                strength = self.strength
+            else:
+                code = painting.strengthen(code_of(self.trained, self.params, content), code, self.strength)
+        if side != "off":
+            return tiles.paint_in_tiles(network, self.params, content, code, tile=side, strength=strength, fast=True)
+        height, width, _ = content.shape
+        shape = with_room(network, content.shape) if room else content.shape[:2]
+        if shape == (height, width):
+            made = _painted(network, self.params, float32_on_device(content), code, strength)
+        else:
+            pads = [(0, long - own) for long, own in zip(shape, (height, width), strict=True)]
+            wide = float32_on_device(np.pad(content, (*pads, (0, 0)), mode="reflect"))
+            meant = np.array([height, width], np.int32)
+            made = _painted_within(network, self.params, wide, meant, code, strength)
+        return np.asarray(made)[:height, :width]
+
+    def tile(self, shape: Sequence[int], asked: Tiles = "auto") -> Tiles:
+        """Returns the side of the tiles for a picture of this height and width; off if it is painted as a whole.
+
+        Raises:
+            UserError: see `paint`.
+        """
+        network = self.trained.network
+        problem = tiles.why_untiled(network)
+        if isinstance(asked, int):
+            if problem:
+                raise UserError(f"tile: expected off for this network, as {problem}, found {asked}")
+            if asked < tiles.SMALLEST:
+                raise UserError(f"tile: expected {tiles.SMALLEST} px or more, found {asked}")
+            return asked
+        free = None if asked == "off" or problem else free_bytes()
+        if free is None or tiles.needed(network, *shape[:2]) <= USABLE * free:
+            return "off"
+        sides = [side + 2 * _AROUND for side in TILES]
+        fitting = (
+            own for own, side in zip(TILES, sides, strict=True) if tiles.needed(network, side, side) <= USABLE * free
+        )
+        return next(fitting, TILES[-1])
+
+
+def painter(
+    trained: Trained, styles: Sequence[np.ndarray] = (), shares: Sequence[float] = (), *, strength: float = 1.0
+) -> InstantPainter:
+    """Returns what paints with a network.
+
+    Args:
+        trained: the network.
+        styles: style images, `[H, W, 3]`, RGB in [0, 1], for a network that sees them.
+        shares: of each style image, or of each style that the network has by number; equal ones by default. They are
+            divided by their sum.
+        strength: of the style, 0 to 1; see `takes_strength`.
+
+    Raises:
+        UserError: there are too few style images or shares, or too many, or the network has no strength.
+    """
+    network = trained.network
+    count = len(styles) if takes_images(network) else len(trained.styles)
+    if takes_images(network) != bool(len(styles)):
+        expected = "style images" if takes_images(network) else "no style images, as the network has its styles in it"
+        raise UserError(f"style: expected {expected}, found {len(styles)}")
+    if len(shares) not in (0, count) or (len(shares) and not sum(shares) > 0):
+        raise UserError(
+            f"shares of styles: expected one for each of {count}, 0 or more, of which one is above 0, found "
+            f"{', '.join(f'{share:g}' for share in shares)}"
+        )
+    if strength != 1 and not takes_strength(network):
+        raise UserError(f"strength: expected 1 for a network with its styles in it, found {strength:g}")
+    params = jax.device_put(trained.params)
+    of_each = np.array(shares or [1] * count, np.float32)
+    of_each /= max(of_each.sum(), 1e-30)
+    code: Code = None
+    if takes_images(network):
+        code = _blend([code_of(trained, params, image) for image in styles], of_each)
+    elif count:
+        code = of_each
+    return InstantPainter(trained, code, strength, params)
+
+
+def takes_images(network: Network) -> bool:
+    """Returns whether a network sees style images; others have their styles in them."""
+    return not isinstance(network, Transformer)
+
+
+def takes_strength(network: Network) -> bool:
+    """Returns whether a network can be between a content image and a style: it knows the content's own code."""
+    return takes_images(network)
+
+
+def code_of(trained: Trained, params: Any, image: np.ndarray) -> Code:
+    """Returns the code of an image of any size, on the host.
+
+    A predictor sees squares of one side: those that cover the image along its long side, as few as can be, whose codes
+    are averaged. So it sees all of the image, and strokes keep their proportions.
+    """
+    network = trained.network
+    seen = _squares(image, network.side) if isinstance(network, Predicted) else [image]
+    codes = [jax.device_get(_encoded(network, params, float32_on_device(each))) for each in seen]
+    return _blend(codes, np.full(len(codes), 1 / len(codes), np.float32))
+
+
+def with_room(network: Network, shape: Sequence[int]) -> tuple[int, int]:
+    """Returns the height and width of the program that paints pictures of about this shape.
+
+    Sides are multiples of the stride times a power of two, the largest that is no more than a twentieth of the side: at
+    most a tenth of the pixels is lost, half as much on average, and there are some twenty lengths between a side and
+    its double. 512, 768, 1024 and 1920 px stay as they are.
+    """
+    multiple = network_stride(network)
+
+    def longer(length: int) -> int:
+        step = multiple
+        while 2 * step <= length * _SPARE:
+            step *= 2
+        return length + -length % step
+
+    height, width, *_ = shape
+    return longer(height), longer(width)
+
+
+def _squares(image: np.ndarray, side: int) -> list[np.ndarray]:
+    height, width, _ = image.shape
+    short, long = min(height, width), max(height, width)
+    reduced = [round(length * side / short) for length in (height, width)]
+    pixels = np.clip(images.resize(image, (reduced[0], reduced[1])), 0, 1)
+    count = -(-long // short)
+    starts = [round(place * (max(reduced) - side) / max(count - 1, 1)) for place in range(count)]
+    if height >= width:
+        return [pixels[start : start + side] for start in starts]
+    return [pixels[:, start : start + side] for start in starts]
+
+
+def _blend(codes: Sequence[Code], shares: np.ndarray) -> Code:
+    """Returns the sum of codes on the host."""
+    return jax.tree.map(lambda *leaves: sum(share * leaf for share, leaf in zip(shares, leaves, strict=True)), *codes)
+
+
+@functools.partial(jax.jit, static_argnames=("network",))
+def _encoded(network: Network, params: Any, image: jax.Array) -> Code:
+    return painting.encode(network, params, image, fast=True)
+
+
+@functools.partial(jax.jit, static_argnames=("network",))
+def _painted(network: Network, params: Any, content: jax.Array, code: Code, strength: Any) -> jax.Array:
+    return painting.paint(network, params, content, code, strength=strength, fast=True)
+
+
+@functools.partial(jax.jit, static_argnames=("network",))
+def _painted_within(
+    network: Network, params: Any, content: jax.Array, shape: jax.Array, code: Code, strength: Any
+) -> jax.Array:
+    return painting.paint_within(network, params, content, shape, code, strength=strength, fast=True)

@@ -1,0 +1,433 @@
+"""Pictures that are larger than memory, painted in tiles, with the statistics of the whole.
+
+A tile is what a *window* of pixels gives, which is the tile and what its positions see around it. All windows have one
+size and begin at multiples of the network's stride; those at the picture's border end with it, so that every layer has
+its own border where the whole picture has it. What a window computes of the border elsewhere does not count.
+
+An instance normalisation takes moments of the whole picture, and so needs a pass over all tiles of its own: tile by
+tile a mean and a sum of squares about it, added up in double precision (Chan et al. 1979). The next layer's moments
+depend on them, so there are as many passes as such layers, each from the start. Two ways to do less were weighed:
+
+- To keep every layer's map and go on from it computes everything once, but a map of 8 channels at full size is all that
+  the any-style network needs memory for: nothing would be saved.
+- So a map is kept, in the host's memory, where it is small: a quarter of the widest one, as those after two strides
+  are, between which most normalisations lie. The passes begin at the last one kept.
+
+The any-style network so computes its way down once, each residual block two and a half times and its way up twice, with
+24 bytes a pixel beside the two pictures, where the whole takes 130.
+
+Networks that match features make two passes: the statistics of the features, and the picture.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple, assert_never
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nst_jax.applications.feedforward.interpreter import Moments, Painter
+from nst_jax.applications.feedforward.networks import (
+    COLOURS,
+    PAINTER,
+    Matched,
+    Network,
+    Predicted,
+    Transformer,
+    network_stride,
+)
+from nst_jax.applications.feedforward.painting import (
+    Code,
+    Params,
+    Spread,
+    encoded,
+    paint,
+    spread_of,
+    to_pixels,
+)
+from nst_jax.applications.feedforward.steps import Conv, MaxPool, Mean, Residual, Step, Transposed, layers
+from nst_jax.backbones.features import preprocess
+from nst_jax.backbones.spec import Preprocess
+from nst_jax.surroundings import float32_on_device
+
+SMALLEST = 64
+"""Pixels of a side; smaller tiles would be lost among what is computed around them."""
+
+_KEPT = 1 / 4
+"""Numbers of a map that is kept, as a share of those of the widest one."""
+
+_BYTES = 4
+
+
+class Window(NamedTuple):
+    """A part of one axis of the picture, in pixels.
+
+    Attributes:
+        start: its first pixel.
+        length: of all windows.
+        begin: first pixel of its tile.
+        end: the one after the last of its tile.
+    """
+
+    start: int
+    length: int
+    begin: int
+    end: int
+
+
+def windows(length: int, tile: int, around: int) -> list[Window]:
+    """Returns the windows along an axis of the picture; all numbers are multiples of the network's stride."""
+    own = min(length, tile + 2 * around)
+    if own == length:
+        return [Window(0, length, 0, length)]
+    return [
+        Window(min(max(begin - around, 0), length - own), own, begin, min(begin + tile, length))
+        for begin in range(0, length, tile)
+    ]
+
+
+def why_untiled(network: Network) -> str | None:
+    """Returns why a network does not paint in tiles; None if it does."""
+    steps = network.steps
+    if any(isinstance(step, Mean) for step in steps):
+        return "one of its layers is a mean over all positions"
+    if isinstance(network, Matched) and any(
+        layer.norm is not None and layer.norm.kind == "instance"
+        for layer, _ in layers((*network.encoder, *steps), COLOURS)
+    ):
+        return "it normalises instances beside the features that it matches"
+    return None
+
+
+def needed(network: Network, height: int, width: int) -> int:
+    """Returns about how many bytes of memory a picture takes that is painted as a whole, beside itself.
+
+    That is 2.5 times the two largest maps that follow each other; XLA itself has 0.8 to 1.3 of it for the published
+    networks at 1024 px.
+    """
+    sizes = [numbers for numbers, _ in _maps(network)]
+    pairs = [first + second for first, second in itertools.pairwise(sizes)]
+    return round(2.5 * max(pairs) * _BYTES * height * width)
+
+
+def paint_in_tiles(
+    network: Network,
+    params: Params,
+    content: np.ndarray,
+    code: Code = None,
+    *,
+    tile: int,
+    strength: float | None = None,
+    fast: bool = False,
+) -> np.ndarray:
+    """Returns the picture, within 1e-5 of `painting.paint`.
+
+    Args:
+        network: one that paints in tiles, see `why_untiled`.
+        params: its parameters.
+        content: `[H, W, 3]`, RGB in [0, 1], on the host.
+        code: the style.
+        tile: side of the tiles in pixels; at least `SMALLEST`, and rounded up to the network's stride.
+        strength: as in `paint`.
+        fast: as in `paint`.
+    """
+    multiple = network_stride(network)
+    tile += -tile % multiple
+    height, width, _ = content.shape
+    pads = [(0, -length % multiple) for length in content.shape[:2]]
+    whole = np.pad(content, (*pads, (0, 0)), mode="reflect") if any(after for _, after in pads) else content
+    match network:
+        case Matched():
+            picture = _matched_tiles(network, params, whole, code, tile, strength, fast=fast)
+        case Transformer() | Predicted():
+            values = None if code is None else code[None]
+            picture = _Passes(network, params[PAINTER], whole, values, tile, fast=fast).run()
+        case _:
+            assert_never(network)
+    return picture[:height, :width]
+
+
+class _Passes:
+    """The passes over a picture, from one kept map to the next; see the module."""
+
+    def __init__(
+        self, network: Transformer | Predicted, variables: Any, pixels: np.ndarray, code: Any, tile: int, *, fast: bool
+    ) -> None:
+        self.network, self.variables, self.code, self.tile, self.fast = network, variables, code, tile, fast
+        self.multiple = network_stride(network)
+        self.shape = pixels.shape[:2]
+        self.first, self.kept, self.spacing = 0, pixels, 1
+        self.known: dict[str, Moments] = {}
+
+    def run(self) -> np.ndarray:
+        """Returns the picture `[H, W, 3]`."""
+        sizes = _maps(self.network)
+        widest = max(numbers for numbers, _ in sizes)
+        for index, step in enumerate(self.network.steps):
+            for layer, _ in layers((step,), COLOURS):
+                if layer.norm is None or layer.norm.kind != "instance":
+                    continue
+                if index > self.first and sizes[index][0] <= _KEPT * widest:
+                    self._keep(index, sizes[index][1])
+                self.known[layer.name] = self._moments(index, step, layer)
+        picture = np.empty((*self.shape, COLOURS), np.float32)
+        for window, part in self._parts(self.network.steps[self.first :]):
+            made = _picture(part.steps, self.network, *part.arrays(self), pixels=self._pixels, fast=self.fast)
+            _put(picture, np.asarray(made), window, 1)
+        return picture
+
+    @property
+    def _pixels(self) -> Preprocess | None:
+        """The input convention where passes begin at the picture itself."""
+        return None if self.first else self.network.pixels
+
+    def _keep(self, index: int, spacing: int) -> None:
+        """Makes the map that the step of an index reads, from which later passes begin."""
+        steps = self.network.steps[self.first : index]
+        kept: np.ndarray | None = None
+        for window, part in self._parts(steps):
+            made = np.asarray(_run(steps, *part.arrays(self), pixels=self._pixels, fast=self.fast)[0])
+            if kept is None:
+                kept = np.empty((*(length // spacing for length in self.shape), made.shape[-1]), np.float32)
+            _put(kept, made, window, spacing)
+        assert kept is not None  # a picture has tiles
+        self.first, self.kept, self.spacing = index, kept, spacing
+
+    def _moments(self, index: int, step: Step, layer: Conv | Transposed) -> Moments:
+        """Returns the moments of a layer's linear response over the whole picture."""
+        steps = (*self.network.steps[self.first : index], *_up_to(step, layer.name))
+        total = _Total()
+        for window, part in self._parts(steps):
+            mine = [[at.begin - at.start, at.end - at.start, at.length] for at in window]
+            total.add(_part_moments(steps, np.array(mine, np.int32), *part.arrays(self), self._pixels, fast=self.fast))
+        mean, variance = (jnp.asarray(values, jnp.float32)[None, None, None] for values in total.result())
+        return Moments(mean, variance)
+
+    def _parts(self, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Window, Window], "_Part"]]:
+        around = _reach(steps, self.spacing)
+        around += -around % self.multiple
+        for window in _grid(self.shape, self.tile, around):
+            rows, columns = (slice(at.start // self.spacing, (at.start + at.length) // self.spacing) for at in window)
+            yield window, _Part(steps, self.kept[rows, columns])
+
+
+class _Part(NamedTuple):
+    """The steps of a pass, and what they read of a window."""
+
+    steps: tuple[Step, ...]
+    maps: np.ndarray
+
+    def arrays(self, passes: _Passes) -> tuple[Any, ...]:
+        """Returns the arguments of the programs."""
+        return passes.variables, float32_on_device(self.maps)[None], passes.code, passes.known
+
+
+class _Total:
+    """Means and sums of squares (or of products) about them, of tile after tile, in double precision."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0.0, np.zeros(()), np.zeros(())
+
+    def add(self, part: tuple[jax.Array, jax.Array, jax.Array]) -> None:
+        """Adds a number of positions, their mean and the sum of squares about it."""
+        count, mean, squares = (np.asarray(values, np.float64) for values in part)
+        whole, away = self.count + count, mean - self.mean
+        outer = away[:, None] * away if squares.ndim == 2 else away**2
+        self.squares = self.squares + squares + outer * (self.count * count / whole)
+        self.mean = self.mean + away * (count / whole)
+        self.count = float(whole)
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean and variance, or covariance."""
+        return self.mean, self.squares / self.count
+
+
+def _matched_tiles(
+    network: Matched, params: Params, pixels: np.ndarray, code: Code, tile: int, strength: float | None, *, fast: bool
+) -> np.ndarray:
+    multiple = network_stride(network)
+    total = _Total()
+    for window in _grid(pixels.shape, tile, _rounded(_reach(network.encoder, 1), multiple)):
+        part = float32_on_device(pixels[_slices(window)])
+        mine = [[at.begin - at.start, at.end - at.start, at.length] for at in window]
+        total.add(_part_spread(network, params, part, np.array(mine, np.int32), fast=fast))
+    spread = Spread(*(jnp.asarray(values, jnp.float32) for values in total.result()))
+    picture = np.empty_like(pixels)
+    spacing = _spacings(network.encoder)[-1]
+    around = _reach(network.encoder, 1) + _reach(network.steps, spacing)
+    for window in _grid(pixels.shape, tile, _rounded(around, multiple)):
+        part = float32_on_device(pixels[_slices(window)])
+        _put(picture, np.asarray(_matched_part(network, params, part, code, spread, strength, fast=fast)), window, 1)
+    return picture
+
+
+@functools.partial(jax.jit, static_argnames=("steps", "pixels", "fast"))
+def _run(
+    steps: tuple[Step, ...], variables: Any, maps: Any, code: Any, known: Any, pixels: Preprocess | None, *, fast: bool
+) -> jax.Array:
+    """Returns what steps make of a window `[1, h, w, C]`, with known moments."""
+    maps = maps if pixels is None else preprocess(maps, pixels)
+    made: Any = Painter(steps, fast=fast).apply(variables, maps, code, lambda name, _: known[name])
+    return made
+
+
+@functools.partial(jax.jit, static_argnames=("steps", "network", "pixels", "fast"))
+def _picture(
+    steps: tuple[Step, ...],
+    network: Network,
+    variables: Any,
+    maps: Any,
+    code: Any,
+    known: Any,
+    pixels: Preprocess | None,
+    *,
+    fast: bool,
+) -> jax.Array:
+    return to_pixels(_run(steps, variables, maps, code, known, pixels, fast=fast)[0], network.output)
+
+
+@functools.partial(jax.jit, static_argnames=("steps", "pixels", "fast"))
+def _part_moments(
+    steps: tuple[Step, ...],
+    mine: jax.Array,
+    variables: Any,
+    maps: Any,
+    code: Any,
+    known: Any,
+    pixels: Preprocess | None,
+    *,
+    fast: bool,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns the number of a tile's positions, their mean and the sum of squares about it."""
+    made = _run(steps, variables, maps, code, known, pixels, fast=fast)[0]
+    inside = _inside(made, mine).astype(made.dtype)
+    count = inside.sum()
+    mean = (made * inside).sum(axis=(0, 1)) / count
+    return count, mean, (jnp.square(made - mean[None, None]) * inside).sum(axis=(0, 1))
+
+
+@functools.partial(jax.jit, static_argnames=("network", "fast"))
+def _part_spread(
+    network: Matched, params: Params, pixels: jax.Array, mine: jax.Array, *, fast: bool
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    features = encoded(network, params, pixels, fast=fast)
+    inside = _inside(features, mine)
+    spread = spread_of(network, features, inside)
+    count = inside.sum().astype(features.dtype)
+    return count, spread.mean, spread.variance * count
+
+
+@functools.partial(jax.jit, static_argnames=("network", "fast"))
+def _matched_part(
+    network: Matched, params: Params, pixels: jax.Array, code: Code, spread: Spread, strength: Any, *, fast: bool
+) -> jax.Array:
+    return paint(network, params, pixels, code, spread=spread, strength=strength, fast=fast)
+
+
+def _inside(made: jax.Array, mine: jax.Array) -> jax.Array:
+    """Returns which positions of a window's map `[h, w, C]` are its tile's, `[h, w, 1]`.
+
+    Args:
+        made: the map.
+        mine: `[2, 3]`: for rows and columns the first pixel of the tile in the window, the one after its last, and the
+            window's length.
+    """
+    rows, columns = (
+        (places * mine[axis, 2] >= mine[axis, 0] * length) & (places * mine[axis, 2] < mine[axis, 1] * length)
+        for axis, (length, places) in enumerate(
+            (length, jnp.arange(length, dtype=jnp.int32)) for length in made.shape[:2]
+        )
+    )
+    return (rows[:, None] & columns[None, :])[..., None]
+
+
+def _grid(shape: tuple[int, ...], tile: int, around: int) -> list[tuple[Window, Window]]:
+    rows, columns = (windows(length, tile, around) for length in shape[:2])
+    return [(row, column) for row in rows for column in columns]
+
+
+def _slices(window: tuple[Window, Window]) -> tuple[slice, slice]:
+    rows, columns = (slice(at.start, at.start + at.length) for at in window)
+    return rows, columns
+
+
+def _put(whole: np.ndarray, made: np.ndarray, window: tuple[Window, Window], spacing: int) -> None:
+    """Copies a tile from what its window gave into the map of the whole."""
+    to = tuple(slice(at.begin // spacing, at.end // spacing) for at in window)
+    of = tuple(slice((at.begin - at.start) // spacing, (at.end - at.start) // spacing) for at in window)
+    whole[to] = made[of]
+
+
+def _rounded(pixels: int, multiple: int) -> int:
+    return pixels + -pixels % multiple
+
+
+def _up_to(step: Step, name: str) -> tuple[Step, ...]:
+    """Returns the steps of a step up to the linear response of a layer in it."""
+    match step:
+        case Residual():
+            found: list[Step] = []
+            for own in step.steps:
+                if any(layer.name == name for layer, _ in layers((own,), COLOURS)):
+                    return (*found, *_up_to(own, name))
+                found.append(own)
+            return tuple(found)
+        case Conv() | Transposed():
+            return (dataclasses.replace(step, norm=None, activation=None),)
+        case MaxPool() | Mean():
+            return (step,)
+        case _:
+            assert_never(step)
+
+
+def _spacings(steps: tuple[Step, ...], spacing: float = 1) -> list[int]:
+    """Returns the distance in pixels between positions of the map after each step."""
+    found = []
+    for step in steps:
+        match step:
+            case Conv():
+                spacing = spacing / step.enlarge * step.stride
+            case Transposed():
+                spacing /= step.stride
+            case MaxPool():
+                spacing *= step.size
+            case Mean() | Residual():
+                pass
+            case _:
+                assert_never(step)
+        found.append(round(spacing))
+    return found
+
+
+def _reach(steps: tuple[Step, ...], spacing: float) -> int:
+    """Returns the pixels that a position sees in each direction through steps, and more rather than fewer."""
+    reach = 0.0
+    for step in steps:
+        match step:
+            case Conv():
+                reach += step.kernel // 2 * spacing / step.enlarge + spacing * (step.enlarge > 1)
+            case Transposed():
+                reach += -(-step.kernel // step.stride) * spacing
+            case MaxPool():
+                reach += step.size * spacing
+            case Residual():
+                reach += _reach(step.steps, spacing)
+            case Mean():
+                pass
+            case _:
+                assert_never(step)
+        spacing = _spacings((step,), spacing)[0]
+    return round(reach + 0.5)
+
+
+def _maps(network: Network) -> list[tuple[float, int]]:
+    """Returns for the map that each step reads, and the last one: numbers for each pixel, distance of positions."""
+    steps = (*network.encoder, *network.steps) if isinstance(network, Matched) else network.steps
+    channels, found = COLOURS, [(float(COLOURS), 1)]
+    for step, spacing in zip(steps, _spacings(steps), strict=True):
+        channels = step.channels(channels)
+        found.append((channels / spacing**2, spacing))
+    return found
