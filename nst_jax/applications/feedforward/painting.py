@@ -22,7 +22,6 @@ from nst_jax.applications.feedforward.networks import (
     Matched,
     Matching,
     Network,
-    Output,
     Predicted,
     Transformer,
     network_stride,
@@ -100,6 +99,27 @@ def paint(
     Returns:
         `[H, W, 3]`, RGB in [0, 1].
     """
+    return jnp.clip(unclipped(network, params, content, code, measure), 0.0, 1.0)
+
+
+def unclipped(
+    network: Network,
+    params: Params,
+    content: jax.Array,
+    code: Code = None,
+    measure: Measure = own_moments,
+    precision: jax.lax.Precision = jax.lax.Precision.HIGHEST,
+) -> jax.Array:
+    """Returns the picture before its values are cut to [0, 1], where training still has a gradient.
+
+    Args:
+        network: the network.
+        params: its parameters.
+        content: as above; in the type in which the network computes.
+        code: as above.
+        measure: as above.
+        precision: precision of the products, on accelerators.
+    """
     height, width, _ = content.shape
     whole = _to_multiples(content, network_stride(network))
     match network:
@@ -108,12 +128,13 @@ def paint(
             values = _matched(network.matching, features, code)[None]
             code = None
         case Transformer() | Predicted():
-            values = preprocess(whole[None], network.pixels)
+            values = preprocess(whole[None], network.pixels).astype(content.dtype)
             code = None if code is None else code[None]
         case _:
             assert_never(network)
-    values = _apply(network.steps, params[PAINTER], values, code, measure)
-    return _pixels(values[0, :height, :width], network.output)
+    painter: Any = Painter(network.steps, precision)
+    made = painter.apply(params[PAINTER], values, code, measure)
+    return made[0, :height, :width] * network.output.scale + network.output.shift
 
 
 def blend(codes: Sequence[Code], weights: jax.Array) -> Code:
@@ -126,16 +147,12 @@ def strengthen(own: Code, code: Code, strength: jax.Array | float) -> Code:
     return jax.tree.map(lambda from_, to: from_ + strength * (to - from_), own, code)
 
 
-def _pixels(values: jax.Array, output: Output) -> jax.Array:
-    return jnp.clip(values * output.scale + output.shift, 0.0, 1.0)
-
-
 def _encoded(network: Matched, params: Params, image: jax.Array) -> jax.Array:
     return _apply(network.encoder, params[ENCODER], preprocess(image[None], network.pixels))[0]
 
 
-def _apply(steps: tuple[Step, ...], variables: Any, maps: jax.Array, *further: Any) -> jax.Array:
-    made: Any = Painter(steps).apply(variables, maps, *further)
+def _apply(steps: tuple[Step, ...], variables: Any, maps: jax.Array) -> jax.Array:
+    made: Any = Painter(steps).apply(variables, maps)
     return made
 
 
