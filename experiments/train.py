@@ -5,10 +5,10 @@
 
 Dumoulin, Shlens & Kudlur, "A Learned Representation for Artistic Style", ICLR 2017, and Johnson, Alahi & Fei-Fei,
 "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016: the objective of
-`experiments.stylize`, on random squares of many photographs. Writes the network, and to --workdir checkpoints, losses.csv, losses.png,
-run.json, and sample pictures of photographs that it does not train with, on sheet.png and index.html, as it goes on.
-The same command continues a training that was stopped or killed, to the same bytes. Photographs that cannot be read are
-skipped. All devices share each batch; with --distributed those of several hosts.
+`experiments.stylize`, on random squares of many photographs. Writes the network, and to --workdir checkpoints,
+losses.csv, losses.png, run.json, and, as it goes on, sample pictures of photographs that it does not train with, on
+sheet.png and index.html. The same command continues a training that was stopped or killed, to the same bytes.
+Photographs that cannot be read are skipped. All devices share each batch; with --distributed those of several hosts.
 """
 
 import sys

@@ -43,7 +43,7 @@ class TrainFlags(ClusterFlags):
     size: int = flag(256, "Side in pixels of the squares to train with.", least=images.MIN_SIDE)
     style_size: int | None = flag(
         None,
-        "Long side of the style images in pixels, which sets the scale of strokes; by default twice --size.",
+        "Long side of the style images in pixels, which sets the scale of strokes; by default 1.5 times --size.",
         least=1,
     )
     batch_size: int | None = flag(None, "Photographs a step, over all devices; by default the recipe's.", least=1)

@@ -1,7 +1,7 @@
 """The losses of a training: kept for its checkpoints, written as a table, drawn as curves."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from nst_jax.errors import UserError
 from nst_jax.io.files import atomic_write
 from nst_jax.objective import Weights
-from nst_jax.terms import CONTENT, STYLE, TERMS
+from nst_jax.terms import TERMS
 
 from ..plotting.figures import plot
 
@@ -25,12 +25,14 @@ class Losses:
         columns: name → `[S]`, one number a step: the loss, the terms, and the moving average of every style.
     """
 
-    def __init__(self, styles: Sequence[str], columns: Mapping[str, np.ndarray] | None = None) -> None:
-        """Takes the names of the styles, and what a checkpoint had."""
+    def __init__(
+        self, terms: Iterable[str], styles: Sequence[str], columns: Sequence[np.ndarray] | None = None
+    ) -> None:
+        """Takes the terms, the names of the styles, and the columns that a checkpoint had."""
         self._styles = styles
-        names = ["loss", *(name for name in TERMS if name in (CONTENT, STYLE, "total_variation", "laplacian"))]
-        self.names = [*names, *(f"style/{name}" for name in styles)]
-        self.columns = dict(columns or {name: np.zeros(0, np.float32) for name in self.names})
+        names = ["loss", *(name for name in TERMS if name in terms), *(f"style/{name}" for name in styles)]
+        columns = [np.zeros(0, np.float32)] * len(names) if columns is None else columns
+        self.columns = dict(zip(names, columns, strict=True))
 
     def __len__(self) -> int:
         return len(self.columns["loss"])
@@ -43,7 +45,7 @@ class Losses:
         """
         for found in steps:
             row = {
-                **{name: found.get(name, np.float32(0)) for name in self.names if "/" not in name},
+                **{name: found[name] for name in self.columns if "/" not in name},
                 **{f"style/{name}": found[_OF_STYLES][index] for index, name in enumerate(self._styles)},
             }
             if bad := next((name for name, value in row.items() if not np.isfinite(value)), None):
@@ -66,7 +68,7 @@ class Losses:
             writer.writerows([step, *row] for step, row in enumerate(rows, 1))
 
     def draw(self, path: Path, weights: Weights) -> None:
-        """Draws loss and weighted terms over the steps, and the error of every style, as means over neighbouring steps."""
+        """Draws loss, weighted terms and the error of every style, as means over neighbouring steps."""
         width = max(1, len(self) // (2 * _SMOOTHED))
         count = len(self) // width
         at = (np.arange(count) + 0.5) * width
@@ -76,7 +78,7 @@ class Losses:
         with plot(path, width=10, height=4.5) as figure:
             left, right = figure.subplots(1, 2)
             left.plot(at, means["loss"], color="black", label="loss")
-            for term in (name for name in self.names if name in TERMS):
+            for term in (name for name in self.columns if name in TERMS):
                 weight = float(weights.terms.get(term, 0.0))
                 if weight and means[term].any():
                     left.plot(at, weight * means[term], label=f"{term.replace('_', ' ')} × {weight:g}")

@@ -103,11 +103,10 @@ class _Run:
                     bar.update(done, " ".join(f"{name} {value:.3g}" for name, value in losses.last().items()))
                 if done == before + 1:
                     bar.say(f"compiled, and ran the first step, in {time.monotonic() - self.began:.1f} s")
-                if self.first and not stop:
-                    if save:
-                        self._try(bar, lambda: self._save(state, losses))
-                    if show:
-                        self._try(bar, lambda: self._show(state, losses))
+                if self.first and save and not stop:
+                    self._try(bar, self._save, state, losses)
+                if self.first and show and not stop:
+                    self._try(bar, self._show, state, losses)
             batches.close()
             if self.first:
                 self._finish(state, losses)
@@ -122,16 +121,16 @@ class _Run:
         job = self.job
         state = jax.tree.map(np.asarray, jax.device_get(job.training.init(seed_key(job.seed))))
         shapes = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(state)]
-        names = Losses(job.styles).names
+        terms = job.training.config.layers
 
         def content(step: int, leaves: list[np.ndarray]) -> tuple[training.State, Losses]:
             own, columns = leaves[: len(shapes)], leaves[len(shapes) :]
             if [(leaf.shape, leaf.dtype) for leaf in own] != shapes or {leaf.shape for leaf in columns} != {(step,)}:
                 raise ValueError("its state is not that of this program")
             found = jax.tree.unflatten(jax.tree.structure(state), own)
-            return found, Losses(job.styles, dict(zip(names, columns, strict=True)))
+            return found, Losses(terms, job.styles, columns)
 
-        state, losses = self.checkpoints.restore(content) or (state, Losses(job.styles))
+        state, losses = self.checkpoints.restore(content) or (state, Losses(terms, job.styles))
         return parallel.replicate(state, job.mesh), losses
 
     def _stops(self, done: int, stopping: Callable[[], bool]) -> bool:
@@ -142,10 +141,10 @@ class _Run:
             return False
         return bool(multihost_utils.process_allgather(np.array(stopping())).any())
 
-    def _try(self, bar: Bar, write: Callable[[], None]) -> None:
+    def _try(self, bar: Bar, write: Callable[..., None], *arguments: Any) -> None:
         """Writes something; what cannot be written does not end a training of hours, which tries again later."""
         try:
-            write()
+            write(*arguments)
         except UserError as error:
             bar.say(f"note: {error}; the training goes on")
 
