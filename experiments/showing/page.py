@@ -42,6 +42,8 @@ def write_page(path: Path, manifest: Mapping[str, Any]) -> None:
                 units of tiles, they are laid out by it.
             versions: versions by name of package.
             device: the device that it ran on.
+            plots: optionally, list of PNG files in the page's folder, which it holds below the grid; those that cannot
+                be read are left out.
 
     Raises:
         UserError: the page cannot be written. A picture that cannot be read is shown as such.
@@ -51,6 +53,7 @@ def write_page(path: Path, manifest: Mapping[str, Any]) -> None:
     side = min(_LONGEST_SIDE, math.isqrt(int(pixels)))
     for cell in content["cells"]:
         cell.update(_shown(cell, path.parent, side))
+    content["plots"] = [uri for name in content.get("plots", ()) if (uri := _plot(path.parent / name))]
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     text = text.replace("<", r"\u003c")  # alone it could end the script element, or begin a comment in it
     data = text.encode(errors="replace")  # file names may hold bytes that are not text
@@ -75,6 +78,14 @@ def _shown(cell: Mapping[str, Any], folder: Path, side: int) -> dict[str, Any]:
         return {"image": None, "status": "failed", "error": str(error).replace(f"{folder}{os.sep}", "")}
     link = "./" + urllib.parse.quote(os.fsencode(picture))  # with "./" no name can be taken for a scheme
     return {"image": image.uri, "side": image.side, "width": image.width, "height": image.height, "link": link}
+
+
+def _plot(path: Path) -> str | None:
+    """Returns a plot as a data URI, as it is: lossy pictures blur thin lines."""
+    try:
+        return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    except OSError:
+        return None
 
 
 class _Encoded(NamedTuple):

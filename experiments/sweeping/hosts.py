@@ -32,8 +32,12 @@ _SIGNS = "processes"
 _BEGAN = time.time()  # older signs of life are from earlier runs
 
 
-def join(flags: ClusterFlags) -> None:
+def join(flags: ClusterFlags, *, recoverable: bool = True) -> None:
     """Joins the other processes; call it before anything asks JAX for devices.
+
+    Args:
+        flags: the flags.
+        recoverable: whether a process goes on without one that fails or is killed; those that compute together cannot.
 
     Raises:
         UserError: the flags do not fit together, or the other processes are not found.
@@ -53,7 +57,7 @@ def join(flags: ClusterFlags) -> None:
     if flags.coordinator_address is not None and flags.process_id:
         _find(flags.coordinator_address)
     # Otherwise a process that fails or is killed would end all others.
-    jax.config.update("jax_enable_recoverability", True)
+    jax.config.update("jax_enable_recoverability", recoverable)
     try:
         jax.distributed.initialize(*given)
     except (RuntimeError, ValueError) as error:

@@ -21,7 +21,7 @@ from nst_jax.applications.feedforward.steps import (
     Step,
     Transposed,
 )
-from nst_jax.ops import conv
+from nst_jax.ops import conv, few_channels
 from nst_jax.surroundings import per_channel
 
 _SPREAD = 0.01
@@ -111,12 +111,20 @@ class Painter(nn.Module):
             if whole.side == between.read or blocks.fits(whole.values.shape, between.read):
                 return blocks.convolve(layer, divided(whole, between.read), kernel, between)
         maps = divided(cells, 1).values
+        if (layer.enlarge, layer.kernel, layer.stride, layer.depthwise) == (2, 3, 1, False):
+            # Beyond the border of the enlarged map the reflected position is the second one, which repeats the first.
+            for axis in (1, 2):
+                maps = _repeat_ends(maps, axis) if layer.border == "reflect" else _extend(maps, axis, 3, 1, "zeros")
+            return Cells(few_channels.convolve_doubled(maps, kernel, self.precision))
         if layer.enlarge > 1:
             maps = maps.repeat(layer.enlarge, axis=1).repeat(layer.enlarge, axis=2)
         for axis in (1, 2):
             maps = _extend(maps, axis, layer.kernel, layer.stride, layer.border)
         if layer.depthwise:
             return Cells(self._convolve_each(layer, maps, kernel))
+        height, width = (length - layer.kernel + 1 for length in maps.shape[1:3])
+        if layer.stride == 1 and few_channels.suits_blocks(height, width, kernel.shape):
+            return Cells(few_channels.convolve_in_blocks(maps, kernel, self.precision))
         return Cells(conv.convolve(maps, kernel, layer.stride, 0, self.precision))
 
     def _convolve_each(self, layer: Conv, maps: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -202,6 +210,13 @@ def _around(middle: float) -> Any:
         return middle + _SPREAD * jax.random.normal(key, shape, jnp.float32)
 
     return initial
+
+
+def _repeat_ends(maps: jax.Array, axis: int) -> jax.Array:
+    """Returns maps with their first and last position along an axis once more."""
+    first = jax.lax.slice_in_dim(maps, 0, 1, axis=axis)
+    last = jax.lax.slice_in_dim(maps, maps.shape[axis] - 1, maps.shape[axis], axis=axis)
+    return jnp.concatenate([first, maps, last], axis)
 
 
 def _extend(maps: jax.Array, axis: int, kernel: int, stride: int, border: Border) -> jax.Array:

@@ -126,6 +126,35 @@ def paint(
     Returns:
         `[H, W, 3]`, RGB in [0, 1].
     """
+    picture = unclipped(network, params, content, code, measure, spread=spread, strength=strength, fast=fast)
+    return jnp.clip(picture, 0.0, 1.0)
+
+
+def unclipped(
+    network: Network,
+    params: Params,
+    content: jax.Array,
+    code: Code = None,
+    measure: Measure = own_moments,
+    *,
+    spread: Spread | None = None,
+    strength: jax.Array | float | None = None,
+    precision: jax.lax.Precision = jax.lax.Precision.HIGHEST,
+    fast: bool = False,
+) -> jax.Array:
+    """Returns the picture before its values are cut to [0, 1], where training still has a gradient.
+
+    Args:
+        network: the network.
+        params: its parameters.
+        content: as above; in the type in which the network computes.
+        code: as above.
+        measure: as above.
+        spread: as above.
+        strength: as above.
+        precision: precision of the products, on accelerators.
+        fast: as above.
+    """
     height, width, _ = content.shape
     whole = to_multiples(content, network_stride(network))
     match network:
@@ -137,12 +166,13 @@ def paint(
             values = _matched(network.matching, features, spread, code)[None]
             code = None
         case Transformer() | Predicted():
-            values = preprocess(whole[None], network.pixels)
+            values = preprocess(whole[None], network.pixels).astype(content.dtype)
             code = None if code is None else code[None]
         case _:
             assert_never(network)
-    values = _apply(network.steps, params[PAINTER], values, code, measure, fast=fast)
-    return to_pixels(values[0, :height, :width], network.output)
+    painter: Any = Painter(network.steps, precision, fast)
+    made = painter.apply(params[PAINTER], values, code, measure)
+    return made[0, :height, :width] * network.output.scale + network.output.shift
 
 
 def paint_within(
@@ -213,8 +243,8 @@ def encoded(network: Matched, params: Params, image: jax.Array, *, fast: bool = 
     return _apply(network.encoder, params[ENCODER], preprocess(image[None], network.pixels), fast=fast)[0]
 
 
-def _apply(steps: tuple[Step, ...], variables: Any, maps: jax.Array, *further: Any, fast: bool) -> jax.Array:
-    made: Any = Painter(steps, fast=fast).apply(variables, maps, *further)
+def _apply(steps: tuple[Step, ...], variables: Any, maps: jax.Array, *, fast: bool) -> jax.Array:
+    made: Any = Painter(steps, fast=fast).apply(variables, maps)
     return made
 
 

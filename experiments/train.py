@@ -1,0 +1,75 @@
+"""Trains a network that paints photographs in several styles, in one pass.
+
+    python -m experiments.train --contents=photographs/ --style=starry_night.jpg,wave.jpg
+    python -m experiments.train --contents=photographs/ --style=scream.jpg --finetune=network.safetensors
+
+Dumoulin, Shlens & Kudlur, "A Learned Representation for Artistic Style", ICLR 2017, and Johnson, Alahi & Fei-Fei,
+"Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016: the objective of
+`experiments.stylize`, on random squares of many photographs. Writes the network, and to --workdir checkpoints,
+losses.csv, losses.png, run.json, and, as it goes on, sample pictures of photographs that it does not train with, on
+sheet.png and index.html. The same command continues a training that was stopped or killed, to the same bytes.
+Photographs that cannot be read are skipped. All devices share each batch; with --distributed those of several hosts.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nst_jax.backbones import pretrained
+from nst_jax.errors import UserError
+from nst_jax.io.files import check_folder, check_target, sha256
+
+from .cli import stopping
+from .cli.flags import run_script
+from .cli.folders import asked_for, default_folder
+from .training.flags import TrainFlags, style_paths
+
+if TYPE_CHECKING:
+    from .training.running import Result
+
+Config = TrainFlags
+
+_SUFFIX = ".safetensors"
+_OF_THE_RUN = ("show_every", "distributed", "coordinator_address", "num_processes", "process_id", "licence", "samples")
+
+
+def run(config: Config) -> "Result":
+    """Runs the script.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is written; or the training diverged, or something could
+            not be written.
+    """
+    styles = style_paths(config)
+    backbone = pretrained.resolve(config.backbone)
+    if config.workdir:
+        workdir = Path(config.workdir)
+    else:
+        digests = {f"style{number}": sha256(path) for number, path in enumerate(styles) if path.is_file()}
+        about = asked_for(config, {**digests, "backbone": backbone}, but=(*_OF_THE_RUN, "style"))
+        workdir = default_folder("train", "-".join(path.stem for path in styles), about)
+    output = Path(config.output) if config.output else workdir / f"network{_SUFFIX}"
+    if output.suffix != _SUFFIX:
+        raise UserError(f"--output: expected a file that ends in {_SUFFIX}, found {output.name}; choose another name")
+    check_folder(workdir)
+    if output.parent.absolute() != workdir.absolute():
+        check_target(output)
+    from .sweeping import hosts  # with JAX, for which --help should not wait
+    from .training import running
+
+    hosts.join(config, recoverable=False)
+    return running.run(config, workdir, output)
+
+
+def main(config: Config) -> None:
+    """Runs the script and prints where the network is."""
+    result = run(config)
+    if result.finished:
+        print(f"network: {result.output}, samples: {result.page}")
+    else:
+        print(f"stopped after step {result.steps}, network so far: {result.output}; the same command continues")
+        sys.exit(stopping.status() or stopping.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    run_script(Config, main)

@@ -1,0 +1,1 @@
+"""Training of networks that paint: pictures loaded, the loop, what it leaves."""

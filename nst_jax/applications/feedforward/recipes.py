@@ -1,0 +1,112 @@
+"""Recipes to train networks that paint: which network, which objective, how many pictures a step and how many steps."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from nst_jax.applications.feedforward.networks import Transformer, johnson, pastiche
+from nst_jax.applications.feedforward.steps import Conv, Norm, Residual, Step, Transposed
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.presets import PRESETS
+from nst_jax.settings import Settings
+
+RecipeName = Literal["magenta", "johnson", "squeezenet"]
+
+_LEAST_CHANNELS = 4
+
+
+class Recipe(NamedTuple):
+    """How a network is trained.
+
+    Attributes:
+        settings: the objective, and Adam's learning rate; what is about a single picture, as its margin, is not used.
+        network: number of styles → the network.
+        batch_size: pictures a step.
+        steps: number of steps.
+        fade: share of the steps, at the end, over which the learning rate falls to 0.
+    """
+
+    settings: Settings
+    network: Callable[[int], Transformer]
+    batch_size: int
+    steps: int
+    fade: float = 0.0
+
+
+def _johnson(styles: int) -> Transformer:
+    return dataclasses.replace(johnson(norm=Norm(code=styles)), styles=styles)
+
+
+RECIPES: dict[RecipeName, Recipe] = {
+    # Dumoulin, Shlens & Kudlur 2017, with the numbers of Magenta's image_stylization_train: VGG-16 with average pools,
+    # the mean of squared differences of relu3_3 × 1, of Gram matrices × 1e-4 in each of four layers. `gram_error` is a
+    # quarter of that mean. Differs: zeros stay as the loss network's borders, and every style has its share
+    # (`training`), where theirs are given by hand.
+    "magenta": Recipe(
+        Settings(
+            content_layers=("relu3_3",),
+            style_layers=("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
+            style_layer_weights=(1.0,),
+            content_loss="mean_squared_error",
+            style_loss="gram_error",
+            style_weight=4e-4,
+            tv_weight=0.0,
+            optimizer="adam",
+            learning_rate=1e-3,
+        ),
+        pastiche,
+        batch_size=16,
+        steps=40_000,
+    ),
+    # Johnson, Alahi & Fei-Fei 2016, with the numbers of fast-neural-style's train.lua. Its total variation is a
+    # gradient that is added to each picture of a batch of 4, whose other terms are means over the batch: so 4e-6 here,
+    # where all are. The network is that of PyTorch's examples, see `networks.johnson`.
+    "johnson": Recipe(
+        Settings(
+            content_layers=("relu3_3",),
+            style_layers=("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
+            style_layer_weights=(1.0,),
+            content_loss="mean_squared_error",
+            style_loss="scaled_gram_error",
+            variation_loss="neural_style_variation",
+            content_weight=1.0,
+            style_weight=5.0,
+            tv_weight=4e-6,
+            pooling="max",
+            optimizer="adam",
+            learning_rate=1e-3,
+        ),
+        _johnson,
+        batch_size=4,
+        steps=40_000,
+    ),
+    # Ours, for an hour on two cores.
+    "squeezenet": Recipe(
+        dataclasses.replace(PRESETS["squeezenet"], optimizer="adam", learning_rate=1e-3),
+        pastiche,
+        batch_size=4,
+        steps=4000,
+        fade=0.5,
+    ),
+}
+
+
+def default_recipe(backbone: str) -> RecipeName:
+    """Returns the name of the recipe that suits a backbone."""
+    return "squeezenet" if BACKBONES[backbone].family.preset == "squeezenet" else "magenta"
+
+
+def scaled(network: Transformer, width: float) -> Transformer:
+    """Returns a network with `width` times as many channels in all layers but the last."""
+    *steps, last = network.steps
+    return dataclasses.replace(network, steps=(*(_scaled(step, width) for step in steps), last))
+
+
+def _scaled(step: Step, width: float) -> Step:
+    match step:
+        case Conv() | Transposed():
+            return dataclasses.replace(step, features=max(_LEAST_CHANNELS, round(width * step.features)))
+        case Residual():
+            return Residual(tuple(_scaled(part, width) for part in step.steps))
+        case _:
+            return step
