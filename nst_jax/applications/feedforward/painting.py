@@ -39,7 +39,7 @@ Params = Any
 
 _INITIAL_SIDE = 64
 
-_LEAST_SPREAD = 1e-5
+LEAST_SPREAD = 1e-5
 """What is added to variances and, relative to the largest, to eigenvalues of covariances."""
 
 
@@ -145,7 +145,7 @@ def _statistics(matching: Matching, features: jax.Array) -> tuple[jax.Array, jax
     mean = flat.mean(axis=0)
     centred = flat - mean[None]
     if matching == "moments":
-        return mean, jnp.sqrt(jnp.square(centred).mean(axis=0) + _LEAST_SPREAD)
+        return mean, jnp.sqrt(jnp.square(centred).mean(axis=0) + LEAST_SPREAD)
     return mean, _power(_covariance(centred), 0.5)
 
 
@@ -156,7 +156,7 @@ def _covariance(centred: jax.Array) -> jax.Array:
 def _power(covariance: jax.Array, exponent: float) -> jax.Array:
     """Returns a power of a covariance within the directions in which there is any to speak of."""
     values, vectors = jnp.linalg.eigh(covariance)
-    large = values > _LEAST_SPREAD * values[-1]
+    large = values > LEAST_SPREAD * values[-1]
     powers = jnp.where(large, jnp.where(large, values, 1.0) ** exponent, 0.0)
     return jnp.dot(vectors * powers[None], vectors.T, precision=jax.lax.Precision.HIGHEST)
 
@@ -168,7 +168,7 @@ def _matched(matching: Matching, features: jax.Array, code: Code) -> jax.Array:
     centred = flat - mean[None]
     to_mean, spread = code
     if matching == "moments":
-        moved = centred / jnp.sqrt(jnp.square(centred).mean(axis=0) + _LEAST_SPREAD)[None] * spread[None]
+        moved = centred / jnp.sqrt(jnp.square(centred).mean(axis=0) + LEAST_SPREAD)[None] * spread[None]
     else:
         map_ = jnp.dot(_power(_covariance(centred), -0.5), spread, precision=jax.lax.Precision.HIGHEST)
         moved = jnp.dot(centred, map_, precision=jax.lax.Precision.HIGHEST)
