@@ -1,12 +1,12 @@
 """Networks that paint as ONNX graphs, written from their tables.
 
 Images are what onnxruntime-web's `Tensor.fromImage` and `toImageData` make and read without options: float32
-`[1, 3, height, width]`, RGB in [0, 1]. Height and width are free, as `painting.paint` leaves them: a picture is reflected
-up to multiples of the network's stride in the graph, and cut again.
+`[1, 3, height, width]`, RGB in [0, 1]. Height and width are free, as `painting.paint` leaves them: a photo is reflected
+up to multiples of the network's stride in the graph, and the picture cut again.
 
-A style is an input of the painter: `weights` `[K]` of the styles in the network, `code` `[K]` of a predictor, or `mean` and
-`deviation` `[C]` of the features; the graph of `coder` has it as output, under the same names. A style that is fixed is
-folded into constants.
+A style is an input of the painter: `weights` `[K]` of the styles in the network, `code` `[K]` of a predictor, or `mean`
+and `deviation` `[C]` of the features; the graph of `coder` has it as output, under the same names. A style that is
+fixed is folded into constants.
 
 Operators are of set 17 (2022) and the file format 8, which every runtime of the last years reads.
 """
@@ -83,8 +83,8 @@ def code_shapes(network: Network) -> dict[str, tuple[int, ...]]:
         case Matched():
             if network.matching == "covariance":
                 raise UserError(
-                    "expected a network that ONNX can express, found one that whitens by eigenvectors, which no operator "
-                    "of ONNX computes; choose --format=stablehlo or another network"
+                    "expected a network that ONNX can express, found one that whitens features, for which no operator "
+                    "of ONNX has the eigenvectors; choose --format=stablehlo or another network"
                 )
             features = output_channels(network.encoder, COLOURS)
             return {"mean": (features,), "deviation": (features,)}
