@@ -114,7 +114,7 @@ def _uri(pixels: np.ndarray) -> str:
 
 
 def _packed(data: bytes) -> str:
-    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
 
 
 def _hash(elements: list[str]) -> str:
