@@ -52,7 +52,7 @@ def runtime(given: str | None, providers: tuple[str, ...]) -> dict[str, Part]:
         UserError: npm is missing or cannot fetch it, or a file is another one.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(given) if given else _fetch(Path(folder))
+        path = Path(given) if given else fetch(Path(folder))
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -64,8 +64,12 @@ def runtime(given: str | None, providers: tuple[str, ...]) -> dict[str, Part]:
         return {provider: _part(archive, *_PARTS[provider]) for provider in providers}
 
 
-def _fetch(folder: Path) -> Path:
-    """Downloads the package to a folder and returns its path."""
+def fetch(folder: Path) -> Path:
+    """Downloads the package to a folder and returns its path.
+
+    Raises:
+        UserError: npm is missing, or could not.
+    """
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(f"expected npm to fetch {_FILE}, found none; install Node.js, or {_BY_HAND}")

@@ -49,7 +49,7 @@ def tensors(network):
     random = np.random.default_rng(0)
     found = {}
     for name, shape in network_parameters(network).items():
-        spread = 1 / np.sqrt(np.prod(shape[:-1])) if name.endswith("kernel") else 0.3
+        spread = np.float32(np.prod(shape[:-1]) ** -0.5 if name.endswith("kernel") else 0.3)
         found[name] = np.float32(name.endswith("scale")) + spread * random.standard_normal(shape, np.float32)
         if name.endswith("variance"):
             found[name] = np.abs(found[name]) + 0.1
