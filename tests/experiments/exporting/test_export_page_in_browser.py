@@ -160,7 +160,7 @@ def test_style_images(page, exported, photo, tmp_path):
 
 def test_names_are_text(page, exported, tmp_path):
     style = tmp_path / "<img src=x onerror=broken=1>.png"
-    Image.fromarray(np.uint8(255 * tiny.image(16, 16))).save(style)
+    Image.fromarray(np.uint8(255 * tiny.image(32, 32))).save(style)
     page.send("Page.navigate", url=exported("moments", style=(str(style),)).as_uri())
     page.wait(DONE)
     assert page.run("[styles[0].name, document.querySelector('#styles span').textContent]") == [style.stem] * 2
