@@ -122,7 +122,7 @@ def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
     choice: list[page.Style] = []
     if styles.sees(network):
         models["coder"] = onnx_graph.coder(network).SerializeToString()
-        paths = [Path(image) for image in config.style] or sorted(samples.STYLES.glob("*.jpg"))
+        paths = [Path(image) for image in config.style] or samples.style_images()
         choice = [page.Style(image.stem, styles.for_page(image), None) for image in paths]
     elif codes and fixed is None:
         shown = zip(network.styles, styles.previews(network, photo), strict=True)

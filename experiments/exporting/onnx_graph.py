@@ -112,15 +112,16 @@ def painter(trained: Trained, code: Code | None = None) -> onnx.ModelProto:
     shapes = code_shapes(network)
     graph = _Graph(trained)
     fixed: Code = code or {}
-    style = {name: graph.constant(name, fixed[name]) if fixed else name for name in shapes}
     side = graph.node("Slice", [graph.node("Shape", [CONTENT]), graph.whole(2), graph.whole(4)])
     maps = graph.reflected(CONTENT, side, network_stride(network))
     maps = graph.preprocessed(maps, network.pixels)
     if isinstance(network, Matched):
         maps = graph.run(network.encoder, maps, COLOURS, ENCODER)
-        maps = graph.matched(maps, style["mean"], style["deviation"])
-    else:
-        graph.take_code(*style.values(), *fixed.values())
+        maps = graph.matched(maps, *(graph.constant(name, fixed[name]) if fixed else name for name in shapes))
+    elif fixed:
+        (graph.fixed,) = fixed.values()
+    elif shapes:
+        graph.code = graph.node("Unsqueeze", [*shapes, graph.whole(0)])
     maps = graph.run(network.steps, maps, parts(network)[PAINTER][1], PAINTER)
     maps = graph.pixels(maps, network.output)
     graph.node("Slice", [maps, graph.whole(0, 0), side, graph.whole(2, 3)], output=PICTURE)
@@ -157,14 +158,19 @@ def coder(trained: Trained) -> onnx.ModelProto:
 
 
 class _Graph:
-    """A graph under construction: what makes a node returns the name of its output."""
+    """A graph under construction: what makes a node returns the name of its output.
+
+    Attributes:
+        code: the style `[1, K]` from which normalisations have scale and shift;
+        fixed: or its numbers `[K]`.
+    """
 
     def __init__(self, trained: Trained) -> None:
         self._trained = trained
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
-        self._code: str | None = None
-        self._fixed: np.ndarray | None = None
+        self.code: str | None = None
+        self.fixed: np.ndarray | None = None
 
     def node(self, operator: str, inputs: Sequence[str], *, output: str = "", **attributes: Any) -> str:
         output = output or f"{operator.lower()}_{len(self._nodes)}"
@@ -181,14 +187,8 @@ class _Graph:
     def whole(self, *values: int) -> str:
         return self.constant(f"[{','.join(map(str, values))}]", values, np.int64)
 
-    def per_channel(self, name: str, values: Sequence[float]) -> str:
+    def per_channel(self, name: str, values: np.ndarray) -> str:
         return self.constant(name, np.reshape(values, (1, -1, 1, 1)))
-
-    def take_code(self, name: str | None = None, fixed: np.ndarray | None = None) -> None:
-        """Sets the style from which normalisations have scale and shift: an input, or numbers."""
-        self._fixed = fixed
-        if name is not None and fixed is None:
-            self._code = self.node("Unsqueeze", [name, self.whole(0)])
 
     def reflected(self, image: str, side: str, multiple: int) -> str:
         """Extends an image to the right and below; `side` has its height and width."""
@@ -274,7 +274,7 @@ class _Graph:
             case "same":
                 borders = {"auto_pad": "SAME_UPPER"}
         kernel = self._kernel_and_bias(layer, part, (3, 2, 0, 1))
-        sides = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2}
+        sides: dict[str, Any] = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2}
         return self.node("Conv", [maps, *kernel], group=layer.features if layer.depthwise else 1, **sides, **borders)
 
     def _spread(self, layer: Transposed, maps: str, part: str) -> str:
@@ -282,7 +282,7 @@ class _Graph:
         surplus = layer.kernel - layer.before - layer.stride
         pads = [layer.before, layer.before, max(surplus, 0), max(surplus, 0)]
         kernel = self._kernel_and_bias(layer, part, (2, 3, 0, 1))
-        sides = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2}
+        sides: dict[str, Any] = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2}
         return self.node("ConvTranspose", [maps, *kernel], pads=pads, output_padding=[max(-surplus, 0)] * 2, **sides)
 
     def _finish(self, layer: Layer, maps: str, part: str) -> str:
@@ -305,23 +305,23 @@ class _Graph:
         """Returns the scale or shift `[C]` of a normalisation."""
         name, values = f"{part}/{layer.name}/{role}", self._own(layer, role, part)
         offset = self._own(layer, f"{role}_offset", part) if norm.offset else None
-        if norm.code and self._fixed is not None:
-            values = np.asarray(self._fixed, np.float64) @ values + (0 if offset is None else offset)
-        if not norm.code or self._fixed is not None:
+        if norm.code and self.fixed is not None:
+            values = np.asarray(self.fixed, np.float64) @ values + (0 if offset is None else offset)
+        if not norm.code or self.fixed is not None:
             return self.constant(name, values)
-        assert self._code is not None, f"{layer.name} needs a style"
-        found = self.node("MatMul", [self._code, self.constant(name, values)])
+        assert self.code is not None, f"{layer.name} needs a style"
+        found = self.node("MatMul", [self.code, self.constant(name, values)])
         if offset is not None:
             found = self.node("Add", [found, self.constant(f"{name}_offset", offset)])
         return self.node("Reshape", [found, self.whole(-1)])
 
     def model(self, name: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> onnx.ModelProto:
         """Returns the file, checked."""
-        ends = (
+        ends = [
             [helper.make_tensor_value_info(end, TensorProto.FLOAT, shape) for end, shape in named.items()]
             for named in (inputs, outputs)
-        )
-        graph = helper.make_graph(self._nodes, name, *ends, initializer=list(self._constants.values()))
+        ]
+        graph = helper.make_graph(self._nodes, name, ends[0], ends[1], initializer=list(self._constants.values()))
         operators = [helper.make_opsetid("", OPERATORS)]
         model = helper.make_model(graph, opset_imports=operators, ir_version=FORMAT, producer_name="nst_jax")
         model.producer_version = nst_jax.__version__

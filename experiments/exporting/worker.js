@@ -19,7 +19,7 @@ const tasks = {
     ort.env.wasm.numThreads = 1; // more need headers that a file has not
     ort.env.wasm.wasmBinary = binary;
     for (const [name, model] of Object.entries(models)) {
-      sessions[name] = await ort.InferenceSession.create(model, { executionProviders: [provider] });
+      sessions[name] = await ort.InferenceSession.create(model, { executionProviders: [provider], logSeverityLevel: 3 });
     }
   },
 
