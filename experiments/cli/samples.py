@@ -27,6 +27,11 @@ def doodle() -> dict[str, Any]:
     }
 
 
+def style_images() -> list[Path]:
+    """Returns all of them, the one that is used alone first."""
+    return sorted(STYLES.glob("*.jpg"), key=lambda path: (path != style_image(), path))
+
+
 def two_style_images() -> tuple[Path, Path]:
     """Returns two such images that differ as much as possible."""
     return style_image(), STYLES / "woodblock.jpg"

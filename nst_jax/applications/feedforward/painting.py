@@ -52,7 +52,7 @@ class Spread(NamedTuple):
 
 _INITIAL_SIDE = 64
 
-_LEAST_SPREAD = 1e-5
+LEAST_SPREAD = 1e-5
 """What is added to variances and, relative to the largest, to eigenvalues of covariances."""
 
 
@@ -263,13 +263,13 @@ def spread_of(network: Matched, features: jax.Array, inside: jax.Array | None = 
 def own_code(network: Matched, spread: Spread) -> Code:
     """Returns the code of an image whose features have these statistics."""
     mean, variance = spread
-    return mean, jnp.sqrt(variance + _LEAST_SPREAD) if network.matching == "moments" else _power(variance, 0.5)
+    return mean, jnp.sqrt(variance + LEAST_SPREAD) if network.matching == "moments" else _power(variance, 0.5)
 
 
 def _power(covariance: jax.Array, exponent: float) -> jax.Array:
     """Returns a power of a covariance within the directions in which there is any to speak of."""
     values, vectors = jnp.linalg.eigh(covariance)
-    large = values > _LEAST_SPREAD * values[-1]
+    large = values > LEAST_SPREAD * values[-1]
     powers = jnp.where(large, jnp.where(large, values, 1.0) ** exponent, 0.0)
     return jnp.dot(vectors * powers[None], vectors.T, precision=jax.lax.Precision.HIGHEST)
 
@@ -279,7 +279,7 @@ def _matched(matching: Matching, features: jax.Array, spread: Spread, code: Code
     centred = features.reshape(-1, features.shape[-1]) - spread.mean[None]
     to_mean, to_spread = code
     if matching == "moments":
-        moved = centred / jnp.sqrt(spread.variance + _LEAST_SPREAD)[None] * to_spread[None]
+        moved = centred / jnp.sqrt(spread.variance + LEAST_SPREAD)[None] * to_spread[None]
     else:
         map_ = jnp.dot(_power(spread.variance, -0.5), to_spread, precision=jax.lax.Precision.HIGHEST)
         moved = jnp.dot(centred, map_, precision=jax.lax.Precision.HIGHEST)

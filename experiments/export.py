@@ -1,0 +1,158 @@
+"""Exports a network that paints in one pass: as ONNX, as StableHLO, or as a page for the browser.
+
+    python -m experiments.export --network=any_style --format=webpage
+    python -m experiments.export --network=pastiche26 --format=onnx
+    python -m experiments.export --network=pastiche26 --format=onnx --style_weights=3:0.7,5:0.3
+    python -m experiments.export --network=any_style --format=stablehlo --style=painting.jpg
+
+The page is one file that paints any photo, or what the camera sees, in any browser of today, without a network or a
+server. ONNX and StableHLO leave the style an input; of a network that sees style images there is a second file,
+NAME-style, from an image to this input. `--style` or `--style_weights` fix the style instead: then there is one file.
+"""
+
+import dataclasses
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import nst_jax
+from nst_jax.errors import UserError
+from nst_jax.io import images
+from nst_jax.io.files import atomic_write, check_folder, make_folder, sha256
+
+from .cli import samples
+from .cli.flags import ESCAPE, Checked, FilePath, flag, run_script
+from .cli.folders import asked_for, default_folder
+
+Format = Literal["webpage", "onnx", "stablehlo"]
+
+_FILES: dict[Format, str] = {"webpage": "index.html", "onnx": "{}.onnx", "stablehlo": "{}.stablehlo"}
+_SAMPLE_SIZE = 512
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Checked):
+    """The flags."""
+
+    network: FilePath = flag("any_style", "Name of an installed network that paints, or path of its weight file.")
+    format: Format = flag("webpage", "What is written.")
+    style: tuple[FilePath, ...] = flag(
+        (), f"Style images, for a network that sees them{ESCAPE}: the style, or those that the page begins with."
+    )
+    style_weights: tuple[str, ...] = flag(
+        (), "The style: a share of each style or style image, or of some by name, as 3:0.7,5:0.3."
+    )
+    webgpu: bool = flag(True, "Whether the page can use the graphics card; without, it is 9 MB smaller.")
+    runtime: FilePath | None = flag(None, "File of onnxruntime-web, for the page; by default npm fetches it.")
+    workdir: FilePath | None = flag(None, "Folder for what is written; by default one in results/.")
+    output: FilePath | None = flag(None, "File that is written; by default in --workdir, named after the network.")
+
+
+class Result(NamedTuple):
+    """The files: from a content image to the picture, and if there is one, from a style image to the style."""
+
+    output: Path
+    style: Path | None
+
+
+def run(config: Config) -> Result:
+    """Runs the script.
+
+    Raises:
+        UserError: the network, flags or images do not fit together, a package is missing, or something cannot be
+            written; nothing is written then.
+    """
+    if config.format != "stablehlo" and importlib.util.find_spec("onnx") is None:
+        raise UserError("expected the package onnx, found none; install it with: pip install onnx")
+
+    from nst_jax.applications.feedforward import trained
+
+    path = trained.find(config.network)
+    network = trained.read(path)
+    title = path.stem
+    digests = {"network": network.sha256, "style": ",".join(sha256(Path(image)) for image in config.style)}
+    named = default_folder("export", title, asked_for(config, digests, but=["runtime"]))
+    workdir = Path(config.workdir or named)
+    output = Path(config.output or workdir / _FILES[config.format].format(title))
+    check_folder(output.parent)
+    if config.format == "webpage":
+        make_folder(output.parent)
+        _write_page(config, network, title, output)
+        return Result(output, None)
+    files = _graphs(config, network) if config.format == "onnx" else _programs(config, network)
+    make_folder(output.parent)
+    beside = output.with_name(f"{output.stem}-style{output.suffix}")
+    for place, data in zip((output, beside), files, strict=False):
+        with atomic_write(place) as file:
+            file.write(data)
+    return Result(output, beside if len(files) > 1 else None)
+
+
+def _graphs(config: Config, network: Any) -> list[bytes]:
+    """Returns painter and, where the style is open and an image, coder, in ONNX."""
+    from .exporting import onnx_graph, styles
+
+    onnx_graph.code_shapes(network.network)
+    code = styles.fixed_code(network, config.style, config.style_weights)
+    graphs = [onnx_graph.painter(network, onnx_graph.named(network.network, code) if code is not None else None)]
+    if code is None and styles.sees(network):
+        graphs.append(onnx_graph.coder(network))
+    return [graph.SerializeToString() for graph in graphs]
+
+
+def _programs(config: Config, network: Any) -> list[bytes]:
+    from .exporting import stablehlo, styles
+
+    code = styles.fixed_code(network, config.style, config.style_weights)
+    programs = [stablehlo.painter(network, code)]
+    return [*programs, stablehlo.coder(network)] if code is None and styles.sees(network) else programs
+
+
+def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
+    from .exporting import onnx_graph, page, runtime, styles
+
+    codes = onnx_graph.code_shapes(network.network)
+    if styles.sees(network) and config.style_weights:
+        raise UserError("--style_weights: expected none for the page, where styles are mixed by hand; leave it out")
+    code = None if styles.sees(network) else styles.fixed_code(network, config.style, config.style_weights)
+    fixed = onnx_graph.named(network.network, code) if code is not None else None
+    models = {"painter": onnx_graph.painter(network, fixed).SerializeToString()}
+    photo = images.read(samples.content_image(), size=_SAMPLE_SIZE).pixels
+    choice: list[page.Style] = []
+    if styles.sees(network):
+        models["coder"] = onnx_graph.coder(network).SerializeToString()
+        paths = [Path(image) for image in config.style] or samples.style_images()
+        choice = [page.Style(image.stem, styles.for_page(image), None) for image in paths]
+    elif codes and fixed is None:
+        shown = zip(network.styles, styles.previews(network, photo), strict=True)
+        one_hot = styles.each_alone(network)
+        choice = [page.Style(name, image, weights) for (name, image), weights in zip(shown, one_hot, strict=True)]
+    parts = runtime.runtime(config.runtime, ("wasm", "webgpu") if config.webgpu else ("wasm",))
+    made = [f"weights: {_origin(network.record)}", f"{runtime.NAME} {runtime.VERSION}, {runtime.LICENCE}"]
+    page.write_page(
+        path,
+        title=title,
+        made=[*made, f"made by nst_jax {nst_jax.__version__}"],
+        sample=photo,
+        styles=choice,
+        codes=[] if fixed else list(codes),
+        side=getattr(network.network, "side", None),
+        models=models,
+        parts=parts,
+    )
+
+
+def _origin(record: Mapping[str, Any]) -> str:
+    known = [str(record[key]) for key in ("licence", "source") if isinstance(record.get(key), str)]
+    return ", ".join(known) or "trained by the user"
+
+
+def main(config: Config) -> None:
+    """Runs the script and prints what there is."""
+    for path in filter(None, run(config)):
+        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+if __name__ == "__main__":
+    run_script(Config, main)

@@ -1,0 +1,173 @@
+"""The exported page, as a browser opens it from a disk: what it paints is what Flax paints."""
+
+import io
+import json
+
+import jax
+import numpy as np
+import pytest
+import tiny
+from browser import browser
+from PIL import Image
+
+from experiments import export
+from experiments.cli import samples
+from experiments.exporting import runtime
+from nst_jax.applications.feedforward import painting, trained
+from nst_jax.errors import UserError
+
+pytest.importorskip("onnx")
+
+PAINT = jax.jit(painting.paint, static_argnums=0)
+DONE = "typeof painted !== 'undefined' && wanted > 0 && painted === wanted && !running"
+RESULT = """(() => { const { width, height } = find("after");
+  return [width, height, [...find("after").getContext("2d").getImageData(0, 0, width, height).data]]; })()"""
+NOTHING_LEFT = """performance.getEntriesByType("resource").map(({ name }) => name)
+  .filter((name) => !name.startsWith("blob:") && !name.startsWith("data:"))"""
+
+
+@pytest.fixture(scope="module")
+def page():
+    """A browser that has fake cameras."""
+    with browser("--disable-gpu", "--use-fake-ui-for-media-stream") as opened:
+        if opened is None:
+            pytest.skip("needs a browser: chromium or google-chrome")
+        yield opened
+        assert not [event["params"] for event in opened.events if event["method"] == "Runtime.exceptionThrown"]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """The package of the runtime, fetched once."""
+    try:
+        return runtime.fetch(tmp_path_factory.mktemp("npm"))
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def exported(tmp_path, package, monkeypatch):
+    """Exports a tiny network as a page, with the network's file beside it."""
+    monkeypatch.setattr(export, "_SAMPLE_SIZE", 48)
+
+    def make(name, **flags):
+        network = tiny.NETWORKS[name]
+        path = tmp_path / "tiny.safetensors"
+        trained.write(path, tiny.tensors(network), network, styles=tiny.trained(name).styles)
+        config = {"network": str(path), "workdir": str(tmp_path), "runtime": str(package), "webgpu": False, **flags}
+        return export.run(export.Config(**config)).output
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A real photograph, with odd sides."""
+    with Image.open(samples.content_image()) as image:
+        small = image.convert("RGB").crop((120, 0, 330, 150)).resize((71, 50))
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    small.save(path)
+    return path
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image, np.float32) / 255
+
+
+def seen(page):
+    """The picture on the page, in bytes."""
+    page.wait(DONE)
+    assert page.run("find('status').className") == "", page.run("find('status').textContent")
+    width, height, data = page.run(RESULT)
+    return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def assert_painted(page, expected):
+    found = seen(page)
+    expected = np.rint(255 * np.asarray(expected))
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 1  # 1e-4 on the other side of a half
+
+
+def test_styles_by_number(page, exported, photo):
+    output = exported("several styles")
+    page.send("Page.navigate", url=output.as_uri())
+    page.wait(DONE)
+    assert page.run("find('made').textContent").startswith("weights: trained by the user · onnxruntime-web")
+    network = tiny.trained("several styles")
+
+    page.choose_file("#photo", photo)
+    page.wait("photo.name === 'photo.png'")
+    content = pixels(photo)
+    assert_painted(page, PAINT(network.network, network.params, content, np.float32([1, 0, 0])))
+
+    page.run("document.querySelector('#styles input[value=\"2\"]').click()")
+    assert_painted(page, PAINT(network.network, network.params, content, np.float32([0, 0, 1])))
+
+    page.run("document.querySelector('#several input').click()")
+    page.run("document.querySelector('#styles input[value=\"1\"]').click()")
+    assert page.run(
+        "[...document.querySelectorAll('#mix .slider')].map((slider) => slider.innerText.split('\\n')[0])"
+    ) == [
+        "dawn",
+        "noon",
+    ]
+    page.run("""(() => { const slider = document.querySelector("#mix input"); slider.value = 0.25;
+      slider.dispatchEvent(new Event("input")); })()""")
+    assert_painted(page, PAINT(network.network, network.params, content, np.float32([0, 0.2, 0.8])))
+
+    page.run("find('compare').value = 30; divide()")
+    assert page.run("getComputedStyle(find('after')).clipPath") == "inset(0px 0px 0px 30%)"
+    saved = page.run("""new Promise((resolve) => { HTMLAnchorElement.prototype.click = async function () {
+      resolve([this.download, [...new Uint8Array(await (await savedBlob).arrayBuffer())]]); };
+      const made = URL.createObjectURL; let savedBlob;
+      URL.createObjectURL = (blob) => { savedBlob = blob; return made.call(URL, blob); }; save(); })""")
+    assert saved[0] == "photo-tiny.png"
+    with Image.open(io.BytesIO(bytes(saved[1]))) as image:
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), seen(page))
+    assert page.run(NOTHING_LEFT) == []
+
+
+def test_style_images(page, exported, photo, tmp_path):
+    style = tmp_path / "my, style.png"
+    Image.fromarray(np.uint8(255 * tiny.image(16, 16, seed=3))).save(style)
+    page.send("Page.navigate", url=exported("predicted").as_uri())
+    page.wait(DONE)
+    assert page.run("styles.map((style) => style.name)") == ["flow", "abstract", "glass", "woodblock"]
+    page.choose_file("#photo", photo)
+    page.wait("photo.name === 'photo.png'")
+    page.choose_file("#style-file", style)
+    page.wait("styles.length === 5")
+
+    network = tiny.trained("predicted")
+    code = painting.encode(network.network, network.params, pixels(style))
+    assert_painted(page, PAINT(network.network, network.params, pixels(photo), code))
+    weak = """(() => { const slider = document.querySelector("#strength input"); slider.value = 0;
+      slider.dispatchEvent(new Event("input")); })()"""
+    strong = seen(page).astype(int)
+    page.run(weak)
+    page.wait(DONE)
+    assert np.abs(seen(page) - strong).max() > 1
+
+    page.run("find('camera').click()")
+    page.wait("live && photo.name === 'camera' && find('after').width === 256")
+    assert page.run("find('size').value") == "256"
+    page.run("find('shoot').click()")
+    assert seen(page).shape[1] == 512
+    assert page.run("[live, find('shoot').hidden]") == [None, True]
+
+
+def test_names_are_text(page, exported, tmp_path):
+    style = tmp_path / "<img src=x onerror=broken=1>.png"
+    Image.fromarray(np.uint8(255 * tiny.image(32, 32))).save(style)
+    page.send("Page.navigate", url=exported("moments", style=(str(style),)).as_uri())
+    page.wait(DONE)
+    assert page.run("[styles[0].name, document.querySelector('#styles span').textContent]") == [style.stem] * 2
+    assert page.run("[typeof broken, document.querySelectorAll('img[onerror]').length]") == ["undefined", 0]
+    blocked = page.run("""new Promise((resolve) => {
+      addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
+      const script = document.createElement("script"); script.textContent = "broken = 1"; document.body.append(script);
+    })""")
+    assert blocked == "script-src-elem"
+    assert json.loads(page.run("document.getElementById('network').textContent"))["strengthens"]
