@@ -82,7 +82,7 @@ def run(config: Config) -> dict[str, Any]:
         scales,
     )
     from .benchmarking.report import print_tables, write_plot
-    from .running.records import versions, write_json
+    from .running.run_record import versions, write_json
 
     measure.keep_no_programs()
     if 0 < config.picture_size < scales.SMALLEST:

@@ -93,8 +93,8 @@ def run(config: Config) -> Result:
 
     from .dreams.dreaming import Dreaming, is_same_run  # with JAX, for which --help should not wait
     from .running.progress import graceful_interrupt, progress_bar
-    from .running.records import versions, write_json
     from .running.rescue import write_or_rescue
+    from .running.run_record import versions, write_json
 
     pretrained = load_for(config.backbone, config.layers or ())
     given: dict[str, Any] = {"dream_layers": config.layers, "dream_channels": config.channels, "steps": config.steps}

@@ -54,8 +54,8 @@ def run(config: Config) -> Result:
     from nst_jax.applications import coordinate_network
 
     from .running.progress import graceful_interrupt, progress_bar
-    from .running.records import versions, write_json
     from .running.rescue import write_or_rescue
+    from .running.run_record import versions, write_json
 
     make_folder(workdir)
     with graceful_interrupt() as interrupt, progress_bar(steps=config.steps, done=0) as bar:

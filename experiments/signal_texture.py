@@ -88,7 +88,7 @@ def run(config: Config) -> Result:
     for path in written:
         if config.input and path.exists() and path.samefile(config.input):
             raise UserError(f"--workdir: expected a folder where {path.name} is not the input; choose another")
-    from .running.records import versions, write_json
+    from .running.run_record import versions, write_json
     from .signals import (
         plot,  # with JAX, for which --help should not wait
         synthesis,

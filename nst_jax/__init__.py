@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import courses as courses
     from nst_jax import defects as defects
     from nst_jax import errors as errors
+    from nst_jax import free_memory as free_memory
     from nst_jax import guidance as guidance
     from nst_jax import history as history
     from nst_jax import hypercolumns as hypercolumns
@@ -101,6 +102,7 @@ __all__ = [
     "defects",
     "edges",
     "errors",
+    "free_memory",
     "guidance",
     "history",
     "hypercolumns",

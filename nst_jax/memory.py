@@ -9,21 +9,16 @@ directions, four times as large each, the content's features, and arrays of the 
 import dataclasses
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-import jax
 
 from nst_jax.backbones.spec import Backbone, ancestors, layer_shapes, parameter_shapes
 from nst_jax.checks import why_untiled
+from nst_jax.free_memory import USABLE
 from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.rendering.canvas import canvas_shape
 from nst_jax.settings import Settings
 from nst_jax.targets import layers_of, network_layers
 from nst_jax.vocabulary import Tiles
-
-USABLE = 0.8
-"""Share of the free memory that a transfer may take: the estimate is one, and others are at work too."""
 
 OPEN: dict[str, Any] = {"tile": "auto", "lbfgs_pairs": 0}
 """Options that `settled` chooses → the value that leaves them open."""
@@ -42,11 +37,14 @@ _KERNELS = 9
 _PICTURES = 15
 """Arrays of the size of the picture during a step, but for the pairs of L-BFGS."""
 
+<<<<<<< ours
 _MATTING = 9, 73
 """Numbers a pixel that the matting loss keeps of the content image, and that it has in use during a step."""
 
 _CGROUP = Path("/sys/fs/cgroup")
 
+=======
+>>>>>>> theirs
 
 def decided(settings: Settings) -> dict[str, Any]:
     """Returns the options that `settled` chooses, as settings have them."""
@@ -69,7 +67,7 @@ def settled(
         settings: of the transfer.
         backbone: the network.
         shapes: height and width of the picture, without margin, and of the style images.
-        free: bytes of memory that are free, None if nobody knows; see `free_bytes`.
+        free: bytes of memory that are free, None if nobody knows; see `free_memory`.
         fewer_pairs: whether L-BFGS may remember less. Cells of a sweep do not: a batch has fewer of them instead, and
             the checkpoints of one that goes on keep their shape, whatever is free then.
     """
@@ -111,36 +109,3 @@ def activation_bytes(settings: Settings, backbone: Backbone, shape: Sequence[int
     part = dataclasses.replace(backbone, rows=ancestors(backbone, layers))
     shapes = layer_shapes(part, *shape[:2])
     return sum(_FLOAT * math.prod(shapes[row.name]) for row in part.rows)
-
-
-def free_bytes() -> int | None:
-    """Returns the bytes that are free on the device, for a CPU those of the machine; None if nobody says."""
-    device = jax.local_devices()[0]  # another host's says nothing of its memory
-    memory = device.memory_stats() or {}
-    if "bytes_limit" in memory:
-        return int(memory["bytes_limit"]) - int(memory.get("bytes_in_use", 0))
-    found = [size for size in (_machine(), _container()) if size is not None]
-    return min(found, default=None) if device.platform == "cpu" else None
-
-
-def _machine() -> int | None:
-    """Returns what Linux says could be had without swapping; None elsewhere."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _container() -> int | None:
-    """Returns what is left of the limit of a container, None if there is none."""
-    try:
-        most, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        cached = next(
-            int(line.split()[1])
-            for line in (_CGROUP / "memory.stat").read_text().splitlines()
-            if line.startswith("inactive_file ")
-        )
-    except (OSError, StopIteration):
-        return None
-    return int(most) - int(used) + cached if most.isdecimal() else None

@@ -23,9 +23,10 @@ from nst_jax.backbones.pretrained import Pretrained, loaded
 from nst_jax.backbones.spec import Backbone
 from nst_jax.checks import check_canvas, check_images, check_style
 from nst_jax.errors import UserError
+from nst_jax.free_memory import free_bytes
 from nst_jax.io import images
 from nst_jax.loop import Stage, run
-from nst_jax.memory import free_bytes, settled
+from nst_jax.memory import settled
 from nst_jax.presets import PRESETS, default_preset
 from nst_jax.regions import Regions
 from nst_jax.rendering.canvas import resize

@@ -12,8 +12,9 @@ from jax.sharding import Mesh
 from nst_jax import optimize
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.batches import Group, Recipe, padded
+from nst_jax.free_memory import free_bytes
 from nst_jax.loop import Progress, Stage, run
-from nst_jax.memory import decided, free_bytes, settled
+from nst_jax.memory import decided, settled
 from nst_jax.pyramid import Scale, at_scale, at_step, ends_of, enlarge, ratio_of, scaled, scales_of, settings_at
 from nst_jax.regions import Regions
 from nst_jax.rendering.colour_matching import matched, moves

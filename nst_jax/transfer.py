@@ -18,8 +18,9 @@ from nst_jax.backbones.features import PREPARED
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_images
 from nst_jax.configuration import TransferConfig, make_config
+from nst_jax.free_memory import free_bytes
 from nst_jax.io.images import Picture
-from nst_jax.memory import free_bytes, settled
+from nst_jax.memory import settled
 from nst_jax.objective import Choices, Targets, Weights
 from nst_jax.regions import Regions
 from nst_jax.rendering.canvas import CUBIC, canvas_shape, crop, extend, resize

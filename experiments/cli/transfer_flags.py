@@ -115,7 +115,7 @@ def inputs(flags: TransferFlags) -> dict[str, Path]:
     """
     paths = {CONTENT: Path(flags.content) if flags.content else samples.content_image()}
     unused = flags.style is None and flags.style_layers == ()
-    for number, path in enumerate([] if unused else _style_images(flags.style), start=1):
+    for number, path in enumerate([] if unused else style_files(flags.style), start=1):
         paths[STYLE if number == 1 else f"{STYLE}{number}"] = path
     if flags.init and flags.init not in get_args(Init):
         paths[INIT] = _initial_image(flags.init)
@@ -363,7 +363,7 @@ def check_own(output: Path, paths: Mapping[str, Path]) -> None:
             )
 
 
-def _style_images(given: str | None) -> list[Path]:
+def style_files(given: str | None) -> list[Path]:
     """Returns the style images that a flag names; if a file has the whole text as its name, commas separate nothing."""
     if given is None:
         return [samples.style_image()]

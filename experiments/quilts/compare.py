@@ -28,8 +28,8 @@ from ..cli import transfer_flags
 from ..cli.transfer_flags import CONTENT, STYLE
 from ..running.job import Job, prepare
 from ..running.progress import progress_bar
-from ..running.records import versions, write_json
 from ..running.rescue import write_or_rescue
+from ..running.run_record import versions, write_json
 from ..showing.layout import Heading, Tile
 from ..showing.sheet import draw_grid
 from . import flags as quilting_flags

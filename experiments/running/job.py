@@ -12,10 +12,11 @@ from nst_jax import optimize, pyramid, transfer
 from nst_jax.backbones.pretrained import AUTO, Pretrained, load_for, origin
 from nst_jax.checks import check_images
 from nst_jax.compilation import share_memory
+from nst_jax.free_memory import free_bytes
 from nst_jax.io import images
 from nst_jax.io.files import sha256
 from nst_jax.loop import state_shapes
-from nst_jax.memory import OPEN, decided, free_bytes, settled
+from nst_jax.memory import OPEN, decided, settled
 from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.pyramid import Scale
 from nst_jax.regions import Regions

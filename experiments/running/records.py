@@ -1,16 +1,11 @@
-"""The files that a run writes beside its pictures: run.json, losses.csv, losses.png."""
+"""The files that a run writes about its losses: losses.csv, losses.png."""
 
 import csv
-import importlib.metadata
-import json
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-import nst_jax
 from nst_jax.history import History
 from nst_jax.io.files import atomic_write
 from nst_jax.pyramid import Scale
@@ -19,23 +14,8 @@ from nst_jax.terms import TERMS
 
 from ..plotting.figures import plot
 
-_RECORDED = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "scipy", "imagecodecs", "safetensors")
-
-
 _SHOWN_DOWN_TO = 1e-3
 """Lower end of the plot, as a share of the lowest loss: terms below it do not matter."""
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of everything that affects the numbers."""
-    installed = {name: importlib.metadata.version(name) for name in _RECORDED}
-    return {"nst_jax": nst_jax.__version__, "python": platform.python_version(), **installed}
-
-
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Writes a record as JSON, atomically."""
-    with atomic_write(path, encoding="utf-8") as file:
-        file.write(json.dumps(record, indent=2) + "\n")
 
 
 def write_losses(path: Path, history: History, scales: Sequence[Scale] = ()) -> None:

@@ -27,8 +27,9 @@ from .checkpoints import Checkpoints, Restored
 from .job import Job, prepare
 from .loop import Courses, follow
 from .progress import Interrupt, graceful_interrupt, progress_bar
-from .records import plot_losses, versions, write_json, write_losses
+from .records import plot_losses, write_losses
 from .rescue import SavedElsewhereError, write_or_rescue
+from .run_record import versions, write_json
 from .standstill import standstill
 
 _SNAPSHOT = "step{}.png"

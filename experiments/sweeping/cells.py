@@ -11,9 +11,10 @@ from nst_jax.backbones.pretrained import Pretrained, load_for
 from nst_jax.backbones.pretrained import resolve as resolve_name
 from nst_jax.checks import check_canvas, check_regions, check_style
 from nst_jax.errors import UserError
+from nst_jax.free_memory import free_bytes
 from nst_jax.io import images, region_maps
 from nst_jax.io.files import sha256
-from nst_jax.memory import decided, free_bytes, settled
+from nst_jax.memory import decided, settled
 from nst_jax.pyramid import Scale
 from nst_jax.regions import Regions, kind_of
 from nst_jax.settings import Settings

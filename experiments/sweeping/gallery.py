@@ -17,7 +17,7 @@ from nst_jax.io.files import atomic_write, file_error, sha256
 from nst_jax.terms import CONTENT, STYLE
 
 from ..cli.flags import command_line
-from ..running.records import write_json
+from ..running.run_record import write_json
 from ..showing.page import write_page
 from ..showing.sheet import write_sheet
 from .cells import PreparedCell

@@ -29,7 +29,8 @@ from ..running.checkpoints import Checkpoints, DamagedError, Restored
 from ..running.job import initial_image
 from ..running.loop import Courses, follow
 from ..running.progress import Bar, Interrupt, graceful_interrupt, progress_bar
-from ..running.records import versions, write_losses
+from ..running.records import write_losses
+from ..running.run_record import versions
 from ..running.standstill import standstill
 from . import hosts
 from .cells import Pictures, PreparedCell, groups, prepare

@@ -18,6 +18,7 @@ from nst_jax.backbones.vgg import FAMILY
 from nst_jax.checks import check_canvas
 from nst_jax.configuration import make_config
 from nst_jax.errors import UserError
+from nst_jax.free_memory import free_bytes
 from nst_jax.loop import compile_chunk, state_shapes
 from nst_jax.settings import Settings
 from nst_jax.targets import layers_of, make_targets, make_weights, measure_canvas
@@ -323,7 +324,7 @@ def test_tiles_are_chosen_by_the_memory_that_is_free():
     assert chosen(4096, 0.1) == 256  # and what happens then is told by the system
     assert chosen(4096, 1, tile="off") == "off"
     assert chosen(512, 100, tile=128) == 128
-    assert memory.free_bytes() is None or memory.free_bytes() > 0
+    assert free_bytes() is None or free_bytes() > 0
 
 
 def test_content_is_counted_from_each_shift_and_for_the_turn():

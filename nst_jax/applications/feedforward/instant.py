@@ -19,8 +19,8 @@ from nst_jax.applications.feedforward.networks import Matched, Network, Predicte
 from nst_jax.applications.feedforward.painting import Code
 from nst_jax.applications.feedforward.trained import Trained
 from nst_jax.errors import UserError
+from nst_jax.free_memory import USABLE, free_bytes
 from nst_jax.io import images
-from nst_jax.memory import USABLE, free_bytes
 from nst_jax.settings import Tiles
 from nst_jax.surroundings import float32_on_device
 

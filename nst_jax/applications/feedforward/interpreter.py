@@ -101,7 +101,10 @@ class Painter(nn.Module):
         return cells
 
     def _parameter(self, layer: Layer, role: str, initial: Any, channels: int, dtype: Any) -> jax.Array:
-        return self.param(f"{layer.name}/{role}", initial, layer.parameters(channels)[role]).astype(dtype)
+        name = f"{layer.name}/{role}"
+        if self.has_variable("params", name):  # Flax would trace its initializer for the shape, which takes half of all
+            return self.get_variable("params", name).astype(dtype)
+        return self.param(name, initial, layer.parameters(channels)[role]).astype(dtype)
 
     def _convolve(self, layer: Conv, cells: Cells) -> Cells:
         kernel = self._parameter(layer, "kernel", nn.initializers.normal(_SPREAD), cells.channels, cells.values.dtype)

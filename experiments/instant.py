@@ -1,0 +1,66 @@
+"""Paints a photograph in the style of a painting in one pass of a network, at once and at any size.
+
+    python -m experiments.instant photo.jpg painting.jpg
+    python -m experiments.instant --content=photo.jpg --style=one.jpg,two.jpg --blend_weights=2,1 --strength=0.7
+    python -m experiments.instant --contents=FOLDER --style=painting.jpg
+    python -m experiments.instant --content=photo.jpg --network=pastiche26 --styles=3,7
+
+By default the network is Magenta's for any style (Ghiasi et al. 2017); any other that was converted or trained goes by
+its name or its file. Writes picture.png, and run.json to --workdir. With --contents all pictures of a folder, or the
+frames of a video, are painted in few compiled programs; the same command goes on where it was stopped, and names what
+it cannot read. A picture that memory does not hold is painted in tiles, with the statistics of the whole. Without
+flags: sample images at 1024 pixels, in seconds, the most of which is starting.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from .cli.flags import run_script
+from .cli.transfer_flags import places
+from .one_pass.flags import InstantFlags, content_path, folder_of, style_paths
+
+if TYPE_CHECKING:
+    from .one_pass import folder as folders
+    from .one_pass import single as singles
+
+Config = InstantFlags
+
+
+def run(config: Config) -> Union["singles.Result", "folders.Result"]:
+    """Runs the script.
+
+    Raises:
+        UserError: the input cannot be used, and then nothing is written; or something cannot be written.
+        KeyboardInterrupt: it was stopped between two pictures of a folder.
+    """
+    folder = folder_of(config)
+    from nst_jax.applications.feedforward import trained  # with JAX, for which --help should not wait
+    from nst_jax.applications.feedforward.instant import takes_images
+
+    network_file = trained.find(config.network)
+    network = trained.read(network_file)
+    paths = {} if folder else content_path(config)
+    if takes_images(network.network):
+        paths |= style_paths(config)
+    paths["network"] = network_file
+    if folder is None:
+        workdir, output = places(config, paths, script="instant", picture="picture.png", bits=config.bits)
+        from .one_pass import single
+
+        return single.run(config, network, paths["content"], workdir, output)
+    within = dataclasses.replace(config, output=None)  # which names a folder here
+    workdir, _ = places(within, paths, script="instant", picture=f"picture.{config.format}", bits=config.bits)
+    from .one_pass import folder as many
+
+    return many.run(config, network, folder, workdir, Path(config.output or workdir))
+
+
+def main(config: Config) -> None:
+    """Runs the script and prints where the pictures are."""
+    for line in run(config).said():
+        print(line)
+
+
+if __name__ == "__main__":
+    run_script(Config, main, bare=("content", "style"))

@@ -1,0 +1,1 @@
+"""Pictures in one pass: the flags, single pictures, folders of them."""
