@@ -143,7 +143,9 @@ class Training(struct.PyTreeNode):
         def loss(variables: Variables) -> tuple[jax.Array, dict[str, jax.Array]]:
             params = grouped(self.whole(variables), self.config.network)
             each = jax.vmap(self._loss, in_axes=(None, None, None, 0, 0, 0))
-            totals, terms = each(params, shares(state.errors, state.weights), state.step, batch.contents, styles, batch.canvas)
+            totals, terms = each(
+                params, shares(state.errors, state.weights), state.step, batch.contents, styles, batch.canvas
+            )
             return totals.mean(), {"loss": totals, **terms}
 
         gradients, found = jax.grad(loss, has_aux=True)(state.variables)
