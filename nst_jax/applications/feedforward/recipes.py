@@ -80,11 +80,11 @@ RECIPES: dict[RecipeName, Recipe] = {
         batch_size=4,
         steps=40_000,
     ),
-    # Ours, for an hour on two cores. The weight of style is a tenth of that of an optimised picture, as the error that a
-    # network comes down to is some ten times larger; small batches, as steps are what an hour has few of.
+    # Ours, for an hour on two cores. Style weighs less than in a picture that is optimised, as the error to which a
+    # network comes down is many times larger; batches are small, as steps are what an hour has few of.
     "squeezenet": Recipe(
         dataclasses.replace(
-            PRESETS["squeezenet"], style_weight=8.0, tv_weight=15.0, optimizer="adam", learning_rate=1e-3
+            PRESETS["squeezenet"], style_weight=5.0, tv_weight=15.0, optimizer="adam", learning_rate=1e-3
         ),
         pastiche,
         batch_size=2,
