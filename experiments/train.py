@@ -7,8 +7,9 @@ Dumoulin, Shlens & Kudlur, "A Learned Representation for Artistic Style", ICLR 2
 "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016: the objective of
 `experiments.stylize`, on random squares of many photographs. Writes the network, and to --workdir checkpoints,
 losses.csv, losses.png, run.json, and, as it goes on, sample pictures of photographs that it does not train with, on
-sheet.png and index.html. The same command continues a training that was stopped or killed, to the same bytes.
-Photographs that cannot be read are skipped. All devices share each batch; with --distributed those of several hosts.
+sheet.png and index.html. The same command continues a training that was stopped or killed, to the same bytes, and with
+more --steps a finished one. Photographs that cannot be read are skipped. All devices share each batch; with
+--distributed those of several hosts.
 """
 
 import sys
@@ -30,7 +31,16 @@ if TYPE_CHECKING:
 Config = TrainFlags
 
 _SUFFIX = ".safetensors"
-_OF_THE_RUN = ("show_every", "distributed", "coordinator_address", "num_processes", "process_id", "licence", "samples")
+_OF_THE_RUN = (
+    "steps",
+    "show_every",
+    "distributed",
+    "coordinator_address",
+    "num_processes",
+    "process_id",
+    "licence",
+    "samples",
+)
 
 
 def run(config: Config) -> "Result":

@@ -37,14 +37,9 @@ _KERNELS = 9
 _PICTURES = 15
 """Arrays of the size of the picture during a step, but for the pairs of L-BFGS."""
 
-<<<<<<< ours
 _MATTING = 9, 73
 """Numbers a pixel that the matting loss keeps of the content image, and that it has in use during a step."""
 
-_CGROUP = Path("/sys/fs/cgroup")
-
-=======
->>>>>>> theirs
 
 def decided(settings: Settings) -> dict[str, Any]:
     """Returns the options that `settled` chooses, as settings have them."""

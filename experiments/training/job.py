@@ -43,7 +43,8 @@ class Job(NamedTuple):
         batch_size: photographs a step, over all devices.
         steps: number of steps.
         seed: seed of all random numbers.
-        identity: everything that the network after a given step depends on.
+        identity: everything that the network after a given step depends on, but for their number, which may grow: then
+            the learning rate falls later.
         files: the flags that name files → their paths, for the record.
     """
 
@@ -143,8 +144,6 @@ def prepare(flags: TrainFlags) -> Job:
         "size": flags.size,
         "style_size": style_size,
         "batch_size": recipe.batch_size,
-        "steps": recipe.steps,
-        "fade": recipe.fade,
         "seed": flags.seed,
         **{name: value for name, value in dataclasses.asdict(recipe.settings).items() if name != "steps"},
     }

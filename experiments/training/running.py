@@ -190,7 +190,7 @@ class _Run:
         write_json(
             self.workdir / _RECORD,
             {
-                "settings": {**self.job.files, **self.job.identity},
+                "settings": {**self.job.files, **self.job.identity, "steps": self.job.steps},
                 **self.about,
                 "devices": len(jax.devices()),
                 "steps_done": done,

@@ -143,7 +143,9 @@ class Training(struct.PyTreeNode):
         def loss(variables: Variables) -> tuple[jax.Array, dict[str, jax.Array]]:
             params = grouped(self.whole(variables), self.config.network)
             each = jax.vmap(self._loss, in_axes=(None, None, None, 0, 0, 0))
-            totals, terms = each(params, self._shares(state), state.step, batch.contents, styles, batch.canvas)
+            totals, terms = each(
+                params, shares(state.errors, state.weights), state.step, batch.contents, styles, batch.canvas
+            )
             return totals.mean(), {"loss": totals, **terms}
 
         gradients, found = jax.grad(loss, has_aux=True)(state.variables)
@@ -177,7 +179,7 @@ class Training(struct.PyTreeNode):
         }
 
     def _loss(
-        self, params: Any, shares: jax.Array, step: jax.Array, content: jax.Array, style: jax.Array, canvas: Any
+        self, params: Any, factors: jax.Array, step: jax.Array, content: jax.Array, style: jax.Array, canvas: Any
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Returns the loss of one picture, and its terms."""
         config, settings = self.config, self.config.settings
@@ -195,7 +197,7 @@ class Training(struct.PyTreeNode):
             styles=[jax.tree.map(lambda of: of[style], self.targets)],
             canvas=canvas,
         )
-        terms = {**self.weights.terms, STYLE: self.weights.terms[STYLE] * shares[style]}
+        terms = {**self.weights.terms, STYLE: self.weights.terms[STYLE] * factors[style]}
         weights = self.weights.replace(terms=terms)
         return objective.loss(self.backbone, picture, targets, weights, seen=seen(picture))
 
@@ -212,13 +214,6 @@ class Training(struct.PyTreeNode):
         )
         return picture.astype(jnp.float32)
 
-    def _shares(self, state: State) -> jax.Array:
-        """Returns the factor of each style's weight, `[K]`."""
-        known = state.weights > 0
-        means = jnp.where(known, state.errors / jnp.where(known, state.weights, 1.0), 0.0)
-        mean = means.sum() / jnp.maximum(known.sum(), 1)
-        return jnp.where(known, mean / jnp.where(means > 0, means, 1.0), 1.0)
-
     def _averaged(self, state: State, styles: jax.Array, errors: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns the moving averages of the styles, and their weights, with the errors `[N]` of a batch."""
         among = jax.nn.one_hot(styles, self._count, dtype=jnp.float32)
@@ -234,6 +229,14 @@ class Training(struct.PyTreeNode):
     @property
     def _adam(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(b2=self.config.settings.adam_decay)
+
+
+def shares(errors: jax.Array, weights: jax.Array) -> jax.Array:
+    """Returns the factor of each style's weight, `[K]`, from its moving average, see `State`; 1 of an unknown one."""
+    known = weights > 0
+    means = jnp.where(known, errors / jnp.where(known, weights, 1.0), 0.0)
+    mean = means.sum() / jnp.maximum(known.sum(), 1)
+    return jnp.where(known, mean / jnp.where(means > 0, means, 1.0), 1.0)
 
 
 def _step(training: Training, state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:

@@ -1,0 +1,153 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nst_jax import transfer
+from nst_jax.applications.feedforward import painting, recipes, trained, training
+from nst_jax.applications.feedforward.networks import Transformer, adain, johnson, network_parameters, painter_steps
+from nst_jax.applications.feedforward.steps import Norm
+from nst_jax.backbones import pretrained
+from nst_jax.errors import UserError
+
+SIDE = 32
+SETTINGS = dataclasses.replace(
+    recipes.RECIPES["squeezenet"].settings,
+    content_layers=("fire2/concat",),
+    style_layers=("conv1",),
+    laplacian_weight=0.1,
+    margin=0,
+    shifts=1,
+    learning_rate=2e-3,
+)
+
+
+def tiny(styles, *, norm=None):
+    steps = painter_steps(contract=(4, 4), residuals=1, expand=(4,), norm=norm or Norm(code=styles))
+    return Transformer(steps, styles=styles)
+
+
+def picture(seed):
+    return np.random.default_rng(seed).uniform(size=(SIDE, SIDE, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return pretrained.load("squeezenet1_1")
+
+
+def prepare(network, painter, styles, **options):
+    return training.prepare(network, SETTINGS, painter, styles, size=SIDE, steps=20, fade=0.5, **options)
+
+
+def batch_of(made, contents, styles):
+    canvas = [made.canvas_targets(content) for content in contents]
+    stacked = jax.tree.map(lambda *parts: np.stack(parts), *canvas)
+    return training.Batch(np.stack(contents), np.array(styles, np.int32), stacked)
+
+
+@pytest.fixture(scope="module")
+def trained_tiny(network):
+    """A training of two styles after some steps, with all its losses, and the state before them."""
+    made = prepare(network, tiny(2), [picture(10), picture(11)])
+    state = made.init(jax.random.key(0))
+    first = jax.device_get(state)
+    batch = batch_of(made, [picture(0), picture(1)], [0, 1])
+    found = []
+    for _ in range(20):
+        state, losses = training.step(made, state, batch)
+        found.append(jax.device_get(losses))
+    return made, first, batch, state, found
+
+
+def test_the_objective_is_that_of_a_transfer(network, trained_tiny):
+    made, first, batch, _, losses = trained_tiny
+    params = trained.grouped(made.whole(first.variables), made.config.network)
+    each = []
+    for content, style in zip(batch.contents, batch.styles, strict=True):
+        one = transfer.prepare(network, SETTINGS, content, picture(10 + style))
+        painted = painting.paint(made.config.network, params, content, jnp.eye(2)[style])
+        each.append(one.config.objective.loss(one.params, painted, one.targets, one.weights))
+    total = np.mean([float(loss) for loss, _ in each])
+    assert losses[0]["loss"] == pytest.approx(total, rel=1e-4)  # sums in another order
+    assert losses[0]["content"] == pytest.approx(np.mean([float(terms["content"]) for _, terms in each]), rel=1e-4)
+
+
+def test_losses_fall_and_all_variables_move(trained_tiny):
+    _, first, _, state, losses = trained_tiny
+    assert losses[-1]["loss"] < 0.9 * losses[0]["loss"]
+    assert all((np.asarray(state.variables[name]) != values).any() for name, values in first.variables.items())
+    assert int(state.step) == 20
+
+
+def test_the_learning_rate_fades(trained_tiny):
+    made, *_ = trained_tiny
+    rates = [float(made.rate(jnp.int32(step))) for step in (0, 10, 15, 20)]
+    assert rates == pytest.approx([2e-3, 2e-3, 1e-3, 0])
+
+
+def test_every_style_has_an_equal_share():
+    errors, weights = jnp.array([0.2, 0.03, 0.0]), jnp.array([0.5, 0.1, 0.0])
+    factors = training.shares(errors, weights)
+    means = errors[:2] / weights[:2]
+    np.testing.assert_allclose(factors[:2] * means, [means.mean()] * 2, rtol=1e-6)
+    assert factors[2] == 1  # not seen so far
+
+
+def test_moving_averages_begin_with_the_first_error(trained_tiny):
+    *_, losses = trained_tiny
+    assert losses[0]["styles"].mean() == pytest.approx(losses[0]["style"], rel=1e-5)
+
+
+def test_a_style_that_is_added_changes_nothing_else(network, trained_tiny, tmp_path):
+    made, _, _, state, _ = trained_tiny
+    before = {name: np.asarray(values) for name, values in made.whole(state.variables).items()}
+    trained.write(tmp_path / "old.safetensors", before, made.config.network, styles=("a", "b"))
+    old = trained.read(tmp_path / "old.safetensors")
+    more = prepare(network, training.with_more_styles(old.network, 1), [picture(12)], trained=old)
+    new = more.init(jax.random.key(1))
+    assert {name.rpartition("/")[2] for name in new.variables} == {"scale", "shift"}
+    new, losses = training.step(more, new, batch_of(more, [picture(0), picture(1)], [0, 0]))
+    after = more.whole(new.variables)
+    assert np.isfinite(losses["loss"])
+    assert {name: values.shape for name, values in after.items()} == network_parameters(more.config.network)
+    for name, values in before.items():
+        here = np.asarray(after[name])
+        np.testing.assert_array_equal(here[:2] if name in new.variables else here, values)
+    rows = [after[name][2] - values.mean(axis=0) for name, values in before.items() if name in new.variables]
+    assert all((np.asarray(row) != 0).any() for row in rows)
+
+
+def test_a_network_of_one_style_becomes_one_of_two():
+    found = training.with_more_styles(johnson(), 1)
+    assert found.styles == 2
+    assert network_parameters(found)["painter/contract1/scale"] == (2, 32)
+    with pytest.raises(UserError, match="finetune: expected a network with its styles in it"):
+        training.with_more_styles(adain(), 1)
+
+
+def test_bfloat16_trains_in_float32(network):
+    settings = dataclasses.replace(SETTINGS, precision="bfloat16", laplacian_weight=0.0)
+    made = training.prepare(network, settings, tiny(1), [picture(10)], size=SIDE, steps=1)
+    state, losses = training.step(made, made.init(jax.random.key(0)), batch_of(made, [picture(0)], [0]))
+    assert np.isfinite(losses["loss"])
+    assert {values.dtype for values in state.variables.values()} == {jnp.dtype("float32")}
+
+
+def test_terms_that_need_a_start_are_refused(network):
+    settings = dataclasses.replace(SETTINGS, style_loss="hypercolumns", shifts=1)
+    with pytest.raises(UserError, match="expected terms that need no start"):
+        training.prepare(network, settings, tiny(1), [picture(10)], size=SIDE, steps=1)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_recipes_have_networks_of_all_widths(name):
+    found = recipes.scaled(recipes.RECIPES[name].network(3), 0.5)
+    shapes = network_parameters(found)
+    assert found.styles == 3
+    assert shapes["painter/contract1/kernel"] == (9, 9, 3, 16)
+    assert shapes["painter/contract3/scale"] == (3, 64)
+    assert shapes["painter/expand3/kernel"] == (9, 9, 16, 3)
