@@ -78,6 +78,12 @@ def test_wrong_weights(given, message):
         styles.weights_by_name(given, ("dusk", "dawn"))
 
 
+@pytest.mark.parametrize("flags", [{"sides": (64,)}, {"sides": (64, 8)}, {"format": "webpage", "sides": (64, 64)}])
+def test_wrong_sides(run, flags):
+    with pytest.raises(UserError, match="--sides: expected"):
+        run(**{"format": "stablehlo", **flags})
+
+
 def test_a_network_without_eyes(run, tmp_path):
     Image.new("RGB", (40, 40)).save(tmp_path / "style.png")
     with pytest.raises(UserError, match="expected a network that sees style images"):
