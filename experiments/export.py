@@ -43,6 +43,9 @@ class Config(Checked):
     style_weights: tuple[str, ...] = flag(
         (), "The style: a share of each style or style image, or of some by name, as 3:0.7,5:0.3."
     )
+    sides: tuple[int, ...] = flag(
+        (), "Height and width in pixels of the pictures, if the file is to have fixed ones; by default they are free."
+    )
     webgpu: bool = flag(True, "Whether the page can use the graphics card; without, it is 9 MB smaller.")
     runtime: FilePath | None = flag(None, "File of onnxruntime-web, for the page; by default npm fetches it.")
     workdir: FilePath | None = flag(None, "Folder for what is written; by default one in results/.")
@@ -95,7 +98,8 @@ def _graphs(config: Config, network: Any) -> list[bytes]:
 
     onnx_graph.code_shapes(network.network)
     code = styles.fixed_code(network, config.style, config.style_weights)
-    graphs = [onnx_graph.painter(network, onnx_graph.named(network.network, code) if code is not None else None)]
+    fixed = onnx_graph.named(network.network, code) if code is not None else None
+    graphs = [onnx_graph.painter(network, fixed, _sides(config))]
     if code is None and styles.sees(network):
         graphs.append(onnx_graph.coder(network))
     return [graph.SerializeToString() for graph in graphs]
@@ -105,14 +109,26 @@ def _programs(config: Config, network: Any) -> list[bytes]:
     from .exporting import stablehlo, styles
 
     code = styles.fixed_code(network, config.style, config.style_weights)
-    programs = [stablehlo.painter(network, code)]
+    programs = [stablehlo.painter(network, code, _sides(config))]
     return [*programs, stablehlo.coder(network)] if code is None and styles.sees(network) else programs
+
+
+def _sides(config: Config) -> tuple[int, int] | None:
+    """Returns height and width, if they are fixed."""
+    if not config.sides:
+        return None
+    if len(config.sides) != 2 or min(config.sides) < images.MIN_SIDE:
+        raise UserError(f"--sides: expected a height and a width of {images.MIN_SIDE} px or more; change them")
+    height, width = config.sides
+    return height, width
 
 
 def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
     from .exporting import onnx_graph, page, runtime, styles
 
     codes = onnx_graph.code_shapes(network.network)
+    if config.sides:
+        raise UserError("--sides: expected none for the page, which paints at any size; leave it out")
     if styles.sees(network) and config.style_weights:
         raise UserError("--style_weights: expected none for the page, where styles are mixed by hand; leave it out")
     code = None if styles.sees(network) else styles.fixed_code(network, config.style, config.style_weights)

@@ -98,12 +98,13 @@ def named(network: Network, code: Any) -> Code:
     return {name: np.asarray(leaf) for name, leaf in zip(code_shapes(network), leaves, strict=True)}
 
 
-def painter(trained: Trained, code: Code | None = None) -> onnx.ModelProto:
+def painter(trained: Trained, code: Code | None = None, sides: tuple[int, int] | None = None) -> onnx.ModelProto:
     """Returns the graph from the content image, and a style, to the picture.
 
     Args:
         trained: the network.
         code: the style that is fixed in it; none leaves it an input.
+        sides: height and width, if they are fixed too, as converters for phones want it.
 
     Raises:
         UserError: see `code_shapes`.
@@ -112,9 +113,8 @@ def painter(trained: Trained, code: Code | None = None) -> onnx.ModelProto:
     shapes = code_shapes(network)
     graph = _Graph(trained)
     fixed: Code = code or {}
-    side = graph.node("Slice", [graph.node("Shape", [CONTENT]), graph.whole(2), graph.whole(4)])
-    maps = graph.reflected(CONTENT, side, network_stride(network))
-    maps = graph.preprocessed(maps, network.pixels)
+    whole, ends = graph.reflected(CONTENT, network_stride(network), sides)
+    maps = graph.preprocessed(whole, network.pixels)
     if isinstance(network, Matched):
         maps = graph.run(network.encoder, maps, COLOURS, ENCODER)
         maps = graph.matched(maps, *(graph.constant(name, fixed[name]) if fixed else name for name in shapes))
@@ -123,10 +123,11 @@ def painter(trained: Trained, code: Code | None = None) -> onnx.ModelProto:
     elif shapes:
         graph.code = graph.node("Unsqueeze", [*shapes, graph.whole(0)])
     maps = graph.run(network.steps, maps, parts(network)[PAINTER][1], PAINTER)
-    maps = graph.pixels(maps, network.output)
-    graph.node("Slice", [maps, graph.whole(0, 0), side, graph.whole(2, 3)], output=PICTURE)
-    inputs = {CONTENT: (1, COLOURS, "height", "width"), **({} if fixed else shapes)}
-    return graph.model("painter", inputs, {PICTURE: (1, COLOURS, "height", "width")})
+    if ends:
+        maps = graph.node("Slice", [maps, graph.whole(0, 0), ends, graph.whole(2, 3)])
+    graph.pixels(maps, network.output)
+    image = (1, COLOURS, *(sides or ("height", "width")))
+    return graph.model("painter", {CONTENT: image, **({} if fixed else shapes)}, {PICTURE: image})
 
 
 def coder(trained: Trained) -> onnx.ModelProto:
@@ -190,12 +191,21 @@ class _Graph:
     def per_channel(self, name: str, values: np.ndarray) -> str:
         return self.constant(name, np.reshape(values, (1, -1, 1, 1)))
 
-    def reflected(self, image: str, side: str, multiple: int) -> str:
-        """Extends an image to the right and below; `side` has its height and width."""
-        if multiple == 1:
-            return image
-        short = self.node("Mod", [self.node("Neg", [side]), self.whole(multiple)])
-        return self.node("Pad", [image, self.node("Concat", [self.whole(*[0] * 6), short], axis=0)], mode="reflect")
+    def reflected(self, image: str, multiple: int, sides: tuple[int, int] | None) -> tuple[str, str]:
+        """Extends an image to the right and below.
+
+        Returns:
+            The image, and the name of the height and width that it had; nothing if it stays as it is.
+        """
+        if multiple == 1 or (sides and not any(side % multiple for side in sides)):
+            return image, ""
+        if sides:
+            pads = self.whole(*[0] * 6, *(-side % multiple for side in sides))
+            return self.node("Pad", [image, pads], mode="reflect"), self.whole(*sides)
+        had = self.node("Slice", [self.node("Shape", [image]), self.whole(2), self.whole(4)])
+        short = self.node("Mod", [self.node("Neg", [had]), self.whole(multiple)])
+        pads = self.node("Concat", [self.whole(*[0] * 6), short], axis=0)
+        return self.node("Pad", [image, pads], mode="reflect"), had
 
     def preprocessed(self, image: str, convention: Preprocess) -> str:
         if convention.order == "BGR":
@@ -208,12 +218,13 @@ class _Graph:
             image = self.node("Add", [image, self.per_channel("pixels/offset", offset)])
         return image
 
-    def pixels(self, maps: str, output: Output) -> str:
+    def pixels(self, maps: str, output: Output) -> None:
+        """Ends the graph with the picture."""
         if output.scale != 1:
             maps = self.node("Mul", [maps, self.number(output.scale)])
         if output.shift:
             maps = self.node("Add", [maps, self.number(output.shift)])
-        return self.node("Clip", [maps, self.number(0), self.number(1)])
+        self.node("Clip", [maps, self.number(0), self.number(1)], output=PICTURE)
 
     def moments(self, maps: str) -> tuple[str, str, str]:
         """Returns mean, differences from it, and deviation, as `painting` has them."""

@@ -24,15 +24,16 @@ LEAST = 8
 """Least number of strides of a side: what reflection needs on every map, with room."""
 
 
-def painter(trained: Trained, code: painting.Code = None) -> bytes:
+def painter(trained: Trained, code: painting.Code = None, sides: tuple[int, int] | None = None) -> bytes:
     """Returns the program from a content image, and a style, to the picture.
 
     Args:
         trained: the network.
         code: the style that is fixed in it; none leaves it an argument, if there is any.
+        sides: height and width, if they are fixed too; then of any length.
     """
     network = trained.network
-    content = _image(network_stride(network), "")
+    content = jax.ShapeDtypeStruct((*sides, COLOURS), jnp.float32) if sides else _image(network_stride(network))
     shapes = jax.eval_shape(lambda: code) if code is not None else _code(network, trained.params)
     if code is not None or shapes is None:
         return _exported(lambda content: painting.paint(network, trained.params, content, code), content)
@@ -49,10 +50,10 @@ def _exported(function: Any, *arguments: Any) -> bytes:
     return bytes(export.export(jax.jit(function), platforms=PLATFORMS)(*arguments).serialize())
 
 
-def _image(multiple: int, suffix: str) -> jax.ShapeDtypeStruct:
-    names = f"h{suffix}", f"w{suffix}"
-    sides = ",".join(f"{multiple}*{name}" if multiple > 1 else name for name in names)
-    bounds = [f"{name} >= {LEAST}" for name in names]
+def _image(multiple: int) -> jax.ShapeDtypeStruct:
+    """Returns images whose sides are multiples of a number."""
+    sides = f"{multiple}*h,{multiple}*w" if multiple > 1 else "h,w"
+    bounds = [f"h >= {LEAST}", f"w >= {LEAST}"]
     return jax.ShapeDtypeStruct((*export.symbolic_shape(sides, constraints=bounds), COLOURS), jnp.float32)
 
 
@@ -60,7 +61,7 @@ def _style(network: Network) -> jax.ShapeDtypeStruct:
     if isinstance(network, Predicted):
         return jax.ShapeDtypeStruct((network.side, network.side, COLOURS), jnp.float32)
     assert isinstance(network, Matched), "a network with its styles in it sees none"
-    return _image(stride(network.encoder), "")
+    return _image(stride(network.encoder))
 
 
 def _code(network: Network, params: painting.Params) -> Any:

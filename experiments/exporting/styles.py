@@ -57,15 +57,19 @@ def _number(text: str) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def read_style(trained: Trained, path: str) -> np.ndarray:
-    """Returns a style image as a network sees it: the square in its middle, at the network's side, or all of it."""
+def read_style(trained: Trained, path: str) -> list[np.ndarray]:
+    """Returns a style image as a network sees it: all of it, or as few squares of the network's side as cover it."""
     if not isinstance(trained.network, Predicted):
-        return images.read(path, size=STYLE_SIZE).pixels
+        return [images.read(path, size=STYLE_SIZE).pixels]
     pixels, side = images.read(path).pixels, trained.network.side
     height, width, _ = pixels.shape
-    least = min(height, width)
-    top, left = (height - least) // 2, (width - least) // 2
-    return np.clip(images.resize(pixels[top : top + least, left : left + least], (side, side)), 0, 1)
+    short, long = min(height, width), max(height, width)
+    shape = round(height * side / short), round(width * side / short)
+    pixels = np.clip(images.resize(pixels, shape), 0, 1)
+    count = -(-long // short)
+    starts = [round(place * (max(shape) - side) / max(count - 1, 1)) for place in range(count)]
+    along = 0 if height >= width else 1
+    return [pixels.take(range(start, start + side), axis=along) for start in starts]
 
 
 def fixed_code(trained: Trained, style: Sequence[str], weights: Sequence[str]) -> Any:
@@ -91,7 +95,10 @@ def fixed_code(trained: Trained, style: Sequence[str], weights: Sequence[str]) -
         return None
     shares = weights_by_name(weights or ["1"] * len(style), [Path(path).stem for path in style])
     encode = jax.jit(painting.encode, static_argnums=0)
-    codes = [encode(trained.network, trained.params, jnp.asarray(read_style(trained, path))) for path in style]
+    codes = []
+    for path in style:
+        seen = [encode(trained.network, trained.params, jnp.asarray(image)) for image in read_style(trained, path)]
+        codes.append(painting.blend(seen, jnp.full(len(seen), 1 / len(seen), jnp.float32)))
     return painting.blend(codes, jnp.asarray(shares))
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments import export
-from experiments.exporting import runtime, styles
+from experiments.exporting import runtime
 from nst_jax.applications.feedforward import networks, trained
 from nst_jax.errors import UserError
 
@@ -49,33 +49,10 @@ def test_without_onnx(run, monkeypatch, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (("1", "3"), [0.25, 0.75]),
-        (("dawn",), [0, 1]),
-        (("dusk:1", "dawn:3"), [0.25, 0.75]),
-        (("dawn:0.5", "dusk"), [2 / 3, 1 / 3]),
-    ],
-)
-def test_weights(given, expected):
-    np.testing.assert_allclose(styles.weights_by_name(given, ("dusk", "dawn")), expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (("noon",), "unknown style 'noon'"),
-        (("1", "2", "3"), "unknown style '1'"),
-        (("dawn:much",), "a number behind dawn:, found 'much'"),
-        (("dawn:nan",), "a number behind dawn:"),
-        (("0", "0"), "one above it"),
-        (("dawn:-1",), "at least 0"),
-    ],
-)
-def test_wrong_weights(given, message):
-    with pytest.raises(UserError, match=message):
-        styles.weights_by_name(given, ("dusk", "dawn"))
+@pytest.mark.parametrize("flags", [{"sides": (64,)}, {"sides": (64, 8)}, {"format": "webpage", "sides": (64, 64)}])
+def test_wrong_sides(run, flags):
+    with pytest.raises(UserError, match="--sides: expected"):
+        run(**{"format": "stablehlo", **flags})
 
 
 def test_a_network_without_eyes(run, tmp_path):

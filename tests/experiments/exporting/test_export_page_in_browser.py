@@ -131,7 +131,7 @@ def test_styles_by_number(page, exported, photo):
 
 def test_style_images(page, exported, photo, tmp_path):
     style = tmp_path / "my, style.png"
-    Image.fromarray(np.uint8(255 * tiny.image(16, 16, seed=3))).save(style)
+    Image.fromarray(np.uint8(255 * tiny.image(16, 40, seed=3))).save(style)
     page.send("Page.navigate", url=exported("predicted").as_uri())
     page.wait(DONE)
     assert page.run("styles.map((style) => style.name)") == ["flow", "abstract", "glass", "woodblock"]
@@ -141,7 +141,9 @@ def test_style_images(page, exported, photo, tmp_path):
     page.wait("styles.length === 5")
 
     network = tiny.trained("predicted")
-    code = painting.encode(network.network, network.params, pixels(style))
+    squares = [pixels(style)[:, start : start + 16] for start in (0, 12, 24)]  # squares that cover it
+    codes = [painting.encode(network.network, network.params, square) for square in squares]
+    code = painting.blend(codes, np.full(3, 1 / 3, np.float32))
     assert_painted(page, PAINT(network.network, network.params, pixels(photo), code))
     weak = """(() => { const slider = document.querySelector("#strength input"); slider.value = 0;
       slider.dispatchEvent(new Event("input")); })()"""
@@ -171,3 +173,20 @@ def test_names_are_text(page, exported, tmp_path):
     })""")
     assert blocked == "script-src-elem"
     assert json.loads(page.run("document.getElementById('network').textContent"))["strengthens"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["several styles", "one style", "predicted", "moments"])
+def test_graphics_card(exported, name):
+    """WebGPU, by a driver that computes on the processor, paints what WebAssembly does."""
+    result = """[...find("after").getContext("2d").getImageData(0, 0, 48, 48).data]"""
+    with browser("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-unsafe-swiftshader") as page:
+        page.send("Page.navigate", url=exported(name, webgpu=True).as_uri())
+        pictures = []
+        for provider in ("webgpu", "wasm"):
+            page.wait(DONE, seconds=300)
+            assert page.run("engine.provider") == provider
+            pictures.append(np.array(page.run(result)))
+            page.run("""(() => { const choice = document.querySelector("#provider select");
+              choice.value = "wasm"; choice.dispatchEvent(new Event("change")); })()""")
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1

@@ -49,6 +49,9 @@ def test_pictures_are_those_of_flax(name):
         for run, more in ((opened, feeds), (fixed, {})):
             (found,) = run.run(None, {"content": planes(content), **more})
             np.testing.assert_allclose(found, planes(np.asarray(expected)), atol=1e-4)
+    still = session(onnx_graph.painter(trained, feeds, content.shape[:2]))
+    assert still.get_inputs()[0].shape == [1, 3, *content.shape[:2]]
+    np.testing.assert_allclose(still.run(None, {"content": planes(content)})[0], found, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["predicted", "moments"])
