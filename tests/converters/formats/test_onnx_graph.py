@@ -241,6 +241,7 @@ REFUSED = {
     "many axes": (one(field(9, bytes(12)), dims=[2] * 40), "expected the shape of a tensor, found 40 lengths"),
     "a number without end": (one(field(5, b"\x80" * 20), kind=10), "found one without an end"),
     "very many one by one": (one(field(5, b"\x01" * 9), kind=10, dims=(1 << 21,)), "as raw bytes"),
+    "more than that": (one(field(5, b"\x01" * (1 << 20 | 1)), kind=10), "expected at most 1048576 numbers of variable"),
     "no weights": (onnx_model([], []), "expected weights, found 0 constants without"),
     "no graph": (field(1, 8) + field(2, b"pytorch"), "expected weights, found 0 constants without"),
     "cut short": (one(field(9, bytes(12)))[:-9], "damaged or cut short"),
