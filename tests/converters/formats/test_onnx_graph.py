@@ -232,6 +232,10 @@ REFUSED = {
     "four bits": (one(field(9, bytes(2)), kind=22), "expected floating-point numbers, or bytes that"),
     "eight bits of real numbers": (one(field(9, bytes(3)), kind=17), "expected floating-point numbers"),
     "a name twice": (onnx_model([], [PLAIN, PLAIN]), "expected a once, found it twice"),
+    "a layer twice": (
+        onnx_model([], [onnx_tensor("a.weight", np.float32([1, 2])), onnx_tensor("a/weights", np.float32([1, 2]))]),
+        "expected a/kernel once, found it twice",
+    ),
     "too few numbers": (one(field(9, bytes(8))), r"expected 3 numbers for shape \[3\], found 2"),
     "a part of a number": (one(field(9, bytes(11))), "expected 3 numbers .* found 2.75"),
     "too many numbers": (one(field(4, bytes(16))), "expected 3 numbers .* found 4"),
