@@ -1,6 +1,7 @@
 """Whole numbers that stand for real ones, as programs for phones store weights: w = scale · (q - zero).
 
-Each program says in its own way what scale and zero are, and its own arithmetic is followed to the last bit.
+Each program says in its own way what scale and zero are. Its own arithmetic is followed to the last bit, but for
+TensorFlow's, which rounds twice where one rounding is enough: 1.6e-7 of the largest weight in three real graphs.
 """
 
 import math

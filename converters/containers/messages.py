@@ -5,7 +5,7 @@ the protobuf runtime.
 """
 
 import mmap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,6 @@ from . import wire
 Fields = Mapping[str, tuple[int, str, bool]]
 """Field → number, type (one of protobuf's, or a message), whether it is repeated."""
 
-_LARGEST_OF_VARINTS = 16 << 20
 _LONGEST_VARINT = 10
 
 
@@ -103,20 +102,16 @@ def read(path: Path, places: Iterable[Run], dtype: np.dtype) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype), *parts])
 
 
-def read_varints(path: Path, places: Iterable[Run]) -> np.ndarray:
+def read_varints(path: Path, places: Sequence[Run], most: int) -> np.ndarray:
     """Returns numbers of variable size, in a row as int64; `places` are those of their bytes.
 
     Raises:
-        UserError: they are too many to be honest, or damaged.
+        UserError: there are more than `most`, or they are damaged.
     """
-    places = list(places)
-    if sum(run.length for run in places) > _LARGEST_OF_VARINTS:
-        raise file_error(
-            path,
-            f"expected at most {_LARGEST_OF_VARINTS} bytes of numbers of variable size in a tensor, found more; save "
-            "it with its numbers as raw bytes",
-        )
-    data = read(path, places, np.dtype(np.uint8))
+    length = sum(run.length for run in places)
+    data = read(path, places if length <= most * _LONGEST_VARINT else [], np.dtype(np.uint8))
+    if data.size < length or np.count_nonzero(data < 0x80) > most:
+        raise file_error(path, f"expected at most {most} numbers of variable size in a tensor, found more")
     ends = np.flatnonzero(data < 0x80)
     starts = np.concatenate([[0], ends + 1])
     lengths = ends + 1 - starts[:-1]

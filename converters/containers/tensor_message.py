@@ -95,7 +95,7 @@ def _from_bytes(path: Path, places: list[Run], stored: np.dtype) -> np.ndarray:
 
 def _from_varints(path: Path, places: list[Run], stored: np.dtype) -> np.ndarray:
     bits = np.dtype(f"<u{stored.itemsize}")
-    return messages.read_varints(path, places).astype(bits).view(stored)
+    return messages.read_varints(path, places, MOST_REPEATED).astype(bits).view(stored)
 
 
 def _check_count(path: Path, name: str, shape: tuple[int, ...], found: float, *, filled: bool = False) -> None:

@@ -54,21 +54,21 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     manifest = beside.read_json(path)
     if not isinstance(manifest, dict) or not manifest:
         raise file_error(path, "expected variables by name, found none; fetch the manifest of the checkpoint again")
-    tensors: Tensors = {}
+    found: Tensors = {}
     files: dict[Path, None] = {}
     for name, variable in manifest.items():
         file, tensor = _variable(path, name, variable)
         if file in files:
             raise file_error(path, f"expected a file for each variable, found {one_line(file.name)} twice")
         files[file] = None
-        source.add(tensors, path, name, tensor)
-    source.check_total(path, tensors)
-    names = state_dict.names(name.removesuffix(_OUTPUT) for name in tensors)
-    if len(names) < len(tensors):
-        raise file_error(path, f"expected each variable once, found one with {_OUTPUT} and without")
-    in_layers = graph_names.names(names.values())
-    provenance = Provenance(path, regions.sha256([path, *files]), "deeplearn.js checkpoint")
-    return {in_layers[names[name.removesuffix(_OUTPUT)]]: tensor for name, tensor in tensors.items()}, provenance
+        source.add(found, path, name, tensor)
+    source.check_total(path, found)
+    of_ports = state_dict.names(name.removesuffix(_OUTPUT) for name in found)
+    of_tensorflow = graph_names.names(of_ports.values())
+    tensors: Tensors = {}
+    for name, tensor in found.items():
+        source.add(tensors, path, of_tensorflow[of_ports[name.removesuffix(_OUTPUT)]], tensor)
+    return tensors, Provenance(path, regions.sha256([path, *files]), "deeplearn.js checkpoint")
 
 
 def _is_variable(value: Any) -> bool:

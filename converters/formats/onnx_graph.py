@@ -153,7 +153,9 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         raise file_error(path, f"expected weights, found {len(constants)} constants without; fetch or export it again")
     used = dequantised | set(found)
     others = sum(name not in used for name in constants)
-    names = _names(found)
+    tensors: Tensors = {}
+    for name, renamed in _names(found).items():
+        source.add(tensors, path, renamed, found[name])
     kernels = (constants[row.codes] for row in quantised.values())  # biases have 32 bits beside any of them
     bits = max((8 * _WHOLE[codes.data_type].dtype.itemsize for codes in kernels if len(codes.dims) > 1), default=0)
     # Where no release was made of it, tf2onnx writes None behind its version.
@@ -171,7 +173,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
             else ()
         ),
     )
-    return {names[name]: tensor for name, tensor in found.items()}, provenance
+    return tensors, provenance
 
 
 def _constants(path: Path, graph: Any) -> dict[str, Any]:
@@ -290,7 +292,8 @@ def _plain(path: Path, name: str, constant: Any, kind: Kind) -> Tensor:
 def _names(keys: Tensors) -> dict[str, str]:
     """Returns key → name of the tensor here: by the rules of PyTorch where there are no slashes, else TensorFlow's."""
     of_torch = state_dict.names(key for key in keys if "/" not in key)
-    return graph_names.names(key for key in keys if "/" in key) | of_torch
+    of_tensorflow = graph_names.names(key for key in keys if "/" in key)
+    return {key: of_torch[key] if key in of_torch else of_tensorflow[key] for key in keys}
 
 
 def _text(value: bytes) -> str:

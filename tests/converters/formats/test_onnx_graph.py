@@ -232,6 +232,10 @@ REFUSED = {
     "four bits": (one(field(9, bytes(2)), kind=22), "expected floating-point numbers, or bytes that"),
     "eight bits of real numbers": (one(field(9, bytes(3)), kind=17), "expected floating-point numbers"),
     "a name twice": (onnx_model([], [PLAIN, PLAIN]), "expected a once, found it twice"),
+    "a layer twice": (
+        onnx_model([], [onnx_tensor("a.weight", np.float32([1, 2])), onnx_tensor("a/weights", np.float32([1, 2]))]),
+        "expected a/kernel once, found it twice",
+    ),
     "too few numbers": (one(field(9, bytes(8))), r"expected 3 numbers for shape \[3\], found 2"),
     "a part of a number": (one(field(9, bytes(11))), "expected 3 numbers .* found 2.75"),
     "too many numbers": (one(field(4, bytes(16))), "expected 3 numbers .* found 4"),
@@ -241,6 +245,7 @@ REFUSED = {
     "many axes": (one(field(9, bytes(12)), dims=[2] * 40), "expected the shape of a tensor, found 40 lengths"),
     "a number without end": (one(field(5, b"\x80" * 20), kind=10), "found one without an end"),
     "very many one by one": (one(field(5, b"\x01" * 9), kind=10, dims=(1 << 21,)), "as raw bytes"),
+    "more than that": (one(field(5, b"\x01" * (1 << 20 | 1)), kind=10), "expected at most 1048576 numbers of variable"),
     "no weights": (onnx_model([], []), "expected weights, found 0 constants without"),
     "no graph": (field(1, 8) + field(2, b"pytorch"), "expected weights, found 0 constants without"),
     "cut short": (one(field(9, bytes(12)))[:-9], "damaged or cut short"),
