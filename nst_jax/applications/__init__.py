@@ -1,4 +1,4 @@
-"""Applications of transfers and their parts: textures, dreams, coordinate networks, patches, quilts, segments."""
+"""Applications of transfers and of their parts: textures, strokes, dreams, patches, quilts, segments, and others."""
 
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nst_jax.applications import quilting as quilting
     from nst_jax.applications import random_features as random_features
     from nst_jax.applications import segments as segments
+    from nst_jax.applications import strokes as strokes
     from nst_jax.applications import texture as texture
     from nst_jax.applications import top_patches as top_patches
 else:

@@ -55,7 +55,7 @@ def segments(
     """
     height, width, _ = image.shape
     if np.ptp(image, axis=(0, 1)).max() <= NOISE:
-        colour = hexadecimal(np.round(255 * np.asarray(image[0, 0])).astype(int))
+        colour = hexadecimal(np.round(255 * np.asarray(image[0, 0])).astype(int).tolist())
         raise UserError(f"image: expected parts to tell apart, found {colour} everywhere; draw the map by hand")
     layers = tuple(layers) or network.backbone.family.depth_layers[2:4]
     check_layers(network.backbone, tuple(layers), (height, width, 3), what="layer")
