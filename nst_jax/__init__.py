@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import hypercolumns as hypercolumns
     from nst_jax import io as io
     from nst_jax import lazy as lazy
+    from nst_jax import lbfgs as lbfgs
     from nst_jax import loop as loop
     from nst_jax import losses as losses
     from nst_jax import measuring as measuring
@@ -52,6 +53,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import rendering as rendering
     from nst_jax import scaled_batches as scaled_batches
     from nst_jax import settings as settings
+    from nst_jax import solvers as solvers
     from nst_jax import stacking as stacking
     from nst_jax import statistics as statistics
     from nst_jax import surroundings as surroundings
@@ -108,6 +110,7 @@ __all__ = [
     "hypercolumns",
     "io",
     "lazy",
+    "lbfgs",
     "load",
     "loop",
     "losses",
@@ -130,6 +133,7 @@ __all__ = [
     "run",
     "scaled_batches",
     "settings",
+    "solvers",
     "stack",
     "stacking",
     "stage",

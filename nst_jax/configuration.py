@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from nst_jax import optimize
+from nst_jax import lbfgs, optimize, solvers
 from nst_jax.backbones.spec import Backbone
 from nst_jax.objective import Objective
 from nst_jax.rendering.luminance import greys
@@ -24,7 +24,7 @@ class TransferConfig:
 
     Attributes:
         objective: the network and the formulas.
-        solver: a learning rate and bounds → the solver; see `optimize.solver_of`, or any such function.
+        solver: a learning rate and bounds → the solver; see `solvers.solver_of`, or any such function.
         margin: width of the margin around the picture, in pixels.
         parameterization: the variables that the canvas is rendered from.
         transformation: random transformation of the canvas before the network sees it.
@@ -72,10 +72,10 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
     return TransferConfig(
         objective=objective,
         solver=solver
-        or optimize.solver_of(
+        or solvers.solver_of(
             settings.optimizer,
             adam_decay=settings.adam_decay,
-            lbfgs_pairs=settings.lbfgs_pairs or optimize.LBFGS_PAIRS,
+            lbfgs_pairs=settings.lbfgs_pairs or lbfgs.PAIRS,
             change_every=shift_steps if settings.shifts > 1 else 0,
         ),
         margin=settings.margin,

@@ -11,10 +11,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from nst_jax import lbfgs
 from nst_jax.backbones.spec import Backbone, ancestors, layer_shapes, parameter_shapes
 from nst_jax.checks import why_untiled
 from nst_jax.free_memory import USABLE
-from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.rendering.canvas import canvas_shape
 from nst_jax.settings import Settings
 from nst_jax.targets import layers_of, network_layers
@@ -23,7 +23,7 @@ from nst_jax.vocabulary import Tiles
 OPEN: dict[str, Any] = {"tile": "auto", "lbfgs_pairs": 0}
 """Options that `settled` chooses → the value that leaves them open."""
 
-PAIRS = (LBFGS_PAIRS, 6, 3)
+PAIRS = (lbfgs.PAIRS, 6, 3)
 """Numbers of pairs to choose from: with 3, L-BFGS still descends faster than without any."""
 
 TILES = (1024, 768, 512, 256)
@@ -67,7 +67,7 @@ def settled(
             the checkpoints of one that goes on keep their shape, whatever is free then.
     """
     fewer = fewer_pairs and settings.optimizer == "lbfgs" and not settings.lbfgs_pairs
-    pairs = PAIRS if fewer else (settings.lbfgs_pairs or LBFGS_PAIRS,)
+    pairs = PAIRS if fewer else (settings.lbfgs_pairs or lbfgs.PAIRS,)
     tiles: tuple[Tiles, ...] = (settings.tile,)
     if settings.tile == "auto":
         tiles = ("off",) if why_untiled(backbone, settings) else ("off", *TILES)

@@ -21,6 +21,7 @@ from nst_jax.checks import check_layers
 from nst_jax.loop import compile_chunk, init, state_shapes
 from nst_jax.presets import LEARNING_RATES, PRESETS
 from nst_jax.rendering.canvas import check_margin
+from nst_jax.solvers import SOLVERS
 from nst_jax.transfer import Transfer, initial_image, prepare
 from nst_jax.vocabulary import Optimizer, Precision
 
@@ -287,7 +288,7 @@ def _contenders(network: Pretrained, size: int, precision: Precision, rival: str
 def _curve(transfer: Transfer, image: np.ndarray, optimizer: Optimizer, *, steps: int, target: float) -> Report:
     """Returns the curve of a run that ends at the target or after `steps`; see `race`."""
     transfer = transfer.replace(
-        config=dataclasses.replace(transfer.config, solver=optimize.SOLVERS[optimizer]),
+        config=dataclasses.replace(transfer.config, solver=SOLVERS[optimizer]),
         learning_rate=jnp.float32(LEARNING_RATES[optimizer]),
     )
     ours = _Ours(transfer, image)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nst_jax import optimize, pyramid, transfer
+from nst_jax import lbfgs, optimize, pyramid, transfer
 from nst_jax.backbones.pretrained import AUTO, Pretrained, load_for, origin
 from nst_jax.checks import check_images
 from nst_jax.compilation import share_memory
@@ -17,7 +17,6 @@ from nst_jax.io import images
 from nst_jax.io.files import sha256
 from nst_jax.loop import state_shapes
 from nst_jax.memory import OPEN, decided, settled
-from nst_jax.optimize import LBFGS_PAIRS
 from nst_jax.pyramid import Scale
 from nst_jax.regions import Regions
 from nst_jax.rendering.colour_matching import matched
@@ -147,8 +146,8 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
         share_memory()
     if asked["tile"] != settings.tile != "off":
         print(f"tiles of about {settings.tile} px, as memory does not hold the activations of the whole picture")
-    if not asked["lbfgs_pairs"] and settings.lbfgs_pairs < LBFGS_PAIRS:
-        print(f"lbfgs remembers {settings.lbfgs_pairs} steps, as memory does not hold {LBFGS_PAIRS}")
+    if not asked["lbfgs_pairs"] and settings.lbfgs_pairs < lbfgs.PAIRS:
+        print(f"lbfgs remembers {settings.lbfgs_pairs} steps, as memory does not hold {lbfgs.PAIRS}")
     pixels, painted = matched(settings, content.pixels, painted)
     at_scale = pyramid.transfers(pretrained, settings, pixels, painted, scales, regions=regions, seed=flags.seed)
     at_scale(0)  # measures the targets; those of finer scales are measured while coarser ones run

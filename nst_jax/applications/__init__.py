@@ -1,4 +1,4 @@
-"""Applications of transfers and their parts: textures, dreams, patches, quilts, networks that paint in one pass."""
+"""Applications of transfers and their parts: textures, strokes, dreams, quilts, networks that paint in one pass."""
 
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nst_jax.applications import quilting as quilting
     from nst_jax.applications import random_features as random_features
     from nst_jax.applications import segments as segments
+    from nst_jax.applications import strokes as strokes
     from nst_jax.applications import texture as texture
     from nst_jax.applications import top_patches as top_patches
 else:

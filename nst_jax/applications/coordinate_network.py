@@ -10,13 +10,14 @@ import numpy as np
 from flax import struct
 
 from nst_jax import optimize
+from nst_jax.lbfgs import lbfgs
 from nst_jax.loop import run, stage
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Shape
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import seed_key
 
 _PAINTER = PARAMETERIZATIONS["coordinates"]
-_SOLVER = optimize.lbfgs(1.0, bounds=_PAINTER.bounds)
+_SOLVER = lbfgs(1.0, bounds=_PAINTER.bounds)
 _ERROR = "squared_error"
 
 

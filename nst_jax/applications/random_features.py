@@ -17,6 +17,7 @@ from flax import struct
 
 from nst_jax import optimize
 from nst_jax.errors import UserError
+from nst_jax.lbfgs import lbfgs
 from nst_jax.losses import relative_squared_error
 from nst_jax.ops import conv
 from nst_jax.statistics import gram
@@ -176,7 +177,7 @@ class TextureSynthesis(struct.PyTreeNode):
         return jax.ShapeDtypeStruct(self.shape, jnp.float32)
 
 
-_SOLVER = optimize.lbfgs(1.0, bounds=(0.0, 1.0))
+_SOLVER = lbfgs(1.0, bounds=(0.0, 1.0))
 
 
 def _grams(params: Params, signal: jax.Array, *, periodic: bool = False) -> dict[str, jax.Array]:

@@ -44,7 +44,7 @@ def stroke_settings(backbone: Backbone, settings: Settings, until: str | None = 
     if not fine:
         raise UserError(
             f"fine_until: expected a layer with a style layer at it or before it, found {until} and style layers "
-            f"{', '.join(settings.style_layers) or 'none'}; choose a later one"
+            f"{', '.join(settings.style_layers) or 'none'}; choose a later one, or style layers there"
         )
     weights = settings.style_layer_weights
     return dataclasses.replace(

@@ -11,7 +11,7 @@ import pytest
 import scipy.optimize
 from flax import struct
 
-from nst_jax import optimize
+from nst_jax import lbfgs, optimize, solvers
 from nst_jax.compilation import Jit
 from nst_jax.loop import chunk
 
@@ -37,7 +37,7 @@ class Problem(struct.PyTreeNode):
 
     @property
     def solver(self):
-        return optimize.SOLVERS[self.optimizer](self.rate, bounds=(0.0, 1.0))
+        return solvers.SOLVERS[self.optimizer](self.rate, bounds=(0.0, 1.0))
 
     def evaluate(self, image, step):
         (loss, terms), gradient = jax.value_and_grad(self.function, has_aux=True)(image, self.target)
@@ -187,7 +187,7 @@ def test_chunks_make_no_difference(optimizer, target):
     np.testing.assert_array_equal(losses, whole_info.loss[:12])
 
 
-@pytest.mark.parametrize("optimizer", optimize.SOLVERS)
+@pytest.mark.parametrize("optimizer", solvers.SOLVERS)
 def test_variables_may_be_any_pytree(optimizer, target):
     """Halves of an image in a dictionary come to what the image comes to."""
     image = jnp.full(SHAPE, 0.5)
@@ -204,7 +204,7 @@ def test_variables_may_be_any_pytree(optimizer, target):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), parts.variables, halves(whole.variables))
 
 
-@pytest.mark.parametrize("optimizer", optimize.SOLVERS)
+@pytest.mark.parametrize("optimizer", solvers.SOLVERS)
 def test_variables_are_mapped_wherever_they_are(optimizer, target):
     """An image turned by a map of the state goes on as the turned image would."""
     problem = Problem(target, jnp.float32(0.5), optimizer)
@@ -221,8 +221,8 @@ def test_variables_are_mapped_wherever_they_are(optimizer, target):
 
 @pytest.mark.parametrize("decay", [0.99, 0.999])
 def test_the_decay_of_adam_is_that_of_its_squares(decay, target):
-    solver = optimize.solver_of("adam", adam_decay=decay)
-    assert solver is optimize.solver_of("adam", adam_decay=decay)  # so that transfers share a program
+    solver = solvers.solver_of("adam", adam_decay=decay)
+    assert solver is solvers.solver_of("adam", adam_decay=decay)  # so that transfers share a program
     problem = Problem(target, jnp.float32(0.05), "adam")
     state = solver(0.05).init(problem.evaluate, jnp.full(SHAPE, 0.5))
     image, first, second = np.full(SHAPE, 0.5), 0.0, 0.0
@@ -245,7 +245,7 @@ def test_lbfgs_begins_anew_with_another_loss(target):
         )
         return optimize.Evaluation(values, loss, terms | {"number": number}, gradient)
 
-    solver = optimize.lbfgs(bounds=(0.0, 1.0), change_every=every)
+    solver = lbfgs.lbfgs(bounds=(0.0, 1.0), change_every=every)
     state, _ = solver.step(evaluate, solver.init(evaluate, jnp.full(SHAPE, 0.5)))
     step = jax.jit(functools.partial(solver.step, evaluate))
     for number in range(1, steps):
@@ -266,7 +266,7 @@ def test_lbfgs_begins_anew_with_another_loss(target):
 @pytest.mark.parametrize("cells", [0, 1])
 def test_lbfgs_copies_its_memory_neither_alone_nor_in_a_batch(cells, change_every):
     """The memory has 20 arrays of the picture's size; a copy of it, or a program repeated for each reader, shows."""
-    size, solver = 100_000, optimize.lbfgs(change_every=change_every)
+    size, solver = 100_000, lbfgs.lbfgs(change_every=change_every)
 
     def evaluate(values, _):
         loss, gradient = jax.value_and_grad(lambda values: jnp.sum(jnp.square(jnp.sin(values) * values - 1)))(values)
@@ -332,7 +332,7 @@ def test_lbfgs_does_nothing_more_where_it_has_diverged(target):
 
     state, info = run(target, jnp.full(SHAPE, 0.5), 1.0, optimizer="lbfgs", longest=4, function=pit)
     assert not info.finite.any()
-    assert info.evaluations.tolist() == [1 + optimize.MOST_HALVINGS, 0, 0, 0]
+    assert info.evaluations.tolist() == [1 + lbfgs.MOST_HALVINGS, 0, 0, 0]
     assert int(state.step) == 0
     assert (state.variables == 0.5).all()
 
@@ -342,7 +342,7 @@ def test_lbfgs_that_has_diverged_stays_so_with_another_loss(target):
         (loss, terms), gradient = jax.value_and_grad(bowl, has_aux=True)(values, target)
         return optimize.Evaluation(values, jnp.where(values[0, 0, 0] == 0.5, loss, jnp.nan), terms, gradient)
 
-    solver = optimize.lbfgs(bounds=(0.0, 1.0), change_every=2)
+    solver = lbfgs.lbfgs(bounds=(0.0, 1.0), change_every=2)
     state, _ = solver.step(evaluate, solver.init(evaluate, jnp.full(SHAPE, 0.5)))
     for _ in range(4):
         state, info = solver.step(evaluate, state)
