@@ -17,8 +17,8 @@ from nst_jax.transfer import seed_key
 
 from ..running.checkpoint_files import CheckpointFiles
 from ..running.progress import Bar, graceful_interrupt, progress_bar
-from ..running.records import versions, write_json
 from ..running.rescue import write_or_rescue
+from ..running.run_record import versions, write_json
 from .flags import TrainFlags
 from .job import Job, prepare
 from .losses import Losses
