@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
+from nst_jax.applications.feedforward import trained
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 from nst_jax.io.files import check_folder, make_folder
@@ -53,8 +54,14 @@ class Config(Checked):
     )
     picture_size: int = flag(
         512,
-        "Side in pixels of the picture that is painted from coarse to fine and at one scale; 0 means neither.",
+        "Side in pixels of the picture that is painted from coarse to fine, at one scale, in one pass; 0 means none.",
         least=0,
+    )
+    networks: tuple[str, ...] | None = flag(
+        None, "Networks that paint in one pass, by name or weight file; by default those installed."
+    )
+    onnx: FilePath | None = flag(
+        None, "Folder with NAME.onnx of such networks, from experiments.export, to measure onnxruntime beside them."
     )
 
 
@@ -78,6 +85,7 @@ def run(config: Config) -> dict[str, Any]:
     from .benchmarking import (
         measure,  # with JAX, for which --help should not wait
         memory,
+        one_pass,
         pytorch,
         scales,
     )
@@ -88,6 +96,8 @@ def run(config: Config) -> dict[str, Any]:
     if 0 < config.picture_size < scales.SMALLEST:
         raise UserError(f"--picture_size: expected 0, or {scales.SMALLEST} or more, found {config.picture_size}")
     networks = [pretrained.load(name) for name in names]
+    in_one_pass = tuple(trained.installed()) if config.networks is None else config.networks
+    painting = one_pass.check(in_one_pass, Path(config.onnx) if config.onnx else None)
     for size in (*config.sizes, *(size for size in (config.memory_size, config.picture_size) if size)):
         for network in networks:
             measure.check(network, size)
@@ -107,6 +117,7 @@ def run(config: Config) -> dict[str, Any]:
         "slopes": {},
         "races": [],
         "pictures": [],
+        "one_pass": [],
     }
     make_folder(workdir)
 
@@ -141,6 +152,11 @@ def run(config: Config) -> dict[str, Any]:
     for network in networks if config.picture_size else ():
         report["pictures"].append(scales.same_picture(network, config.picture_size, config.precision, rival=rival))
         save(f"time to the same picture of {network.backbone.name}")
+    for name, painter in zip(in_one_pass, painting, strict=True) if config.picture_size else ():
+        folder_of_onnx = Path(config.onnx) if config.onnx else None
+        found = one_pass.measure(name, painter, config.picture_size, rounds=config.rounds, folder=folder_of_onnx)
+        report["one_pass"].append(found)
+        save(f"one pass of {name}")
     write_json(workdir / "benchmark.json", report)
     write_plot(workdir / "benchmark.png", report)
     print_tables(report)

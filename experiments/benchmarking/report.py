@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..plotting.figures import plot
-from . import scales
+from . import one_pass, scales
 
 _WIDE = 1000  # columns, so that no cell is broken
 _NONE = "–"
@@ -25,7 +25,13 @@ def print_tables(report: Report) -> None:
     versions = ", ".join(f"{name} {report['versions'][name]}" for name in ("jax", "python"))
     console.print(f"\n{_name(machine)}; {versions}; {report['precision']}; rival: {report['rival_name']}")
     console.print(f"measured peak of matrix products: {report['product_peak'] / 1e9:.0f} Gflop/s\n")
-    for table in (_step_table(report), _memory_table(report), _race_table(report), _picture_table(report)):
+    for table in (
+        _step_table(report),
+        _memory_table(report),
+        _race_table(report),
+        _picture_table(report),
+        _pass_table(report),
+    ):
         if table.row_count:
             console.print(table)
             console.print()
@@ -148,6 +154,24 @@ def _picture_table(report: Report) -> Table:
         "blotches": of("blotches", "{:.2f}"),
     }
     return _table(columns, [row for found in report["pictures"] for row in _picture_rows(found, report)])
+
+
+def _pass_table(report: Report) -> Table:
+    """A picture in one pass, beside the same picture from coarse to fine."""
+    seconds = [found["sides"][scales.SCALES]["seconds"] for found in report["pictures"]]
+    stylized = ", ".join(f"{each:.0f} s" for each in seconds) or _NONE
+    columns: dict[str, Callable[[Report], str]] = {
+        "network": lambda row: row["network"],
+        "px": lambda row: str(row["size"]),
+        "picture (fastest)": lambda row: _times(row, one_pass.OURS),
+        "as written": lambda row: _times(row, one_pass.WRITTEN),
+        "onnxruntime": lambda row: _times(row, one_pass.ONNX),
+        "its difference": lambda row: _number(row["difference"].get(one_pass.ONNX), "{:.0e}"),
+        "style image, once": lambda row: _number(row["code_seconds"] and 1000 * row["code_seconds"], "{:.0f} ms"),
+        "compile": lambda row: f"{row['compile_seconds']:.1f} s",
+        "stylize": lambda _: stylized,
+    }
+    return _table(columns, report["one_pass"])
 
 
 def _picture_rows(found: Report, report: Report) -> Iterator[Report]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
+from nst_jax.applications.feedforward import trained
 from nst_jax.backbones import pretrained as installed
 from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.backbones.registry import BACKBONES
@@ -28,6 +29,12 @@ from .flags import ESCAPE, Common, FilePath, FilePaths, flag, option_flag, seria
 from .folders import asked_for, default_folder
 
 CONTENT, STYLE, INIT, REGIONS = "content", "style", "init", "regions"
+
+INSTANT = "instant"
+"""The value of --init that means the picture which a network paints in one pass."""
+
+INIT_NETWORK, ANY_STYLE = "init_network", "any_style"
+"""That network among `inputs`, and its name."""
 
 _OF_STYLE_IMAGES = ("style_size", "style_scale", "style_rotate", "style_flip")
 
@@ -88,7 +95,11 @@ class TransferFlags(OptionFlags, PictureFlags):
         None, "Degrees by which the style image is turned to the left, 0, 90, 180 or 270, or one for each."
     )
     style_flip: bool | None = flag(None, "Mirror the style images, left and right, before they are turned.")
-    init: FilePath | None = option_flag("init", note="Any other value is an image file to start from.")
+    init: FilePath | None = option_flag(
+        "init",
+        note=f"Or {INSTANT}: what the network {ANY_STYLE} paints in one pass. Any other value is an image file to "
+        "start from.",
+    )
     regions: FilePath | None = flag(
         None,
         "Map of the content image with a flat colour for each region, or a soft mask in grey or transparency. Regions "
@@ -108,16 +119,22 @@ class TransferFlags(OptionFlags, PictureFlags):
 def inputs(flags: TransferFlags) -> dict[str, Path]:
     """Returns the images to read: `content`, `style`, `style2` ..., `init` if the run starts from a file, and maps.
 
-    These are `regions`, and those of the style images, `regions_style`, `regions_style2` ...
+    These are `regions`, and those of the style images, `regions_style`, `regions_style2` ... Where the run starts from
+    what a network paints in one pass, `init_network` is its weight file.
 
     Raises:
-        UserError: what was given looks like a word, or flags about regions lack a map.
+        UserError: what was given looks like a word, flags about regions lack a map, or there is no network or no style
+            image for --init=instant.
     """
     paths = {CONTENT: Path(flags.content) if flags.content else samples.content_image()}
     unused = flags.style is None and flags.style_layers == ()
     for number, path in enumerate([] if unused else style_files(flags.style), start=1):
         paths[STYLE if number == 1 else f"{STYLE}{number}"] = path
-    if flags.init and flags.init not in get_args(Init):
+    if flags.init == INSTANT:
+        if not styles(paths):
+            raise UserError(f"--init: expected a style image with {INSTANT}, found none; choose another")
+        paths[INIT_NETWORK] = trained.find(ANY_STYLE)
+    elif flags.init and flags.init not in get_args(Init):
         paths[INIT] = _initial_image(flags.init)
     if flags.regions:
         paths[REGIONS] = Path(flags.regions)
@@ -137,8 +154,8 @@ def _initial_image(given: str) -> Path:
     path = Path(given)
     if path.name == given and not path.suffix and not os.path.exists(given):  # noqa: PTH110 - Path raises for some
         raise UserError(
-            f"--init: expected one of {', '.join(get_args(Init))}, or an image file, found {one_line(given)!r}, which "
-            "is neither; choose one"
+            f"--init: expected one of {', '.join((*get_args(Init), INSTANT))}, or an image file, found "
+            f"{one_line(given)!r}, which is neither; choose one"
         )
     return path
 
@@ -260,6 +277,8 @@ def identity(
     """Returns everything that the picture after a given step depends on; `digests`: SHA-256 of each of `inputs`."""
     of_regions = {"region_styles": flags.region_styles or (), "keep": flags.keep or ()} if REGIONS in digests else {}
     options = dataclasses.asdict(settings)
+    if INIT_NETWORK in digests:
+        options["init"] = INSTANT
     if not settings.finish_steps:  # the last scale may go on for longer
         options["scale_steps"] = settings.scale_steps[:-1]
         options.pop("steps")

@@ -8,9 +8,7 @@ from nst_jax.errors import UserError
 
 from ..cli import samples
 from ..cli.flags import ESCAPE, Checked, FilePath, FilePaths, flag, option_flag
-from ..cli.transfer_flags import CONTENT, STYLE, style_files
-
-ANY_STYLE = "any_style"
+from ..cli.transfer_flags import ANY_STYLE, CONTENT, STYLE, style_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from nst_jax.errors import UserError
 from nst_jax.io.files import sha256
 
 from ..cli.flags import flag
-from ..cli.transfer_flags import INIT, TransferFlags, recorded, style_images, styles
+from ..cli.transfer_flags import INIT, INIT_NETWORK, TransferFlags, recorded, style_images, styles
 
 _UNIFORMITY = {"transfer": quilting.TRANSFER_UNIFORMITY, "texture": quilting.SYNTHESIS_UNIFORMITY}
 _BLOCKS_ALONG = {"transfer": 32, "texture": 8}  # number along the long side of the style image, by default
@@ -102,7 +102,7 @@ def choice(flags: QuiltingFlags) -> Choice:
 
 def describe(flags: QuiltingFlags, paths: Mapping[str, Path], blocks: Mapping[str, Any]) -> dict[str, Any]:
     """Returns everything that a quilt depends on, given its images and the result of `blocks`."""
-    files = {name: path for name, path in paths.items() if name != INIT}
+    files = {name: path for name, path in paths.items() if name not in (INIT, INIT_NETWORK)}
     only = {"blur": flags.blur} if flags.mode == "transfer" else {"enlarge": flags.enlarge}
     return {
         "mode": flags.mode,

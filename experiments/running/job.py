@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from nst_jax import lbfgs, optimize, pyramid, transfer
+from nst_jax.applications.feedforward import instant, trained
 from nst_jax.backbones.pretrained import AUTO, Pretrained, load_for, origin
 from nst_jax.checks import check_images
 from nst_jax.compilation import share_memory
@@ -24,7 +25,17 @@ from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
 from nst_jax.transfer import Transfer
 
-from ..cli.transfer_flags import CONTENT, INIT, TransferFlags, identity, inputs, resolve, style_images, styles
+from ..cli.transfer_flags import (
+    CONTENT,
+    INIT,
+    INIT_NETWORK,
+    TransferFlags,
+    identity,
+    inputs,
+    resolve,
+    style_images,
+    styles,
+)
 from .regions import account, regions_of, without_maps
 
 
@@ -174,6 +185,10 @@ def initial_image(
     flags: TransferFlags, settings: Settings, paths: Mapping[str, Path], content: np.ndarray
 ) -> jax.Array:
     """Returns the initial image, in the shape of `content` `[H, W, 3]`."""
+    if INIT_NETWORK in paths:
+        painted = [image.read() for image in style_images(flags, styles(paths))]
+        painter = instant.painter(trained.read(paths[INIT_NETWORK]), painted, settings.blend_weights)
+        return float32_on_device(painter.paint(np.asarray(content)))
     if INIT in paths:
         return float32_on_device(images.resize(images.read(paths[INIT]).pixels, content.shape[:2]))
     return transfer.initial_image(settings, content, seed=flags.seed)

@@ -22,6 +22,7 @@ from nst_jax.settings import Settings
 from ..cli.transfer_flags import (
     CONTENT,
     INIT,
+    INIT_NETWORK,
     StyleImage,
     TransferFlags,
     describe,
@@ -173,6 +174,8 @@ def _prepare(cell: GridCell, pictures: Pictures, pretrained: Pretrained, free: i
     shown = dict(zip(filter(is_style, paths), style_images(flags, styles(paths)), strict=True))
     shapes = {}
     for name, path in without_maps(paths).items():
+        if name == INIT_NETWORK:
+            continue
         size = shown[name].size if name in shown else {CONTENT: flags.size, INIT: None}[name]
         shape = pictures.shape(path, size)
         if isinstance(shape, UserError):

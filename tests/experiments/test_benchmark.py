@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 from experiments import benchmark
+from nst_jax.applications.feedforward import trained
+from nst_jax.applications.feedforward.networks import Transformer, network_parameters
+from nst_jax.applications.feedforward.steps import Conv
 from nst_jax.errors import UserError
 from nst_jax.presets import PRESETS
 
@@ -47,16 +50,38 @@ def config(workdir, **changes):
             "memory_size": 0,
             "loss_steps": 4,
             "picture_size": 0,
+            "networks": (),
             **changes,
         }
     )
 
 
-def test_everything_is_measured_printed_and_saved(two_scales, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def one_style(tmp_path):
+    """The file of a network that paints in one pass."""
+    network = Transformer((Conv("a", 3, kernel=3, bias=True, activation="sigmoid"),))
+    numbers = {name: np.full(shape, 0.1, np.float32) for name, shape in network_parameters(network).items()}
+    path = tmp_path / "grey.safetensors"
+    trained.write(path, numbers, network, record={})
+    return str(path)
+
+
+def test_onnx_files_that_cannot_be_measured(one_style, tmp_path, monkeypatch):
+    from experiments.benchmarking import one_pass
+
+    monkeypatch.setattr(one_pass.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match="--onnx: expected onnxruntime to be installed"):
+        one_pass.check((one_style,), tmp_path)
+    monkeypatch.setattr(one_pass.importlib.util, "find_spec", lambda _: "found")
+    with pytest.raises(UserError, match=r"expected NAME.onnx for one network or more"):
+        one_pass.check((one_style,), tmp_path)
+
+
+def test_everything_is_measured_printed_and_saved(two_scales, one_style, tmp_path, capsys, monkeypatch):
     from experiments.benchmarking import measure
 
     monkeypatch.setattr(measure, "_PRODUCT_SIDE", 256)
-    benchmark.run(config(tmp_path, picture_size=64))
+    benchmark.run(config(tmp_path, picture_size=64, networks=(one_style,)))
     report = json.loads((tmp_path / "benchmark.json").read_text())
     assert {"device", "cpu", "cores"} <= report["machine"].keys()
     assert {"jax", "jaxlib", "flax", "python"} <= report["versions"].keys()
@@ -86,9 +111,14 @@ def test_everything_is_measured_printed_and_saved(two_scales, tmp_path, capsys, 
     assert len(race["optimizers"]["adam"]["losses"]) <= 16
     (picture,) = report["pictures"]
     assert picture["sides"]["coarse_to_fine"]["evaluations"] >= 9
+    (at_once,) = report["one_pass"]
+    assert at_once["seconds"].keys() == {"ours", "as_written"}
+    assert at_once["difference"]["as_written"] < 1e-5
+    assert at_once["code_seconds"] is None
     printed = capsys.readouterr().out
     assert "| squeezenet1_1 | 40 " in printed
     assert "| squeezenet1_1 | 48, 64 | coarse to fine |" in printed
+    assert f"| {one_style} | 64 |" in printed
     assert "rival: none chosen" in printed
     assert "share of peak (as direct convolution)" in printed
     with Image.open(tmp_path / "benchmark.png") as plot:

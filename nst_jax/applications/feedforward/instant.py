@@ -30,7 +30,7 @@ TILES = (2048, 1024, 512, 256)
 _AROUND = 128
 """Pixels by which windows are larger than tiles, for an estimate."""
 
-_SPARE = 1 / 20
+_SPARE = 1 / 10
 """Share of a side by which a picture is extended at most, so that one program serves several shapes."""
 
 
@@ -56,7 +56,7 @@ class InstantPainter:
         Args:
             content: `[H, W, 3]`, RGB in [0, 1].
             tile: side of the tiles in pixels; auto means none, unless memory does not hold the whole picture.
-            room: whether the picture may be extended by a twentieth of each side, see `with_room`. It then differs
+            room: whether the picture may be extended by a tenth of each side, see `with_room`. It then differs
                 where its lower and right border are near.
 
         Raises:
@@ -170,9 +170,10 @@ def code_of(trained: Trained, params: Any, image: np.ndarray) -> Code:
 def with_room(network: Network, shape: Sequence[int]) -> tuple[int, int]:
     """Returns the height and width of the program that paints pictures of about this shape.
 
-    Sides are multiples of the stride times a power of two, the largest that is no more than a twentieth of the side: at
-    most a tenth of the pixels is lost, half as much on average, and there are some twenty lengths between a side and
-    its double. 512, 768, 1024 and 1920 px stay as they are.
+    Sides are multiples of the stride times a power of two, the largest that is no more than a tenth of the side, half of
+    which is added on average. A long side of 512, 768, 1024 or 1920 px stays as it is, so that of the pixels a tenth is
+    lost at most, and there are some eight lengths of the short side: compiling for one takes as long as painting ten
+    pictures of 1024 px.
     """
     multiple = network_stride(network)
 

@@ -1,0 +1,200 @@
+"""`experiments.instant` as a person runs it, with tiny networks of random numbers."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import instant
+from experiments.one_pass import folder
+from nst_jax.applications.feedforward import instant as library
+from nst_jax.applications.feedforward import networks, trained
+from nst_jax.applications.feedforward.networks import Matched, Predicted, Transformer, network_parameters
+from nst_jax.applications.feedforward.steps import Conv, Mean, Norm
+from nst_jax.errors import UserError
+from nst_jax.io import images
+
+
+def last(norm=None):
+    return Conv("last", 3, kernel=3, bias=norm is None, norm=norm, activation="sigmoid")
+
+
+NETWORKS = {
+    "any": Predicted((Conv("see", 2, kernel=3, stride=2, bias=True), Mean()), (last(Norm(code=2)),), side=16),
+    "three": Transformer((last(Norm(code=3)),), styles=3),
+    "one": Transformer((last(),)),
+    "matching": Matched((Conv("in", 4, kernel=1, bias=True),), (last(),), "moments", networks.UNIT),
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Paths of weight files by name."""
+    random = np.random.default_rng(0)
+    paths = {}
+    for name, network in NETWORKS.items():
+        paths[name] = tmp_path_factory.mktemp("networks") / f"{name}.safetensors"
+        shapes = network_parameters(network)
+        numbers = {key: random.standard_normal(shape, np.float32) for key, shape in shapes.items()}
+        styles = ("calm", "loud", "odd") if name == "three" else ()
+        trained.write(paths[name], numbers, network, styles=styles, record={})
+    return paths
+
+
+@pytest.fixture
+def run(weights, pictures, tmp_path):
+    def run(network="any", **changes):
+        flags = {"content": str(pictures / "photo.png"), "size": 48, "workdir": str(tmp_path / "out")} | changes
+        return instant.run(instant.Config(network=str(weights[network]), **flags))
+
+    return run
+
+
+def pixels(result):
+    return images.read(result.output).pixels
+
+
+def test_a_picture(run, pictures, tmp_path):
+    style = str(pictures / "first.png")
+    result = run(style=style)
+    assert pixels(result).shape == (36, 48, 3)
+    settings = images.read_settings(result.output)
+    assert settings == json.loads((tmp_path / "out" / "run.json").read_text())["settings"]
+    assert settings["style"] == style
+    weaker = run(style=style, strength=0.5, output=str(tmp_path / "weaker.tif"), bits=16)
+    assert weaker.output == tmp_path / "weaker.tif"
+    assert abs(pixels(weaker) - pixels(result)).max() > 1 / 255
+    assert result.said() == [f"picture: {result.output}"]
+    tiled = run(style=style, tile=64, size=80, output=str(tmp_path / "tiled.png"))
+    whole = run(style=style, size=80, output=str(tmp_path / "whole.png"))
+    np.testing.assert_allclose(pixels(tiled), pixels(whole), atol=1.01 / 255)
+    assert tiled.said() == [f"picture: {tiled.output}, in tiles of 64 px"]
+
+
+def test_several_style_images(run, pictures):
+    """All of one is that one alone."""
+    first, second = (str(pictures / f"{name}.png") for name in ("first", "second"))
+    both = pixels(run(style=f"{first},{second}"))
+    assert abs(both - pixels(run(style=first))).max() > 1 / 255
+    np.testing.assert_array_equal(
+        pixels(run(style=f"{first},{second}", blend_weights=(0.0, 2.0))), pixels(run(style=second))
+    )
+    matched = run("matching", style=f"{first},{second}", style_size=48, strength=0.7)
+    assert pixels(matched).shape == (36, 48, 3)
+
+
+def test_styles_in_the_network(run):
+    by_name = pixels(run("three", styles=("loud", "odd"), style_weights=(1.0, 3.0)))
+    np.testing.assert_array_equal(by_name, pixels(run("three", styles=("2", "3"), style_weights=(0.5, 1.5))))
+    np.testing.assert_array_equal(by_name, pixels(run("three", style_weights=(0.0, 1.0, 3.0))))
+    assert abs(by_name - pixels(run("three"))).max() > 1 / 255
+    assert pixels(run("one")).shape == (36, 48, 3)
+
+
+@pytest.mark.parametrize(
+    ("network", "flags", "problem"),
+    [
+        ("any", {"styles": ("1",)}, "--styles: expected none, as .* sees style images"),
+        ("any", {"blend_weights": (1.0, 2.0)}, "--blend_weights: expected one for each of 1 style images, found 2"),
+        ("any", {"style_size": 64}, "--style_size: expected none, as .* sees style images at one size"),
+        ("three", {"style": "a.png"}, "--style: expected none, as .* has its own 3 styles"),
+        ("three", {"styles": ("lod",)}, "unknown style 'lod'; expected one of: loud"),
+        ("three", {"style_weights": (1.0,)}, "--style_weights: expected one for each of 3 styles, found 1"),
+        ("three", {"style_weights": (0.0, 0.0, 0.0)}, "--style_weights: expected shares of which one"),
+        ("three", {"strength": 0.5}, "--strength: expected 1 with .*, which has its own 3 styles"),
+        ("one", {"styles": ("1",)}, "--styles: expected none, as .* has a single style"),
+        ("one", {"contents": "a", "content": "b"}, "--contents: expected no --content with it"),
+        ("one", {"output": "picture.xyz"}, "picture.xyz"),
+        ("one", {"content": "missing.png"}, "missing.png"),
+    ],
+)
+def test_flags_that_do_not_fit(network, flags, problem, run, tmp_path):
+    with pytest.raises(UserError, match=problem) as found:
+        run(network, **flags)
+    assert "\n" not in str(found.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """Frames of five shapes, which so share programs, and what is no picture."""
+    contents = tmp_path / "frames"
+    contents.mkdir()
+    random = np.random.default_rng(1)
+    for number in (1, 2, 10, 11, 12):
+        shape = (32 + number, 48, 3)
+        Image.fromarray(random.integers(0, 256, shape, np.uint8)).save(contents / f"f{number}.png")
+    (contents / "f3.png").write_text("no picture")
+    return contents
+
+
+def test_a_folder(run, frames, tmp_path, monkeypatch):
+    painted = []
+    own = library.InstantPainter.paint
+
+    def paint(self, content, **options):
+        painted.append((content.shape[0], options["room"]))
+        return own(self, content, **options)
+
+    monkeypatch.setattr(library.InstantPainter, "paint", paint)
+    out = tmp_path / "out"
+    result = run("three", content=str(frames))
+    assert painted == [(33, True), (34, True), (42, True), (43, True), (44, True)]
+    assert (result.painted, result.found, list(result.unreadable)) == (5, 0, ["f3.png"])
+    assert "f3.png" in result.said()[-1]
+    assert images.read(out / "f10.png").pixels.shape == (42, 48, 3)
+    (out / "f10.png").unlink()
+    again = run("three", content=None, contents=str(frames))
+    assert (again.painted, again.found) == (1, 4)
+    assert run("three", content=None, contents=str(frames), style_weights=(1.0, 0.0, 0.0)).painted == 5
+    with pytest.raises(UserError, match="another folder than that of the content images"):
+        run("three", content=None, contents=str(frames), output=str(frames))
+
+
+def test_a_folder_that_is_stopped(run, frames, monkeypatch, tmp_path):
+    class Interrupt:
+        @property
+        def requested(self):
+            return (tmp_path / "out" / "f2.png").exists()
+
+    monkeypatch.setattr(folder, "graceful_interrupt", lambda: contextlib.nullcontext(Interrupt()))
+    with pytest.raises(KeyboardInterrupt, match="after 2 of 6 pictures"):
+        run("three", content=str(frames))
+
+
+def test_a_full_disk(run, full_disk, tmp_path):
+    with full_disk(), pytest.raises(UserError, match="No space left"):
+        run("three")
+
+
+def test_names():
+    assert sorted(["f10.png", "f2.png", "F1.png", "a.png"], key=folder.natural) == [
+        "a.png",
+        "F1.png",
+        "f2.png",
+        "f10.png",
+    ]
+    files = [Path(name) for name in ("a.jpg", "a.png", "b.jpg")]
+    assert [path.name for path in folder.named(files, Path(), "png")] == ["a.jpg.png", "a.png.png", "b.png"]
+
+
+def test_rooms():
+    network = NETWORKS["one"]
+    assert library.with_room(network, (1024, 683, 3)) == (1024, 704)
+    lengths = {library.with_room(network, (side, 1024))[0] for side in range(512, 1025)}
+    assert len(lengths) <= 13
+    assert all(own <= library.with_room(network, (own, 64))[0] <= 1.1 * own for own in range(32, 2000))
+
+
+def test_tiles_where_memory_is_short(weights, monkeypatch):
+    found = trained.read(weights["one"])
+    painter = library.painter(found)
+    needs = library.tiles.needed(found.network, 5000, 5000)
+    for free, side in ((2 * needs, "off"), (needs // 2, 2048), (1, 256), (None, "off")):
+        monkeypatch.setattr(library, "free_bytes", lambda free=free: free)
+        assert painter.tile((5000, 5000)) == side
+    with pytest.raises(UserError, match="tile: expected 64 px or more, found 8"):
+        painter.tile((5000, 5000), 8)
