@@ -63,7 +63,7 @@ class Job(NamedTuple):
     @property
     def spread(self) -> training.Training:
         """The training on all devices of all processes."""
-        return parallel.replicate(jax.device_get(self.training), self.mesh)
+        return self.training.over(self.mesh) if self.mesh.size > 1 else self.training
 
     @property
     def network(self) -> Transformer:

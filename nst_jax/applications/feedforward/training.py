@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
+from jax.sharding import Mesh, PartitionSpec
 
 from nst_jax.applications.feedforward import painting
 from nst_jax.applications.feedforward.networks import PAINTER, Transformer, network_parameters
@@ -31,6 +32,7 @@ from nst_jax.compilation import Jit
 from nst_jax.configuration import make_config
 from nst_jax.errors import UserError
 from nst_jax.objective import Objective, Weights
+from nst_jax.parallel import CELLS, replicate
 from nst_jax.rendering.shifts import shifted
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device, int32_on_device, jax_defaults
@@ -39,6 +41,8 @@ from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE
 
 _MEMORY = 0.98
 """Decay of the moving average of a style's error, for each picture in that style."""
+
+_STYLES = "styles"
 
 Variables = dict[str, jax.Array]
 """`part/layer/role` → values."""
@@ -85,12 +89,14 @@ class TrainingConfig:
         objective: the loss network and the formulas.
         settings: the source of targets, shifts and precision.
         first: number of the first style that is trained.
+        mesh: devices that share each batch, see `Training.over`.
     """
 
     network: Transformer
     objective: Objective
     settings: Settings
     first: int = 0
+    mesh: Mesh | None = None
 
     @property
     def layers(self) -> Layers:
@@ -138,25 +144,50 @@ class Training(struct.PyTreeNode):
         """Returns the state after one step on a batch, and the losses found in it: their mean, the mean of each term
         and layer, and as `styles` the moving averages `[K]`.
         """
-        styles = batch.styles
-
-        def loss(variables: Variables) -> tuple[jax.Array, dict[str, jax.Array]]:
-            params = grouped(self.whole(variables), self.config.network)
-            each = jax.vmap(self._loss, in_axes=(None, None, None, 0, 0, 0))
-            totals, terms = each(
-                params, shares(state.errors, state.weights), state.step, batch.contents, styles, batch.canvas
-            )
-            return totals.mean(), {"loss": totals, **terms}
-
-        gradients, found = jax.grad(loss, has_aux=True)(state.variables)
+        mesh = self.config.mesh
+        gradients, found = self._spread(mesh)(self, state, batch) if mesh else self._gradients(state, batch)
         with jax_defaults(state.variables):
             updates, memory = self._adam.update(gradients, state.memory)
         rate = -self.rate(state.step)
         variables = {name: values + rate * updates[name] for name, values in state.variables.items()}
-        errors, weights = self._averaged(state, styles, found[STYLE])
+        errors, weights = self._averaged(state, found.pop(_STYLES), found[STYLE])
         after = State(variables, memory, state.step + 1, errors, weights)
         means = {name: values.mean() for name, values in found.items()}
-        return after, {**means, "styles": errors / jnp.maximum(weights, 1e-9)}
+        return after, {**means, _STYLES: errors / jnp.maximum(weights, 1e-9)}
+
+    def _gradients(self, state: State, batch: Batch) -> tuple[Variables, dict[str, jax.Array]]:
+        """Returns the gradient of the mean loss, and the loss, terms and style of each picture, `[N]`."""
+
+        def loss(variables: Variables) -> tuple[jax.Array, dict[str, jax.Array]]:
+            params = grouped(self.whole(variables), self.config.network)
+            each = jax.vmap(self._loss, in_axes=(None, None, None, 0, 0, 0))
+            factors = shares(state.errors, state.weights)
+            totals, terms = each(params, factors, state.step, batch.contents, batch.styles, batch.canvas)
+            return totals.mean(), {"loss": totals, **terms, _STYLES: batch.styles}
+
+        return jax.grad(loss, has_aux=True)(state.variables)
+
+    @staticmethod
+    def _spread(mesh: Mesh) -> Any:
+        """Returns `_gradients` of a batch whose pictures are spread over the devices of a mesh.
+
+        Their parts are added up by name: left to XLA's partitioner (jax 0.10, CPUs), gradients of kernels were those of
+        one device's pictures alone.
+        """
+
+        def own(training: Training, state: State, batch: Batch) -> tuple[Variables, dict[str, jax.Array]]:
+            gradients, found = training._gradients(state, batch)
+            return jax.lax.pmean(gradients, CELLS), jax.lax.all_gather(found, CELLS, tiled=True)
+
+        everywhere, rows = PartitionSpec(), PartitionSpec(CELLS)
+        return jax.shard_map(
+            own, mesh=mesh, in_specs=(everywhere, everywhere, rows), out_specs=everywhere, check_vma=False
+        )
+
+    def over(self, mesh: Mesh) -> "Training":
+        """Returns the same on all devices of a mesh, whose `cells` share each batch."""
+        config = dataclasses.replace(self.config, mesh=mesh)
+        return replicate(jax.device_get(self.replace(config=config)), mesh)
 
     def whole(self, variables: Variables) -> Variables:
         """Returns all parameters: those that are trained, those that are not, and tables that have rows of both."""
