@@ -2,12 +2,12 @@
 
     python -m experiments.export --network=any_style --format=webpage
     python -m experiments.export --network=pastiche26 --format=onnx
-    python -m experiments.export --network=pastiche26 --format=onnx --style_weights=3:0.7,5:0.3
+    python -m experiments.export --network=pastiche26 --format=onnx --styles=3,5 --style_weights=0.7,0.3
     python -m experiments.export --network=any_style --format=stablehlo --style=painting.jpg
 
 The page is one file that paints any photo, or what the camera sees, in any browser of today, without a network or a
 server. ONNX and StableHLO leave the style an input; of a network that sees style images there is a second file,
-NAME-style, from an image to this input. `--style` or `--style_weights` fix the style instead: then there is one file.
+NAME-style, from an image to this input. `--style` or `--styles` fix the style instead, and then there is one file.
 """
 
 import dataclasses
@@ -40,8 +40,16 @@ class Config(Checked):
     style: tuple[FilePath, ...] = flag(
         (), f"Style images, for a network that sees them{ESCAPE}: the style, or those that the page begins with."
     )
-    style_weights: tuple[str, ...] = flag(
-        (), "The style: a share of each style or style image, or of some by name, as 3:0.7,5:0.3."
+    blend_weights: tuple[float, ...] = flag(
+        (), "Shares of --style, one for each, which are divided by their sum; by default equal ones.", least=0
+    )
+    styles: tuple[str, ...] = flag(
+        (),
+        "Styles of a network that has its styles in it, by name or number from 1: the style, or those that the page "
+        "offers.",
+    )
+    style_weights: tuple[float, ...] = flag(
+        (), "Shares of --styles, or of all, which are divided by their sum; by default equal ones.", least=0
     )
     sides: tuple[int, ...] = flag(
         (), "Height and width in pixels of the pictures, if the file is to have fixed ones; by default they are free."
@@ -97,7 +105,8 @@ def _graphs(config: Config, network: Any) -> list[bytes]:
     from .exporting import onnx_graph, styles
 
     onnx_graph.code_shapes(network.network)
-    code = styles.fixed_code(network, config.style, config.style_weights)
+    choice = _choice(config)
+    code = styles.fixed_code(network, choice)
     fixed = onnx_graph.named(network.network, code) if code is not None else None
     graphs = [onnx_graph.painter(network, fixed, _sides(config))]
     if code is None and styles.sees(network):
@@ -108,9 +117,15 @@ def _graphs(config: Config, network: Any) -> list[bytes]:
 def _programs(config: Config, network: Any) -> list[bytes]:
     from .exporting import stablehlo, styles
 
-    code = styles.fixed_code(network, config.style, config.style_weights)
+    code = styles.fixed_code(network, _choice(config))
     programs = [stablehlo.painter(network, code, _sides(config))]
     return [*programs, stablehlo.coder(network)] if code is None and styles.sees(network) else programs
+
+
+def _choice(config: Config) -> Any:
+    from .exporting.styles import Choice
+
+    return Choice(config.style, config.blend_weights, config.styles, config.style_weights)
 
 
 def _sides(config: Config) -> tuple[int, int] | None:
@@ -129,21 +144,21 @@ def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
     codes = onnx_graph.code_shapes(network.network)
     if config.sides:
         raise UserError("--sides: expected none for the page, which paints at any size; leave it out")
-    if styles.sees(network) and config.style_weights:
-        raise UserError("--style_weights: expected none for the page, where styles are mixed by hand; leave it out")
-    code = None if styles.sees(network) else styles.fixed_code(network, config.style, config.style_weights)
-    fixed = onnx_graph.named(network.network, code) if code is not None else None
-    models = {"painter": onnx_graph.painter(network, fixed).SerializeToString()}
+    choice = _choice(config)
+    styles.check(network, choice)
+    if choice.blend_weights or choice.style_weights:
+        raise UserError("--blend_weights, --style_weights: expected none for the page, where a visitor mixes styles")
+    models = {"painter": onnx_graph.painter(network).SerializeToString()}
     photo = images.read(samples.content_image(), size=_SAMPLE_SIZE).pixels
-    choice: list[page.Style] = []
+    offered: list[page.Style] = []
     if styles.sees(network):
         models["coder"] = onnx_graph.coder(network).SerializeToString()
-        paths = [Path(image) for image in config.style] or samples.style_images()
-        choice = [page.Style(image.stem, styles.for_page(image), None) for image in paths]
-    elif codes and fixed is None:
-        shown = zip(network.styles, styles.previews(network, photo), strict=True)
-        one_hot = styles.each_alone(network)
-        choice = [page.Style(name, image, weights) for (name, image), weights in zip(shown, one_hot, strict=True)]
+        paths = [Path(image) for image in choice.style] or samples.style_images()
+        offered = [page.Style(image.stem, styles.for_page(image), None) for image in paths]
+    elif codes:
+        chosen = styles.numbers(network, choice)
+        shown = zip(chosen, styles.previews(network, chosen, photo), strict=True)
+        offered = [page.Style(network.styles[index], image, code.tolist()) for index, (code, image) in shown]
     parts = runtime.runtime(config.runtime, ("wasm", "webgpu") if config.webgpu else ("wasm",))
     made = [f"weights: {_origin(network.record)}", f"{runtime.NAME} {runtime.VERSION}, {runtime.LICENCE}"]
     page.write_page(
@@ -151,8 +166,8 @@ def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
         title=title,
         made=[*made, f"made by nst_jax {nst_jax.__version__}"],
         sample=photo,
-        styles=choice,
-        codes=[] if fixed else list(codes),
+        styles=offered,
+        codes=list(codes),
         side=getattr(network.network, "side", None),
         models=models,
         parts=parts,

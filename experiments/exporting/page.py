@@ -39,7 +39,7 @@ class Style(NamedTuple):
 
     name: str
     image: np.ndarray
-    weights: tuple[float, ...] | None
+    weights: list[float] | None
 
 
 def write_page(

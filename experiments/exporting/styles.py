@@ -1,9 +1,8 @@
 """The styles of an export: which one is fixed in it, or which ones its page begins with."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ import numpy as np
 from nst_jax.applications.feedforward import painting
 from nst_jax.applications.feedforward.networks import Predicted, Transformer
 from nst_jax.applications.feedforward.trained import Trained
-from nst_jax.errors import UserError, choose, one_line
+from nst_jax.errors import UserError, choose
 from nst_jax.io import images
 
 STYLE_SIZE = 512
@@ -21,40 +20,66 @@ STYLE_SIZE = 512
 _PREVIEW = 192
 
 
-def weights_by_name(given: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    """Returns the share of each style `[K]`; the sum is 1.
+class Choice(NamedTuple):
+    """What flags say of the style.
 
-    Args:
-        given: a number for each style, or some as NAME or NAME:number.
-        names: the styles.
+    Attributes:
+        style: paths of style images.
+        blend_weights: a share of each.
+        styles: styles of a network that has them in it, by name or by number from 1.
+        style_weights: a share of each, or of all styles of the network.
+    """
+
+    style: tuple[str, ...] = ()
+    blend_weights: tuple[float, ...] = ()
+    styles: tuple[str, ...] = ()
+    style_weights: tuple[float, ...] = ()
+
+
+def check(trained: Trained, choice: Choice) -> None:
+    """Checks that flags suit a network.
 
     Raises:
-        UserError: a name is unknown, or there are no such numbers.
+        UserError: they do not.
     """
-    numbers = [_number(item) for item in given]
-    if len(given) == len(names) and None not in numbers:
-        weights = np.array(numbers, np.float64)
-    else:
-        weights = np.zeros(len(names))
-        for item in given:
-            name, _, share = item.rpartition(":") if ":" in item else (item, "", "1")
-            number = _number(share)
-            if number is None:
-                raise UserError(
-                    f"--style_weights: expected a number behind {one_line(name)}:, found {one_line(share)!r}"
-                )
-            weights[list(names).index(choose(name, names, what="style"))] += number
-    if weights.min() < 0 or weights.sum() <= 0:
-        raise UserError("--style_weights: expected shares of at least 0, and one above it; change them")
+    unsuited: tuple[str, ...] = choice._fields
+    reason = "has a single style"
+    if sees(trained):
+        unsuited, reason = ("styles", "style_weights"), "sees style images"
+    elif trained.styles:
+        unsuited, reason = ("style", "blend_weights"), "has its styles in it"
+    for name in unsuited:
+        if getattr(choice, name):
+            raise UserError(f"--{name}: expected none for a network that {reason}; leave it out")
+    if choice.blend_weights and not choice.style:
+        raise UserError("--blend_weights: expected the style images that they are of; name them with --style")
+
+
+def numbers(trained: Trained, choice: Choice) -> list[int]:
+    """Returns the indices of the styles that are chosen; all of them if none is named.
+
+    Raises:
+        UserError: there is no style of a name.
+    """
+    names = list(trained.styles)
+    numbered = {str(number): name for number, name in enumerate(names, 1)}
+    return [
+        names.index(name if name in names else numbered.get(name) or choose(name, names, what="style"))
+        for name in choice.styles or names
+    ]
+
+
+def shares(flag: str, given: Sequence[float], count: int) -> np.ndarray:
+    """Returns shares whose sum is 1, float32 `[count]`; equal ones if none are given.
+
+    Raises:
+        UserError: these are no shares; the message names the flag.
+    """
+    weights = np.array(given or [1.0] * count)
+    if len(weights) != count or weights.min() < 0 or weights.sum() <= 0:
+        found = ",".join(f"{weight:g}" for weight in given)
+        raise UserError(f"--{flag}: expected {count} shares of 0 or more, one of them above it, found {found}")
     return (weights / weights.sum()).astype(np.float32)
-
-
-def _number(text: str) -> float | None:
-    try:
-        found = float(text)
-    except ValueError:
-        return None
-    return found if math.isfinite(found) else None
 
 
 def read_style(trained: Trained, path: str) -> list[np.ndarray]:
@@ -72,34 +97,27 @@ def read_style(trained: Trained, path: str) -> list[np.ndarray]:
     return [pixels.take(range(start, start + side), axis=along) for start in starts]
 
 
-def fixed_code(trained: Trained, style: Sequence[str], weights: Sequence[str]) -> Any:
+def fixed_code(trained: Trained, choice: Choice) -> Any:
     """Returns the code that flags fix; None if they leave it open, or if there is but one style.
-
-    Args:
-        trained: the network.
-        style: paths of style images.
-        weights: `--style_weights`.
 
     Raises:
         UserError: the flags do not suit the network, or an image cannot be read.
     """
-    if isinstance(trained.network, Transformer):
-        if style:
-            raise UserError("--style: expected a network that sees style images, found one with its styles in it")
-        if weights and not trained.styles:
-            raise UserError("--style_weights: expected a network of several styles, found one with a single style")
-        return jnp.asarray(weights_by_name(weights, trained.styles)) if weights else None
-    if not style:
-        if weights:
-            raise UserError("--style_weights: expected the style images that they are of; name them with --style")
+    check(trained, choice)
+    if not any(choice):
         return None
-    shares = weights_by_name(weights or ["1"] * len(style), [Path(path).stem for path in style])
+    if not sees(trained):
+        chosen = numbers(trained, choice)
+        code = np.zeros(len(trained.styles), np.float32)
+        np.add.at(code, chosen, shares("style_weights", choice.style_weights, len(chosen)))
+        return jnp.asarray(code)
+    weights = shares("blend_weights", choice.blend_weights, len(choice.style))
     encode = jax.jit(painting.encode, static_argnums=0)
     codes = []
-    for path in style:
+    for path in choice.style:
         seen = [encode(trained.network, trained.params, jnp.asarray(image)) for image in read_style(trained, path)]
         codes.append(painting.blend(seen, jnp.full(len(seen), 1 / len(seen), jnp.float32)))
-    return painting.blend(codes, jnp.asarray(shares))
+    return painting.blend(codes, jnp.asarray(weights))
 
 
 def sees(trained: Trained) -> bool:
@@ -112,17 +130,12 @@ def for_page(path: Path) -> np.ndarray:
     return images.read(path, size=STYLE_SIZE).pixels
 
 
-def each_alone(trained: Trained) -> list[tuple[float, ...]]:
-    """Returns the weights of each style of a network alone."""
-    return [tuple(map(float, row)) for row in np.eye(len(trained.styles))]
-
-
-def previews(trained: Trained, photo: np.ndarray) -> list[np.ndarray]:
-    """Returns a small picture in each style of a network, of the middle of a photo `[H, W, 3]`."""
+def previews(trained: Trained, chosen: Sequence[int], photo: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns for each of some styles of a network its code `[K]`, and a small picture of the middle of a photo."""
     height, width, _ = photo.shape
-    least = min(height, width)
-    top, left = (height - least) // 2, (width - least) // 2
-    small = np.clip(images.resize(photo[top : top + least, left : left + least], (_PREVIEW, _PREVIEW)), 0, 1)
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    small = np.clip(images.resize(photo[top : top + short, left : left + short], (_PREVIEW, _PREVIEW)), 0, 1)
     paint = jax.jit(painting.paint, static_argnums=0)
-    codes = np.eye(len(trained.styles), dtype=np.float32)
-    return [np.asarray(paint(trained.network, trained.params, small, code)) for code in codes]
+    codes = np.eye(len(trained.styles), dtype=np.float32)[list(chosen)]
+    return [(code, np.asarray(paint(trained.network, trained.params, small, code))) for code in codes]

@@ -38,7 +38,7 @@ def test_onnx(run, tmp_path):
     result = run(format="onnx")
     assert result == (tmp_path / "out" / "mine.onnx", None)
     assert [end.name for end in onnx.load(result.output).graph.input] == ["content", "weights"]
-    fixed = run(format="onnx", style_weights=("dawn",), output=str(tmp_path / "new" / "dawn.onnx"))
+    fixed = run(format="onnx", styles=("dawn",), output=str(tmp_path / "new" / "dawn.onnx"))
     assert [end.name for end in onnx.load(fixed.output).graph.input] == ["content"]
 
 
@@ -57,7 +57,7 @@ def test_wrong_sides(run, flags):
 
 def test_a_network_without_eyes(run, tmp_path):
     Image.new("RGB", (40, 40)).save(tmp_path / "style.png")
-    with pytest.raises(UserError, match="expected a network that sees style images"):
+    with pytest.raises(UserError, match="--style: expected none for a network that has its styles in it"):
         run(format="stablehlo", style=(str(tmp_path / "style.png"),))
 
 

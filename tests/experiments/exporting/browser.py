@@ -24,7 +24,7 @@ class Page:
         self._buffer, self._count, self.session = b"", 0, None
         self.events = []
 
-    def send(self, method, *, seconds=60, **params):
+    def send(self, method, *, seconds=120, **params):
         """Sends a command and returns its result."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": params}
@@ -47,14 +47,14 @@ class Page:
         message, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(message)
 
-    def run(self, script, *, seconds=60):
+    def run(self, script, *, seconds=120):
         """Returns the value of an expression, awaited."""
         asked = {"expression": script, "awaitPromise": True, "returnByValue": True, "userGesture": True}
         found = self.send("Runtime.evaluate", seconds=seconds, **asked)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def wait(self, condition, *, seconds=60):
+    def wait(self, condition, *, seconds=120):
         """Waits until an expression is true."""
         end = time.monotonic() + seconds
         while not self.run(f"!!({condition})"):

@@ -1,7 +1,6 @@
 """The exported page, as a browser opens it from a disk: what it paints is what Flax paints."""
 
 import io
-import json
 
 import jax
 import numpy as np
@@ -132,13 +131,16 @@ def test_styles_by_number(page, exported, photo):
 def test_style_images(page, exported, photo, tmp_path):
     style = tmp_path / "my, style.png"
     Image.fromarray(np.uint8(255 * tiny.image(16, 40, seed=3))).save(style)
-    page.send("Page.navigate", url=exported("predicted").as_uri())
+    hostile = tmp_path / "<img src=x onerror=broken=1>.png"
+    Image.fromarray(np.uint8(255 * tiny.image(32, 32))).save(hostile)
+    page.send("Page.navigate", url=exported("predicted", style=(str(hostile),)).as_uri())
     page.wait(DONE)
-    assert page.run("styles.map((style) => style.name)") == ["flow", "abstract", "glass", "woodblock"]
+    assert page.run("[styles[0].name, document.querySelector('#styles span').textContent]") == [hostile.stem] * 2
+    assert page.run("[typeof broken, document.querySelectorAll('img[onerror]').length]") == ["undefined", 0]
     page.choose_file("#photo", photo)
     page.wait("photo.name === 'photo.png'")
     page.choose_file("#style-file", style)
-    page.wait("styles.length === 5")
+    page.wait("styles.length === 2")
 
     network = tiny.trained("predicted")
     squares = [pixels(style)[:, start : start + 16] for start in (0, 12, 24)]  # squares that cover it
@@ -159,20 +161,11 @@ def test_style_images(page, exported, photo, tmp_path):
     assert seen(page).shape[1] == 512
     assert page.run("[live, find('shoot').hidden]") == [None, True]
 
-
-def test_names_are_text(page, exported, tmp_path):
-    style = tmp_path / "<img src=x onerror=broken=1>.png"
-    Image.fromarray(np.uint8(255 * tiny.image(32, 32))).save(style)
-    page.send("Page.navigate", url=exported("moments", style=(str(style),)).as_uri())
-    page.wait(DONE)
-    assert page.run("[styles[0].name, document.querySelector('#styles span').textContent]") == [style.stem] * 2
-    assert page.run("[typeof broken, document.querySelectorAll('img[onerror]').length]") == ["undefined", 0]
-    blocked = page.run("""new Promise((resolve) => {
+    blocked = """new Promise((resolve) => {
       addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
       const script = document.createElement("script"); script.textContent = "broken = 1"; document.body.append(script);
-    })""")
-    assert blocked == "script-src-elem"
-    assert json.loads(page.run("document.getElementById('network').textContent"))["strengthens"]
+    })"""
+    assert page.run(blocked) == "script-src-elem"
 
 
 @pytest.mark.slow

@@ -10,33 +10,38 @@ from nst_jax.applications.feedforward import painting
 from nst_jax.errors import UserError
 
 
+def choice(**given):
+    return styles.Choice(**given)
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (("1", "3"), [0.25, 0.75]),
-        (("dawn",), [0, 1]),
-        (("dusk:1", "dawn:3"), [0.25, 0.75]),
-        (("dawn:0.5", "dusk"), [2 / 3, 1 / 3]),
+        ({"style_weights": (1, 3, 0)}, [0.25, 0.75, 0]),
+        ({"styles": ("dawn",)}, [0, 1, 0]),
+        ({"styles": ("3", "dusk"), "style_weights": (3, 1)}, [0.25, 0, 0.75]),
+        ({"styles": ("1", "noon")}, [0.5, 0, 0.5]),
     ],
 )
-def test_weights(given, expected):
-    np.testing.assert_allclose(styles.weights_by_name(given, ("dusk", "dawn")), expected, rtol=1e-6)
+def test_shares_of_styles(given, expected):
+    np.testing.assert_allclose(styles.fixed_code(tiny.trained("several styles"), choice(**given)), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("name", "given", "message"),
     [
-        (("noon",), "unknown style 'noon'"),
-        (("1", "2", "3"), "unknown style '1'"),
-        (("dawn:much",), "a number behind dawn:, found 'much'"),
-        (("dawn:nan",), "a number behind dawn:"),
-        (("0", "0"), "one above it"),
-        (("dawn:-1",), "at least 0"),
+        ("several styles", {"styles": ("night",)}, "unknown style 'night'"),
+        ("several styles", {"style_weights": (1, 2)}, "--style_weights: expected 3 shares .* found 1,2"),
+        ("several styles", {"style_weights": (0, 0, 0)}, "one of them above it"),
+        ("several styles", {"style": ("a.png",)}, "--style: expected none for a network that has its styles in it"),
+        ("one style", {"styles": ("1",)}, "--styles: expected none for a network that has a single style"),
+        ("predicted", {"styles": ("1",)}, "--styles: expected none for a network that sees style images"),
+        ("predicted", {"blend_weights": (1,)}, "name them with --style"),
     ],
 )
-def test_wrong_weights(given, message):
+def test_wrong_styles(name, given, message):
     with pytest.raises(UserError, match=message):
-        styles.weights_by_name(given, ("dusk", "dawn"))
+        styles.fixed_code(tiny.trained(name), choice(**given))
 
 
 def saved(path, image):
@@ -55,14 +60,10 @@ def test_squares_of_a_long_style_image(tmp_path, monkeypatch):
         np.mean([painting.encode(trained.network, trained.params, square) for square in seen], axis=0)
         for seen in squares
     ]
-    found = styles.fixed_code(trained, paths, ["3", "1"])
+    found = styles.fixed_code(trained, choice(style=tuple(paths), blend_weights=(3, 1)))
     np.testing.assert_allclose(found, 0.75 * each[0] + 0.25 * each[1], atol=1e-5)
 
 
-def test_styles_that_are_left_open():
-    assert styles.fixed_code(tiny.trained("predicted"), [], []) is None
-    assert styles.fixed_code(tiny.trained("several styles"), [], []) is None
-    with pytest.raises(UserError, match="name them with --style"):
-        styles.fixed_code(tiny.trained("predicted"), [], ["1"])
-    with pytest.raises(UserError, match="a single style"):
-        styles.fixed_code(tiny.trained("one style"), [], ["1"])
+@pytest.mark.parametrize("name", ["predicted", "several styles", "one style"])
+def test_styles_that_are_left_open(name):
+    assert styles.fixed_code(tiny.trained(name), choice()) is None

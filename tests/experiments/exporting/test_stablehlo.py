@@ -9,7 +9,7 @@ from jax import export
 from experiments.exporting import stablehlo
 from nst_jax.applications.feedforward import painting
 
-SIZES = {"covariance": ((32, 40), (48, 36)), "several styles": ((32, 40), (48, 36))}
+SIZES = {"covariance": ((32, 40), (48, 36))}
 PAINT = jax.jit(painting.paint, static_argnums=0)
 
 
