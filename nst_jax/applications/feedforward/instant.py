@@ -9,7 +9,7 @@ Programs are compiled once for each shape; `paint` with `room` serves pictures o
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -83,7 +83,7 @@ class InstantPainter:
             made = _painted_within(network, self.params, wide, meant, code, strength)
         return np.asarray(made)[:height, :width]
 
-    def tile(self, shape: Sequence[int], asked: Tiles = "auto") -> Tiles:
+    def tile(self, shape: Sequence[int], asked: Tiles = "auto") -> int | Literal["off"]:
         """Returns the side of the tiles for a picture of this height and width; off if it is painted as a whole.
 
         Raises:
@@ -170,9 +170,9 @@ def code_of(trained: Trained, params: Any, image: np.ndarray) -> Code:
 def with_room(network: Network, shape: Sequence[int]) -> tuple[int, int]:
     """Returns the height and width of the program that paints pictures of about this shape.
 
-    Sides are multiples of the stride times a power of two, the largest that is no more than a tenth of the side, half of
-    which is added on average. A long side of 512, 768, 1024 or 1920 px stays as it is, so that of the pixels a tenth is
-    lost at most, and there are some eight lengths of the short side: compiling for one takes as long as painting ten
+    Sides are multiples of the stride times a power of two, the largest that is no more than a tenth of the side; half
+    of that is added on average. A long side of 512, 768, 1024 or 1920 px stays as it is, so that a tenth of the pixels
+    is lost at most, and there are some eight lengths of the short side: compiling for one takes as long as painting ten
     pictures of 1024 px.
     """
     multiple = network_stride(network)
