@@ -169,6 +169,24 @@ def test_style_images(page, exported, photo, tmp_path):
 
 
 @pytest.mark.slow
+def test_strength(page, exported, photo, tmp_path):
+    """Between the photo's own moments and those of the style image."""
+    style = tmp_path / "style.png"
+    Image.fromarray(np.uint8(255 * tiny.image(40, 32, seed=3))).save(style)
+    page.send("Page.navigate", url=exported("moments").as_uri())
+    page.wait(DONE)
+    page.choose_file("#photo", photo)
+    page.wait("photo.name === 'photo.png'")
+    page.choose_file("#style-file", style)
+    page.wait("styles.length === 5")
+    page.run("""(() => { const slider = document.querySelector("#strength input"); slider.value = 0.4;
+      slider.dispatchEvent(new Event("input")); })()""")
+    network, params = tiny.trained("moments")[:2]
+    own, code = (painting.encode(network, params, pixels(path)) for path in (photo, style))
+    assert_painted(page, PAINT(network, params, pixels(photo), painting.strengthen(own, code, 0.4)))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["several styles", "one style", "predicted", "moments"])
 def test_graphics_card(exported, name):
     """WebGPU, by a driver that computes on the processor, paints what WebAssembly does."""
