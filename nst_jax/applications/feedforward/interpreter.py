@@ -1,5 +1,7 @@
 """The one network: a Linen module that interprets a sequence of steps."""
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple, assert_never
 
@@ -125,13 +127,14 @@ class Painter(nn.Module):
     def _convolve_each(self, layer: Conv, maps: jax.Array, kernel: jax.Array) -> jax.Array:
         """Returns the convolution of each channel by itself, of a map with what is beyond its border."""
         if self.fast and jax.default_backend() == "cpu":  # XLA's takes forty times as long
-            places = [(maps.shape[axis] - layer.kernel) // layer.stride + 1 for axis in (1, 2)]
-            return sum(
-                maps[:, y : y + last[0] : layer.stride, x : x + last[1] : layer.stride] * kernel[y, x]
-                for last in [[(count - 1) * layer.stride + 1 for count in places]]
+            high, wide = (length - layer.kernel + 1 for length in maps.shape[1:3])
+            parts = (
+                maps[:, y : y + high : layer.stride, x : x + wide : layer.stride]
+                * per_channel(kernel[y, x, 0], maps.ndim)
                 for y in range(layer.kernel)
                 for x in range(layer.kernel)
             )
+            return functools.reduce(operator.add, parts)
         return jax.lax.conv_general_dilated(
             maps,
             kernel,
