@@ -171,13 +171,16 @@ def test_stylize_starts_from_it(run, weights, pictures, tmp_path, monkeypatch):
     expected = pixels(run(style=style))
     monkeypatch.setattr(trained, "find", lambda _: weights["any"])
     flags = {"content": str(pictures / "photo.png"), "size": 48, "backbone": "squeezenet1_1", "steps": 0}
-    found = stylize.run(stylize.Config(style=style, init="instant", workdir=str(tmp_path / "run"), **flags))
+    flags |= {"content_layers": ("conv1",), "shifts": 1}
+    found = stylize.run(
+        stylize.Config(style=style, style_layers=("conv1",), init="instant", workdir=str(tmp_path / "run"), **flags)
+    )
     np.testing.assert_allclose(pixels(found), expected, atol=1.01 / 255)
     settings = images.read_settings(found.output)
     assert settings["init"] == "instant"
     assert settings["init_network_sha256"] == trained.read(weights["any"]).sha256
     with pytest.raises(UserError, match="--init: expected a style image with instant, found none"):
-        stylize.run(stylize.Config(style_layers=(), init="instant", workdir=str(tmp_path / "none"), **flags))
+        stylize.run(stylize.Config(style_layers=(), workdir=str(tmp_path / "none"), **flags))
 
 
 def test_a_full_disk(run, full_disk, tmp_path):
