@@ -102,6 +102,8 @@ def run(config: Config) -> Result:
 
 def _graphs(config: Config, network: Any) -> list[bytes]:
     """Returns painter and, where the style is open and an image, coder, in ONNX."""
+    from nst_jax.applications.feedforward import instant
+
     from .exporting import onnx_graph, styles
 
     onnx_graph.code_shapes(network.network)
@@ -109,17 +111,19 @@ def _graphs(config: Config, network: Any) -> list[bytes]:
     code = styles.fixed_code(network, choice)
     fixed = onnx_graph.named(network.network, code) if code is not None else None
     graphs = [onnx_graph.painter(network, fixed, _sides(config))]
-    if code is None and styles.sees(network):
+    if code is None and instant.takes_images(network.network):
         graphs.append(onnx_graph.coder(network))
     return [graph.SerializeToString() for graph in graphs]
 
 
 def _programs(config: Config, network: Any) -> list[bytes]:
+    from nst_jax.applications.feedforward import instant
+
     from .exporting import stablehlo, styles
 
     code = styles.fixed_code(network, _choice(config))
     programs = [stablehlo.painter(network, code, _sides(config))]
-    return [*programs, stablehlo.coder(network)] if code is None and styles.sees(network) else programs
+    return [*programs, stablehlo.coder(network)] if code is None and instant.takes_images(network.network) else programs
 
 
 def _choice(config: Config) -> Any:
@@ -139,6 +143,8 @@ def _sides(config: Config) -> tuple[int, int] | None:
 
 
 def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
+    from nst_jax.applications.feedforward import instant
+
     from .exporting import onnx_graph, page, runtime, styles
 
     codes = onnx_graph.code_shapes(network.network)
@@ -151,7 +157,7 @@ def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
     models = {"painter": onnx_graph.painter(network).SerializeToString()}
     photo = images.read(samples.content_image(), size=_SAMPLE_SIZE).pixels
     offered: list[page.Style] = []
-    if styles.sees(network):
+    if instant.takes_images(network.network):
         models["coder"] = onnx_graph.coder(network).SerializeToString()
         paths = [Path(image) for image in choice.style] or samples.style_images()
         offered = [page.Style(image.stem, styles.for_page(image), None) for image in paths]

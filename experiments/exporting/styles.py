@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax.applications.feedforward import painting
-from nst_jax.applications.feedforward.networks import Predicted, Transformer
+from nst_jax.applications.feedforward import instant, painting
+from nst_jax.applications.feedforward.networks import Predicted
 from nst_jax.applications.feedforward.trained import Trained
 from nst_jax.errors import UserError, choose
 from nst_jax.io import images
@@ -44,7 +44,7 @@ def check(trained: Trained, choice: Choice) -> None:
     """
     unsuited: tuple[str, ...] = choice._fields
     reason = "has a single style"
-    if sees(trained):
+    if instant.takes_images(trained.network):
         unsuited, reason = ("styles", "style_weights"), "sees style images"
     elif trained.styles:
         unsuited, reason = ("style", "blend_weights"), "has its styles in it"
@@ -82,19 +82,9 @@ def shares(flag: str, given: Sequence[float], count: int) -> np.ndarray:
     return (weights / weights.sum()).astype(np.float32)
 
 
-def read_style(trained: Trained, path: str) -> list[np.ndarray]:
-    """Returns a style image as a network sees it: all of it, or as few squares of the network's side as cover it."""
-    if not isinstance(trained.network, Predicted):
-        return [images.read(path, size=STYLE_SIZE).pixels]
-    pixels, side = images.read(path).pixels, trained.network.side
-    height, width, _ = pixels.shape
-    short, long = min(height, width), max(height, width)
-    shape = round(height * side / short), round(width * side / short)
-    pixels = np.clip(images.resize(pixels, shape), 0, 1)
-    count = -(-long // short)
-    starts = [round(place * (max(shape) - side) / max(count - 1, 1)) for place in range(count)]
-    along = 0 if height >= width else 1
-    return [pixels.take(range(start, start + side), axis=along) for start in starts]
+def read_style(trained: Trained, path: str) -> np.ndarray:
+    """Returns a style image, for a predictor at full size, as it sees squares of it."""
+    return images.read(path, size=None if isinstance(trained.network, Predicted) else STYLE_SIZE).pixels
 
 
 def fixed_code(trained: Trained, choice: Choice) -> Any:
@@ -106,23 +96,14 @@ def fixed_code(trained: Trained, choice: Choice) -> Any:
     check(trained, choice)
     if not any(choice):
         return None
-    if not sees(trained):
+    if not instant.takes_images(trained.network):
         chosen = numbers(trained, choice)
         code = np.zeros(len(trained.styles), np.float32)
         np.add.at(code, chosen, shares("style_weights", choice.style_weights, len(chosen)))
         return jnp.asarray(code)
     weights = shares("blend_weights", choice.blend_weights, len(choice.style))
-    encode = jax.jit(painting.encode, static_argnums=0)
-    codes = []
-    for path in choice.style:
-        seen = [encode(trained.network, trained.params, jnp.asarray(image)) for image in read_style(trained, path)]
-        codes.append(painting.blend(seen, jnp.full(len(seen), 1 / len(seen), jnp.float32)))
+    codes = [instant.code_of(trained, trained.params, read_style(trained, path)) for path in choice.style]
     return painting.blend(codes, jnp.asarray(weights))
-
-
-def sees(trained: Trained) -> bool:
-    """Returns whether a network sees style images."""
-    return not isinstance(trained.network, Transformer)
 
 
 def for_page(path: Path) -> np.ndarray:

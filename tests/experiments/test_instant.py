@@ -4,11 +4,12 @@ import contextlib
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import instant
+from experiments import instant, stylize
 from experiments.one_pass import folder
 from nst_jax.applications.feedforward import instant as library
 from nst_jax.applications.feedforward import networks, trained
@@ -165,6 +166,23 @@ def test_a_folder_that_is_stopped(run, frames, monkeypatch, tmp_path):
         run("three", content=str(frames))
 
 
+def test_stylize_starts_from_it(run, weights, pictures, tmp_path, monkeypatch):
+    style = str(pictures / "first.png")
+    expected = pixels(run(style=style))
+    monkeypatch.setattr(trained, "find", lambda _: weights["any"])
+    flags = {"content": str(pictures / "photo.png"), "size": 48, "backbone": "squeezenet1_1", "steps": 0}
+    flags |= {"content_layers": ("conv1",), "shifts": 1}
+    found = stylize.run(
+        stylize.Config(style=style, style_layers=("conv1",), init="instant", workdir=str(tmp_path / "run"), **flags)
+    )
+    np.testing.assert_allclose(pixels(found), expected, atol=1.01 / 255)
+    settings = images.read_settings(found.output)
+    assert settings["init"] == "instant"
+    assert settings["init_network_sha256"] == trained.read(weights["any"]).sha256
+    with pytest.raises(UserError, match="--init: expected a style image with instant, found none"):
+        stylize.run(stylize.Config(style_layers=(), workdir=str(tmp_path / "none"), **flags))
+
+
 def test_a_full_disk(run, full_disk, tmp_path):
     with full_disk(), pytest.raises(UserError, match="No space left"):
         run("three")
@@ -198,3 +216,25 @@ def test_tiles_where_memory_is_short(weights, monkeypatch):
         assert painter.tile((5000, 5000)) == side
     with pytest.raises(UserError, match="tile: expected 64 px or more, found 8"):
         painter.tile((5000, 5000), 8)
+
+
+@pytest.mark.parametrize("network", ["any", "matching"])
+def test_what_a_user_has_set_in_jax_changes_nothing(network, weights):
+    random = np.random.default_rng(0)
+    content, style = (random.uniform(size=shape).astype(np.float32) for shape in ((40, 70, 3), (33, 50, 3)))
+
+    def painted():
+        painter = library.painter(trained.read(weights[network]), [style], strength=0.5)
+        return [painter.paint(content), painter.paint(content, room=True), painter.paint(content, tile=64)]
+
+    before = painted()
+    with (
+        jax.transfer_guard("disallow"),
+        jax.numpy_rank_promotion("raise"),
+        jax.numpy_dtype_promotion("strict"),
+        jax.enable_x64(True),
+    ):
+        found = painted()
+    for own, other in zip(before, found, strict=True):
+        assert other.dtype == np.float32
+        np.testing.assert_array_equal(own, other)

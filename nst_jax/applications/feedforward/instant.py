@@ -67,10 +67,11 @@ class InstantPainter:
         code, strength = self.code, None
         if self.strength != 1:
             if isinstance(network, Matched):
-                strength = self.strength
+                strength = jax.device_put(np.float32(self.strength))
             else:
-                code = painting.strengthen(code_of(self.trained, self.params, content), code, self.strength)
-        if side != "off":
+                code = painting.strengthen(code_of(self.trained, self.params, content), code, np.float32(self.strength))
+        code = jax.device_put(code)
+        if isinstance(side, int):
             return tiles.paint_in_tiles(network, self.params, content, code, tile=side, strength=strength, fast=True)
         height, width, _ = content.shape
         shape = with_room(network, content.shape) if room else content.shape[:2]
@@ -79,9 +80,9 @@ class InstantPainter:
         else:
             pads = [(0, long - own) for long, own in zip(shape, (height, width), strict=True)]
             wide = float32_on_device(np.pad(content, (*pads, (0, 0)), mode="reflect"))
-            meant = np.array([height, width], np.int32)
+            meant = jax.device_put(np.array([height, width], np.int32))
             made = _painted_within(network, self.params, wide, meant, code, strength)
-        return np.asarray(made)[:height, :width]
+        return jax.device_get(made)[:height, :width]
 
     def tile(self, shape: Sequence[int], asked: Tiles = "auto") -> int | Literal["off"]:
         """Returns the side of the tiles for a picture of this height and width; off if it is painted as a whole.

@@ -120,7 +120,7 @@ def paint_in_tiles(
     code: Code = None,
     *,
     tile: int,
-    strength: float | None = None,
+    strength: jax.Array | float | None = None,
     fast: bool = False,
 ) -> np.ndarray:
     """Returns the picture, within 1e-5 of `painting.paint`.
@@ -176,7 +176,7 @@ class _Passes:
         picture = np.empty((*self.shape, COLOURS), np.float32)
         for window, part in self._parts(self.network.steps[self.first :]):
             made = _picture(part.steps, self.network, *part.arrays(self), pixels=self._pixels, fast=self.fast)
-            _put(picture, np.asarray(made), window, 1)
+            _put(picture, jax.device_get(made), window, 1)
         return picture
 
     @property
@@ -189,7 +189,7 @@ class _Passes:
         steps = self.network.steps[self.first : index]
         kept: np.ndarray | None = None
         for window, part in self._parts(steps):
-            made = np.asarray(_run(steps, *part.arrays(self), pixels=self._pixels, fast=self.fast)[0])
+            made = jax.device_get(_run(steps, *part.arrays(self), pixels=self._pixels, fast=self.fast))[0]
             if kept is None:
                 kept = np.empty((*(length // spacing for length in self.shape), made.shape[-1]), np.float32)
             _put(kept, made, window, spacing)
@@ -201,9 +201,8 @@ class _Passes:
         steps = (*self.network.steps[self.first : index], *_up_to(step, layer.name))
         total = _Total()
         for window, part in self._parts(steps):
-            mine = [[at.begin - at.start, at.end - at.start, at.length] for at in window]
-            total.add(_part_moments(steps, np.array(mine, np.int32), *part.arrays(self), self._pixels, fast=self.fast))
-        mean, variance = (jnp.asarray(values, jnp.float32)[None, None, None] for values in total.result())
+            total.add(_part_moments(steps, _mine(window), *part.arrays(self), self._pixels, fast=self.fast))
+        mean, variance = (float32_on_device(values[None, None, None]) for values in total.result())
         return Moments(mean, variance)
 
     def _parts(self, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Window, Window], "_Part"]]:
@@ -222,7 +221,7 @@ class _Part(NamedTuple):
 
     def arrays(self, passes: _Passes) -> tuple[Any, ...]:
         """Returns the arguments of the programs."""
-        return passes.variables, float32_on_device(self.maps)[None], passes.code, passes.known
+        return passes.variables, float32_on_device(self.maps[None]), passes.code, passes.known
 
 
 class _Total:
@@ -233,7 +232,7 @@ class _Total:
 
     def add(self, part: tuple[jax.Array, jax.Array, jax.Array]) -> None:
         """Adds a number of positions, their mean and the sum of squares about it."""
-        count, mean, squares = (np.asarray(values, np.float64) for values in part)
+        count, mean, squares = (values.astype(np.float64) for values in jax.device_get(part))
         whole, away = self.count + count, mean - self.mean
         outer = away[:, None] * away if squares.ndim == 2 else away**2
         self.squares = self.squares + squares + outer * (self.count * count / whole)
@@ -246,21 +245,21 @@ class _Total:
 
 
 def _matched_tiles(
-    network: Matched, params: Params, pixels: np.ndarray, code: Code, tile: int, strength: float | None, *, fast: bool
+    network: Matched, params: Params, pixels: np.ndarray, code: Code, tile: int, strength: Any, *, fast: bool
 ) -> np.ndarray:
     multiple = network_stride(network)
     total = _Total()
     for window in _grid(pixels.shape, tile, _rounded(_reach(network.encoder, 1), multiple)):
         part = float32_on_device(pixels[_slices(window)])
-        mine = [[at.begin - at.start, at.end - at.start, at.length] for at in window]
-        total.add(_part_spread(network, params, part, np.array(mine, np.int32), fast=fast))
-    spread = Spread(*(jnp.asarray(values, jnp.float32) for values in total.result()))
+        total.add(_part_spread(network, params, part, _mine(window), fast=fast))
+    spread = Spread(*map(float32_on_device, total.result()))
     picture = np.empty_like(pixels)
     spacing = _spacings(network.encoder)[-1]
     around = _reach(network.encoder, 1) + _reach(network.steps, spacing)
     for window in _grid(pixels.shape, tile, _rounded(around, multiple)):
         part = float32_on_device(pixels[_slices(window)])
-        _put(picture, np.asarray(_matched_part(network, params, part, code, spread, strength, fast=fast)), window, 1)
+        made = _matched_part(network, params, part, code, spread, strength, fast=fast)
+        _put(picture, jax.device_get(made), window, 1)
     return picture
 
 
@@ -347,6 +346,11 @@ def _inside(made: jax.Array, mine: jax.Array) -> jax.Array:
 def _grid(shape: tuple[int, ...], tile: int, around: int) -> list[tuple[Window, Window]]:
     rows, columns = (windows(length, tile, around) for length in shape[:2])
     return [(row, column) for row in rows for column in columns]
+
+
+def _mine(window: tuple[Window, Window]) -> jax.Array:
+    """Returns the argument of `_inside`."""
+    return jax.device_put(np.array([[at.begin - at.start, at.end - at.start, at.length] for at in window], np.int32))
 
 
 def _slices(window: tuple[Window, Window]) -> tuple[slice, slice]:
