@@ -51,8 +51,14 @@ def over_cells(mesh: Mesh) -> NamedSharding:
 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
-    """Returns arrays that all cells, or all parts of a picture, share, with a copy on every device."""
-    return jax.device_put(tree, everywhere(mesh))
+    """Returns arrays that all cells, or all parts of a picture, share, with a copy on every device.
+
+    Where devices are those of several processes, each of these gives the same values: nothing is sent to compare them.
+    """
+    sharding = everywhere(mesh)
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree)
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax._src import distributed
 from jax.sharding import Mesh
 
 from nst_jax import parallel
@@ -65,6 +66,16 @@ def join(flags: ClusterFlags, *, recoverable: bool = True) -> None:
             f"--distributed: the other processes were not found ({one_line(error)}); give --coordinator_address, "
             "--num_processes and --process_id, the first two the same for all processes"
         ) from error
+
+
+def meet(place: str) -> None:
+    """Waits until all processes have come to a place, which has another name each time.
+
+    What they then compute together finds them at it: on CPUs, Gloo gives up after 30 seconds, and a process that
+    compiles, or writes pictures, takes longer. JAX (0.10) has no public function for it that computes nothing.
+    """
+    if jax.process_count() > 1:
+        distributed.global_state.client.wait_at_barrier(place, SILENCE * 1000)  # milliseconds
 
 
 def _find(address: str) -> None:

@@ -19,6 +19,7 @@ from ..running.checkpoint_files import CheckpointFiles
 from ..running.progress import Bar, graceful_interrupt, progress_bar
 from ..running.rescue import write_or_rescue
 from ..running.run_record import versions, write_json
+from ..sweeping import hosts
 from .flags import TrainFlags
 from .job import Job, prepare
 from .losses import Losses
@@ -91,8 +92,13 @@ class _Run:
             batches, spread = job.batches(done), job.spread
             waiting: list[Any] = []
             looked = time.monotonic()
+            first = None if stop else next(batches)
+            if jax.process_count() > 1 and first is not None:
+                training.step.lower(spread, state, first).compile()
+                hosts.meet("compiled")
             while not stop:
-                state, found = training.step(spread, state, next(batches))
+                batch, first = first or next(batches), None
+                state, found = training.step(spread, state, batch)
                 waiting.append(found)
                 done += 1
                 show, save = (every and done % every == 0 for every in (self.flags.show_every, self.flags.save_every))
@@ -107,6 +113,8 @@ class _Run:
                     self._try(bar, self._save, state, losses)
                 if self.first and show and not stop:
                     self._try(bar, self._show, state, losses)
+                if save or show:
+                    hosts.meet(f"step {done}")
             batches.close()
             if self.first:
                 self._finish(state, losses)
