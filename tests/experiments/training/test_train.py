@@ -150,7 +150,7 @@ def test_two_processes_of_four_devices_train_as_one_device(finished, flags, tmp_
     outputs = [process.communicate(timeout=500)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
     assert json.loads((tmp_path / "run.json").read_text())["devices"] == 8
-    # Sums over the batch in another order, after six steps of Adam at a low rate, as each step multiplies what they make.
+    # Sums over the batch in another order; each step multiplies what they make, so that the rate is a low one.
     np.testing.assert_allclose(losses_of(tmp_path)[1], losses_of(finished.output.parent)[1], rtol=1e-4)
 
 
