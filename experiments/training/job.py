@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from nst_jax import parallel
 from nst_jax.applications.feedforward import recipes, trained, training
 from nst_jax.applications.feedforward.networks import Transformer
+from nst_jax.applications.feedforward.training import Batch, Training
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
 from nst_jax.io import image_folder, images
@@ -48,7 +49,7 @@ class Job(NamedTuple):
         files: the flags that name files → their paths, for the record.
     """
 
-    training: training.Training
+    training: Training
     mesh: Mesh
     crops: Crops
     shown: dict[str, np.ndarray]
@@ -61,7 +62,7 @@ class Job(NamedTuple):
     files: dict[str, str]
 
     @property
-    def spread(self) -> training.Training:
+    def spread(self) -> Training:
         """The training on all devices of all processes."""
         return self.training.over(self.mesh) if self.mesh.size > 1 else self.training
 
@@ -70,7 +71,7 @@ class Job(NamedTuple):
         """The network."""
         return self.training.config.network
 
-    def batches(self, first: int) -> Iterator[training.Batch]:
+    def batches(self, first: int) -> Generator[Batch, None, None]:
         """Yields the batches from step `first` on; every process reads the rows of its own devices."""
         share = self.batch_size // jax.process_count()
         own = range(jax.process_index() * share, (jax.process_index() + 1) * share)
@@ -79,10 +80,10 @@ class Job(NamedTuple):
             for step in range(first, self.steps)
         )
 
-        def sample(number: int) -> training.Batch:
+        def sample(number: int) -> Batch:
             content = self.crops.read(number)
             style = np.int32(style_of(number, len(self.styles), self.seed))
-            return training.Batch(content, style, self.training.canvas_targets(content))
+            return Batch(content, style, self.training.canvas_targets(content))
 
         for samples in ahead(sample, numbers):
             stacked = jax.tree.map(lambda *parts: np.stack(parts), *samples)

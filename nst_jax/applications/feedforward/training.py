@@ -57,8 +57,8 @@ class Batch(struct.PyTreeNode):
         canvas: term → what it knows of each content image, `[N, ...]`, see `Training.canvas_targets`.
     """
 
-    contents: jax.Array | np.ndarray
-    styles: jax.Array | np.ndarray
+    contents: Any
+    styles: Any
     canvas: dict[str, Any]
 
 
