@@ -115,7 +115,8 @@ def test_the_network_is_one_that_paints(finished):
     network, params, styles, _, record = trained.read(finished.output)
     assert styles == ("first", "second")
     assert record["steps"] == 6
-    picture = painting.paint(network, params, np.full((21, 30, 3), 0.5, np.float32), np.float32([0.5, 0.5]))
+    paint = jax.jit(painting.paint, static_argnums=0)
+    picture = paint(network, params, np.full((21, 30, 3), 0.5, np.float32), np.float32([0.5, 0.5]))
     assert picture.shape == (21, 30, 3)
 
 
