@@ -74,8 +74,9 @@ def meet(place: str) -> None:
     What they then compute together finds them at it: on CPUs, Gloo gives up after 30 seconds, and a process that
     compiles, or writes pictures, takes longer. JAX (0.10) has no public function for it that computes nothing.
     """
-    if jax.process_count() > 1:
-        distributed.global_state.client.wait_at_barrier(place, SILENCE * 1000)  # milliseconds
+    client = distributed.global_state.client
+    if client is not None and jax.process_count() > 1:
+        client.wait_at_barrier(place, SILENCE * 1000)  # milliseconds
 
 
 def _find(address: str) -> None:

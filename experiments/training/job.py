@@ -71,7 +71,7 @@ class Job(NamedTuple):
         """The network."""
         return self.training.config.network
 
-    def batches(self, first: int) -> Generator[Batch]:
+    def batches(self, first: int) -> Generator[Batch, None, None]:
         """Yields the batches from step `first` on; every process reads the rows of its own devices."""
         share = self.batch_size // jax.process_count()
         own = range(jax.process_index() * share, (jax.process_index() + 1) * share)

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from nst_jax.applications.feedforward import interpreter as interpreter
     from nst_jax.applications.feedforward import networks as networks
     from nst_jax.applications.feedforward import painting as painting
+    from nst_jax.applications.feedforward import recipes as recipes
     from nst_jax.applications.feedforward import steps as steps
     from nst_jax.applications.feedforward import tables as tables
     from nst_jax.applications.feedforward import tiles as tiles
     from nst_jax.applications.feedforward import trained as trained
+    from nst_jax.applications.feedforward import training as training
 else:
     __getattr__, __dir__ = attributes(__name__)

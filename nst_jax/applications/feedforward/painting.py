@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, assert_never
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nst_jax.applications.feedforward.interpreter import Measure, Moments, Painter, own_moments
 from nst_jax.applications.feedforward.networks import (
@@ -228,7 +229,7 @@ def blend(codes: Sequence[Code], weights: jax.Array) -> Code:
     return jax.tree.map(lambda *leaves: jnp.tensordot(weights, jnp.stack(leaves), axes=1), *codes)
 
 
-def strengthen(own: Code, code: Code, strength: jax.Array | float) -> Code:
+def strengthen(own: Code, code: Code, strength: jax.Array | np.floating | float) -> Code:
     """Returns the code between a content image's own, at strength 0, and that of a style, at 1."""
     return jax.tree.map(lambda from_, to: from_ + strength * (to - from_), own, code)
 

@@ -17,7 +17,7 @@ def _network(styles):
 _OURS = recipes.RECIPES["squeezenet"]
 RECIPE = recipes.Recipe(
     dataclasses.replace(
-        _OURS.settings, content_layers=("fire2/concat",), style_layers=("conv1",), shifts=2, learning_rate=2e-3
+        _OURS.settings, content_layers=("fire2/concat",), style_layers=("conv1",), shifts=2, learning_rate=5e-4
     ),
     _network,
     batch_size=8,
