@@ -18,7 +18,7 @@ from nst_jax.io import images
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SCRIPTS = {path.stem for path in (ROOT / "experiments").glob("[!_]*.py")}
-CONVERTERS = {"convert", "embed_imagenet", "embed_squeezenet", "fetch", "inspect", "normalize"}
+CONVERTERS = {"convert", "embed_any_style", "embed_imagenet", "embed_squeezenet", "fetch", "inspect", "normalize"}
 TINY = ("--size=48", "--steps=1", "--style_layers=conv1", "--content_layers=fire2/concat", "--backbone=squeezenet1_1")
 
 
