@@ -69,7 +69,7 @@ class InstantPainter:
             if isinstance(network, Matched):
                 strength = jax.device_put(np.float32(self.strength))
             else:
-                code = painting.strengthen(code_of(self.trained, self.params, content), code, np.float32(self.strength))
+                code = painting.strengthen(code_of(self.trained, self.params, content), code, self.strength)
         code = jax.device_put(code)
         if isinstance(side, int):
             return tiles.paint_in_tiles(network, self.params, content, code, tile=side, strength=strength, fast=True)
