@@ -113,8 +113,12 @@ def test_a_comma_in_a_name_behind_a_backslash():
 
 @pytest.mark.parametrize("word", ["image", "random", "nosie"])
 def test_an_initial_image_that_is_a_word_is_told_the_words(word):
-    with pytest.raises(UserError, match=f"--init: expected one of content, noise, blend, or an image file, .*{word}"):
+    with pytest.raises(
+        UserError, match=f"--init: expected one of content, noise, blend, instant, or an image file, .*{word}"
+    ):
         inputs(stylize.Config(init=word))
-    with pytest.raises(UserError, match=f"--init: expected one of content, noise, blend, or an image file, .*{word}"):
+    with pytest.raises(
+        UserError, match=f"--init: expected one of content, noise, blend, instant, or an image file, .*{word}"
+    ):
         inputs(make_grid(GridFlags(init=("noise", word))).cells[1].flags)
     assert inputs(stylize.Config(init=f"{word}.png"))["init"] == Path(f"{word}.png")
