@@ -113,7 +113,6 @@ def test_a_comma_in_a_name_behind_a_backslash():
 
 @pytest.mark.parametrize("word", ["image", "random", "nosie"])
 def test_an_initial_image_that_is_a_word_is_told_the_words(word):
-    expected = "--init: expected one of content, noise, blend, instant"
     with pytest.raises(
         UserError, match=f"--init: expected one of content, noise, blend, instant, or an image file, .*{word}"
     ):
