@@ -24,7 +24,7 @@ class InstantFlags(Checked):
         f"Style image, or several separated by commas{ESCAPE}, for a network that sees them; by default a sample.",
     )
     blend_weights: tuple[float, ...] | None = option_flag("blend_weights")
-    network: str = flag(
+    network: FilePath = flag(
         ANY_STYLE, "Name of an installed network that paints in one pass, or the path of its weight file."
     )
     styles: tuple[str, ...] | None = flag(

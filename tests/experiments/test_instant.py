@@ -180,7 +180,7 @@ def test_stylize_starts_from_it(run, weights, pictures, tmp_path, monkeypatch):
     assert settings["init"] == "instant"
     assert settings["init_network_sha256"] == trained.read(weights["any"]).sha256
     with pytest.raises(UserError, match="--init: expected a style image with instant, found none"):
-        stylize.run(stylize.Config(style_layers=(), workdir=str(tmp_path / "none"), **flags))
+        stylize.run(stylize.Config(style_layers=(), init="instant", workdir=str(tmp_path / "none"), **flags))
 
 
 def test_a_full_disk(run, full_disk, tmp_path):
