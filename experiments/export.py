@@ -74,8 +74,9 @@ def run(config: Config) -> Result:
         UserError: the network, flags or images do not fit together, a package is missing, or something cannot be
             written; nothing is written then.
     """
-    if config.format != "stablehlo" and importlib.util.find_spec("onnx") is None:
-        raise UserError("expected the package onnx, found none; install it with: pip install onnx")
+    needed = "flatbuffers" if config.format == "stablehlo" else "onnx"  # JAX itself writes programs with the former
+    if importlib.util.find_spec(needed) is None:
+        raise UserError(f"expected the package {needed}, found none; install it with: pip install {needed}")
 
     from nst_jax.applications.feedforward import trained
 

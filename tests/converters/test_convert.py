@@ -355,7 +355,7 @@ def test_folder_that_cannot_be_made(tiny_layers, write_legacy, tmp_path, monkeyp
     ("arguments", "message"),
     [
         ([], "error: expected FILE, found nothing; see --help"),
-        (["a", "b", "--backbone=vgg19"], "error: expected FILE, found a b; see --help"),
+        (["a", "b", "--backbone=vgg19"], "error: expected one FILE and no --name with --backbone"),
         (["a"], "error: expected --backbone=NAME with one of: vgg16, vgg19, "),
         (["a", "--backbone=vgg91"], "error: unknown backbone 'vgg91'; expected one of: vgg19, "),
         (["a", "--backbone=vgg19", "--format=h5"], "error: unknown format 'h5'; expected one of: "),

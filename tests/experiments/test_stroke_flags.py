@@ -60,6 +60,7 @@ def dying_at(picture):
         pytest.fail("it never came to write it")
 
 
+@pytest.mark.slow
 def test_killed_in_either_part_and_resumed_is_the_same(pictures, tmp_path, capsys):
     whole = stylize.run(config(pictures, tmp_path / "whole"))
     killed = tmp_path / "killed"

@@ -215,6 +215,7 @@ def test_a_cell_that_diverges_leaves_the_others_alone(pictures, tmp_path, capsys
     assert [cell["status"] for cell in manifest(tmp_path)["cells"]] == ["finished", "failed"] * 2
 
 
+@pytest.mark.slow
 def test_a_preview_comes_first(pictures, tmp_path):
     outcome = sweep.run(config(pictures, tmp_path, size=(200,), steps=(1,), preview=True))
     assert outcome.finished == 2

@@ -105,6 +105,7 @@ def stages_of(network, settings):
     return make, jnp.asarray(pyramid.at_scale(content, scales[0].shape)), scales
 
 
+@pytest.mark.slow
 def test_a_scale_keeps_its_choice_and_the_next_makes_its_own(network):
     by_scale = {0: [], 1: []}
     losses = {0: [], 1: []}

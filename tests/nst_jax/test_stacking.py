@@ -73,7 +73,8 @@ def run_all(cells, *, steps=STEPS, **options):
     return finish(stacking.stack(problems), np.stack(images), steps=steps, **options)
 
 
-@pytest.mark.parametrize("optimizer", [pytest.param("adam", marks=pytest.mark.slow), "lbfgs"])
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_cell_is_the_single_transfer_with_its_settings(optimizer, network):
     cells = grid(network, optimizer)
     last, history = run_all(cells)
@@ -92,7 +93,7 @@ def test_a_cell_is_the_single_transfer_with_its_settings(optimizer, network):
 @pytest.mark.parametrize(
     "style_loss",
     [
-        "relative_wasserstein2",
+        pytest.param("relative_wasserstein2", marks=pytest.mark.slow),
         pytest.param("sliced_wasserstein", marks=pytest.mark.slow),
         pytest.param("contextual", marks=pytest.mark.slow),
     ],

@@ -144,6 +144,7 @@ def kept(name):
     return sum(module.name == f"jit_{name}" for program in programs for module in program.hlo_modules())
 
 
+@pytest.mark.slow
 def test_the_programs_of_finished_sizes_are_freed(network, monkeypatch):
     monkeypatch.setattr(sweeping, "KEPT_PROGRAMS", 2)
     jax.clear_caches()

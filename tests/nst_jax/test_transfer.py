@@ -492,6 +492,7 @@ def test_presets_are_their_sources(name):
     np.testing.assert_allclose(found.loss, numpy_losses(name, *arguments), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_preset_of_crowson_is_its_source():
     features, content, style, image, found = evaluated(PRESETS["crowson"])
     distances = [
@@ -509,6 +510,7 @@ def test_the_preset_of_crowson_is_its_source():
     np.testing.assert_allclose(found.loss, whole, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_real_vgg19_on_real_pictures(shared, tmp_path):
     convert(shared / "weights" / "vgg19_tfjs", "vgg19", tmp_path / "vgg19.safetensors")
     vgg19 = pretrained.read(tmp_path / "vgg19.safetensors", BACKBONES["vgg19"])
@@ -521,6 +523,7 @@ def test_real_vgg19_on_real_pictures(shared, tmp_path):
     assert history.loss[-1] < history.loss[0] / 10
 
 
+@pytest.mark.slow
 def test_remat_needs_less_memory_and_gives_the_same_picture():
     """Followed along the gradient: Adam makes a whole step of a sign that rounding decides."""
     network = pretrained.load("squeezenet1_1")

@@ -23,6 +23,7 @@ def start_both(pictures, workdir, *flags):
     return [start(pictures, workdir, *flags, *common, f"--process_id={index}") for index in range(2)]
 
 
+@pytest.mark.slow
 def test_two_processes_of_which_one_ends_and_one_is_killed(pictures, tmp_path):
     flags = ("--style_weight=10,300", "--size=48,56", "--steps=150", "--save_every=4")
     processes = start_both(pictures, tmp_path, *flags)

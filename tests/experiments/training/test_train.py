@@ -142,6 +142,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(finished, flags, tmp_path):
     np.testing.assert_array_equal(losses_of(tmp_path)[1], losses_of(finished.output.parent)[1])
 
 
+@pytest.mark.slow
 def test_two_processes_of_four_devices_train_as_one_device(finished, flags, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -70,11 +70,11 @@ def test_predicted():
         painting.encode(networks.pastiche(2), params, STYLE)
 
 
-@pytest.mark.parametrize(("height", "width"), [(16, 20), (17, 23), (30, 21)])
+@pytest.mark.parametrize(("height", "width"), [(16, 20), (17, 23)])
 def test_any_side(height, width):
     network = networks.pastiche(2, contract=(4, 4, 4), residuals=1, expand=(4, 4))
     params = painting.initial(network, jax.random.key(0))
     content = np.resize(CONTENT, (height, width, 3))
-    picture = painting.paint(network, params, content, jnp.array([0.5, 0.5]))
+    picture = jax.jit(lambda content: painting.paint(network, params, content, jnp.array([0.5, 0.5])))(content)
     assert picture.shape == (height, width, 3)
     assert np.isfinite(picture).all()
