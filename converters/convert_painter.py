@@ -1,5 +1,6 @@
 """Converts the files of a network that paints in one pass, and installs the result; `convert` is the command."""
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +62,10 @@ def convert(
     most = len(parts(design.network))
     if len(paths) > most:
         raise UserError(f"expected at most {most} files for {network}, found {len(paths)}")
-    target = output or folder() / file_name(_named(name or (network if design.single else paths[0].stem)))
+    if output is not None and name is not None:
+        raise UserError("--name, --output: expected one of them, found both; the name is that of an installed file")
+    default = network if design.single else paths[0].stem
+    target = output or folder() / file_name(_named(name or default, network))
     if target.suffix != _SUFFIX:
         raise file_error(target, f"expected a name that ends in {_SUFFIX}; choose another --output")
     files = []
@@ -69,6 +73,9 @@ def convert(
         chosen = choose(source_format, FORMATS, what="format") if source_format else detect(path)
         tensors, provenance = FORMATS[chosen].read(path)
         files.append(painter_mapping.File(path, tensors, provenance))
+    own = (os.path.exists(target) and os.path.samefile(target, file.provenance.path) for file in files)  # noqa: PTH110, PTH121
+    if any(own):
+        raise file_error(target, "expected a file of its own, found the one that is converted; choose another --output")
     matched = painter_mapping.match(files, network)
     values = painter_mapping.Parameters(matched, design.network)
     record = {
@@ -84,12 +91,13 @@ def convert(
     return Converted(values, matched, files, target)
 
 
-def _named(name: str) -> str:
-    """Returns a name under which a network can be installed."""
-    if not _NAME.fullmatch(name) or name in BACKBONES:
+def _named(name: str, network: str) -> str:
+    """Returns a name under which a network can be installed: none of a backbone or of another network."""
+    taken = name in BACKBONES or (name in DESIGNS and name != network)
+    if not _NAME.fullmatch(name) or taken or name.endswith(_SUFFIX):
         raise UserError(
-            f"expected a name of letters, digits, '-', '_' and '.' that no backbone has, found {one_line(name)!r}; "
-            "give another with --name"
+            f"expected a name of letters, digits, '-', '_' and '.' that no backbone has, and no other network, found "
+            f"{one_line(name)!r}; give another with --name"
         )
     return name
 

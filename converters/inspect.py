@@ -12,7 +12,8 @@ from pathlib import Path
 
 from absl import flags
 
-from nst_jax.errors import choose, one_line
+from nst_jax.applications.feedforward import trained
+from nst_jax.errors import UserError, choose, one_line
 
 from . import command, mapping, painter_mapping, reduced
 from .formats.registry import FORMATS, detect
@@ -39,6 +40,12 @@ def _belonging(path: Path, tensors: Tensors, provenance: Provenance) -> str:
     """Returns which backbones or networks that paint have such weights, in a line."""
     if painters := painter_mapping.recognised(painter_mapping.File(path, tensors, provenance)):
         return f"weights of the network that paints {' or '.join(painters)}"
+    try:
+        trained.read(path)
+    except UserError:
+        pass  # no weight file of ours
+    else:
+        return f"weights of a network that paints in one pass; it goes by this path: instant --network={one_line(path)}"
     whole = (reduced.features(tensors), reduced.described(provenance)) if reduced.is_reduced(tensors) else None
     names = mapping.fitting(*(whole or (tensors, provenance)))
     return f"weights of {' or '.join(names)}" if names else "tensors of no network here"

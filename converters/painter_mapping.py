@@ -185,4 +185,6 @@ def _arranged(values: np.ndarray, shape: tuple[int, ...], layer: Layer, role: st
     if values.ndim == len(_OURS) and len(shape) > 1:
         axes = _axes(layer, role, layout)
         values = values.transpose([axes.index(axis) for axis in _OURS])
+        if role == "kernel" and layout.rotated:
+            values = values[::-1, ::-1]
     return np.ascontiguousarray(values.reshape(shape))

@@ -244,7 +244,11 @@ LENGSTROM = Design(
             {"kernel": _variable(0), "shift": _variable(1), "scale": _variable(2)},
         ),
     ),
-    Provenance("https://github.com/ml5js/ml5-data-and-models", "MIT", _JOHNSON_CITATION),
+    Provenance(
+        "https://github.com/ml5js/ml5-data-and-models",
+        "MIT (ml5's files); those of lengstrom/fast-style-transfer: for research",
+        _JOHNSON_CITATION,
+    ),
     single=False,
 )
 
@@ -266,7 +270,7 @@ FULL_RESOLUTION = Design(
             {role: _counted(place) for place, role in enumerate(("kernel", "bias", "scale", "shift"), 1)},
         ),
     ),
-    Provenance("https://github.com/kleinicke/sveltekit_fast_style_transfer", "MIT", _JOHNSON_CITATION),
+    Provenance("https://github.com/kleinicke/sveltekit_fast_style_transfer", "MIT (its files)", _JOHNSON_CITATION),
     single=False,
 )
 

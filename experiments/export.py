@@ -19,11 +19,12 @@ from typing import Any, Literal, NamedTuple
 import nst_jax
 from nst_jax.errors import UserError
 from nst_jax.io import images
-from nst_jax.io.files import atomic_write, check_folder, make_folder, sha256
+from nst_jax.io.files import atomic_write, check_folder, make_folder
 
 from .cli import samples
 from .cli.flags import ESCAPE, Checked, FilePath, flag, run_script
 from .cli.folders import asked_for, default_folder
+from .cli.transfer_flags import check_own, digest
 
 Format = Literal["webpage", "onnx", "stablehlo"]
 
@@ -83,10 +84,14 @@ def run(config: Config) -> Result:
     path = trained.find(config.network)
     network = trained.read(path)
     title = path.stem
-    digests = {"network": network.sha256, "style": ",".join(sha256(Path(image)) for image in config.style)}
+    digests = {"network": network.sha256, "style": ",".join(digest(Path(image)) for image in config.style)}
     named = default_folder("export", title, asked_for(config, digests, but=["runtime"]))
     workdir = Path(config.workdir or named)
     output = Path(config.output or workdir / _FILES[config.format].format(title))
+    inputs = {f"style{number}": Path(image) for number, image in enumerate(config.style, 1)}
+    check_own(output, {"network": path, **inputs})
+    if config.format != "webpage" and (config.runtime or not config.webgpu):
+        raise UserError("--runtime, --nowebgpu: expected neither, which are for --format=webpage; leave them out")
     check_folder(output.parent)
     if config.format == "webpage":
         make_folder(output.parent)

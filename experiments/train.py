@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
-from nst_jax.io.files import check_folder, check_target, sha256
+from nst_jax.io.files import check_folder, check_target
 
 from .cli import stopping
 from .cli.flags import run_script
 from .cli.folders import asked_for, default_folder
+from .cli.transfer_flags import check_own, digest
 from .training.flags import TrainFlags, style_paths
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ def run(config: Config) -> "Result":
     if config.workdir:
         workdir = Path(config.workdir)
     else:
-        digests = {f"style{number}": sha256(path) for number, path in enumerate(styles) if path.is_file()}
+        digests = {f"style{number}": digest(path) for number, path in enumerate(styles)}
         about = asked_for(config, {**digests, "backbone": backbone}, but=(*_OF_THE_RUN, "style"))
         workdir = default_folder("train", "-".join(path.stem for path in styles), about)
     output = Path(config.output) if config.output else workdir / f"network{_SUFFIX}"
     if output.suffix != _SUFFIX:
         raise UserError(f"--output: expected a file that ends in {_SUFFIX}, found {output.name}; choose another name")
+    inputs = {f"style{number}": path for number, path in enumerate(styles, 1)}
+    check_own(output, {**inputs, "network": Path(config.finetune)} if config.finetune else inputs)
     check_folder(workdir)
     if output.parent.absolute() != workdir.absolute():
         check_target(output)

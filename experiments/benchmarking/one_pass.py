@@ -88,7 +88,7 @@ def _seconds(run: Callable[[], Any]) -> float:
 
 
 def _file(folder: Path, name: str) -> Path:
-    return folder / f"{Path(name).stem}.onnx"
+    return folder / f"{Path(name).name.removesuffix('.safetensors')}.onnx"
 
 
 def _session(path: Path, content: np.ndarray, code: painting.Code) -> Callable[[], np.ndarray]:

@@ -354,14 +354,14 @@ def places(
 def _own_folder(flags: Destination, paths: Mapping[str, Path], script: str, going_on: Collection[str]) -> Path:
     """Returns a folder that no other images, weights or flags have."""
     title = "-".join(path.stem for name, path in paths.items() if name.startswith((CONTENT, STYLE)))
-    digests = {name: _digest(path) for name, path in paths.items()}
+    digests = {name: digest(path) for name, path in paths.items()}
     if isinstance(flags, Common):
         backbone = installed.resolve(flags.backbone)
-        digests |= {"backbone": backbone, "weights": _digest(installed.find(backbone))}
+        digests |= {"backbone": backbone, "weights": digest(installed.find(backbone))}
     return default_folder(script, title, asked_for(flags, digests, but=going_on))
 
 
-def _digest(path: Path | None) -> str:
+def digest(path: Path | None) -> str:
     """Returns the SHA-256 of a file, nothing for one that cannot be read, which is said when it has to be."""
     try:
         return sha256(path) if path else ""
@@ -370,15 +370,16 @@ def _digest(path: Path | None) -> str:
 
 
 def check_own(output: Path, paths: Mapping[str, Path]) -> None:
-    """Checks that the file to be written is none of `inputs`.
+    """Checks that the file to be written is none of `paths`, which are images but for a `network`.
 
     Raises:
         UserError: it is.
     """
     for name, path in paths.items():
         if output.exists() and path.exists() and output.samefile(path):
+            what = name if name == "network" else f"{name} image"
             raise UserError(
-                f"--output: expected a file of its own, found the {name} image {path}; choose another, or --workdir"
+                f"--output: expected a file of its own, found the {what} {path}; choose another, or --workdir"
             )
 
 

@@ -73,7 +73,7 @@ def fetch(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(f"expected npm to fetch {_FILE}, found none; install Node.js, or {_BY_HAND}")
-    command = [npm, "pack", f"{NAME}@{VERSION}", "--silent", "--prefer-offline", "--ignore-scripts"]
+    command = [npm, "pack", f"{NAME}@{VERSION}", "--loglevel=error", "--prefer-offline", "--ignore-scripts"]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=_SECONDS)
     except subprocess.TimeoutExpired:

@@ -62,10 +62,12 @@ def numbers(trained: Trained, choice: Choice) -> list[int]:
         UserError: there is no style of a name.
     """
     names = list(trained.styles)
+    if not choice.styles:
+        return list(range(len(names)))
     numbered = {str(number): name for number, name in enumerate(names, 1)}
     return [
         names.index(name if name in names else numbered.get(name) or choose(name, names, what="style"))
-        for name in choice.styles or names
+        for name in choice.styles
     ]
 
 

@@ -19,6 +19,9 @@ _SEEN = 3
 """Long side at which a style image is read for a predictor, in sides of the squares that it sees: of use is no more,
 but where it is longer than three times its height."""
 
+_STYLE_SIZE = 1024
+"""Long side of style images that are seen as they are, where the picture's is left to the photograph."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
@@ -70,7 +73,7 @@ def painter(flags: InstantFlags, choice: Chosen) -> InstantPainter:
         UserError: one cannot be read.
     """
     network = choice.trained.network
-    size = _SEEN * network.side if isinstance(network, Predicted) else flags.style_size or flags.size or None
+    size = _SEEN * network.side if isinstance(network, Predicted) else flags.style_size or flags.size or _STYLE_SIZE
     pixels = [images.read(path, size=size).pixels for path in choice.paths.values()]
     return instant.painter(choice.trained, pixels, choice.shares, strength=flags.strength)
 
@@ -110,11 +113,19 @@ def _shares(flags: InstantFlags, names: Sequence[str]) -> tuple[float, ...]:
             f"--style_weights: expected one for each of {len(wanted)} styles, found {len(weights)}; --styles chooses "
             "some of them"
         )
-    shares = dict.fromkeys(names, 0.0)
-    numbers = {str(number): name for number, name in enumerate(names, 1)}
-    for name, weight in zip(wanted, _checked("style_weights", weights), strict=True):
-        shares[numbers[name] if name in numbers and name not in names else choose(name, names, what="style")] += weight
-    return tuple(shares.values())
+    shares = [0.0] * len(names)
+    checked = _checked("style_weights", weights)
+    places = range(len(names)) if flags.styles is None else [_place(name, names) for name in flags.styles]
+    for place, weight in zip(places, checked, strict=True):
+        shares[place] += weight
+    return tuple(shares)
+
+
+def _place(name: str, names: Sequence[str]) -> int:
+    """Returns the index of a style that is given by its name, or by its number from 1."""
+    if name not in names and name.isdecimal() and 1 <= int(name) <= len(names):
+        return int(name) - 1
+    return list(names).index(choose(name, names, what="style"))
 
 
 def serialized(shares: Sequence[float]) -> str:

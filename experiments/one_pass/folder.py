@@ -20,7 +20,7 @@ from nst_jax.io import images
 from nst_jax.io.files import check_folder, make_folder, sha256
 from nst_jax.io.image_folder import list_pictures
 
-from ..cli.transfer_flags import CONTENT
+from ..cli.transfer_flags import CONTENT, check_own
 from ..running.progress import graceful_interrupt, progress_bar
 from ..running.run_record import versions, write_json
 from .choice import chosen, described, painter
@@ -64,6 +64,8 @@ def run(flags: InstantFlags, trained: Trained, folder: Path, workdir: Path, outp
     if output.resolve() == folder.resolve():
         raise UserError(f"--output: expected another folder than that of the content images, found {output}")
     targets = named(files, output, flags.format)
+    for target in targets:
+        check_own(target, choice.paths)
     shared = {**described(flags, choice), "bits": flags.bits}
     room = many_shapes(files, flags.size)
     done = found = 0
@@ -105,7 +107,15 @@ def natural(name: str) -> list[tuple[int, int | str]]:
 def named(files: Sequence[Path], folder: Path, suffix: str) -> list[Path]:
     """Returns the file of each picture: its own name, with its suffix where two differ in that alone."""
     stems = Counter(path.stem for path in files)
-    return [folder / f"{path.stem if stems[path.stem] == 1 else path.name}.{suffix}" for path in files]
+    taken: set[str] = set()
+    targets = []
+    for path in files:
+        name = path.stem if stems[path.stem] == 1 else path.name
+        while name in taken:  # as a.jpg, a.png and a.jpg.webp would have two of one name
+            name = f"{name}_"
+        taken.add(name)
+        targets.append(folder / f"{name}.{suffix}")
+    return targets
 
 
 def many_shapes(files: Sequence[Path], size: int) -> bool:

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Literal
 
 from nst_jax.applications.feedforward.recipes import RECIPES, Recipe, RecipeName, default_recipe
-from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.registry import BACKBONES, choose_layer
 from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.settings import ContentLoss, Padding, Pooling, Precision, StyleLoss
 
 from ..cli import samples
-from ..cli.flags import ESCAPE, MOST_SEED, FilePath, FilePaths, flag, option_flag, split
+from ..cli.flags import ESCAPE, MOST_SEED, FilePath, FilePaths, flag, option_flag
 from ..cli.run_flags import ClusterFlags
+from ..cli.transfer_flags import style_files
 
 LEAST_WIDTH = 0.1
 
@@ -75,10 +76,7 @@ def style_paths(flags: TrainFlags) -> list[Path]:
     """Returns the style images."""
     if flags.style is None:
         return list(samples.two_style_images())
-    paths = [Path(name) for name in split(flags.style, ",")]
-    if not paths:
-        raise UserError("--style: expected one or more style images, found none; leave the flag out for samples")
-    return paths
+    return style_files(flags.style)
 
 
 def recipe_of(flags: TrainFlags, backbone: str) -> Recipe:
@@ -96,6 +94,9 @@ def recipe_of(flags: TrainFlags, backbone: str) -> Recipe:
         if option in options and option != "steps" and value is not None
     }
     settings = dataclasses.replace(recipe.settings, **given)
+    for flag_name in ("content_layers", "style_layers"):
+        for layer in given.get(flag_name, ()):
+            choose_layer(BACKBONES[backbone], layer, what=flag_name.replace("_layers", " layer"))
     for layer in settings.content_layers + settings.style_layers:
         if layer not in layers(BACKBONES[backbone]):
             raise UserError(

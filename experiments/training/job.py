@@ -134,8 +134,10 @@ def prepare(flags: TrainFlags) -> Job:
         fade=recipe.fade,
         trained=old,
     )
-    names = _distinct([path.stem for path in paths], old.styles if old else ())
-    contents = hashlib.sha256("\n".join(f"{file.name} {file.stat().st_size}" for file in files).encode()).hexdigest()
+    before = (old.styles or ("1",)) if old else ()
+    names = _distinct([path.stem for path in paths], before)
+    listing = "\n".join(f"{file.name} {_size(file)}" for file in files)
+    contents = hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
     identity = {
         **{f"style{number}_sha256": sha256(path) for number, path in enumerate(paths, 1)},
         **network_identity(loss_network),
@@ -154,7 +156,7 @@ def prepare(flags: TrainFlags) -> Job:
         crops=Crops(files, size=flags.size, seed=flags.seed),
         shown=shown,
         styles=names,
-        all_styles=(*(old.styles or ("1",) if old else ()), *names),
+        all_styles=(*before, *names),
         batch_size=recipe.batch_size,
         steps=recipe.steps,
         seed=flags.seed,
@@ -165,6 +167,14 @@ def prepare(flags: TrainFlags) -> Job:
             **({"finetune": str(flags.finetune)} if flags.finetune else {}),
         },
     )
+
+
+def _size(path: Path) -> int:
+    """Returns the size of a file in bytes; -1 for one that cannot be had, which is skipped when it is to be read."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def _held_out(flags: TrainFlags, files: list[Path]) -> tuple[list[Path], list[Path]]:

@@ -56,7 +56,11 @@ class WeightFile(NamedTuple):
             raise file_error(self.path, f"{name}: expected {' or '.join(_DTYPES)}, found {found.get_dtype()}")
         values = self.file.get_tensor(name).astype(np.float32)
         if packed:
-            values *= self.tensor(name + _SCALE, shape[-1:])
+            scale = self.file.get_slice(name + _SCALE)
+            _check_shape(self.path, name + _SCALE, tuple(scale.get_shape()), shape[-1:])
+            if scale.get_dtype() != "F32":
+                raise file_error(self.path, f"{name}{_SCALE}: expected F32, found {scale.get_dtype()}")
+            values *= self.file.get_tensor(name + _SCALE)
         _check_finite(self.path, name, values)
         return values
 

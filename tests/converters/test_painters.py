@@ -6,8 +6,9 @@ import commands
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from converters import convert_painter, embed_any_style, painter_mapping
+from converters import convert_painter, embed_any_style, inspect, painter_mapping
 from converters.painters import DESIGNS
 from converters.source import Layout, Provenance, Tensor
 from nst_jax.applications.feedforward import networks, painting, trained
@@ -155,9 +156,26 @@ def test_command(shared, tmp_path, monkeypatch):
     assert trained.load("small_candy").network == networks.full_resolution()
 
 
+def test_the_source_is_kept(tmp_path):
+    file, _ = made("johnson", "painter")
+    source = tmp_path / "candy.safetensors"
+    arrays = {name.replace("/kernel", ".weight").replace("/", "."): t.load() for name, t in file.tensors.items()}
+    save_file(arrays, source)
+    before = source.read_bytes()
+    with pytest.raises(UserError, match="the one that is converted"):
+        convert_painter.convert([source], "johnson", source)
+    assert source.read_bytes() == before
+
+
+def test_our_own_files_are_known(tmp_path):
+    assert "network that paints in one pass" in inspect.inspect(trained.embedded()).splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["x", "--network=johnson", "--name=any_style"], "no other network"),
+        (["x", "--network=johnson", "--name=a.safetensors"], "no other network"),
         (["x", "--network=vgg"], "unknown network that paints 'vgg'"),
         (["x"], "expected --backbone=NAME"),
         (["x", "--network=adain", "--backbone=vgg19"], "expected --backbone=NAME"),

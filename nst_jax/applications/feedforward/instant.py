@@ -17,6 +17,7 @@ import numpy as np
 from nst_jax.applications.feedforward import painting, tiles
 from nst_jax.applications.feedforward.networks import Matched, Network, Predicted, Transformer, network_stride
 from nst_jax.applications.feedforward.painting import Code
+from nst_jax.applications.feedforward.steps import least_side
 from nst_jax.applications.feedforward.trained import Trained
 from nst_jax.errors import UserError
 from nst_jax.free_memory import USABLE, free_bytes
@@ -63,6 +64,7 @@ class InstantPainter:
             UserError: the network does not paint in tiles, and they were asked for.
         """
         network = self.trained.network
+        check_sides(network, content.shape)
         side = self.tile(content.shape, tile)
         code, strength = self.code, None
         if self.strength != 1:
@@ -128,22 +130,36 @@ def painter(
     if takes_images(network) != bool(len(styles)):
         expected = "style images" if takes_images(network) else "no style images, as the network has its styles in it"
         raise UserError(f"style: expected {expected}, found {len(styles)}")
-    if len(shares) not in (0, count) or (len(shares) and not sum(shares) > 0):
+    of_each = np.array(shares if len(shares) else [1] * count, np.float64)
+    if of_each.shape != (count,) or (count and not (of_each.min() >= 0 and 0 < of_each.sum() < np.inf)):
         raise UserError(
             f"shares of styles: expected one for each of {count}, 0 or more, of which one is above 0, found "
             f"{', '.join(f'{share:g}' for share in shares)}"
         )
+    if not 0 <= strength <= 1:
+        raise UserError(f"strength: expected a number from 0 to 1, found {strength:g}")
     if strength != 1 and not takes_strength(network):
         raise UserError(f"strength: expected 1 for a network with its styles in it, found {strength:g}")
     params = jax.device_put(trained.params)
-    of_each = np.array(shares or [1] * count, np.float32)
-    of_each /= max(of_each.sum(), 1e-30)
+    parts = (of_each / of_each.sum()).astype(np.float32) if count else np.zeros(0, np.float32)
     code: Code = None
     if takes_images(network):
-        code = _blend([code_of(trained, params, image) for image in styles], of_each)
+        code = _blend([code_of(trained, params, image) for image in styles], parts)
     elif count:
-        code = of_each
+        code = parts
     return InstantPainter(trained, code, strength, params)
+
+
+def check_sides(network: Network, shape: Sequence[int]) -> None:
+    """Checks that a picture is large enough for its maps to be reflected at their borders.
+
+    Raises:
+        UserError: it is not.
+    """
+    below = network.encoder if isinstance(network, Matched) else ()
+    least = least_side((*below, *network.steps))
+    if min(shape[:2]) < least:
+        raise UserError(f"content: expected sides of {least} px or more for this network, found {min(shape[:2])}")
 
 
 def takes_images(network: Network) -> bool:

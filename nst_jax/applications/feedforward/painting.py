@@ -8,6 +8,7 @@ blend with the content image's own code, with which a network gives back the con
 al. 2017, section 4.4; Huang & Belongie 2017, equation 14, which for the moments of features is the same).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, assert_never
 
@@ -205,10 +206,7 @@ def paint_within(
 
     def inside(maps: jax.Array) -> jax.Array:
         """Returns which positions of a map `[N, H, W, C]` are meant, `[1, H, W, 1]`."""
-        rows, columns = (
-            jnp.arange(maps.shape[axis + 1], dtype=jnp.int32) * content.shape[axis] < meant[axis] * maps.shape[axis + 1]
-            for axis in (0, 1)
-        )
+        rows, columns = (_before(maps.shape[axis + 1], content.shape[axis], meant[axis]) for axis in (0, 1))
         return (rows[:, None] & columns[None, :])[None, :, :, None]
 
     def measure(name: str, maps: jax.Array) -> Moments:  # noqa: ARG001 - a `Measure`
@@ -222,6 +220,12 @@ def paint_within(
         features = encoded(network, params, content, fast=fast)
         spread = spread_of(network, features, inside(features[None])[0])
     return paint(network, params, content, code, measure, spread=spread, strength=strength, fast=fast)
+
+
+def _before(length: int, pixels: int, meant: jax.Array) -> jax.Array:
+    """Returns which of `length` positions, which share `pixels`, lie in the first `meant` of these, `[length]`."""
+    common = math.gcd(length, pixels)  # so that no product exceeds an int32, however long a picture is
+    return jnp.arange(length, dtype=jnp.int32) * (pixels // common) < meant * (length // common)
 
 
 def blend(codes: Sequence[Code], weights: jax.Array) -> Code:

@@ -6,6 +6,7 @@ a branch beside the main way, is here a `Residual` that holds steps of its own.
 
 import abc
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Literal, assert_never
 
@@ -233,3 +234,26 @@ def stride(steps: tuple[Step, ...]) -> int:
                 assert_never(step)
         least = max(least, round(spacing))
     return least
+
+
+def least_side(steps: tuple[Step, ...]) -> int:
+    """Returns the least side of a picture, in pixels, whose maps can be reflected as far as kernels reach."""
+    least, spacing = 1.0, 1.0
+    for step in steps:
+        match step:
+            case Conv():
+                spacing /= step.enlarge
+                if step.border == "reflect":
+                    least = max(least, spacing * (step.kernel // 2 + 1))
+                spacing *= step.stride
+            case Transposed():
+                spacing /= step.stride
+            case MaxPool():
+                spacing *= step.size
+            case Residual():
+                least = max(least, spacing * least_side(step.steps))
+            case Mean():
+                pass
+            case _:
+                assert_never(step)
+    return math.ceil(least)

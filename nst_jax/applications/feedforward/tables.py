@@ -5,13 +5,24 @@ then held to what makes a network, before anything is computed by it.
 """
 
 import dataclasses
-import math
 import re
 import types
 import typing
-from typing import Any, Literal
+from fractions import Fraction
+from typing import Any, Literal, assert_never
 
-from nst_jax.applications.feedforward.networks import COLOURS, Matched, Network, Output, Predicted, Transformer, parts
+from nst_jax.applications.feedforward.networks import (
+    COLOURS,
+    ENCODER,
+    PAINTER,
+    PREDICTOR,
+    Matched,
+    Network,
+    Output,
+    Predicted,
+    Transformer,
+    parts,
+)
 from nst_jax.applications.feedforward.steps import (
     Conv,
     MaxPool,
@@ -22,7 +33,6 @@ from nst_jax.applications.feedforward.steps import (
     Transposed,
     layers,
     output_channels,
-    stride,
 )
 from nst_jax.backbones.spec import Preprocess
 from nst_jax.errors import one_line
@@ -79,15 +89,20 @@ def check(network: Network) -> None:
         TableError: it does not.
     """
     for part, (steps, channels) in parts(network).items():
+        if not steps:
+            raise TableError(f"{part}: expected one step or more, found none")
         _check_steps(steps, channels, part)
         names = [layer.name for layer, _ in layers(steps, channels)]
         if len(set(names)) < len(names) or len(names) > _MOST_STEPS:
             raise TableError(f"{part}: expected at most {_MOST_STEPS} layers with different names")
-        if stride(steps) > _GREATEST_STRIDE:
-            raise TableError(f"{part}: expected strides of at most {_GREATEST_STRIDE} altogether")
-    steps, channels = parts(network)["painter"]
+        if part == PREDICTOR:
+            _check_predictor(steps)
+    steps, channels = parts(network)[PAINTER]
     if output_channels(steps, channels) != COLOURS:
         raise TableError(f"painter: expected {COLOURS} channels at its end, found {output_channels(steps, channels)}")
+    below = _spacing(network.encoder, Fraction(1), ENCODER) if isinstance(network, Matched) else Fraction(1)
+    if (end := _spacing(network.steps, below, PAINTER)) != 1:
+        raise TableError(f"painter: expected a picture of the content image's size at its end, found 1/{end} of it")
     match network:
         case Transformer():
             _check_codes(network.steps, channels, network.styles)
@@ -108,11 +123,50 @@ def _check_steps(steps: tuple[Step, ...], channels: int, where: str) -> None:
                 raise TableError(f"{where}: {step.name}: expected zeros as border, and a kernel as large as the stride")
             case Residual():
                 _check_steps(step.steps, channels, where)
-                if step.channels(channels) != channels or stride(step.steps) != 1:
+                if step.channels(channels) != channels:
                     raise TableError(f"{where}: expected a residual block that keeps channels and sides")
             case _:
                 pass
         channels = step.channels(channels)
+
+
+def _spacing(steps: tuple[Step, ...], spacing: Fraction, where: str) -> Fraction:
+    """Returns the distance in pixels between neighbouring positions at the end of steps; checks it on the way."""
+    for step in steps:
+        match step:
+            case Conv():
+                if step.kernel % 2 == 0 and step.border != "same":
+                    raise TableError(f"{where}: {step.name}: expected an odd kernel, found {step.kernel}")
+                least = spacing / step.enlarge
+                spacing = least * step.stride
+            case Transposed():
+                least = spacing = spacing / step.stride
+            case MaxPool():
+                least = spacing = spacing * step.size
+            case Mean():
+                raise TableError(f"{where}: expected a mean over all positions in a predictor alone")
+            case Residual():
+                least = _spacing(step.steps, spacing, where)
+                if least != spacing:
+                    raise TableError(f"{where}: expected a residual block that keeps channels and sides")
+            case _:
+                assert_never(step)
+        if least < 1 or spacing > _GREATEST_STRIDE:
+            raise TableError(
+                f"{where}: expected maps of the picture's size to 1/{_GREATEST_STRIDE} of it, found another"
+            )
+    return spacing
+
+
+def _check_predictor(steps: tuple[Step, ...]) -> None:
+    """Checks that a predictor ends in a single position: a mean, and convolutions of it."""
+    means = [index for index, step in enumerate(steps) if isinstance(step, Mean)]
+    if len(means) != 1:
+        raise TableError(f"predictor: expected one mean over all positions, found {len(means)}")
+    behind = steps[means[0] + 1 :]
+    if not all(isinstance(step, Conv) and (step.kernel, step.stride, step.enlarge) == (1, 1, 1) for step in behind):
+        raise TableError("predictor: expected convolutions of 1 × 1 behind the mean, found others")
+    _spacing(steps[: means[0]], Fraction(1), PREDICTOR)
 
 
 def _check_codes(steps: tuple[Step, ...], channels: int, code: int) -> None:
@@ -173,10 +227,11 @@ def _read_one_of(value: Any, kinds: list[Any], where: str, depth: int) -> Any:
 def _read_plain(value: Any, expected: Any, where: str) -> Any:
     field = where.rpartition(".")[2]
     if expected is float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise TableError(f"{where}: expected a number, found {one_line(value)}")
-        if abs(value) > _LARGEST or (field in ("epsilon", "std[0]", "std[1]", "std[2]") and value <= 0):
-            raise TableError(f"{where}: expected a number up to {_LARGEST:g}, found {value:g}")
+        # Neither NaN nor an integer that is too long for a float is at most anything.
+        if not abs(value) <= _LARGEST or (field in ("epsilon", "std[0]", "std[1]", "std[2]") and value <= 0):
+            raise TableError(f"{where}: expected a number up to {_LARGEST:g}, found {one_line(value)}")
         return float(value)
     if type(value) is not expected:
         raise TableError(f"{where}: expected {expected.__name__}, found {one_line(value)}")

@@ -253,7 +253,7 @@ def _matched_tiles(
         part = float32_on_device(pixels[_slices(window)])
         total.add(_part_spread(network, params, part, _mine(window), fast=fast))
     spread = Spread(*map(float32_on_device, total.result()))
-    picture = np.empty_like(pixels)
+    picture = np.empty(pixels.shape, np.float32)
     spacing = _spacings(network.encoder)[-1]
     around = _reach(network.encoder, 1) + _reach(network.steps, spacing)
     for window in _grid(pixels.shape, tile, _rounded(around, multiple)):

@@ -105,7 +105,7 @@ def read(path: Path) -> Trained:
             raise file_error(path, f"expected a network that paints in one pass, found another weight file; {_ADVICE}")
         try:
             network = tables.from_json(file.record[_TABLE_KEY])
-        except tables.TableError as error:
+        except (tables.TableError, RecursionError) as error:
             raise file_error(path, f"{one_line(error, longest=500)}; make the file again") from None
         shapes = network_parameters(network)
         weight_file.check_names(path, shapes.keys(), file.names, whose="its network", advice="make the file again")
@@ -158,6 +158,7 @@ def grouped(tensors: Mapping[str, Any], network: Network) -> dict[str, dict[str,
 def _styles(found: Any, network: Network) -> tuple[str, ...]:
     """Returns the names of a network's styles; numbers where the file has none that fit."""
     count = network.styles if isinstance(network, Transformer) else 0
-    if isinstance(found, list) and len(found) == count:
-        return tuple(one_line(name, longest=60) for name in found)
+    names = [one_line(name, longest=60) for name in found] if isinstance(found, list) else []
+    if len(names) == count:
+        return tuple(f"{name} ({number})" if names.count(name) > 1 else name for number, name in enumerate(names, 1))
     return tuple(str(number) for number in range(1, count + 1))

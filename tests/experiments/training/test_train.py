@@ -168,7 +168,7 @@ def test_a_full_disk_ends_nothing_but_the_writing(finished, flags, tmp_path, ful
     ("change", "problem"),
     [
         ({"contents": None}, "--contents: expected a folder of photographs"),
-        ({"style": ","}, "--style: expected one or more style images"),
+        ({"style": ","}, "--style: expected a style image"),
         ({"output": "network.bin"}, "--output: expected a file that ends in .safetensors"),
         ({"preset": "magenta"}, "--preset=magenta: its layer relu3_3 is not one of squeezenet1_1"),
         ({"style_layers": ()}, "--style_layers, --content_layers: expected one or more of each"),

@@ -1,12 +1,13 @@
 """Published designs: their numbers of parameters, their sides, and their tables as JSON."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from nst_jax.applications.feedforward import networks, tables
-from nst_jax.applications.feedforward.steps import Conv, Norm, Residual, stride
+from nst_jax.applications.feedforward.steps import Conv, Norm, Residual, least_side, stride
 
 DESIGNS = {
     "johnson": networks.johnson(),
@@ -75,6 +76,12 @@ def changed(path, value):
         (["steps", 0, "features"], 10**9, "expected 1 to 4096"),
         (["steps", 0, "features"], True, "expected int"),
         (["steps", 0, "kernel"], 0, "expected 1 to 31"),
+        (["steps", 0, "kernel"], 8, "an odd kernel"),
+        (["steps", 0, "enlarge"], 2, "maps of the picture's size to 1/64"),
+        (["steps", 0, "stride"], 2, "size at its end, found 1/2"),
+        (["steps"], [], "one step or more"),
+        (["steps", 3, "steps", 0], {"type": "Mean"}, "in a predictor alone"),
+        (["steps", 0, "norm", "epsilon"], 10**400, "expected a number"),
         (["steps", 0, "name"], "../x", "expected a name"),
         (["steps", 0, "border"], "wrap", "expected one of reflect"),
         (["steps", 0, "activation"], "__import__", "relu"),
@@ -99,6 +106,23 @@ def test_deep_table():
         inner = {"type": "Residual", "steps": [inner]}
     with pytest.raises(tables.TableError, match="levels"):
         tables.from_json(changed(["steps"], [inner]))
+
+
+def test_predictors_end_in_one_position():
+    """A code of many positions would be no code."""
+    network = networks.any_style()
+    without = dataclasses.replace(network, predictor=network.predictor[:3])
+    with pytest.raises(tables.TableError, match="one mean"):
+        tables.check(without)
+    larger = dataclasses.replace(network.predictor[-1], kernel=3)
+    with pytest.raises(tables.TableError, match="1 × 1 behind the mean"):
+        tables.check(dataclasses.replace(network, predictor=(*network.predictor[:-1], larger)))
+
+
+def test_least_sides():
+    """A 9 × 9 kernel reflects four positions of five; a map of 3 × 3 kernels needs two, a quarter as many as pixels."""
+    assert least_side(networks.full_resolution().steps) == 5
+    assert least_side(networks.any_style().steps) == 8
 
 
 def test_residual_must_fit():

@@ -37,6 +37,13 @@ def test_round_trip(tensors, tmp_path, monkeypatch):
         trained.load("yours")
 
 
+def test_styles_of_one_name_are_told_apart(tensors, tmp_path):
+    path = tmp_path / "a.safetensors"
+    trained.write(path, tensors, NETWORK, styles=("x" * 70 + "1", "x" * 70 + "2"))
+    first, second = trained.read(path).styles
+    assert first != second
+
+
 def test_styles_without_names(tensors, tmp_path):
     path = tmp_path / "a.safetensors"
     trained.write(path, tensors, NETWORK)
