@@ -15,7 +15,6 @@ rotated as Theano has them; they are needed only where the file leaves this open
 under their name, or that of the file where many have one design; `--network=NAME` of `instant` then finds them.
 """
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +30,7 @@ from . import command, convert_painter, mapping, reduced
 from .fetching import published
 from .formats.registry import FORMATS, detect
 from .painters import DESIGNS
-from .source import Provenance
+from .source import Provenance, check_target
 from .table import aligned, spans
 
 CONVERTER_VERSION = 2
@@ -89,8 +88,7 @@ def convert(
         raise file_error(target, f"expected a name that ends in {_SUFFIX}; choose another --output")
     chosen = choose(source_format, FORMATS, what="format") if source_format else detect(path)
     tensors, found = FORMATS[chosen].read(path)
-    if os.path.exists(target) and os.path.samefile(target, found.path):  # noqa: PTH110, PTH121 - never an error
-        raise file_error(target, "expected a file of its own, found the one that is converted; choose another --output")
+    check_target(target, found)
     if reduced.is_reduced(tensors):
         tensors, found = reduced.features(tensors), reduced.described(found)
     elif mapping.is_named_by_torchvision(tensors, BACKBONES[backbone]):

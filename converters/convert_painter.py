@@ -1,6 +1,5 @@
 """Converts the files of a network that paints in one pass, and installs the result; `convert` is the command."""
 
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.files import file_error, make_folder
 
-from . import painter_mapping
+from . import painter_mapping, source
 from .formats.registry import FORMATS, detect
 from .painters import DESIGNS
 from .table import aligned, spans
@@ -73,9 +72,8 @@ def convert(
         chosen = choose(source_format, FORMATS, what="format") if source_format else detect(path)
         tensors, provenance = FORMATS[chosen].read(path)
         files.append(painter_mapping.File(path, tensors, provenance))
-    own = (os.path.exists(target) and os.path.samefile(target, file.provenance.path) for file in files)  # noqa: PTH110, PTH121
-    if any(own):
-        raise file_error(target, "expected a file of its own, found the one that is converted; choose another --output")
+    for file in files:
+        source.check_target(target, file.provenance)
     matched = painter_mapping.match(files, network)
     values = painter_mapping.Parameters(matched, design.network)
     record = {

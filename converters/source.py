@@ -5,6 +5,7 @@ compared with the shape that a backbone expects before any memory is reserved fo
 """
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -167,3 +168,13 @@ class Provenance(NamedTuple):
         """Format, numbers and producer in one line."""
         producer = f"written by {self.producer}" if self.producer else None
         return ", ".join(filter(None, (self.format, self.numbers, producer)))
+
+
+def check_target(target: Path, provenance: Provenance) -> None:
+    """Checks that a file that is to be written is not the one that is converted.
+
+    Raises:
+        UserError: it is.
+    """
+    if os.path.exists(target) and os.path.samefile(target, provenance.path):  # noqa: PTH110, PTH121 - never an error
+        raise file_error(target, "expected a file of its own, found the one that is converted; choose another --output")

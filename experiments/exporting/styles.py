@@ -10,8 +10,8 @@ import numpy as np
 
 from nst_jax.applications.feedforward import instant, painting
 from nst_jax.applications.feedforward.networks import Predicted
-from nst_jax.applications.feedforward.trained import Trained
-from nst_jax.errors import UserError, choose
+from nst_jax.applications.feedforward.trained import Trained, style_index
+from nst_jax.errors import UserError
 from nst_jax.io import images
 
 STYLE_SIZE = 512
@@ -61,14 +61,9 @@ def numbers(trained: Trained, choice: Choice) -> list[int]:
     Raises:
         UserError: there is no style of a name.
     """
-    names = list(trained.styles)
     if not choice.styles:
-        return list(range(len(names)))
-    numbered = {str(number): name for number, name in enumerate(names, 1)}
-    return [
-        names.index(name if name in names else numbered.get(name) or choose(name, names, what="style"))
-        for name in choice.styles
-    ]
+        return list(range(len(trained.styles)))
+    return [style_index(trained.styles, name) for name in choice.styles]
 
 
 def shares(flag: str, given: Sequence[float], count: int) -> np.ndarray:

@@ -8,8 +8,8 @@ from typing import Any
 from nst_jax.applications.feedforward import instant
 from nst_jax.applications.feedforward.instant import InstantPainter
 from nst_jax.applications.feedforward.networks import Predicted
-from nst_jax.applications.feedforward.trained import Trained
-from nst_jax.errors import UserError, choose
+from nst_jax.applications.feedforward.trained import Trained, style_index
+from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.files import sha256
 
@@ -115,17 +115,10 @@ def _shares(flags: InstantFlags, names: Sequence[str]) -> tuple[float, ...]:
         )
     shares = [0.0] * len(names)
     checked = _checked("style_weights", weights)
-    places = range(len(names)) if flags.styles is None else [_place(name, names) for name in flags.styles]
+    places = range(len(names)) if flags.styles is None else [style_index(names, name) for name in flags.styles]
     for place, weight in zip(places, checked, strict=True):
         shares[place] += weight
     return tuple(shares)
-
-
-def _place(name: str, names: Sequence[str]) -> int:
-    """Returns the index of a style that is given by its name, or by its number from 1."""
-    if name not in names and name.isdecimal() and 1 <= int(name) <= len(names):
-        return int(name) - 1
-    return list(names).index(choose(name, names, what="style"))
 
 
 def serialized(shares: Sequence[float]) -> str:

@@ -17,10 +17,10 @@ from PIL import Image
 from nst_jax.applications.feedforward.trained import Trained
 from nst_jax.errors import UserError
 from nst_jax.io import images
-from nst_jax.io.files import check_folder, make_folder, sha256
+from nst_jax.io.files import check_folder, make_folder
 from nst_jax.io.image_folder import list_pictures
 
-from ..cli.transfer_flags import CONTENT, check_own
+from ..cli.transfer_flags import CONTENT, check_own, digest
 from ..running.progress import graceful_interrupt, progress_bar
 from ..running.run_record import versions, write_json
 from .choice import chosen, described, painter
@@ -83,7 +83,7 @@ def run(flags: InstantFlags, trained: Trained, folder: Path, workdir: Path, outp
             if interrupt.requested:
                 save_record()
                 raise KeyboardInterrupt(f"after {number} of {len(files)} pictures, the same command goes on")
-            settings = {CONTENT: str(path), f"{CONTENT}_sha256": _digest(path), **shared, "room": room}
+            settings = {CONTENT: str(path), f"{CONTENT}_sha256": digest(path), **shared, "room": room}
             if is_done(target, settings):
                 found += 1
             elif picture := _read(path, flags.size or None, unreadable):
@@ -142,14 +142,6 @@ def _shape(path: Path, size: int) -> tuple[int, int]:
         return 0, 0
     factor = size / max(width, height) if size else 1
     return round(height * factor), round(width * factor)
-
-
-def _digest(path: Path) -> str:
-    """Returns the SHA-256 of a file, nothing for one that cannot be read."""
-    try:
-        return sha256(path)
-    except OSError:
-        return ""
 
 
 def _read(path: Path, size: int | None, unreadable: dict[str, str]) -> images.Picture | None:

@@ -15,7 +15,14 @@ import jax
 import numpy as np
 
 from nst_jax.applications.feedforward import painting, tiles
-from nst_jax.applications.feedforward.networks import Matched, Network, Predicted, Transformer, network_stride
+from nst_jax.applications.feedforward.networks import (
+    Matched,
+    Network,
+    Predicted,
+    Transformer,
+    content_steps,
+    network_stride,
+)
 from nst_jax.applications.feedforward.painting import Code
 from nst_jax.applications.feedforward.steps import least_side
 from nst_jax.applications.feedforward.trained import Trained
@@ -156,8 +163,7 @@ def check_sides(network: Network, shape: Sequence[int]) -> None:
     Raises:
         UserError: it is not.
     """
-    below = network.encoder if isinstance(network, Matched) else ()
-    least = least_side((*below, *network.steps))
+    least = least_side(content_steps(network))
     if min(shape[:2]) < least:
         raise UserError(f"content: expected sides of {least} px or more for this network, found {min(shape[:2])}")
 

@@ -56,6 +56,10 @@ class Output:
     scale: float = 1.0
     shift: float = 0.0
 
+    def pixels(self, values: Any) -> Any:
+        """Returns the pixels that an array of values means, before they are cut."""
+        return values * self.scale + self.shift
+
 
 @dataclasses.dataclass(frozen=True)
 class Transformer:
@@ -143,9 +147,14 @@ def network_parameters(network: Network) -> dict[str, tuple[int, ...]]:
     }
 
 
+def content_steps(network: Network) -> tuple[Step, ...]:
+    """Returns all steps from the content image to the picture."""
+    return (*network.encoder, *network.steps) if isinstance(network, Matched) else network.steps
+
+
 def network_stride(network: Network) -> int:
     """Returns the number of pixels of which the sides of a content image should be multiples."""
-    return stride((*network.encoder, *network.steps) if isinstance(network, Matched) else network.steps)
+    return stride(content_steps(network))
 
 
 def painter_steps(

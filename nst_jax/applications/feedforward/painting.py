@@ -24,7 +24,6 @@ from nst_jax.applications.feedforward.networks import (
     Matched,
     Matching,
     Network,
-    Output,
     Predicted,
     Transformer,
     network_stride,
@@ -158,7 +157,7 @@ def unclipped(
         fast: as above.
     """
     height, width, _ = content.shape
-    whole = to_multiples(content, network_stride(network))
+    whole = _to_multiples(content, network_stride(network))
     match network:
         case Matched():
             features = encoded(network, params, whole, fast=fast)
@@ -174,7 +173,7 @@ def unclipped(
             assert_never(network)
     painter: Any = Painter(network.steps, precision, fast)
     made = painter.apply(params[PAINTER], values, code, measure)
-    return made[0, :height, :width] * network.output.scale + network.output.shift
+    return network.output.pixels(made[0, :height, :width])
 
 
 def paint_within(
@@ -238,11 +237,6 @@ def strengthen(own: Code, code: Code, strength: jax.Array | np.floating | float)
     return jax.tree.map(lambda from_, to: from_ + strength * (to - from_), own, code)
 
 
-def to_pixels(values: jax.Array, output: Output) -> jax.Array:
-    """Returns the pixels that the values of a network's last step mean."""
-    return jnp.clip(values * output.scale + output.shift, 0.0, 1.0)
-
-
 def encoded(network: Matched, params: Params, image: jax.Array, *, fast: bool = False) -> jax.Array:
     """Returns the features of an image `[H, W, 3]`, `[h, w, C]`."""
     return _apply(network.encoder, params[ENCODER], preprocess(image[None], network.pixels), fast=fast)[0]
@@ -291,7 +285,7 @@ def _matched(matching: Matching, features: jax.Array, spread: Spread, code: Code
     return (moved + to_mean[None]).reshape(features.shape)
 
 
-def to_multiples(image: jax.Array, multiple: int) -> jax.Array:
+def _to_multiples(image: jax.Array, multiple: int) -> jax.Array:
     """Returns an image `[H, W, 3]` that is reflected at its lower and right border, up to multiples of a number."""
     pads = [(0, -length % multiple) for length in image.shape[:2]]
     return jnp.pad(image, (*pads, (0, 0)), mode="reflect") if any(after for _, after in pads) else image

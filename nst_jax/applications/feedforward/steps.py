@@ -8,7 +8,11 @@ import abc
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Literal, assert_never
+from fractions import Fraction
+from typing import Literal, TypeVar, assert_never
+
+Spacing = TypeVar("Spacing", float, Fraction)
+"""A distance between positions, in pixels."""
 
 Border = Literal["reflect", "zeros", "same"]
 """What a convolution reads beyond the border: the map reflected, or zeros, half a kernel on each side; `same` has zeros
@@ -55,6 +59,10 @@ class StepBase(abc.ABC):
     def channels(self, channels: int) -> int:
         """Returns the number of output channels for this number of input channels."""
 
+    def spacing(self, spacing: Spacing) -> Spacing:
+        """Returns the distance in pixels between output positions, for that between input positions."""
+        return spacing
+
 
 @dataclasses.dataclass(frozen=True)
 class Conv(StepBase):
@@ -87,6 +95,10 @@ class Conv(StepBase):
     def channels(self, channels: int) -> int:  # noqa: ARG002 - whatever it reads
         """Returns the number of features."""
         return self.features
+
+    def spacing(self, spacing: Spacing) -> Spacing:
+        """Returns the distance in pixels between output positions, for that between input positions."""
+        return spacing / self.enlarge * self.stride
 
     def parameters(self, channels: int) -> dict[str, tuple[int, ...]]:
         """Returns role → shape; `kernel` is `[height, width, in, out]`."""
@@ -131,6 +143,10 @@ class Transposed(StepBase):
         """Returns the number of features."""
         return self.features
 
+    def spacing(self, spacing: Spacing) -> Spacing:
+        """Returns the distance in pixels between output positions, for that between input positions."""
+        return spacing / self.stride
+
     def parameters(self, channels: int) -> dict[str, tuple[int, ...]]:
         """Returns role → shape; `kernel` is `[height, width, in, out]`, not turned."""
         return _parameters((self.kernel, self.kernel, channels, self.features), bias=self.bias, norm=self.norm)
@@ -145,6 +161,10 @@ class MaxPool(StepBase):
     def channels(self, channels: int) -> int:
         """Returns the number of channels, which stays."""
         return channels
+
+    def spacing(self, spacing: Spacing) -> Spacing:
+        """Returns the distance in pixels between output positions, for that between input positions."""
+        return spacing * self.size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,46 +234,30 @@ def parameter_shapes(steps: tuple[Step, ...], channels: int) -> dict[str, tuple[
     }
 
 
+def spacings(steps: tuple[Step, ...], spacing: float = 1.0) -> list[int]:
+    """Returns the distance in pixels between neighbouring positions of the map after each step."""
+    found = []
+    for step in steps:
+        spacing = step.spacing(spacing)
+        found.append(round(spacing))
+    return found
+
+
 def stride(steps: tuple[Step, ...]) -> int:
     """Returns the greatest distance in pixels between neighbouring positions of any map on the way.
 
     A picture whose sides are multiples of it loses nothing on the way down and comes back at its own size.
     """
-    least, spacing = 1, 1.0
-    for step in steps:
-        match step:
-            case Conv():
-                spacing = spacing / step.enlarge * step.stride
-            case Transposed():
-                spacing /= step.stride
-            case MaxPool():
-                spacing *= step.size
-            case Mean() | Residual():
-                pass
-            case _:
-                assert_never(step)
-        least = max(least, round(spacing))
-    return least
+    return max([1, *spacings(steps)])
 
 
 def least_side(steps: tuple[Step, ...]) -> int:
     """Returns the least side of a picture, in pixels, whose maps can be reflected as far as kernels reach."""
     least, spacing = 1.0, 1.0
     for step in steps:
-        match step:
-            case Conv():
-                spacing /= step.enlarge
-                if step.border == "reflect":
-                    least = max(least, spacing * (step.kernel // 2 + 1))
-                spacing *= step.stride
-            case Transposed():
-                spacing /= step.stride
-            case MaxPool():
-                spacing *= step.size
-            case Residual():
-                least = max(least, spacing * least_side(step.steps))
-            case Mean():
-                pass
-            case _:
-                assert_never(step)
+        if isinstance(step, Conv) and step.border == "reflect":
+            least = max(least, spacing / step.enlarge * (step.kernel // 2 + 1))
+        elif isinstance(step, Residual):
+            least = max(least, spacing * least_side(step.steps))
+        spacing = step.spacing(spacing)
     return math.ceil(least)

@@ -133,25 +133,23 @@ def _check_steps(steps: tuple[Step, ...], channels: int, where: str) -> None:
 def _spacing(steps: tuple[Step, ...], spacing: Fraction, where: str) -> Fraction:
     """Returns the distance in pixels between neighbouring positions at the end of steps; checks it on the way."""
     for step in steps:
+        least = spacing
         match step:
             case Conv():
+                least = spacing / step.enlarge
                 if step.kernel % 2 == 0 and step.border != "same":
                     raise TableError(f"{where}: {step.name}: expected an odd kernel, found {step.kernel}")
-                least = spacing / step.enlarge
-                spacing = least * step.stride
-            case Transposed():
-                least = spacing = spacing / step.stride
-            case MaxPool():
-                least = spacing = spacing * step.size
             case Mean():
                 raise TableError(f"{where}: expected a mean over all positions in a predictor alone")
             case Residual():
-                least = _spacing(step.steps, spacing, where)
-                if least != spacing:
+                if _spacing(step.steps, spacing, where) != spacing:
                     raise TableError(f"{where}: expected a residual block that keeps channels and sides")
+            case Transposed() | MaxPool():
+                pass
             case _:
                 assert_never(step)
-        if least < 1 or spacing > _GREATEST_STRIDE:
+        spacing = step.spacing(spacing)
+        if min(least, spacing) < 1 or spacing > _GREATEST_STRIDE:
             raise TableError(
                 f"{where}: expected maps of the picture's size to 1/{_GREATEST_STRIDE} of it, found another"
             )

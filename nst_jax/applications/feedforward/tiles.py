@@ -37,6 +37,7 @@ from nst_jax.applications.feedforward.networks import (
     Network,
     Predicted,
     Transformer,
+    content_steps,
     network_stride,
 )
 from nst_jax.applications.feedforward.painting import (
@@ -46,9 +47,17 @@ from nst_jax.applications.feedforward.painting import (
     encoded,
     paint,
     spread_of,
-    to_pixels,
 )
-from nst_jax.applications.feedforward.steps import Conv, MaxPool, Mean, Residual, Step, Transposed, layers
+from nst_jax.applications.feedforward.steps import (
+    Conv,
+    MaxPool,
+    Mean,
+    Residual,
+    Step,
+    Transposed,
+    layers,
+    spacings,
+)
 from nst_jax.backbones.features import preprocess
 from nst_jax.backbones.spec import Preprocess
 from nst_jax.surroundings import float32_on_device
@@ -95,8 +104,7 @@ def why_untiled(network: Network) -> str | None:
     if any(isinstance(step, Mean) for step in steps):
         return "one of its layers is a mean over all positions"
     if isinstance(network, Matched) and any(
-        layer.norm is not None and layer.norm.kind == "instance"
-        for layer, _ in layers((*network.encoder, *steps), COLOURS)
+        layer.norm is not None and layer.norm.kind == "instance" for layer, _ in layers(content_steps(network), COLOURS)
     ):
         return "it normalises instances beside the features that it matches"
     return None
@@ -135,7 +143,7 @@ def paint_in_tiles(
         fast: as in `paint`.
     """
     multiple = network_stride(network)
-    tile += -tile % multiple
+    tile = _rounded(tile, multiple)
     height, width, _ = content.shape
     pads = [(0, -length % multiple) for length in content.shape[:2]]
     whole = np.pad(content, (*pads, (0, 0)), mode="reflect") if any(after for _, after in pads) else content
@@ -206,11 +214,9 @@ class _Passes:
         return Moments(mean, variance)
 
     def _parts(self, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Window, Window], "_Part"]]:
-        around = _reach(steps, self.spacing)
-        around += -around % self.multiple
+        around = _rounded(_reach(steps, self.spacing), self.multiple)
         for window in _grid(self.shape, self.tile, around):
-            rows, columns = (slice(at.start // self.spacing, (at.start + at.length) // self.spacing) for at in window)
-            yield window, _Part(steps, self.kept[rows, columns])
+            yield window, _Part(steps, self.kept[_slices(window, self.spacing)])
 
 
 class _Part(NamedTuple):
@@ -254,7 +260,7 @@ def _matched_tiles(
         total.add(_part_spread(network, params, part, _mine(window), fast=fast))
     spread = Spread(*map(float32_on_device, total.result()))
     picture = np.empty(pixels.shape, np.float32)
-    spacing = _spacings(network.encoder)[-1]
+    spacing = spacings(network.encoder)[-1]
     around = _reach(network.encoder, 1) + _reach(network.steps, spacing)
     for window in _grid(pixels.shape, tile, _rounded(around, multiple)):
         part = float32_on_device(pixels[_slices(window)])
@@ -285,7 +291,8 @@ def _picture(
     *,
     fast: bool,
 ) -> jax.Array:
-    return to_pixels(_run(steps, variables, maps, code, known, pixels, fast=fast)[0], network.output)
+    made = _run(steps, variables, maps, code, known, pixels, fast=fast)[0]
+    return jnp.clip(network.output.pixels(made), 0.0, 1.0)
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "pixels", "fast"))
@@ -353,8 +360,9 @@ def _mine(window: tuple[Window, Window]) -> jax.Array:
     return jax.device_put(np.array([[at.begin - at.start, at.end - at.start, at.length] for at in window], np.int32))
 
 
-def _slices(window: tuple[Window, Window]) -> tuple[slice, slice]:
-    rows, columns = (slice(at.start, at.start + at.length) for at in window)
+def _slices(window: tuple[Window, Window], spacing: int = 1) -> tuple[slice, slice]:
+    """Returns the positions of a window in the map of the whole."""
+    rows, columns = (slice(at.start // spacing, (at.start + at.length) // spacing) for at in window)
     return rows, columns
 
 
@@ -387,25 +395,6 @@ def _up_to(step: Step, name: str) -> tuple[Step, ...]:
             assert_never(step)
 
 
-def _spacings(steps: tuple[Step, ...], spacing: float = 1) -> list[int]:
-    """Returns the distance in pixels between positions of the map after each step."""
-    found = []
-    for step in steps:
-        match step:
-            case Conv():
-                spacing = spacing / step.enlarge * step.stride
-            case Transposed():
-                spacing /= step.stride
-            case MaxPool():
-                spacing *= step.size
-            case Mean() | Residual():
-                pass
-            case _:
-                assert_never(step)
-        found.append(round(spacing))
-    return found
-
-
 def _reach(steps: tuple[Step, ...], spacing: float) -> int:
     """Returns the pixels that a position sees in each direction through steps, and more rather than fewer."""
     reach = 0.0
@@ -423,15 +412,15 @@ def _reach(steps: tuple[Step, ...], spacing: float) -> int:
                 pass
             case _:
                 assert_never(step)
-        spacing = _spacings((step,), spacing)[0]
+        spacing = step.spacing(spacing)
     return round(reach + 0.5)
 
 
 def _maps(network: Network) -> list[tuple[float, int]]:
     """Returns for the map that each step reads, and the last one: numbers for each pixel, distance of positions."""
-    steps = (*network.encoder, *network.steps) if isinstance(network, Matched) else network.steps
+    steps = content_steps(network)
     channels, found = COLOURS, [(float(COLOURS), 1)]
-    for step, spacing in zip(steps, _spacings(steps), strict=True):
+    for step, spacing in zip(steps, spacings(steps), strict=True):
         channels = step.channels(channels)
         found.append((channels / spacing**2, spacing))
     return found

@@ -6,7 +6,7 @@ converted or trained is read without a line of code for it.
 
 import importlib.resources
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from nst_jax.applications.feedforward import tables
 from nst_jax.applications.feedforward.networks import Network, Transformer, network_parameters, parts
 from nst_jax.backbones.pretrained import file_name, folder
 from nst_jax.commands import command
-from nst_jax.errors import UserError, one_line
+from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io import weight_file
 from nst_jax.io.files import file_error, sha256
 
@@ -141,6 +141,17 @@ def write(
     weight_file.check_names(path, shapes.keys(), tensors.keys(), whose="the network", advice="give all of them")
     known = {_TABLE_KEY: tables.to_json(network)} | ({_STYLES_KEY: list(styles)} if styles else {})
     weight_file.write(path, tensors, shapes, {**(record or {}), **known}, packed=packed)
+
+
+def style_index(styles: Sequence[str], style: str) -> int:
+    """Returns the index of a style that is given by its name, or by its number from 1.
+
+    Raises:
+        UserError: there is no such style; the message lists all.
+    """
+    if style not in styles and style.isdecimal() and 1 <= int(style) <= len(styles):
+        return int(style) - 1
+    return list(styles).index(choose(style, styles, what="style"))
 
 
 def grouped(tensors: Mapping[str, Any], network: Network) -> dict[str, dict[str, dict[str, Any]]]:
