@@ -30,7 +30,7 @@ from rich.progress import track
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool
+from nst_jax.backbones.rows import Add, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool
 from nst_jax.backbones.spec import INPUT, Backbone
 from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.files import check_target, file_error, make_folder, sha256
@@ -155,6 +155,11 @@ def rescaled(network: pretrained.Pretrained, means: Mapping[str, np.ndarray]) ->
                 scales[row.name] = np.concatenate([scales[name] for name in row.parts])
             case Pool() | GlobalAverage():
                 scales[row.name] = scales[row.input]
+            case Add():
+                raise UserError(
+                    f"{row.name}: expected layers whose channels can be rescaled one by one, found a sum of layers: "
+                    f"choose a backbone without, not {network.backbone.name}"
+                )
             case LocalResponseNorm():
                 raise UserError(
                     f"{row.name}: expected layers whose channels can be rescaled one by one, found a normalisation "

@@ -6,13 +6,12 @@ layers through the geometry of the network, so that no unit has to be probed. Th
 nothing here runs in a step.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from nst_jax.backbones.receptive_field import Field, receptive_fields
+from nst_jax.backbones.receptive_field import Field, Span, receptive_fields
 from nst_jax.backbones.spec import Backbone, layer_shapes
 from nst_jax.errors import UserError
 from nst_jax.regions import Regions
@@ -79,7 +78,7 @@ def positions(
         UserError: a region is so small that nothing of it is left in a layer.
     """
     height, width, _ = guides.shape
-    shapes, fields = layer_shapes(backbone, height, width), receptive_fields(backbone)
+    shapes, fields = layer_shapes(backbone, height, width), receptive_fields(backbone, height, width)
     found = {}
     for layer in layers:
         field, size = fields[layer], shapes[layer][:2]
@@ -96,34 +95,35 @@ def positions(
 
 def _guide(guides: np.ndarray, field: Field, size: tuple[int, int], how: RegionGuides) -> np.ndarray:
     """Returns the guides `[h, w, R]`, float64, of a layer with this field and height and width."""
-    sees = field.offset, field.end
-    # What a unit stands for is as wide as the distance to the next one, around the middle of what it sees.
-    beyond = (field.size - field.stride) / 2 if math.isfinite(field.size) else 0
-    simple = _window_means(guides, (field.offset + beyond, field.end - beyond), field.stride, size)
+    simple = _window_means(guides, Field(_stood_for(field.rows), _stood_for(field.columns)), size)
     if how == "simple":
         return simple
-    seen = _window_means(guides >= _TO_THE_EYE, sees, field.stride, size)
+    seen = _window_means(guides >= _TO_THE_EYE, field, size)
     if how == "all":
         return (seen > 1 - _WHOLE).astype(np.float64)
     inside = (seen >= _WHOLE).astype(np.float64)
     return np.where(inside.any(axis=(0, 1)), inside, simple)
 
 
-def _window_means(guides: np.ndarray, window: tuple[float, float], stride: int, size: tuple[int, int]) -> np.ndarray:
+def _stood_for(span: Span) -> Span:
+    """Returns what units stand for: as much as the distance to the next one, around the middle of what they see."""
+    beyond = (span.size - span.stride) / 2 if math.isfinite(span.size) else 0
+    return Span(span.offset + beyond, span.end - beyond, span.stride)
+
+
+def _window_means(guides: np.ndarray, field: Field, size: tuple[int, int]) -> np.ndarray:
     """Returns the means over windows of guides `[H, W, R]`, as far as they lie within, `[h, w, R]` in float64.
 
     Args:
         guides: the guides.
-        window: first pixel of the first window and the one after its last; infinite for all of the picture.
-        stride: distance between windows.
+        field: the windows; infinite ones are all of the picture.
         size: h and w.
     """
-    rows = functools.partial(_along, axis=0, window=window, stride=stride, count=size[0])
-    columns = functools.partial(_along, axis=1, window=window, stride=stride, count=size[1])
-    return columns(rows(np.asarray(guides, np.float64)))
+    rows = _along(np.asarray(guides, np.float64), field.rows, axis=0, count=size[0])
+    return _along(rows, field.columns, axis=1, count=size[1])
 
 
-def _along(values: np.ndarray, *, axis: int, window: tuple[float, float], stride: int, count: int) -> np.ndarray:
+def _along(values: np.ndarray, span: Span, *, axis: int, count: int) -> np.ndarray:
     """Returns the means of values over windows along one axis, from differences of their sums up to any place."""
     length = values.shape[axis]
     sums = np.concatenate([np.zeros_like(values.take([0], axis)), values.cumsum(axis)], axis)
@@ -133,8 +133,7 @@ def _along(values: np.ndarray, *, axis: int, window: tuple[float, float], stride
         rest = np.expand_dims(places - whole, tuple(other for other in range(values.ndim) if other != axis))
         return sums.take(whole, axis) + rest * values.take(whole, axis)
 
-    steps = stride * np.arange(count)
-    first, end = (np.clip(edge + steps, 0, length) for edge in window)
+    first, end = (np.clip(edge, 0, length) for edge in span.of(np.arange(count)))
     # A window beyond the picture, of nothing but padding, sees the pixel at the border.
     first, end = np.minimum(first, length - 1), np.maximum(end, 1)
     extents = np.expand_dims(end - first, tuple(other for other in range(values.ndim) if other != axis))

@@ -168,9 +168,11 @@ def layout(
         return None
     needed = dataclasses.replace(backbone, rows=ancestors(backbone, layers))
     steps = {CANVAS: 1} | {layer: step for layer, step in strides(needed).items() if layer in layers}
-    down, across = (_axes(needed, steps, length, tile, around=around, halo=halo) for length in shape)
+    down, across = (
+        _axes(needed, steps, length, tile, axis=axis, around=around, halo=halo) for axis, length in enumerate(shape)
+    )
     pairs = [(rows, columns) for rows in down for columns in across]
-    most = (tile + _lacking(needed, steps, halo)) ** 2
+    most = math.prod(tile + _lacking(needed, steps, halo, axis) for axis in range(len(shape)))
     fitting = [pair for pair in pairs if _area(*pair) <= most] or [min(pairs, key=lambda pair: _area(*pair))]
     rows, columns = min(fitting, key=lambda pair: _area(*pair) * len(pair[0].starts) * len(pair[1].starts))
     if len(rows.starts) == len(columns.starts) == 1:
@@ -186,7 +188,7 @@ def _area(rows: Axis, columns: Axis) -> int:
 
 def seeing_all(backbone: Backbone, layers: Collection[str]) -> list[str]:
     """Returns those of the layers whose units see the whole picture, so that no part of it has them."""
-    return [layer for layer in layers if any(row.window is None for row in ancestors(backbone, (layer,)))]
+    return [layer for layer in layers if any(row.windows is None for row in ancestors(backbone, (layer,)))]
 
 
 class _Units(NamedTuple):
@@ -203,28 +205,38 @@ class _Units(NamedTuple):
     end: int
 
 
-def _units(backbone: Backbone, window: int, halo: int) -> dict[str, _Units]:
-    """Returns the units of every layer, `CANVAS` included, along a window in the middle of a picture."""
+def _units(backbone: Backbone, window: int, halo: int, axis: int) -> dict[str, _Units]:
+    """Returns the units of every layer, `CANVAS` included, along a window in the middle of a picture.
+
+    Args:
+        backbone: the network.
+        window: length of the window in pixels.
+        halo: how many pixels on each side a unit of the canvas sees.
+        axis: 0 for units along rows, 1 along columns.
+    """
 
     def step(row: Row, *inputs: _Units) -> _Units:
-        sees = row.window
-        assert sees is not None, "excluded by seeing_all"
+        assert row.windows is not None, "excluded by seeing_all"
+        sees, length = row.windows[axis], inputs[0].length
+        before, _ = sees.around(length)
         return _Units(
-            sees.count(inputs[0].length),
-            max(-(-(units.first + sees.padding) // sees.stride) for units in inputs),
-            min((units.end - sees.size + sees.padding) // sees.stride + 1 for units in inputs),
+            sees.count(length),
+            max(-(-(units.first + before) // sees.stride) for units in inputs),
+            min((units.end - sees.size + before) // sees.stride + 1 for units in inputs),
         )
 
     return {CANVAS: _Units(window, halo, window - halo)} | forward(backbone, _Units(window, 0, window), step)
 
 
-def _lacking(backbone: Backbone, steps: dict[str, int], halo: int) -> int:
+def _lacking(backbone: Backbone, steps: dict[str, int], halo: int, axis: int) -> int:
     """Returns by how many pixels a window is larger than what belongs to it, with windows around it."""
-    units, stride = _units(backbone, 0, halo), max(steps.values())  # the same for all windows
+    units, stride = _units(backbone, 0, halo, axis), max(steps.values())  # the same for all windows
     return _rounded_up(max(step * (units[layer].first - units[layer].end) for layer, step in steps.items()), stride)
 
 
-def _axes(backbone: Backbone, steps: dict[str, int], length: int, tile: int, *, around: bool, halo: int) -> list[Axis]:
+def _axes(
+    backbone: Backbone, steps: dict[str, int], length: int, tile: int, *, axis: int, around: bool, halo: int
+) -> list[Axis]:
     """Returns the smallest windows that cover a direction of `length` pixels, for each number of them in question.
 
     Windows that are longer by a multiple of the stride have as many units more in every layer. So the last one ends as
@@ -233,18 +245,18 @@ def _axes(backbone: Backbone, steps: dict[str, int], length: int, tile: int, *, 
     stride = max(steps.values())
     extra = (0, 0)
     if around:
-        units = _units(backbone, 0, halo)
+        units = _units(backbone, 0, halo, axis)
         before = max(units[layer].first * step for layer, step in steps.items())
         after = max(-units[layer].end * step for layer, step in steps.items())
         extra = (_rounded_up(before, stride), _rounded_up(after, stride))
     whole = length + sum(extra)
     rest, most = whole % stride, whole // stride
-    units = _units(backbone, rest, halo)
+    units = _units(backbone, rest, halo, axis)
     # In strides: what belongs to a window of `rest` pixels, which is less than nothing, and the least that has units.
     own = min(step * (units[layer].end - units[layer].first) for layer, step in steps.items()) // stride
     least = max(1 - own, *(1 - of.length for of in units.values()))
 
-    def axis(count: int) -> Axis | None:
+    def divided(count: int) -> Axis | None:
         size = most if count == 1 else max(least, -(-(most - (count - 1) * own) // count))
         if size >= most and count > 1:
             return None
@@ -258,7 +270,7 @@ def _axes(backbone: Backbone, steps: dict[str, int], length: int, tile: int, *, 
         return Axis(window, starts, extra, belongs)
 
     counts = range(1, max(2, 2 * length // tile + 2))
-    return [found for found in map(axis, counts) if found is not None]
+    return [found for found in map(divided, counts) if found is not None]
 
 
 def _rounded_up(number: int, multiple: int) -> int:

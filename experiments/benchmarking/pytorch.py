@@ -3,15 +3,18 @@
 It interprets the table of a backbone and runs Adam on the same objective; channels last, with as many threads as XLA.
 """
 
+import functools
 import importlib.metadata
 import importlib.util
+import math
+import operator
 import os
 from typing import Any, assert_never
 
 import jax
 import numpy as np
 
-from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
+from nst_jax.backbones.rows import Add, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
 from nst_jax.backbones.spec import INPUT, ancestors
 from nst_jax.errors import UserError, choose
 from nst_jax.terms import CONTENT, STYLE, VARIATION
@@ -168,22 +171,40 @@ class Torch:
         outputs: tuple[Any, ...]
         match row:
             case Conv():
-                linear = functional.conv2d(
-                    maps[row.input], *self._kernels[row.name], stride=row.stride, padding=row.padding
-                )
-                outputs = (linear, functional.relu(linear)) if row.relu else (linear,)
+                padded = self._padded(row, maps[row.input], 0.0)
+                linear = functional.conv2d(padded, *self._kernels[row.name], stride=row.stride, groups=row.groups)
+                outputs = (linear, linear.clamp(0, row.ceiling)) if row.relu else (linear,)
             case Pool():
-                pool = functional.max_pool2d if self._objective.pooling == "max" else functional.avg_pool2d
-                outputs = (pool(maps[row.input], row.size, row.stride, ceil_mode=row.ceil),)
+                outputs = (self._pool(row, maps[row.input]),)
             case LocalResponseNorm():
                 outputs = (functional.local_response_norm(maps[row.input], row.size, row.alpha, row.beta, row.k),)
             case Concat():
                 outputs = (self._torch.cat([maps[name] for name in row.parts], dim=1),)
+            case Add():
+                total = functools.reduce(operator.add, (maps[name] for name in row.parts))
+                outputs = (total, functional.relu(total)) if row.relu else (total,)
             case GlobalAverage():
                 outputs = (maps[row.input].mean(dim=(2, 3), keepdim=True),)
             case _:
                 assert_never(row)
         return {name: output for names, output in zip(row.outputs, outputs, strict=True) for name in names}
+
+    def _pool(self, row: Pool, maps: Any) -> Any:
+        functional = self._torch.nn.functional
+        if (row.kind or self._objective.pooling) == "max":
+            padded = self._padded(row, maps, -math.inf)
+            return functional.max_pool2d(padded, row.size, row.stride, ceil_mode=row.ceil)
+        total, count = (
+            functional.avg_pool2d(self._padded(row, values, fill), row.size, row.stride, ceil_mode=row.ceil)
+            for values, fill in ((maps, 0.0), (self._torch.ones_like(maps), float(row.kind == "padded_average")))
+        )
+        return total / count
+
+    def _padded(self, row: Conv | Pool, maps: Any, fill: float) -> Any:
+        down, across = (window.around(length) for window, length in zip(row.windows, maps.shape[2:], strict=True))
+        if not any(down + across):
+            return maps
+        return self._torch.nn.functional.pad(maps, (*across, *down), value=fill)
 
     def _variation(self) -> Any:
         """Returns `losses.squared_variation`."""

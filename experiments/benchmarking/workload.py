@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
@@ -71,7 +72,8 @@ def multiply_adds(backbone: Backbone, layers: tuple[str, ...], size: int) -> int
     shapes = layer_shapes(backbone, size, size)
     channels = {row.name: count for row, count in convolutions(backbone)}
     rows = [row for row in ancestors(backbone, layers) if isinstance(row, Conv)]
-    return sum(row.kernel**2 * channels[row.name] * int(np.prod(shapes[row.name])) for row in rows)
+    kernels = {row.name: row.computed(channels[row.name])["kernel"] for row in rows}
+    return sum(math.prod(kernel[:3]) * math.prod(shapes[name]) for name, kernel in kernels.items())
 
 
 @jax.jit

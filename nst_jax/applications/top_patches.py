@@ -77,7 +77,7 @@ def top_patches(
     """
     backbone = pretrained.backbone
     check_units(backbone, units)
-    fields, fill = receptive_fields(backbone), _mean_colour(backbone.preprocess)
+    fill = _mean_colour(backbone.preprocess)
     channels = {layer: sorted({unit.channel for unit in units if unit.layer == layer}) for layer, _ in units}
     variables = features.prepare(pretrained.params, backbone, channels)
     respond = _responses(backbone, channels)
@@ -87,6 +87,7 @@ def top_patches(
         if pixels.shape != shape:
             _check_size(backbone, channels, name, pixels)
             shape = pixels.shape
+            fields = receptive_fields(backbone, *shape[:2])
         responses = jax.device_get(respond(variables, float32_on_device(pixels)))
         for unit, of_unit in best.items():
             layer, channel = unit

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
+from nst_jax.backbones.rows import Add, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
 from nst_jax.backbones.spec import INPUT, Backbone, Preprocess, ancestors, blocks, convolutions, layers
 from nst_jax.ops import circular_padding, conv, normalisation, pooling
 from nst_jax.surroundings import per_channel
@@ -77,7 +77,7 @@ class Features(nn.Module):
         return {layer: found[layer] for layer in read}
 
     def _kernel(self, row: Conv, channels: int) -> tuple[jax.Array, jax.Array, Any]:
-        shapes = row.parameters(channels)
+        shapes = row.computed(channels)
         kernel = self.param(f"{row.name}/kernel", nn.initializers.he_normal(), shapes["kernel"])
         bias = self.param(f"{row.name}/bias", nn.initializers.zeros, shapes["bias"])
         return kernel, bias, self.get_variable(PREPARED, row.name)
@@ -97,7 +97,7 @@ class Features(nn.Module):
             match row:
                 case Conv():
                     linear = self._convolve(row, kernels[row.name], maps[row.input])
-                    outputs = (linear, conv.rectify(linear)) if row.relu else (linear,)
+                    outputs = (linear, conv.rectify(linear, row.ceiling)) if row.relu else (linear,)
                 case Pool():
                     outputs = (self._pool(row, maps[row.input]),)
                 case LocalResponseNorm():
@@ -108,6 +108,9 @@ class Features(nn.Module):
                     )
                 case Concat():
                     outputs = (jnp.concatenate([maps[name] for name in row.parts], axis=-1),)
+                case Add():
+                    total = functools.reduce(jnp.add, (maps[name] for name in row.parts))
+                    outputs = (total, conv.rectify(total)) if row.relu else (total,)
                 case GlobalAverage():
                     outputs = (maps[row.input].mean(axis=(1, 2), keepdims=True),)
                 case _:
@@ -126,7 +129,7 @@ class Features(nn.Module):
             weights,
             bias,
             stride=row.stride,
-            padding=row.padding,
+            pads=_around(row, images),
             mode=self._mode(row),
             precision=_PRODUCTS[self.precision],
             prepared=prepared,
@@ -138,12 +141,24 @@ class Features(nn.Module):
         return "replicate" if row.input == INPUT else "zeros"
 
     def _pool(self, row: Pool, images: jax.Array) -> jax.Array:
+        kind: Pooling = self.pooling if row.kind is None else "max" if row.kind == "max" else "average"
+        around = _around(row, images)
         if self.padding == circular_padding.CIRCULAR:
-            images, overhang = circular_padding.wrap(images, size=row.size, stride=row.stride, before=0), (0, 0)
-        else:
-            height, width = images.shape[1:3]
-            overhang = row.window.overhang(height), row.window.overhang(width)
-        return pooling.pool(images, size=row.size, stride=row.stride, overhang=overhang, kind=self.pooling)
+            (above, _), (left, _) = around
+            images = circular_padding.wrap(images, size=(row.size,) * 2, stride=row.stride, before=(above, left))
+            around = (0, 0), (0, 0)
+        elif row.kind == "padded_average":
+            images, around = jnp.pad(images, ((0, 0), *around, (0, 0))), ((0, 0), (0, 0))
+        return pooling.pool(images, size=row.size, stride=row.stride, around=around, kind=kind)
+
+
+def _around(row: Conv | Pool, images: jax.Array) -> pooling.Around:
+    """Returns by how many positions the windows of a row exceed maps `[N, H, W, C]` above, below, left and right."""
+    down, across = (
+        (window.around(length)[0], window.around(length)[1] + window.overhang(length))
+        for window, length in zip(row.windows, images.shape[1:3], strict=True)
+    )
+    return down, across
 
 
 def prepare(params: Any, backbone: Backbone, read: Collection[str]) -> Any:
@@ -158,7 +173,9 @@ def prepare(params: Any, backbone: Backbone, read: Collection[str]) -> Any:
         `params`, and beside them the constants of `conv.prepare` for the kernels before these layers, through which
         there is no derivative by the parameters.
     """
-    strides = tuple((row.name, row.stride) for row in ancestors(backbone, read) if isinstance(row, Conv))
+    strides = tuple(
+        (row.name, row.stride) for row in ancestors(backbone, read) if isinstance(row, Conv) and row.groups == 1
+    )
     return {"params": params["params"], PREPARED: _prepare(params["params"], strides)}
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import platformdirs
 
+from nst_jax.backbones.folding import fold
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import Backbone, parameter_shapes, with_head
 from nst_jax.commands import command
@@ -31,7 +32,8 @@ class Pretrained(NamedTuple):
 
     Attributes:
         backbone: the network.
-        params: variables for `Features.apply`: `{"params": {"conv1_1/kernel": float32 [h, w, in, out], ...}}`.
+        params: variables for `Features.apply`: `{"params": {"conv1_1/kernel": float32 [h, w, in, out], ...}}`, with
+            batch normalisations folded in.
         sha256: SHA-256 of the weight file, in hexadecimal.
         numbers: how the numbers came about where they are not quite those of the training, such as `8-bit palette`.
     """
@@ -135,7 +137,11 @@ def read(path: Path, backbone: Backbone) -> Pretrained:
         weight_file.check_names(path, expected.keys(), names, whose=backbone.name, advice=_AGAIN)
         tensors = {name: file.tensor(name, shape) for name, shape in expected.items()}
         numbers = file.record.get(NUMBERS_KEY)
-    return Pretrained(backbone, {"params": tensors}, sha256(path), None if numbers is None else one_line(numbers))
+    try:
+        params = fold(tensors, backbone)
+    except UserError as error:
+        raise file_error(path, f"{error}; {_AGAIN}") from None
+    return Pretrained(backbone, {"params": params}, sha256(path), None if numbers is None else one_line(numbers))
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], backbone: Backbone, metadata: Mapping[str, Any]) -> None:

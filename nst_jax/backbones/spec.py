@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterator
 from typing import Literal, TypeVar
 
-from nst_jax.backbones.rows import Conv, Pool, Row, Shape
+from nst_jax.backbones.rows import Add, Conv, Pool, Row, Shape
 
 INPUT = "data"
 """Name of the preprocessed picture, from which every table starts (the name of Caffe's input blob)."""
@@ -144,7 +144,7 @@ def convolutions(backbone: Backbone) -> Iterator[tuple[Conv, int]]:
 
 
 def parameter_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of every parameter: `name/kernel` as `[height, width, in, out]` and `name/bias` as `[out]`."""
+    """Returns the shape of every published parameter, `name/kernel` as `[height, width, in, out]`; see `Conv`."""
     counts = {INPUT: _COLOURS} | channels(backbone)
     return {
         f"{row.name}/{role}": shape
@@ -165,18 +165,18 @@ def ancestors(backbone: Backbone, read: Collection[str]) -> tuple[Row, ...]:
 
 
 def blocks(backbone: Backbone) -> tuple[tuple[Row, ...], ...]:
-    """Returns the rows in blocks that end in pools, each of which reads only the last map of the block before."""
+    """Returns the rows in blocks that end in pools or sums; each reads only the last map of the block before."""
     last_use = {name: index for index, row in enumerate(backbone.rows) for name in row.inputs}
     parts: list[tuple[Row, ...]] = []
     part: list[Row] = []
-    made: list[str] = []
+    held = [INPUT]  # what the rows of a block can read
     for index, row in enumerate(backbone.rows):
         part.append(row)
-        if isinstance(row, Pool) and all(last_use.get(name, 0) <= index for name in made):
+        if isinstance(row, Pool | Add) and all(last_use.get(name, 0) <= index for name in held):
             parts.append(tuple(part))
-            part, made = [], []
+            part, held = [], [row.name]
         else:
-            made.extend(row.names)
+            held.extend(row.names)
     return (*parts, tuple(part)) if part else tuple(parts)
 
 
@@ -198,6 +198,6 @@ def strides(backbone: Backbone) -> dict[str, int]:
     """Returns the stride of each layer: the distance between neighbouring positions, in pixels."""
 
     def step(row: Row, *inputs: int) -> int:
-        return max(inputs) * (1 if row.window is None else row.window.stride)
+        return max(inputs) * (1 if row.windows is None else row.windows[0].stride)
 
     return forward(backbone, 1, step)

@@ -14,24 +14,24 @@ from nst_jax.vocabulary import Padding
 CIRCULAR: Padding = "circular"
 
 
-def wrap(maps: jax.Array, *, size: int, stride: int, before: int) -> jax.Array:
+def wrap(maps: jax.Array, *, size: tuple[int, int], stride: int, before: tuple[int, int]) -> jax.Array:
     """Returns maps padded with their other side, so that the windows cover a whole period.
 
     Args:
         maps: `[N, H, W, C]`.
-        size: side of the windows.
+        size: height and width of the windows.
         stride: distance between windows; there will be ⌈H / stride⌉ × ⌈W / stride⌉ of them.
-        before: number of positions padded above and to the left.
+        before: numbers of positions padded above and to the left.
 
     Returns:
         `[N, H', W', C]`.
     """
 
-    def around(length: int) -> tuple[int, int]:
+    def around(length: int, size: int, before: int) -> tuple[int, int]:
         last = (-(-length // stride) - 1) * stride
         return before, max(0, last + size - before - length)
 
-    return jnp.pad(maps, ((0, 0), *map(around, maps.shape[1:3]), (0, 0)), mode="wrap")
+    return jnp.pad(maps, ((0, 0), *map(around, maps.shape[1:3], size, before), (0, 0)), mode="wrap")
 
 
 def check_sides(height: int, width: int, *, stride: int, layer: str) -> None:

@@ -5,6 +5,8 @@ Channels are last everywhere: images are `[N, H, W, C]`; `convolve` also takes s
 | where | kernel | algorithm |
 |---|---|---|
 | CPU | 3×3, stride 1, at least `WINOGRAD_CHANNELS` channels in and out | Winograd's, if the kernel was prepared |
+| CPU | one a channel (depthwise) | shifted maps, weighed and added |
+| anywhere | of a few groups | XLA's for each group |
 | else | any | XLA's |
 
 Milliseconds of one convolution on two cores (Zen 4, AVX-512, jax 0.10.2), direct and by Winograd's:
@@ -25,6 +27,7 @@ frequencies, strips of fewer than 40 MB, strips in a loop, Winograd's for 3 chan
 """
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +37,11 @@ from nst_jax.surroundings import per_channel
 from nst_jax.vocabulary import Padding
 
 WINOGRAD_CHANNELS = 32
+
+Pads = tuple[tuple[int, int], ...]
+"""Numbers of positions added before the first and after the last, along each spatial axis."""
+
+_NONE: Pads = ((0, 0), (0, 0))
 
 _PAD_MODE: dict[Padding, str] = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}
 
@@ -52,7 +60,7 @@ def conv2d(
     bias: jax.Array,
     *,
     stride: int,
-    padding: int,
+    pads: Pads,
     mode: Padding,
     precision: jax.lax.Precision = jax.lax.Precision.HIGHEST,
     prepared: winograd.Kernels | None = None,
@@ -61,11 +69,11 @@ def conv2d(
 
     Args:
         images: `[N, H, W, C]`.
-        kernel: `[size, size, C, K]`.
+        kernel: `[height, width, C / groups, K]`.
         bias: `[K]`.
         stride: distance between output positions.
-        padding: positions added on each side; with `circular`, above and to the left, and enough for a whole period
-            below and to the right.
+        pads: positions added above and below, and left and right; with `circular`, above and to the left, and enough
+            for a whole period below and to the right.
         mode: kind of padding; `replicate_first` is none of a single convolution.
         precision: precision of the products, on accelerators.
         prepared: result of `prepare` for the kernel; without derivative by the kernel.
@@ -74,19 +82,66 @@ def conv2d(
         `[N, H', W', K]`.
     """
     if mode == circular_padding.CIRCULAR:
-        images, padding = circular_padding.wrap(images, size=kernel.shape[0], stride=stride, before=padding), 0
-    elif padding and mode != "zeros":
-        pads = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
-        images, padding = jnp.pad(images, pads, mode=_PAD_MODE[mode]), 0
+        (above, _), (left, _) = pads
+        images = circular_padding.wrap(
+            images, size=(kernel.shape[0], kernel.shape[1]), stride=stride, before=(above, left)
+        )
+        pads = _NONE
+    elif pads != _NONE and mode != "zeros":
+        images, pads = jnp.pad(images, ((0, 0), *pads, (0, 0)), mode=_PAD_MODE[mode]), _NONE
     if prepared is not None:
-        maps = winograd.convolve(images, prepared, padding)
+        maps = winograd.convolve(images, prepared, pads[0][0])
     else:
-        maps = convolve(images, kernel, stride, padding, precision)
+        maps = _convolve_groups(images, kernel, stride, pads, precision)
     return maps + per_channel(bias, maps.ndim)
 
 
+def _convolve_groups(
+    images: jax.Array, kernel: jax.Array, stride: int, pads: Pads, precision: jax.lax.Precision
+) -> jax.Array:
+    """Returns the cross-correlation with a kernel `[height, width, C / groups, K]`, group by group."""
+    groups = images.shape[-1] // kernel.shape[2]
+    if groups == kernel.shape[3] and groups > 1:
+        return convolve_each(jnp.pad(images, ((0, 0), *pads, (0, 0))), kernel, stride, precision)
+    parts = zip(jnp.split(images, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True)
+    found = [convolve(part, of_part, stride, pads, precision) for part, of_part in parts]
+    return found[0] if groups == 1 else jnp.concatenate(found, axis=-1)
+
+
+def convolve_each(
+    images: jax.Array, kernel: jax.Array, stride: int, precision: jax.lax.Precision, *, shifted: bool | None = None
+) -> jax.Array:
+    """Returns the cross-correlation of each channel by itself, without padding: `[N, H', W', C]`.
+
+    Args:
+        images: `[N, H, W, C]`.
+        kernel: `[height, width, 1, C]`.
+        stride: distance between output positions.
+        precision: precision of the products, on accelerators.
+        shifted: whether shifted maps are weighed and added; by default on CPUs, where XLA's own convolution takes forty
+            times as long.
+    """
+    high, wide = kernel.shape[:2]
+    if not (jax.default_backend() == "cpu" if shifted is None else shifted):
+        return jax.lax.conv_general_dilated(
+            images,
+            kernel,
+            (stride,) * 2,
+            "VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=images.shape[-1],
+            precision=precision,
+        )
+    down, across = (length - side + 1 for length, side in zip(images.shape[1:3], (high, wide), strict=True))
+    parts = (
+        images[:, y : y + down : stride, x : x + across : stride] * kernel[y, x]
+        for y, x in itertools.product(range(high), range(wide))
+    )
+    return functools.reduce(jnp.add, parts)
+
+
 def _correlate(
-    images: jax.Array, kernel: jax.Array, stride: int, padding: int, precision: jax.lax.Precision
+    images: jax.Array, kernel: jax.Array, stride: int, pads: Pads, precision: jax.lax.Precision
 ) -> jax.Array:
     rank = kernel.ndim - 2
     spatial = "DHW"[-rank:]
@@ -94,7 +149,7 @@ def _correlate(
         images,
         kernel,
         (stride,) * rank,
-        ((padding, padding),) * rank,
+        pads or ((0, 0),) * rank,
         dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
         precision=precision,
     )
@@ -105,7 +160,7 @@ def convolve(
     images: jax.Array,
     kernel: jax.Array,
     stride: int = 1,
-    padding: int = 0,
+    pads: Pads = (),
     precision: jax.lax.Precision = jax.lax.Precision.HIGHEST,
 ) -> jax.Array:
     """Returns the cross-correlation of signals, images or volumes with a kernel; its derivative is fast in `lax.scan`.
@@ -119,56 +174,63 @@ def convolve(
         images: `[N, ..., C]` with one to three spatial axes.
         kernel: `[..., C, K]` with as many.
         stride: distance between output positions.
-        padding: zeros added on each side.
+        pads: zeros added before and after, along each spatial axis; by default none.
         precision: precision of the products, on accelerators.
 
     Returns:
         `[N, ..., K]`.
     """
-    return _correlate(images, kernel, stride, padding, precision)
+    return _correlate(images, kernel, stride, pads, precision)
 
 
 def _convolve_forward(
-    images: jax.Array, kernel: jax.Array, stride: int, padding: int, precision: jax.lax.Precision
+    images: jax.Array, kernel: jax.Array, stride: int, pads: Pads, precision: jax.lax.Precision
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _correlate(images, kernel, stride, padding, precision), (images, kernel)
+    return _correlate(images, kernel, stride, pads, precision), (images, kernel)
 
 
 def _convolve_backward(
     stride: int,
-    padding: int,
+    pads: Pads,
     precision: jax.lax.Precision,
     saved: tuple[jax.Array, jax.Array],
     cotangent: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     images, kernel = saved
-    size = kernel.shape[0]
     if stride == 1:
-        turned = jax.lax.optimization_barrier(jnp.flip(kernel, tuple(range(kernel.ndim - 2))).swapaxes(-2, -1))
-        to_images = _correlate(cotangent, turned, 1, size - 1 - padding, precision)
-    else:
-        (to_images,) = jax.linear_transpose(lambda x: _correlate(x, kernel, stride, padding, precision), images)(
-            cotangent
+        sides = kernel.shape[:-2]
+        around = pads or ((0, 0),) * len(sides)
+        beyond = tuple(
+            (side - 1 - before, side - 1 - after) for side, (before, after) in zip(sides, around, strict=True)
         )
-    (to_kernel,) = jax.linear_transpose(lambda k: _correlate(images, k, stride, padding, precision), kernel)(cotangent)
+        turned = jax.lax.optimization_barrier(jnp.flip(kernel, tuple(range(kernel.ndim - 2))).swapaxes(-2, -1))
+        to_images = _correlate(cotangent, turned, 1, beyond, precision)
+    else:
+        (to_images,) = jax.linear_transpose(lambda x: _correlate(x, kernel, stride, pads, precision), images)(cotangent)
+    (to_kernel,) = jax.linear_transpose(lambda k: _correlate(images, k, stride, pads, precision), kernel)(cotangent)
     return to_images, to_kernel
 
 
 convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
-@jax.custom_vjp
-def rectify(linear: jax.Array) -> jax.Array:
-    """Returns the maximum of 0 and each value; its derivative stores one byte per value, where XLA's stores four."""
-    return jnp.maximum(linear, 0)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def rectify(linear: jax.Array, ceiling: float | None = None) -> jax.Array:
+    """Returns each value, at least 0 and at most the ceiling (6 in ReLU6); its derivative is 0 at and beyond both.
+
+    The derivative stores one byte per value, where XLA's stores four.
+    """
+    rectified = jnp.maximum(linear, 0)
+    return rectified if ceiling is None else jnp.minimum(rectified, ceiling)
 
 
-def _rectify_forward(linear: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return rectify(linear), jax.lax.optimization_barrier(linear > 0)
+def _rectify_forward(linear: jax.Array, ceiling: float | None) -> tuple[jax.Array, jax.Array]:
+    passes = linear > 0 if ceiling is None else (linear > 0) & (linear < ceiling)
+    return rectify(linear, ceiling), jax.lax.optimization_barrier(passes)
 
 
-def _rectify_backward(positive: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
-    return (jnp.where(positive, cotangent, jnp.zeros((), cotangent.dtype)),)
+def _rectify_backward(ceiling: float | None, passes: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:  # noqa: ARG001
+    return (jnp.where(passes, cotangent, jnp.zeros((), cotangent.dtype)),)
 
 
 rectify.defvjp(_rectify_forward, _rectify_backward)

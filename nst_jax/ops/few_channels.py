@@ -44,7 +44,7 @@ def convolve_doubled(
     taps = jnp.concatenate([part for row in _taps(kernel, 0) for part in _taps(row, 1)], axis=-1)
     # Position (i, j) has what is painted up and to the left of the original position (i, j), and down and to the right
     # of the one before it.
-    maps = convolve(images, taps, 1, 0, precision)
+    maps = convolve(images, taps, precision=precision)
     corners = [
         [
             maps[:, down : down + height, right : right + width, place * features : (place + 1) * features]
@@ -95,7 +95,7 @@ def _in_blocks(images: jax.Array, kernel: jax.Array, precision: jax.lax.Precisio
         axis=-2,
     )
     wide = moved.reshape(size + _BLOCK - 1, size + _BLOCK - 1, channels, len(places) * features)
-    maps = convolve(images, wide, _BLOCK, 0, precision)
+    maps = convolve(images, wide, _BLOCK, precision=precision)
     blocks = maps.reshape(count, height // _BLOCK, width // _BLOCK, _BLOCK, _BLOCK, features)
     return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(count, height, width, features)
 
@@ -110,7 +110,7 @@ def _blocks_backward(
     precision: jax.lax.Precision, saved: tuple[jax.Array, jax.Array], cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     images, kernel = saved
-    _, by_images = jax.vjp(lambda images: convolve(images, kernel, 1, 0, precision), images)
+    _, by_images = jax.vjp(lambda images: convolve(images, kernel, precision=precision), images)
     _, by_kernel = jax.vjp(lambda kernel: _in_blocks(images, kernel, precision), kernel)
     return *by_images(cotangent), *by_kernel(cotangent)
 

@@ -19,6 +19,10 @@ _SCALES: dict[Pooling, float] = {"scaled_average": 2.0, "scaled_l2": 0.78}
 """What a kind of pooling is multiplied by in crowsonkb's style-transfer-pytorch, for networks trained with `max`."""
 
 
+Around = tuple[tuple[int, int], tuple[int, int]]
+"""Numbers of positions above and below, and to the left and to the right."""
+
+
 class Windows(NamedTuple):
     """Positions of windows on maps `[N, H, W, C]`.
 
@@ -27,26 +31,26 @@ class Windows(NamedTuple):
         stride: distance between windows.
         height: H.
         width: W.
-        overhang: number of positions by which the last windows exceed the map at the bottom and at the right.
+        around: numbers of positions by which the first and the last windows exceed the map, along both directions.
     """
 
     size: int
     stride: int
     height: int
     width: int
-    overhang: tuple[int, int]
-
-    def along(self, length: int, overhang: int) -> int:
-        """Returns the number of windows along one direction."""
-        return (length + overhang - self.size) // self.stride + 1
+    around: Around
 
     @property
     def shape(self) -> tuple[int, int]:
         """The number of windows in both directions."""
-        return self.along(self.height, self.overhang[0]), self.along(self.width, self.overhang[1])
+        down, across = (
+            (length + sum(around) - self.size) // self.stride + 1
+            for length, around in zip((self.height, self.width), self.around, strict=True)
+        )
+        return down, across
 
 
-def pool(images: jax.Array, *, size: int, stride: int, overhang: tuple[int, int], kind: Pooling) -> jax.Array:
+def pool(images: jax.Array, *, size: int, stride: int, around: Around, kind: Pooling) -> jax.Array:
     """Returns the maximum, the average or the root of the sum of squares over windows of `size` × `size`.
 
     Only positions within the map count: the average divides by their number, as Caffe does, and the sum of squares is
@@ -57,14 +61,15 @@ def pool(images: jax.Array, *, size: int, stride: int, overhang: tuple[int, int]
         images: `[N, H, W, C]`.
         size: side of a window.
         stride: distance between windows.
-        overhang: number of positions by which the last windows exceed the map at the bottom and at the right.
+        around: numbers of positions by which the first and the last windows exceed the map, above and below, left and
+            right.
         kind: kind of pooling.
 
     Returns:
         `[N, H', W', C]`.
     """
     _, height, width, _ = images.shape
-    windows = Windows(size, stride, height, width, overhang)
+    windows = Windows(size, stride, height, width, around)
     if kind == "max":
         return _maximum(windows, images)
     scale = _SCALES.get(kind, 1.0)
@@ -75,7 +80,7 @@ def pool(images: jax.Array, *, size: int, stride: int, overhang: tuple[int, int]
 
 def _average(windows: Windows, images: jax.Array) -> jax.Array:
     total = _sum(windows, images)
-    if not any(windows.overhang):
+    if not any(map(any, windows.around)):
         return total / windows.size**2
     return total / _sum(windows, jnp.ones((1, windows.height, windows.width, 1), images.dtype))
 
@@ -88,8 +93,7 @@ def _root(values: jax.Array) -> jax.Array:
 
 def _slices(windows: Windows, images: jax.Array, fill: float) -> list[jax.Array]:
     """Returns, for each position in a window, its values in all windows `[N, H', W', C]`, row by row."""
-    down, right = windows.overhang
-    padded = jnp.pad(images, ((0, 0), (0, down), (0, right), (0, 0)), constant_values=fill)
+    padded = jnp.pad(images, ((0, 0), *windows.around, (0, 0)), constant_values=fill)
     high, wide = windows.shape
     step = windows.stride
     return [
@@ -119,9 +123,11 @@ def _scatter(windows: Windows, parts: Sequence[jax.Array]) -> jax.Array:
 
     planes = [jnp.stack([plane(row, column) for column in range(step)], axis=3) for row in range(step)]
     full = jnp.stack(planes, axis=2).reshape(number, shape[1] * step, shape[2] * step, channels)
-    # Rows that no window reaches, and those of the overhang.
-    missing = [(0, max(0, length - have)) for length, have in zip(windows[2:4], full.shape[1:3], strict=True)]
-    return jnp.pad(full, ((0, 0), *missing, (0, 0)))[:, : windows.height, : windows.width]
+    (above, _), (left, _) = windows.around
+    end = above + windows.height, left + windows.width
+    # Rows that no window reaches, and those beyond the map.
+    missing = [(0, max(0, length - have)) for length, have in zip(end, full.shape[1:3], strict=True)]
+    return jnp.pad(full, ((0, 0), *missing, (0, 0)))[:, above : end[0], left : end[1]]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

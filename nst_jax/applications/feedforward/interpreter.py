@@ -1,7 +1,5 @@
 """The one network: a Linen module that interprets a sequence of steps."""
 
-import functools
-import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple, assert_never
 
@@ -126,30 +124,12 @@ class Painter(nn.Module):
         for axis in (1, 2):
             maps = _extend(maps, axis, layer.kernel, layer.stride, layer.border)
         if layer.depthwise:
-            return Cells(self._convolve_each(layer, maps, kernel))
+            shifted = None if self.fast else False
+            return Cells(conv.convolve_each(maps, kernel, layer.stride, self.precision, shifted=shifted))
         height, width = (length - layer.kernel + 1 for length in maps.shape[1:3])
         if layer.stride == 1 and few_channels.suits_blocks(height, width, kernel.shape):
             return Cells(few_channels.convolve_in_blocks(maps, kernel, self.precision))
-        return Cells(conv.convolve(maps, kernel, layer.stride, 0, self.precision))
-
-    def _convolve_each(self, layer: Conv, maps: jax.Array, kernel: jax.Array) -> jax.Array:
-        """Returns the convolution of each channel by itself, of a map with what is beyond its border."""
-        if self.fast and jax.default_backend() == "cpu":  # XLA's takes forty times as long
-            high, wide = (length - layer.kernel + 1 for length in maps.shape[1:3])
-            places = itertools.product(range(layer.kernel), repeat=2)
-            parts = (
-                maps[:, y : y + high : layer.stride, x : x + wide : layer.stride] * kernel[y, x] for y, x in places
-            )
-            return functools.reduce(jnp.add, parts)
-        return jax.lax.conv_general_dilated(
-            maps,
-            kernel,
-            (layer.stride,) * 2,
-            "VALID",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=maps.shape[-1],
-            precision=self.precision,
-        )
+        return Cells(conv.convolve(maps, kernel, layer.stride, precision=self.precision))
 
     def _spread(self, layer: Transposed, maps: jax.Array) -> jax.Array:
         kernel = self._parameter(layer, "kernel", nn.initializers.normal(_SPREAD), maps.shape[-1], maps.dtype)

@@ -233,7 +233,8 @@ def test_precisions(reading):
 def test_pools_of_bfloat16_stay_bfloat16(pooling):
     images = jax.random.normal(jax.random.key(0), (1, 9, 8, 3), jnp.bfloat16)
     found, full = (
-        pool(values, size=3, stride=2, overhang=(0, 1), kind=pooling) for values in (images, images.astype(jnp.float32))
+        pool(values, size=3, stride=2, around=((0, 0), (0, 1)), kind=pooling)
+        for values in (images, images.astype(jnp.float32))
     )
     assert found.dtype == jnp.bfloat16
     np.testing.assert_allclose(found.astype(jnp.float32), full, rtol=0.03, atol=0.02)  # nine values of 8 bits each

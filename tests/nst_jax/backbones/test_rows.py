@@ -10,7 +10,18 @@ import pytest
 from nst_jax.backbones import spec
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.receptive_field import receptive_fields
-from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row, RowBase, Window
+from nst_jax.backbones.rows import (
+    Add,
+    BatchNorm,
+    Concat,
+    Conv,
+    GlobalAverage,
+    LocalResponseNorm,
+    Pool,
+    Row,
+    RowBase,
+    Window,
+)
 from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
 from nst_jax.backbones.vgg import FAMILY
 
@@ -21,14 +32,21 @@ EXAMPLES = {
         Conv("row", "one", 7, kernel=3, padding=1, relu="relu_row"),
         Conv("row", "one", 4, kernel=5, stride=2, padding=1),
         Conv("row", "one", 4, kernel=2, stride=3),
+        Conv("row", "one", 10, kernel=(1, 3), padding=(0, 1), groups=5, bias=False),
+        Conv("row", "one", 5, kernel=3, stride=2, padding="same", groups=5, relu="relu_row", ceiling=6),
+        Conv("row", "one", 4, kernel=3, padding=1, bias=False, norm=BatchNorm(1e-3, scale=False), relu="relu_row"),
     ),
     Pool: (
         Pool("row", "one", size=2, stride=2, ceil=False),
         Pool("row", "one", size=3, stride=2, ceil=True),
         Pool("row", "one", size=3, stride=1, ceil=False),
+        Pool("row", "one", size=3, stride=1, padding=1, kind="max"),
+        Pool("row", "one", size=3, stride=2, padding=1, ceil=True, kind="padded_average"),
+        Pool("row", "one", size=3, stride=2, padding="same"),
     ),
     LocalResponseNorm: (LocalResponseNorm("row", "one"), LocalResponseNorm("row", "one", size=3, k=2.0)),
     Concat: (Concat("row", ("one",)), Concat("row", ("one", "two", "one"))),
+    Add: (Add("row", ("one", "one")), Add("row", ("one", "one", "one"), relu="relu_row")),
     GlobalAverage: (GlobalAverage("row", "one"),),
 }
 ROWS = [row for rows in EXAMPLES.values() for row in rows]
@@ -57,19 +75,21 @@ def test_a_row_is_what_is_computed(row, shape):
     assert {found[name].shape for name in row.names} == {expected}
     assert expected[-1] == row.channels(*(found[name].shape[-1] for name in row.inputs))
     parameters = {name.removeprefix("row/"): leaf.shape for name, leaf in variables["params"].items() if "row" in name}
-    assert parameters == row.parameters(*(found[name].shape[-1] for name in row.inputs))
+    inputs = [found[name].shape[-1] for name in row.inputs]
+    assert parameters == (row.computed(*inputs) if isinstance(row, Conv) else row.parameters(*inputs))
     for names in row.outputs:
         assert {spec.tensor(model.backbone, name) for name in names} == {names[0]}
         for name in names:
             np.testing.assert_array_equal(found[name], found[names[0]])
-    window = row.window
-    assert receptive_fields(model.backbone)[row.name].size == (window.size if window else np.inf)
-    assert spec.strides(model.backbone)[row.name] == (window.stride if window else 1)
+    field = receptive_fields(model.backbone, *shape)[row.name]
+    for span, window in zip(field, row.windows or (None, None), strict=True):
+        assert span.size == (window.size if window else np.inf)
+        assert spec.strides(model.backbone)[row.name] == (window.stride if window else 1)
 
 
 @pytest.mark.parametrize("window", [Window(size, stride, padding, ceil) for size, stride, padding, ceil in [
     (1, 1, 0, False), (3, 1, 1, False), (2, 2, 0, False), (3, 2, 0, True), (2, 2, 0, True), (5, 3, 2, False),
-    (3, 2, 1, True), (11, 4, 0, False),
+    (3, 2, 1, True), (2, 2, 1, True), (11, 4, 0, False),
 ]], ids=str)  # fmt: skip
 def test_windows_one_by_one(window):
     for length in range(window.size, 30):
@@ -78,8 +98,19 @@ def test_windows_one_by_one(window):
         # With `ceil` there is another as long as something is not covered, else as long as another fits.
         while starts[-1] + window.size < end if window.ceil else starts[-1] + window.stride + window.size <= end:
             starts.append(starts[-1] + window.stride)
+        # Caffe, pooling_layer.cpp: the last one has to begin "strictly inside the image".
+        starts = [start for start in starts if start < length]
         assert window.count(length) == len(starts)
         assert window.overhang(length) == max(0, starts[-1] + window.size - end)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(1, 2), (2, 1), (2, 2), (3, 1), (3, 2), (5, 3), (7, 2)])
+def test_same_is_that_of_tensorflow(size, stride):
+    window = Window(size, stride, "same")
+    for length in range(1, 30):
+        expected = jax.lax.padtype_to_pads((length,), (size,), (stride,), "SAME")
+        assert [window.around(length)] == expected
+        assert (window.count(length), window.overhang(length)) == (-(-length // stride), 0)
 
 
 def test_a_row_has_to_know_its_geometry():
@@ -87,7 +118,7 @@ def test_a_row_has_to_know_its_geometry():
     class Vague(RowBase):
         input: str
 
-    with pytest.raises(TypeError, match=r"abstract class Vague .*channels.*inputs.*window"):
+    with pytest.raises(TypeError, match=r"abstract class Vague .*channels.*inputs.*windows"):
         Vague("vague", "one")
 
 
@@ -125,13 +156,13 @@ def test_the_interpreter_refuses_a_row_that_it_does_not_know():
 
         input: str
         inputs = property(lambda self: (self.input,))
-        window = property(lambda self: Window(2, 2))
+        windows = property(lambda self: (Window(2, 2), Window(2, 2)))
 
         def channels(self, *inputs):
             return inputs[0] + 1
 
     network = backbone_of(Halve("halve", "one"))
     assert spec.layer_shapes(network, 8, 6)["halve"] == (4, 3, 6)
-    assert receptive_fields(network)["halve"] == (0, 2, 2)
+    assert receptive_fields(network)["halve"] == ((0, 2, 2), (0, 2, 2))
     with pytest.raises(AssertionError, match=r"unreachable.*Halve\(name='halve', input='one'\)"):
         Features(network).init(jax.random.key(0), np.zeros((8, 8, 3), np.float32))

@@ -67,7 +67,7 @@ def test_padded_and_large_windows_see_the_plane():
 @pytest.mark.parametrize("length", [4, 7, 8])
 def test_as_many_windows_as_strides_fit_into_the_picture(size, stride, before, length):
     maps = jnp.arange(float(length))[None, :, None, None]
-    wrapped = circular_padding.wrap(maps, size=size, stride=stride, before=before)
+    wrapped = circular_padding.wrap(maps, size=(size, size), stride=stride, before=(before, before))
     count = -(-length // stride)
     assert (wrapped.shape[1] - size) // stride + 1 == count
     for window in range(count):
