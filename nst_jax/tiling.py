@@ -266,7 +266,9 @@ def _axes(
         for layer, step in steps.items():
             last = units[layer].length + most * stride // step
             first, end = (extra[0] // step, (extra[0] + length) // step) if around else (0, last)
-            belongs[layer] = (first, *(start // step + units[layer].first for start in starts[1:]), end)
+            # What surrounds a picture may be more than a window's own part, so that its beginning is in the second one.
+            begins = (max(first, start // step + units[layer].first) for start in starts[1:])
+            belongs[layer] = (first, *begins, end)
         return Axis(window, starts, extra, belongs)
 
     counts = range(1, max(2, 2 * length // tile + 2))

@@ -101,11 +101,12 @@ def _convolve_groups(
 ) -> jax.Array:
     """Returns the cross-correlation with a kernel `[height, width, C / groups, K]`, group by group."""
     groups = images.shape[-1] // kernel.shape[2]
-    if groups == kernel.shape[3] and groups > 1:
+    if groups == 1:
+        return convolve(images, kernel, stride, pads, precision)
+    if groups == kernel.shape[3]:
         return convolve_each(jnp.pad(images, ((0, 0), *pads, (0, 0))), kernel, stride, precision)
     parts = zip(jnp.split(images, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True)
-    found = [convolve(part, of_part, stride, pads, precision) for part, of_part in parts]
-    return found[0] if groups == 1 else jnp.concatenate(found, axis=-1)
+    return jnp.concatenate([convolve(part, of_part, stride, pads, precision) for part, of_part in parts], axis=-1)
 
 
 def convolve_each(
@@ -225,8 +226,9 @@ def rectify(linear: jax.Array, ceiling: float | None = None) -> jax.Array:
 
 
 def _rectify_forward(linear: jax.Array, ceiling: float | None) -> tuple[jax.Array, jax.Array]:
+    rectified = rectify(linear, ceiling)
     passes = linear > 0 if ceiling is None else (linear > 0) & (linear < ceiling)
-    return rectify(linear, ceiling), jax.lax.optimization_barrier(passes)
+    return rectified, jax.lax.optimization_barrier(passes)
 
 
 def _rectify_backward(ceiling: float | None, passes: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:  # noqa: ARG001

@@ -12,7 +12,7 @@ from nst_jax import activations, batches, losses, measuring, memory, pyramid, sc
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, Pool
+from nst_jax.backbones.rows import Add, Concat, Conv, GlobalAverage, Pool
 from nst_jax.backbones.spec import Backbone, Preprocess, Provenance, layer_shapes
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.checks import check_canvas
@@ -32,7 +32,8 @@ def _conv(name, source, features, **geometry):
 
 
 # As VGG: padded convolutions, pools that drop a remainder. As SqueezeNet: unpadded strides, pools that overlap and keep
-# one, branches.
+# one, branches. As ResNet and Inception: TensorFlow's padding, oblong kernels, groups, padded pools that stay what they
+# are, sums.
 ROWS = {
     "padded": (
         _conv("a", "data", 4),
@@ -48,6 +49,16 @@ ROWS = {
         _conv("wide", "pool_a", 4),
         Concat("b", ("narrow", "wide")),
         Pool("pool_b", "b", size=3, stride=2, ceil=True),
+        _conv("c", "pool_b", 8),
+    ),
+    "uneven": (
+        _conv("a", "data", 4, kernel=7, stride=2, padding="same", ceiling=6.0),
+        Pool("pool_a", "a", size=3, stride=2, padding="same"),
+        _conv("flat", "pool_a", 4, kernel=(1, 5), padding=(0, 2), groups=2),
+        _conv("high", "flat", 4, kernel=(5, 1), padding=(2, 0)),
+        Add("b", ("pool_a", "high"), relu="relu_b"),
+        Pool("mean", "b", size=3, stride=1, padding=1, kind="padded_average"),
+        Pool("pool_b", "mean", size=3, stride=2, padding=1, ceil=True),
         _conv("c", "pool_b", 8),
     ),
 }
@@ -123,7 +134,7 @@ FORMULAS = {
 
 
 # Double precision compiles slowly: each network once, the rest for who asks.
-CHEAP = {("padded", "replicate_first"), ("unpadded", "reflect")}
+CHEAP = {("padded", "replicate_first"), ("unpadded", "reflect"), ("uneven", "zeros")}
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from converters.convert import convert
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import PREPARED, Features, prepare, preprocess
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.rows import Conv, Pool
-from nst_jax.backbones.spec import Backbone, Preprocess, Provenance
+from nst_jax.backbones.rows import Add, Conv, Pool
+from nst_jax.backbones.spec import Backbone, Preprocess, Provenance, blocks, layer_shapes, parameter_shapes
 from nst_jax.backbones.vgg import FAMILY
 from nst_jax.ops.pooling import pool
 from nst_jax.vocabulary import Pooling
@@ -238,3 +238,57 @@ def test_pools_of_bfloat16_stay_bfloat16(pooling):
     )
     assert found.dtype == jnp.bfloat16
     np.testing.assert_allclose(found.astype(jnp.float32), full, rtol=0.03, atol=0.02)  # nine values of 8 bits each
+
+
+def test_a_sum_and_the_relu_behind_it():
+    rows = (
+        Conv("one", "data", 4, kernel=1),
+        Conv("two", "data", 4, kernel=1, relu="relu_two", ceiling=0.25),
+        Add("sum", ("one", "two"), relu="relu_sum"),
+        Conv("behind", "sum", 2, kernel=3, padding=1),
+    )
+    image = jax.random.uniform(jax.random.key(0), (7, 6, 3))
+    found, variables = Features(backbone_of(*rows)).init_with_output(jax.random.key(1), image)
+    np.testing.assert_array_equal(found["two"], np.clip(found["two/linear"], 0, 0.25))
+    assert found["two"].max() == 0.25
+    np.testing.assert_allclose(found["sum/linear"], found["one"] + found["two"], rtol=1e-6)
+    np.testing.assert_array_equal(found["relu_sum"], np.maximum(found["sum/linear"], 0))
+    again = Features(backbone_of(*rows), remat=True).apply(variables, image)
+    np.testing.assert_allclose(again["behind"], found["behind"], rtol=1e-5, atol=1e-6)
+
+
+def test_a_sum_needs_as_many_channels_in_every_part():
+    rows = (Conv("one", "data", 4, kernel=1), Conv("two", "data", 3, kernel=1), Add("sum", ("one", "two")))
+    with pytest.raises(ValueError, match=r"sum: expected parts with as many channels, found \(4, 3\)"):
+        layer_shapes(backbone_of(*rows), 8, 8)
+    with pytest.raises(ValueError, match="row: 2 groups do not divide 3 and 4 channels"):
+        parameter_shapes(backbone_of(Conv("row", "data", 4, kernel=1, groups=2)))
+
+
+@pytest.mark.parametrize("kind", ["max", "average", "padded_average"])
+def test_pools_that_stay_what_they_are(kind):
+    image = np.random.default_rng(0).uniform(size=(6, 7, 3)).astype(np.float32)
+    rows = (Pool("pool", "data", size=3, stride=1, padding=1, kind=kind),)
+    found = [
+        Features(backbone_of(*rows), pooling=given).apply({"params": {}}, image)["pool"] for given in ("max", "l2")
+    ]
+    np.testing.assert_array_equal(*found)
+    # As torch.nn.AvgPool2d says: with count_include_pad zeros beyond the map count, else only what is within.
+    beyond = {"max": -np.inf, "average": np.nan, "padded_average": 0.0}[kind]
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(image, ((1, 1), (1, 1), (0, 0)), constant_values=beyond), (3, 3), axis=(0, 1)
+    )
+    expected = {"max": np.max, "average": np.nanmean, "padded_average": np.mean}[kind](windows, axis=(-1, -2))
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6)
+
+
+def test_a_block_ends_where_nothing_else_is_read_later():
+    rows = (
+        Conv("first", "data", 4, kernel=3, padding=1, relu="relu_first"),
+        Pool("inside", "first", size=3, stride=1, padding=1, kind="max"),
+        Conv("branch", "first", 4, kernel=1),
+        Add("sum", ("inside", "branch"), relu="relu_sum"),
+        Pool("pool", "sum", size=2, stride=2),
+        Conv("last", "pool", 4, kernel=1),
+    )
+    assert [block[-1].name for block in blocks(backbone_of(*rows))] == ["sum", "pool", "last"]
