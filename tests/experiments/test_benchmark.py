@@ -177,7 +177,7 @@ def test_the_rival_paints_at_the_same_scales(two_scales, monkeypatch):
     found = scales.same_picture(network, 64, "float32", rival="torch")
     assert found["rival_problem"].startswith("unknown padding of the rival 'reflect'")
     assert "rival" not in found["sides"]
-    plain = dataclasses.replace(PRESETS["squeezenet"], padding="zeros", antialias=False)
+    plain = dataclasses.replace(PRESETS["squeezenet"], padding="zeros", antialias=False, shifts=1)
     monkeypatch.setitem(PRESETS, "squeezenet", plain)
     found = scales.same_picture(network, 64, "float32", rival="torch")
     ours, rival = found["sides"]["coarse_to_fine"], found["sides"]["rival"]
@@ -272,7 +272,7 @@ def test_the_rival_computes_every_type_of_row():
     from nst_jax.backbones.features import Features
     from nst_jax.backbones.pretrained import Pretrained
     from nst_jax.backbones.registry import BACKBONES
-    from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
+    from nst_jax.backbones.rows import Add, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
 
     rows = (
         Conv("conv", "data", 8, kernel=3, padding=1, relu="relu"),
@@ -280,7 +280,13 @@ def test_the_rival_computes_every_type_of_row():
         Pool("pool", "norm", size=2, stride=2, ceil=False),
         Conv("narrow", "pool", 4, kernel=1),
         Concat("concat", ("pool", "narrow")),
-        GlobalAverage("mean", "concat"),
+        Conv("flat", "concat", 12, kernel=(1, 3), padding=(0, 1), groups=2, relu="relu_flat", ceiling=0.5),
+        Add("sum", ("concat", "flat"), relu="relu_sum"),
+        Pool("padded", "sum", size=3, stride=1, padding=1, kind="padded_average"),
+        Pool("most", "padded", size=3, stride=2, padding="same", kind="max"),
+        Pool("within", "most", size=3, stride=1, padding=1, kind="average"),
+        Conv("same", "within", 4, kernel=3, stride=2, padding="same"),
+        GlobalAverage("mean", "same"),
     )
     assert {type(row) for row in rows} == set(typing.get_args(Row))
     backbone = dataclasses.replace(BACKBONES["vgg19"], rows=rows, head=())
@@ -289,7 +295,7 @@ def test_the_rival_computes_every_type_of_row():
     settings = dataclasses.replace(
         workload.step_settings("vgg19", "float32"),
         content_layers=("norm", "mean"),
-        style_layers=("conv/linear", "concat"),
+        style_layers=("conv/linear", "concat", "flat", "same"),
     )
     job = transfer.prepare(Pretrained(backbone, params, ""), settings, photograph, painting)
     image = np.random.default_rng(0).uniform(size=painting.shape).astype(np.float32)
