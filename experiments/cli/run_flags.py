@@ -75,7 +75,7 @@ class ClusterFlags(Checked):
     """Flags by which processes find each other; on clusters that JAX knows (Slurm, Cloud TPU, ...) none are needed."""
 
     distributed: bool = flag(
-        False, "Share the cells among several processes, all with the same flags and access to --workdir."
+        False, "Compute together with other processes, all with the same flags and access to --workdir."
     )
     coordinator_address: str | None = flag(
         None, "Address of the first process as host:port, where the cluster does not provide it."
@@ -89,7 +89,25 @@ class ClusterFlags(Checked):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunFlags(ClusterFlags):
+class EngineFlags(Checked):
+    """Flags that say who runs the cells of a grid."""
+
+    engine: Literal["none", "dask"] = flag(
+        "none",
+        "What runs the cells: none is this process; dask gives them as tasks to workers, which may die: others go on.",
+    )
+    engine_address: str | None = flag(
+        None, "Address of a scheduler that runs already, as tcp://host:8786; by default workers start on this machine."
+    )
+    workers: int = flag(2, "Number of workers of an engine that start on this machine, or that there are.", least=1)
+    cells_per_task: int | Literal["auto"] = flag(
+        "auto", "Number of cells that a worker gets at once; auto makes four tasks a worker.", least=1
+    )
+    task: int | None = flag(None, "Run only the cells of one task, as a worker does: its number, from 0.", least=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunFlags(EngineFlags):
     """Flags for running a grid."""
 
     workdir: FilePath | None = flag(None, "Folder for everything that the run writes; by default one in results/.")

@@ -58,9 +58,15 @@ class Gallery:
         self._grid = grid
         self._about = about
         self._records: dict[str, dict[str, Any]] = {}
+        self._begun: dict[str, str] | None = None
         self._next = 0.0
         self.cells = self._named(cells)
         self.look()
+
+    @property
+    def versions(self) -> tuple[Mapping[str, str] | None, Mapping[str, str]]:
+        """The versions with which the folder was begun, None if it was not; and those here."""
+        return self._begun, self._about["versions"]
 
     def path(self, cell: PreparedCell, suffix: str) -> Path:
         """Returns the path of a file of a cell."""
@@ -232,7 +238,9 @@ class Gallery:
                 )
             return {}
         try:
-            return {str(entry["name"]): dict(entry["settings"]) for entry in json.loads(text)["cells"]}
+            manifest = json.loads(text)
+            self._begun = {str(name): str(version) for name, version in dict(manifest.get("versions", {})).items()}
+            return {str(entry["name"]): dict(entry["settings"]) for entry in manifest["cells"]}
         except _DAMAGED as error:
             raise file_error(path, f"expected the manifest of a sweep, found something else: {_ADVICE}") from error
 
