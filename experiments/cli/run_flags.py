@@ -92,12 +92,18 @@ class ClusterFlags(Checked):
 class EngineFlags(Checked):
     """Flags that say who runs the cells of a grid."""
 
-    engine: Literal["none", "dask"] = flag(
-        "none",
-        "What runs the cells: none is this process; dask gives them as tasks to workers, which may die: others go on.",
+    engine: Literal["none", "dask", "ray", "slurm", "kubernetes"] = flag(
+        "none", "What runs the cells: none is this process; the others give them to workers, any of which may die."
     )
     engine_address: str | None = flag(
-        None, "Address of a scheduler that runs already, as tcp://host:8786; by default workers start on this machine."
+        None,
+        "Address of a cluster of dask or ray that runs already, as tcp://host:8786; by default workers start on this "
+        "machine.",
+    )
+    engine_options: tuple[str, ...] = flag(
+        (),
+        "What the engine has to know, as name=value: timeout_min, slurm_partition, ... for slurm (those of submitit), "
+        "num_gpus, num_cpus for ray, image, claim, mount, gpus for kubernetes.",
     )
     workers: int = flag(2, "Number of workers of an engine that start on this machine, or that there are.", least=1)
     cells_per_task: int | Literal["auto"] = flag(

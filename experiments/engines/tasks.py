@@ -37,6 +37,7 @@ class Work(NamedTuple):
         logs: the folder for what each worker has to say.
         workers: number of workers wanted.
         address: address of a cluster that runs already; None for workers on this machine.
+        options: of the engine, name and value.
     """
 
     script: str
@@ -46,6 +47,7 @@ class Work(NamedTuple):
     logs: str
     workers: int
     address: str | None
+    options: tuple[tuple[str, int | float | str], ...]
 
 
 class Ended(NamedTuple):
@@ -105,10 +107,12 @@ def run(work: Work, task: int) -> None:
 
     Raises:
         UserError: as the script; a cell that fails is recorded, and no error.
+        InterruptedError: this process was asked to stop; the engine may begin the task again.
     """
     module = importlib.import_module(work.script)
     with contextlib.chdir(work.here), _logged(Path(work.logs)):
-        module.run(flags.parsed(module.Config, [*work.arguments, f"--task={task}"]))
+        if module.run(flags.parsed(module.Config, [*work.arguments, f"--task={task}"])).stopped:
+            raise InterruptedError(f"task {task} was asked to stop")
 
 
 @contextlib.contextmanager
@@ -156,12 +160,12 @@ def place(worker: int, workers: int) -> None:
 
 
 @contextlib.contextmanager
-def package(extra: str) -> Iterator[None]:
-    """Makes of a package that is missing a line that says how to install it."""
+def package(engine: str) -> Iterator[None]:
+    """Makes of a package that is missing a line that says how to install it; extras are called as engines are."""
     try:
         yield
     except ImportError as error:
         raise UserError(
-            f"--engine={extra}: expected the package {error.name}, found none; install it with: pip install "
-            f"'nst_jax[{extra}]'"
+            f"--engine={engine}: expected the package {error.name}, found none; install it with: pip install "
+            f"'nst_jax[{engine}]'"
         ) from error

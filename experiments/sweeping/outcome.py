@@ -25,8 +25,8 @@ class Outcome(NamedTuple):
         failed: name of each failed cell → its error.
         missing: number of cells with neither, as the worker that should run them ended early.
         stopped: whether the run was asked to stop before its end.
-        partial: whether this process ran a task of the grid only, and others what covers all cells.
         names: name of each cell in the grid → name of its files, another one where the grid has grown.
+        partial: whether this process ran a task of the grid only; another one writes what covers all cells.
     """
 
     workdir: Path
@@ -34,8 +34,8 @@ class Outcome(NamedTuple):
     failed: dict[str, str]
     missing: int
     stopped: bool
-    partial: bool
     names: Mapping[str, str]
+    partial: bool = False
 
     @property
     def complete(self) -> bool:

@@ -81,7 +81,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         _remove_if_empty(workdir / _CHECKPOINTS)  # it has those of unfinished cells otherwise
         finished, failed = gallery.summary()
         missing = 0 if partial or interrupt.requested else len(cells) - finished - len(failed)
-        return Outcome(workdir, finished, failed, missing, interrupt.requested, partial, names)
+        return Outcome(workdir, finished, failed, missing, interrupt.requested, names, partial)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,5 +1,6 @@
 """Shares of a grid: its cells as tasks, given out to an engine's workers, or the cells of one task in a worker."""
 
+import contextlib
 import importlib
 import math
 import os
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nst_jax.errors import UserError
+from nst_jax.errors import UserError, one_line
 
 from ..cli.flags import arguments_of
 from ..cli.run_flags import RunFlags
@@ -35,17 +36,18 @@ def given_out(
     Raises:
         UserError: the engine is not installed, cannot be reached, or has gone.
     """
-    most = flags.cells_per_task
-    if most == "auto":
-        most = max(1, math.ceil(len(cells) / (flags.workers * _TASKS_A_WORKER)))
+    wanted = flags.cells_per_task
+    most = math.ceil(len(cells) / (flags.workers * _TASKS_A_WORKER)) if wanted == "auto" else wanted
     every = _tasks(cells, most)
     by_name = {cell.name: cell for cell in cells}
-    left = {
-        number: names for number, names in enumerate(every) if not all(gallery.is_done(by_name[name]) for name in names)
-    }
+
+    def done(names: Sequence[str]) -> bool:
+        return all(gallery.is_done(by_name[name]) for name in names)
+
+    left = {task: names for task, names in enumerate(every) if not done(names)}
     config: Any = flags
     given = {argument.partition("=")[0]: argument for argument in arguments_of(config)}
-    for flag in ("--engine", "--engine_address", "--workers", "--preview"):
+    for flag in ("--engine", "--engine_address", "--engine_options", "--workers", "--preview"):
         given.pop(flag, None)
     given |= {"--workdir": f"--workdir={workdir.absolute()}", "--cells_per_task": f"--cells_per_task={most}"}
     work = Work(
@@ -56,18 +58,20 @@ def given_out(
         logs=os.fspath(workdir.absolute() / LOGS),
         workers=min(flags.workers, len(left)),
         address=flags.engine_address,
+        options=tuple(map(_option, flags.engine_options)),
     )
     if not left:
         return
-    engine: Engine = importlib.import_module(f"..engines.{flags.engine}", __package__)  # type: ignore[assignment]
+    engine: Engine = importlib.import_module(f"..engines.{flags.engine}", __package__)
     with engine.start(work) as running:
         bar.say(f"{len(left)} tasks of up to {most} cells; {running.say()}")
         while left and not stopping():
             for task, problem in running.ended():
-                names = left.pop(task)
-                if problem:
-                    bar.say(f"task {task} ({names[0]} and the next {len(names) - 1}): {problem}")
+                names = left.pop(task, ())
+                if problem and names:
+                    bar.say(f"task {task}, {names[0]} and what follows: {problem}")
             gallery.look()
+            left = {task: names for task, names in left.items() if not done(names)}
             yield
 
 
@@ -101,6 +105,17 @@ def _tasks(cells: Sequence[PreparedCell], most: int) -> list[tuple[str, ...]]:
         return cell.settings.steps * math.prod(cell.shape or ())
 
     return tasks.split([[(cell.name, cost(cell)) for cell in group] for group in groups(cells)], most)
+
+
+def _option(text: str) -> tuple[str, int | float | str]:
+    """Returns the name and the value of an option, a number where it is one."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UserError(f"--engine_options: expected name=value, found {one_line(text)!r}")
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            return name, number(value)
+    return name, value
 
 
 def _script(config: Any) -> str:
