@@ -122,3 +122,4 @@ class RunFlags(EngineFlags):
     )
     save_every: int = flag(100, "Number of steps between checkpoints of a cell; 0 means no checkpoints.", least=0)
     keep_going: bool = flag(False, "Leave out cells whose images cannot be read, instead of rejecting the whole grid.")
+    retry_failed: bool = flag(False, "Run cells again that have failed before, as those whose loss was no number.")

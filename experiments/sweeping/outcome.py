@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..cli import stopping
 
 MANIFEST, TABLE, SHEET, TRADEOFF, PAGE = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html"
-CELLS, LOGS = "cells", "logs"
+CELLS, CHECKPOINTS, LOGS = "cells", "checkpoints", "logs"
 
 
 def is_output(path: Path) -> bool:

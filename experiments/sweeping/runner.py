@@ -37,9 +37,8 @@ from . import shares
 from .cells import Pictures, PreparedCell, groups, prepare
 from .gallery import FAILED, FINISHED, Gallery
 from .grid import Grid
-from .outcome import CELLS, Outcome
+from .outcome import CELLS, CHECKPOINTS, Outcome
 
-_CHECKPOINTS = "checkpoints"
 _WORTH_SAYING = 0.5  # seconds
 
 
@@ -55,7 +54,8 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         pictures = Pictures()
         cells = prepare(grid, pictures, keep_going=flags.keep_going)
         wanted = [cell.name for cell in cells]
-        gallery = Gallery(workdir, grid, cells, {"versions": versions(), "device": jax.devices()[0].device_kind})
+        about = {"versions": versions(), "device": jax.devices()[0].device_kind}
+        gallery = Gallery(workdir, grid, cells, about, retry_failed=flags.retry_failed)
         cells = gallery.cells
         names = dict(zip(wanted, (cell.name for cell in cells), strict=True))
         make_folder(workdir / CELLS)
@@ -78,7 +78,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
                     _refresh(gallery, bar)
         if not partial:
             gallery.refresh(now=True)
-        _remove_if_empty(workdir / _CHECKPOINTS)  # it has those of unfinished cells otherwise
+        _remove_if_empty(workdir / CHECKPOINTS)  # it has those of unfinished cells otherwise
         finished, failed = gallery.summary()
         missing = 0 if partial or interrupt.requested else len(cells) - finished - len(failed)
         return Outcome(workdir, finished, failed, missing, interrupt.requested, names, partial)
@@ -240,7 +240,7 @@ class _Runner:
             return None
 
     def _checkpoints(self, cell: PreparedCell) -> Checkpoints:
-        return Checkpoints(self.workdir / _CHECKPOINTS / cell.name, cell.identity)
+        return Checkpoints(self.workdir / CHECKPOINTS / cell.name, cell.identity)
 
     def _initial_image(self, group: ScaledGroup, cells: Sequence[PreparedCell], index: int) -> Any:
         cell = cells[index]
@@ -294,7 +294,7 @@ def _cells(count: int) -> str:
 
 
 def _remove_checkpoints(workdir: Path, cell: PreparedCell) -> None:
-    shutil.rmtree(workdir / _CHECKPOINTS / cell.name, ignore_errors=True)
+    shutil.rmtree(workdir / CHECKPOINTS / cell.name, ignore_errors=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -47,7 +47,7 @@ def given_out(
     left = {task: names for task, names in enumerate(every) if not done(names)}
     config: Any = flags
     given = {argument.partition("=")[0]: argument for argument in arguments_of(config)}
-    for flag in ("--engine", "--engine_address", "--engine_options", "--workers", "--preview"):
+    for flag in ("--engine", "--engine_address", "--engine_options", "--workers", "--preview", "--retry_failed"):
         given.pop(flag, None)
     given |= {"--workdir": f"--workdir={workdir.absolute()}", "--cells_per_task": f"--cells_per_task={most}"}
     work = Work(
