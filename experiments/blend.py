@@ -58,13 +58,11 @@ def run(config: Config) -> Outcome:
         check_target(output)
     check_own(output, inputs(grid.cells[0].flags))
     from .sweeping import (
-        hosts,
         runner,  # with JAX, for which --help should not wait
     )
 
-    hosts.join(config)
     outcome = runner.run_grid(grid, config, folder)
-    if outcome.finished == len(grid.cells) and hosts.is_first():
+    if outcome.complete:
         write_animation(
             output,
             [outcome.path(cell.name) for cell in tour(grid)],

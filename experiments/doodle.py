@@ -75,7 +75,6 @@ def run(config: Config) -> Outcome:
 
     from .sweeping import (
         blank_canvas,  # with JAX, for which --help should not wait
-        hosts,
         runner,
     )
 
@@ -85,7 +84,6 @@ def run(config: Config) -> Outcome:
     height, width = scaled(shape, config.size / max(shape))
     shown = style_images(flags, styles(paths))
     regions_of(flags, paths, (height, width), shown, [image.read().shape for image in shown])  # before it is written
-    hosts.join(config)
     return runner.run_grid(blank_canvas.on_blank(grid, folder, height=height, width=width), config, folder)
 
 

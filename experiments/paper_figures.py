@@ -53,11 +53,9 @@ def run(config: Config) -> Outcome:
     """
     grid = make_grid(config)
     from .sweeping import (
-        hosts,
         runner,  # with JAX, for which --help should not wait
     )
 
-    hosts.join(config)
     return runner.run_grid(grid, config, workdir(config.workdir, "figure3", grid))
 
 

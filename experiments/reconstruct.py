@@ -53,11 +53,10 @@ def run(config: Config) -> Outcome:
     grid = make_grid(config)
     folder = workdir(config.workdir, "reconstruct", grid)
     from .figures import depth_errors  # with JAX, for which --help should not wait
-    from .sweeping import hosts, runner
+    from .sweeping import runner
 
-    hosts.join(config)
     outcome = runner.run_grid(grid, config, folder)
-    if outcome.finished == len(grid.cells) and hosts.is_first():
+    if outcome.complete:
         depth_errors.write_errors(folder, inputs(grid.cells[0].flags)[CONTENT], size=config.size)
     return outcome
 

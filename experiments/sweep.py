@@ -42,11 +42,9 @@ def run(config: Config) -> Outcome:
     grid = make_grid(config)
     folder = workdir(config.workdir, "sweep", grid)
     from .sweeping import (
-        hosts,
         runner,  # with JAX, for which --help should not wait
     )
 
-    hosts.join(config)
     if config.preview:
         outcome = runner.run_grid(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, folder / "preview")
         if outcome.stopped:

@@ -59,14 +59,12 @@ def run(config: Config) -> Outcome:
 
     from .sweeping import (
         blank_canvas,  # with JAX, for which --help should not wait
-        hosts,
         runner,
     )
 
     width, height = sides(config)
-    hosts.join(config)
     outcome = runner.run_grid(blank_canvas.on_blank(grid, folder, height=height, width=width), config, folder)
-    if config.tileable and outcome.finished == len(grid.cells) and hosts.is_first():
+    if config.tileable and outcome.complete:
         tile = outcome.path(grid.cells[0].name)
         tiled = texture.tiled(images.read(tile).pixels)
         images.write(folder / "tiled.png", images.Picture(tiled), settings=images.read_settings(tile))

@@ -67,10 +67,9 @@ def run(config: Config) -> "Result":
     check_folder(workdir)
     if output.parent.absolute() != workdir.absolute():
         check_target(output)
-    from .sweeping import hosts  # with JAX, for which --help should not wait
-    from .training import running
+    from .training import hosts, running  # with JAX, for which --help should not wait
 
-    hosts.join(config, recoverable=False)
+    hosts.join(config)
     return running.run(config, workdir, output)
 
 

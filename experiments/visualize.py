@@ -73,14 +73,13 @@ def run(config: Config) -> Outcome:
     folder = workdir(config.workdir, "visualize", grid)
     if config.patches:
         pictures = _pictures(Path(config.patches), keep_going=config.keep_going)
-    from .sweeping import blank_canvas, hosts, runner
+    from .sweeping import blank_canvas, runner
     from .units import patches  # with JAX, for which --help should not wait
 
-    hosts.join(config)
     outcome = runner.run_grid(
         blank_canvas.on_blank(grid, folder, height=config.size, width=config.size), config, folder
     )
-    if config.patches and hosts.is_first() and not outcome.stopped:
+    if config.patches and not outcome.partial and not outcome.stopped:
         for sheet in patches.write(outcome, grid, units, pictures, count=config.patch_count):
             print(f"patches: {sheet}")
     return outcome

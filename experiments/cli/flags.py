@@ -102,22 +102,37 @@ class Common(Checked):
     seed: int = flag(0, "Seed of all random numbers.", least=0, most=MOST_SEED)
 
 
-def define(config: type[Checked]) -> None:
-    """Defines a flag for every field of the dataclass."""
+def define(config: type[Checked], values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines a flag for every field of the dataclass, by default among those of this process."""
     hints = typing.get_type_hints(config, include_extras=True)
     for field in dataclasses.fields(config):
         kind, text = without_none(hints[field.name]), field.metadata["help"]
         default: Any = field.default
         if kind is bool:
-            flags.DEFINE_bool(field.name, default, text, module_name=sys.argv[0])
+            flags.DEFINE_bool(field.name, default, text, values, module_name=sys.argv[0])
         else:
             parser, serializer = _Parser(kind), _Serializer()
-            flags.DEFINE(parser, field.name, default, text, serializer=serializer, module_name=sys.argv[0])
+            flags.DEFINE(parser, field.name, default, text, values, serializer, module_name=sys.argv[0])
 
 
-def build(config: type[Config]) -> Config:
-    """Returns the dataclass with the values from the command line."""
-    return config(**{field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(config)})
+def build(config: type[Config], values: flags.FlagValues = flags.FLAGS) -> Config:
+    """Returns the dataclass with the values of flags, by default those of the command line."""
+    return config(**{field.name: values[field.name].value for field in dataclasses.fields(config)})
+
+
+def parsed(config: type[Config], arguments: Sequence[str]) -> Config:
+    """Returns the dataclass that arguments of a command line stand for.
+
+    Raises:
+        UserError: they cannot be parsed.
+    """
+    values = flags.FlagValues()
+    define(config, values)
+    try:
+        values(["", *arguments])
+    except flags.Error as error:
+        raise UserError(one_line(error, longest=2000)) from error
+    return build(config, values)
 
 
 def without_none(hint: Any) -> Any:
@@ -150,13 +165,17 @@ def command_line(module: str, config: Any) -> str:
         module: the script, such as `experiments.stylize`.
         config: its flags.
     """
+    return shlex.join([*command(module).split(), *arguments_of(config)])
+
+
+def arguments_of(config: Any) -> list[str]:
+    """Returns the flags that give a script this config: those that are not at their defaults."""
     given = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)
         if getattr(config, field.name) != field.default
     }
-    flags = [f"--{name}={serialize(value)}" for name, value in given.items()]
-    return shlex.join([*command(module).split(), *flags])
+    return [f"--{name}={serialize(value)}" for name, value in given.items()]
 
 
 def run_script(config: type[Config], run: Callable[[Config], Any], *, bare: Sequence[str] = ()) -> None:

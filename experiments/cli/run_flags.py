@@ -75,7 +75,7 @@ class ClusterFlags(Checked):
     """Flags by which processes find each other; on clusters that JAX knows (Slurm, Cloud TPU, ...) none are needed."""
 
     distributed: bool = flag(
-        False, "Share the cells among several processes, all with the same flags and access to --workdir."
+        False, "Compute together with other processes, all with the same flags and access to --workdir."
     )
     coordinator_address: str | None = flag(
         None, "Address of the first process as host:port, where the cluster does not provide it."
@@ -89,7 +89,31 @@ class ClusterFlags(Checked):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunFlags(ClusterFlags):
+class EngineFlags(Checked):
+    """Flags that say who runs the cells of a grid."""
+
+    engine: Literal["none", "dask", "ray", "slurm", "kubernetes"] = flag(
+        "none", "What runs the cells: none is this process; the others give them to workers, any of which may die."
+    )
+    engine_address: str | None = flag(
+        None,
+        "Address of a cluster of dask or ray that runs already, as tcp://host:8786; by default workers start on this "
+        "machine.",
+    )
+    engine_options: tuple[str, ...] = flag(
+        (),
+        "What the engine has to know, as name=value: timeout_min, slurm_partition, ... for slurm (those of submitit), "
+        "num_gpus, num_cpus for ray, image, claim, mount, gpus for kubernetes.",
+    )
+    workers: int = flag(2, "Number of workers of an engine that start on this machine, or that there are.", least=1)
+    cells_per_task: int | Literal["auto"] = flag(
+        "auto", "Number of cells that a worker gets at once; auto makes four tasks a worker.", least=1
+    )
+    task: int | None = flag(None, "Run only the cells of one task, as a worker does: its number, from 0.", least=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunFlags(EngineFlags):
     """Flags for running a grid."""
 
     workdir: FilePath | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
@@ -98,3 +122,4 @@ class RunFlags(ClusterFlags):
     )
     save_every: int = flag(100, "Number of steps between checkpoints of a cell; 0 means no checkpoints.", least=0)
     keep_going: bool = flag(False, "Leave out cells whose images cannot be read, instead of rejecting the whole grid.")
+    retry_failed: bool = flag(False, "Run cells again that have failed before, as those whose loss was no number.")

@@ -1,1 +1,1 @@
-"""Sweeps: axes and their product, preparing and running cells, their records, several hosts."""
+"""Sweeps: axes and their product, preparing and running cells, their records, and their shares."""

@@ -42,7 +42,15 @@ class Gallery:
             a sweep may grow, and the numbers in the names of a larger grid are others.
     """
 
-    def __init__(self, workdir: Path, grid: Grid, cells: Sequence[PreparedCell], about: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        workdir: Path,
+        grid: Grid,
+        cells: Sequence[PreparedCell],
+        about: Mapping[str, Any],
+        *,
+        retry_failed: bool = False,
+    ) -> None:
         """Reads the records that are there.
 
         Args:
@@ -50,6 +58,7 @@ class Gallery:
             grid: the sweep.
             cells: the cells of the grid, in its order.
             about: versions and device.
+            retry_failed: whether to run cells again that have failed before.
 
         Raises:
             UserError: the folder belongs to a sweep with cells that this one has not.
@@ -58,9 +67,20 @@ class Gallery:
         self._grid = grid
         self._about = about
         self._records: dict[str, dict[str, Any]] = {}
+        self._begun: dict[str, str] | None = None
         self._next = 0.0
         self.cells = self._named(cells)
         self.look()
+        if retry_failed:
+            for cell in self.cells:
+                if self._records.get(cell.name, {}).get("status") == FAILED:
+                    del self._records[cell.name]
+                    self.path(cell, ".json").unlink(missing_ok=True)
+
+    @property
+    def versions(self) -> tuple[Mapping[str, str] | None, Mapping[str, str]]:
+        """The versions with which the folder was begun, None if it was not; and those here."""
+        return self._begun, self._about["versions"]
 
     def path(self, cell: PreparedCell, suffix: str) -> Path:
         """Returns the path of a file of a cell."""
@@ -232,7 +252,9 @@ class Gallery:
                 )
             return {}
         try:
-            return {str(entry["name"]): dict(entry["settings"]) for entry in json.loads(text)["cells"]}
+            manifest = json.loads(text)
+            self._begun = {str(name): str(version) for name, version in dict(manifest.get("versions", {})).items()}
+            return {str(entry["name"]): dict(entry["settings"]) for entry in manifest["cells"]}
         except _DAMAGED as error:
             raise file_error(path, f"expected the manifest of a sweep, found something else: {_ADVICE}") from error
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..cli import stopping
 
 MANIFEST, TABLE, SHEET, TRADEOFF, PAGE = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html"
-CELLS = "cells"
+CELLS, CHECKPOINTS, LOGS = "cells", "checkpoints", "logs"
 
 
 def is_output(path: Path) -> bool:
@@ -23,9 +23,10 @@ class Outcome(NamedTuple):
         workdir: the folder of the grid.
         finished: number of cells with a picture.
         failed: name of each failed cell → its error.
-        missing: number of cells with neither, as the process that should run them ended early.
+        missing: number of cells with neither, as the worker that should run them ended early.
         stopped: whether the run was asked to stop before its end.
         names: name of each cell in the grid → name of its files, another one where the grid has grown.
+        partial: whether this process ran a task of the grid only; another one writes what covers all cells.
     """
 
     workdir: Path
@@ -34,6 +35,12 @@ class Outcome(NamedTuple):
     missing: int
     stopped: bool
     names: Mapping[str, str]
+    partial: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell has its picture, and this process is the one to go on with them."""
+        return self.finished == len(self.names) and not self.partial
 
     def path(self, cell: str, suffix: str = ".png") -> Path:
         """Returns the path of a file of a cell, given its name in the grid; by default of its picture."""
@@ -49,6 +56,8 @@ def finish_script(outcome: Outcome) -> None:
     """Prints the outcome of a grid, and ends the script with the status that belongs to it."""
     for name, problem in outcome.failed.items():
         print(f"failed: {name}: {problem}")
+    if outcome.partial:
+        sys.exit(stopping.status() or bool(outcome.failed))
     pictures = "1 picture" if outcome.finished == 1 else f"{outcome.finished} pictures"
     print(f"{pictures}, sheet and page: {outcome.workdir / PAGE}")
     if outcome.stopped:
@@ -56,7 +65,7 @@ def finish_script(outcome: Outcome) -> None:
         sys.exit(stopping.status() or stopping.INTERRUPTED)
     if outcome.missing:
         sys.exit(
-            f"error: expected all cells to be done, found {outcome.missing} left by processes that ended before; "
+            f"error: expected all cells to be done, found {outcome.missing} left by workers that ended before; "
             "the same command continues"
         )
     if outcome.failed:

@@ -1,6 +1,7 @@
-"""Runs a grid, batch after batch, each cell with its own checkpoints and record.
+"""Runs a grid, batch after batch, each cell with its own checkpoints and record: here, or as tasks of an engine.
 
-A process that is killed at any moment and started again keeps the finished cells and continues the others.
+A process that is killed at any moment and started again keeps the finished cells and continues the others; so does one
+that gives its cells to workers, and each of these.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nst_jax import batches
+from nst_jax import batches, parallel
 from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
@@ -32,13 +33,12 @@ from ..running.progress import Bar, Interrupt, graceful_interrupt, progress_bar
 from ..running.records import write_losses
 from ..running.run_record import versions
 from ..running.standstill import standstill
-from . import hosts
+from . import shares
 from .cells import Pictures, PreparedCell, groups, prepare
 from .gallery import FAILED, FINISHED, Gallery
 from .grid import Grid
-from .outcome import CELLS, Outcome
+from .outcome import CELLS, CHECKPOINTS, Outcome
 
-_CHECKPOINTS = "checkpoints"
 _WORTH_SAYING = 0.5  # seconds
 
 
@@ -54,32 +54,48 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         pictures = Pictures()
         cells = prepare(grid, pictures, keep_going=flags.keep_going)
         wanted = [cell.name for cell in cells]
-        gallery = Gallery(workdir, grid, cells, {"versions": versions(), "device": jax.devices()[0].device_kind})
+        about = {"versions": versions(), "device": jax.devices()[0].device_kind}
+        gallery = Gallery(workdir, grid, cells, about, retry_failed=flags.retry_failed)
         cells = gallery.cells
         names = dict(zip(wanted, (cell.name for cell in cells), strict=True))
         make_folder(workdir / CELLS)
-        mine = [cell for index, cell in enumerate(cells) if hosts.is_mine(index) and cell.error is None]
+        able = [cell for cell in cells if cell.error is None]
+        partial = flags.task is not None
+        mine = shares.of_task(flags, able, gallery.versions) if partial else able
         _announce(cells, mine, gallery)
         for cell in filter(gallery.is_done, mine):  # left if a run was killed between the two
             _remove_checkpoints(workdir, cell)
         steps = sum(cell.settings.steps for cell in mine)
-        with hosts.taking_part(workdir), progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
-            runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
-            for group in groups(cells):
-                if runner.run(group):
-                    jax.clear_caches()  # of this size, on a CPU 70 MB and more that nothing else would free
-
-            def all_done() -> bool:
-                runner.show()
-                return gallery.look()
-
-            hosts.wait(workdir, all_done, lambda: interrupt.requested)
-        if hosts.is_first():
+        with progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
+            if partial or flags.engine == "none":
+                runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
+                for group in groups(cells):
+                    runner.run(group)
+            else:
+                gallery.refresh(now=True)  # whose names of files the workers take
+                for _ in shares.given_out(flags, workdir, able, gallery, bar, lambda: interrupt.requested):
+                    bar.update(_steps_done(mine, gallery), "")
+                    _refresh(gallery, bar)
+        if not partial:
             gallery.refresh(now=True)
-        _remove_if_empty(workdir / _CHECKPOINTS)  # it has those of unfinished cells otherwise
+        _remove_if_empty(workdir / CHECKPOINTS)  # it has those of unfinished cells otherwise
         finished, failed = gallery.summary()
-        missing = len(cells) - finished - len(failed) if hosts.is_first() and not interrupt.requested else 0
-        return Outcome(workdir, finished, failed, missing, interrupt.requested, names)
+        missing = 0 if partial or interrupt.requested else len(cells) - finished - len(failed)
+        return Outcome(workdir, finished, failed, missing, interrupt.requested, names, partial)
+
+
+@functools.lru_cache(maxsize=1)
+def _enter(program: Any) -> None:  # noqa: ARG001 - another one than before
+    """Frees what JAX keeps of the program before, on a CPU 70 MB and more that nothing else would free."""
+    jax.clear_caches()
+
+
+def _refresh(gallery: Gallery, bar: Bar) -> None:
+    """Writes what covers all cells, if it is time."""
+    try:
+        gallery.refresh()
+    except UserError as error:  # only at the end is it an error
+        bar.say(f"sheet and page are not updated now: {error}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +120,8 @@ class _Runner:
     bar: Bar
     interrupt: Interrupt
 
-    def run(self, cells: Sequence[PreparedCell]) -> bool:
-        """Runs the unfinished cells of a group that belong to this process, in batches; returns whether there were any.
+    def run(self, cells: Sequence[PreparedCell]) -> None:
+        """Runs the unfinished cells of a group that belong to this process, in batches.
 
         Each time that memory runs out, batches get smaller. The program is that of the whole group, so that no number
         depends on which cells are done already, or by which process.
@@ -114,7 +130,8 @@ class _Runner:
         own = [index for index, cell in enumerate(cells) if cell.name in mine]
         left = [index for index in own if not self.gallery.is_done(cells[index])]
         if not left or self.interrupt.requested:
-            return False
+            return
+        _enter(cells[0].program)
         group = self._group(cells)
         wanted = self.flags.cells_per_batch
         finest = group.finest
@@ -128,7 +145,6 @@ class _Runner:
                 self.bar.say(f"not enough memory for {size} cells at once: continuing with {smaller}")
                 size = smaller
             left = [index for index in left if not self.gallery.is_done(cells[index])]
-        return True
 
     def _group(self, cells: Sequence[PreparedCell]) -> ScaledGroup:
         recipes = [
@@ -147,16 +163,7 @@ class _Runner:
                 return picture.placed(self.pictures.read(picture.path, picture.size).pixels)
             return self.pictures.read(*picture).pixels
 
-        return ScaledGroup(cells[0].pretrained, recipes, read, mesh=hosts.make_mesh())
-
-    def show(self) -> None:
-        """Shows that this process is alive; the first process also refreshes the gallery, if it is time."""
-        hosts.show_life(self.workdir)
-        if hosts.is_first():
-            try:
-                self.gallery.refresh()
-            except UserError as error:  # only at the end is it an error
-                self.bar.say(f"sheet and page are not updated now: {error}")
+        return ScaledGroup(cells[0].pretrained, recipes, read, mesh=parallel.make_mesh(devices=jax.local_devices()))
 
     def _compile(self, group: ScaledGroup, size: int, count: int) -> None:
         began = time.monotonic()
@@ -197,7 +204,8 @@ class _Runner:
             if done == 0:
                 starts = np.asarray(last.result)
             self.bar.update(before + done * len(chosen), f"{chosen[0].name}, step {done} of {steps}")
-            self.show()
+            if self.flags.task is None:
+                _refresh(self.gallery, self.bar)
         if last is None or not courses.running or int(last.history.step[-1]) < steps:
             return
         pictures = jax.device_get(last.result)
@@ -232,7 +240,7 @@ class _Runner:
             return None
 
     def _checkpoints(self, cell: PreparedCell) -> Checkpoints:
-        return Checkpoints(self.workdir / _CHECKPOINTS / cell.name, cell.identity)
+        return Checkpoints(self.workdir / CHECKPOINTS / cell.name, cell.identity)
 
     def _initial_image(self, group: ScaledGroup, cells: Sequence[PreparedCell], index: int) -> Any:
         cell = cells[index]
@@ -286,7 +294,7 @@ def _cells(count: int) -> str:
 
 
 def _remove_checkpoints(workdir: Path, cell: PreparedCell) -> None:
-    shutil.rmtree(workdir / _CHECKPOINTS / cell.name, ignore_errors=True)
+    shutil.rmtree(workdir / CHECKPOINTS / cell.name, ignore_errors=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

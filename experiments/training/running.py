@@ -19,7 +19,7 @@ from ..running.checkpoint_files import CheckpointFiles
 from ..running.progress import Bar, graceful_interrupt, progress_bar
 from ..running.rescue import write_or_rescue
 from ..running.run_record import versions, write_json
-from ..sweeping import hosts
+from . import hosts
 from .flags import TrainFlags
 from .job import Job, prepare
 from .losses import Losses

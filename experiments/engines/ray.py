@@ -1,0 +1,62 @@
+"""Ray: workers on this machine, or those of a cluster that runs already (its autoscaler, KubeRay).
+
+Options are those of a task, such as num_gpus=1 and num_cpus=4; with num_gpus, Ray shows each worker its own GPU.
+"""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from nst_jax.errors import UserError, one_line
+
+from . import tasks
+from .tasks import ATTEMPTS, Ended, Work
+
+_MOMENT = 0.5
+
+
+class _Tasks:
+    def __init__(self, ray: Any, waiting: dict[Any, int], dashboard: str) -> None:
+        self._ray = ray
+        self._waiting = waiting
+        self._dashboard = dashboard
+
+    def ended(self) -> Iterable[Ended]:
+        ready, _ = self._ray.wait(list(self._waiting), timeout=_MOMENT)
+        for found in ready:
+            problem = None
+            try:
+                self._ray.get(found)
+            except self._ray.exceptions.RayError as error:
+                problem = one_line(getattr(error, "cause", None) or error)
+            yield Ended(self._waiting.pop(found), problem)
+
+    def say(self) -> str:
+        return f"Ray: {self._dashboard or 'ray status'}"
+
+
+@contextlib.contextmanager
+def start(work: Work) -> Iterator[_Tasks]:
+    """Gives out the tasks; see `tasks.Engine`. Tasks that have not begun are cancelled with the context."""
+    with tasks.package("ray"):
+        import ray
+    own = {"num_cpus": work.workers} if work.address is None else {}
+    # It starts its processes by fork and exec, which touch nothing of JAX's threads.
+    warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
+    try:
+        context = ray.init(work.address, log_to_driver=False, logging_level=logging.ERROR, namespace="nst_jax", **own)
+    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"--engine_address: expected a Ray cluster at {one_line(work.address)}, found none ({one_line(error)})"
+        ) from error
+    try:
+        run = ray.remote(tasks.run).options(max_retries=ATTEMPTS, **dict(work.options))
+        alone = work._replace(tasks=())
+        waiting = {run.remote(alone, task): task for task in work.tasks}
+        yield _Tasks(ray, waiting, context.dashboard_url)
+        for left in waiting:
+            ray.cancel(left)
+    finally:
+        ray.shutdown()

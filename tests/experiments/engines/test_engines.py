@@ -1,0 +1,191 @@
+"""Real engines on this machine, whose workers are killed, preempted and come back."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from sweeps import command, config, start, wait_for
+
+from experiments import sweep
+from nst_jax.errors import UserError
+
+WEIGHTS = "--style_weight=10,50,300"
+STEPS = "--steps=150"
+
+
+@pytest.fixture(scope="module")
+def expected(pictures, tmp_path_factory):
+    """The pictures of one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    subprocess.run(command(pictures, folder, WEIGHTS, STEPS), cwd=Path(__file__).parents[3], check=True)
+    return {path.name: path.read_bytes() for path in (folder / "cells").glob("*.png")}
+
+
+def pictures_of(folder):
+    return {path.name: path.read_bytes() for path in (folder / "cells").glob("*.png")}
+
+
+def children(pid):
+    """The processes that a process has started: under Linux."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(path.parent.name))
+    return found
+
+
+def is_worker(pid):
+    return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def done(folder):
+    return {path: path.stat().st_mtime_ns for path in (folder / "cells").glob("*.json")}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds worker processes in /proc")
+def test_dask_whose_worker_and_then_whose_driver_is_killed(expected, pictures, tmp_path):
+    pytest.importorskip("distributed", reason="runs workers of Dask, an extra")
+    flags = (WEIGHTS, STEPS, "--save_every=10", "--engine=dask", "--workers=3", "--cells_per_task=1")
+    driver = start(pictures, tmp_path, *flags)
+    wait_for(lambda: done(tmp_path), driver)
+    os.kill(next(filter(is_worker, children(driver.pid))), signal.SIGKILL)
+    before = len(done(tmp_path))
+    wait_for(lambda: len(done(tmp_path)) > before, driver)
+    driver.kill()
+    driver.communicate()
+    kept = done(tmp_path)
+    assert len(kept) < len(expected)
+    driver = start(pictures, tmp_path, *flags)
+    output = driver.communicate(timeout=300)[0]
+    assert driver.returncode == 0, output
+    assert pictures_of(tmp_path) == expected
+    # What workers of the killed driver wrote last may be newer than what it had seen; nothing is written twice.
+    assert {path: done(tmp_path)[path] for path in kept} == kept
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_a_dask_scheduler_that_runs_already(expected, pictures, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="runs workers of Dask, an extra")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        running = start(pictures, tmp_path, WEIGHTS, STEPS, "--engine=dask", f"--engine_address={address}")
+        output = running.communicate(timeout=300)[0]
+    assert running.returncode == 0, output
+    assert pictures_of(tmp_path) == expected
+
+
+def test_no_dask_scheduler_there(pictures, tmp_path, monkeypatch):
+    pytest.importorskip("distributed", reason="asks for a scheduler of Dask, an extra")
+    from experiments.engines import dask
+
+    monkeypatch.setattr(dask, "_PATIENCE", 1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(UserError, match=f"--engine_address: expected a scheduler at {address}, found none"):
+        sweep.run(config(pictures, tmp_path, engine="dask", engine_address=address))
+
+
+@pytest.mark.slow
+def test_ray(expected, pictures, tmp_path):
+    pytest.importorskip("ray", reason="runs workers of Ray, an extra")
+    running = start(pictures, tmp_path, WEIGHTS, STEPS, "--engine=ray", "--workers=2")
+    output = running.communicate(timeout=300)[0]
+    assert running.returncode == 0, output
+    assert pictures_of(tmp_path) == expected
+
+
+CONFIGURATION = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+MpiDefault=none
+ReturnToService=2
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SchedulerParameters=sched_interval=2,bf_interval=2
+KillWait=5
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} State=UNKNOWN
+PartitionName=low Nodes={host} Default=YES State=UP PriorityTier=1
+PartitionName=high Nodes={host} State=UP PriorityTier=10
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """Slurm's own daemons on this machine, with a partition of which jobs are taken for those of another."""
+    pytest.importorskip("submitit", reason="submits to Slurm by submitit, an extra")
+    daemons = ("munged", "slurmctld", "slurmd")
+    if missing := [name for name in daemons if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")]:
+        pytest.skip(f"starts Slurm, of which {', '.join(missing)} are not installed")
+    if os.geteuid() != 0:
+        pytest.skip("starts Slurm's daemons, which need root")
+    folder = tmp_path / "slurm"
+    for name in ("state", "spool"):
+        (folder / name).mkdir(parents=True)
+    key = folder / "munge.key"
+    key.write_bytes(os.urandom(1024))
+    key.chmod(0o400)
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    host = socket.gethostname().partition(".")[0]
+    text = CONFIGURATION.format(host=host, ports=ports, folder=folder, cores=os.cpu_count())
+    (folder / "slurm.conf").write_text(text)
+    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin")
+    files = {"key-file": key, "socket": folder / "munge.socket", "pid-file": folder / "munged.pid"}
+    files |= {"log-file": folder / "munged.log", "seed-file": folder / "munged.seed"}
+    subprocess.run(["munged", "--force", *(f"--{name}={path}" for name, path in files.items())], check=True)
+    subprocess.run(["slurmctld", "-c"], check=True)
+    subprocess.run(["slurmd"], check=True)
+    try:
+        wait_for(lambda: "idle" in subprocess.run(["sinfo"], capture_output=True, text=True, check=False).stdout)
+        yield
+    finally:
+        subprocess.run(["scancel", "--user=root"], check=False)
+        for name in reversed(daemons):
+            os.kill(int((folder / f"{name}.pid").read_text()), signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_slurm_that_takes_jobs_off_their_machine(slurm, expected, pictures, tmp_path):
+    options = "--engine_options=timeout_min=10,slurm_partition=low,cpus_per_task=1"
+    flags = (WEIGHTS, STEPS, "--save_every=10", "--engine=slurm", options, "--workers=2", "--cells_per_task=3")
+    folder = tmp_path / "sweep"
+    running = start(pictures, folder, *flags)
+    wait_for(lambda: done(folder), running)
+    subprocess.run(["srun", "-p", "high", "--exclusive", "sleep", "1"], check=True)
+    taken = (tmp_path / "slurm" / "slurmctld.log").read_text()
+    output = running.communicate(timeout=500)[0]
+    assert running.returncode == 0, output
+    assert "has been requeued" in taken
+    assert pictures_of(folder) == expected

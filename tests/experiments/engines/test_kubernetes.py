@@ -1,0 +1,41 @@
+"""The manifest of a Kubernetes job against the schema of its API."""
+
+import json
+
+import pytest
+
+from experiments.engines import kubernetes
+from experiments.engines.tasks import Work
+
+pytestmark = pytest.mark.quick
+
+WORK = Work(
+    script="experiments.sweep",
+    arguments=("--size=96,112", "--workdir=/work/sweep", "--cells_per_task=3"),
+    tasks=(2, 5, 7),
+    here="/work",
+    logs="/work/sweep/logs",
+    workers=4,
+    address=None,
+    options=(("image", "me/nst_jax:1"), ("claim", "pictures"), ("gpus", 1)),
+)
+
+
+def test_an_index_is_a_task():
+    job = kubernetes.manifest(WORK)["spec"]
+    assert (job["completions"], job["parallelism"], job["backoffLimitPerIndex"]) == (8, 4, 3)
+    (container,) = job["template"]["spec"]["containers"]
+    assert container["command"] == ["nst-jax", "sweep", *WORK.arguments, "--task=$(INDEX)"]
+    assert container["resources"] == {"limits": {"nvidia.com/gpu": "1"}}
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.33"])  # backoffLimitPerIndex is beta since the first of them
+def test_the_schema(version):
+    schema = pytest.importorskip("kubernetes_validate", reason="holds manifests to the API's schema; no dependency")
+    schema.validate(kubernetes.manifest(WORK), version, strict=True)
+
+
+def test_it_is_written_and_says_what_to_do(tmp_path):
+    with kubernetes.start(WORK._replace(logs=str(tmp_path / "logs"))) as running:
+        assert running.say() == f"start them with: kubectl apply -f {tmp_path / 'job.json'}"
+    assert json.loads((tmp_path / "job.json").read_text()) == kubernetes.manifest(WORK)

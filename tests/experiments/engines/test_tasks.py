@@ -1,0 +1,149 @@
+"""Tasks: how cells are divided among them, what a worker gets of its machine, and a grid whose tasks ran elsewhere."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import sys
+import types
+
+import pytest
+from sweeps import config, manifest
+
+from experiments import sweep
+from experiments.cli.flags import arguments_of, parsed
+from experiments.engines import tasks
+from experiments.engines.tasks import Ended, Work
+from nst_jax.errors import UserError
+
+
+def test_equal_parts_of_a_program_and_the_longest_first():
+    small = [(f"small{index}", 1) for index in range(7)]
+    large = [(f"large{index}", 10) for index in range(2)]
+    found = tasks.split([small, large], 3)
+    assert found[0] == ("large0", "large1")
+    assert [len(names) for names in found[1:]] == [3, 2, 2]
+    assert {name for names in found for name in names} == {name for name, _ in small + large}
+    assert tasks.split([], 3) == []
+
+
+def test_flags_are_parsed_as_they_were_given(pictures, tmp_path):
+    given = config(pictures, tmp_path, style_weight=(10.0, 300.0), engine="dask", engine_options=("a=1", "b=x,y"))
+    assert parsed(sweep.Config, arguments_of(given)) == given
+    with pytest.raises(UserError, match="workers"):
+        parsed(sweep.Config, ["--workers=0.5"])
+
+
+@pytest.mark.parametrize(("worker", "expected"), [(0, {0, 3}), (1, {1}), (2, {2}), (3, {3})])
+def test_cores_are_divided_and_sums_are_not(worker, expected, monkeypatch):
+    cores = []
+    monkeypatch.setattr(tasks.glob, "glob", lambda _: [])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)), raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, chosen: cores.append(set(chosen)), raising=False)
+    monkeypatch.setattr(os, "environ", {})
+    tasks.place(worker, 3)
+    assert cores == [expected]
+    assert os.environ == {"NPROC": "4"}
+
+
+def test_a_worker_for_each_gpu(monkeypatch):
+    monkeypatch.setattr(tasks.glob, "glob", lambda _: ["/dev/nvidia0", "/dev/nvidia1"])
+    monkeypatch.setattr(os, "environ", {})
+    tasks.place(3, 4)
+    assert os.environ == {"CUDA_VISIBLE_DEVICES": "1"}
+
+
+def test_lines_of_a_log_have_a_time():
+    file = io.StringIO()
+    log = tasks._Dated(file)
+    log.write("one\ntw")
+    log.write("o\n")
+    assert re.fullmatch(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 (?:one|two)\n){2}", file.getvalue())
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """An engine that runs its tasks in this process, one each time that it is asked."""
+    module = types.ModuleType("experiments.engines.here")
+    module.given, module.fails = [], set()
+
+    class Running:
+        def __init__(self, work):
+            self.work, self.left = work, list(work.tasks)
+
+        def ended(self):
+            task = self.left.pop(0)
+            if task in module.fails:
+                return [Ended(task, "its worker died")]
+            tasks.run(self.work, task)
+            return [Ended(task, None)]
+
+        def say(self):
+            return "here"
+
+    @contextlib.contextmanager
+    def start(work: Work):
+        module.given.append(work)
+        yield Running(work)
+
+    module.start = start
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
+def shared(pictures, folder, **changes):
+    return config(pictures, folder, engine="here", cells_per_task=2, style_weight=(10.0, 300.0), **changes)
+
+
+def test_a_grid_given_out_is_the_grid(engine, pictures, tmp_path, capfd):
+    alone = sweep.run(config(pictures, tmp_path / "alone", style_weight=(10.0, 300.0)))
+    engine.fails = {1}
+    outcome = sweep.run(shared(pictures, tmp_path / "shared"))
+    assert (outcome.finished, outcome.missing, outcome.complete) == (2, 2, False)
+    assert "task 1, " in capfd.readouterr().err
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "shared" / "cells").iterdir()}
+
+    engine.fails = set()
+    outcome = sweep.run(shared(pictures, tmp_path / "shared"))
+    assert outcome.complete
+    assert [work.tasks for work in engine.given] == [(0, 1), (1,)]
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    for cell in manifest(tmp_path / "alone")["cells"]:
+        assert (tmp_path / "shared" / cell["picture"]).read_bytes() == (alone.workdir / cell["picture"]).read_bytes()
+    (log,) = (tmp_path / "shared" / "logs").iterdir()
+    assert "2 of 4 cells, 0 of these done already" in log.read_text()
+    sweep.run(shared(pictures, tmp_path / "shared"))
+    assert len(engine.given) == 2  # nothing was left
+
+
+def test_a_worker_of_another_version_is_refused(engine, pictures, tmp_path):
+    engine.fails = {0, 1}
+    sweep.run(shared(pictures, tmp_path))
+    path = tmp_path / "manifest.json"
+    text = json.loads(path.read_text())
+    text["versions"]["jax"] = "0.1"
+    path.write_text(json.dumps(text))
+    with pytest.raises(UserError, match=r"expected the versions with which the grid was begun, found jax 0\.1 there, "):
+        tasks.run(engine.given[0], 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": 0}, "--task: expected a folder that the command without it has begun"),
+        ({"engine": "here", "engine_options": ("a",)}, "--engine_options: expected name=value, found 'a'"),
+        ({"engine": "kubernetes"}, r"--engine_options: expected image=\.\.\., claim=\.\.\. for kubernetes"),
+    ],
+    ids=str,
+)
+def test_what_is_refused(changes, message, engine, pictures, tmp_path):
+    with pytest.raises(UserError, match=message):
+        sweep.run(config(pictures, tmp_path, **changes))
+
+
+def test_there_is_no_such_task(engine, pictures, tmp_path):
+    engine.fails = {0, 1}
+    sweep.run(shared(pictures, tmp_path))
+    with pytest.raises(UserError, match="--task: expected 0 to 1, found 2"):
+        tasks.run(engine.given[0], 2)
