@@ -37,7 +37,11 @@ def of_resnet():
                 yield f"{keras}_0_bn", f"{ours}_branch1"
             yield from ((f"{keras}_{index}_bn", f"{ours}_branch2{'-ab'[index]}/linear") for index in (1, 2))
             yield from ((f"{keras}_{index}_relu", f"{ours}_branch2{'-ab'[index]}") for index in (1, 2))
-            yield from ((f"{keras}_3_bn", f"{ours}_branch2c"), (f"{keras}_add", f"{ours}/linear"), (f"{keras}_out", ours))
+            yield from (
+                (f"{keras}_3_bn", f"{ours}_branch2c"),
+                (f"{keras}_add", f"{ours}/linear"),
+                (f"{keras}_out", ours),
+            )
     yield from (("avg_pool", "pool5"), ("predictions", "fc1000"))
 
 
@@ -192,7 +196,9 @@ def test_a_second_model_of_a_session_has_larger_numbers(file_of, converted_of, t
                 named["name"] += "_94"
     convert(source, "inception_v3", output, classifier=True)
     found = pretrained.read(output, with_head(BACKBONES["inception_v3"])).params["params"]
-    np.testing.assert_array_equal(found["Conv2d_4a_3x3/kernel"], converted_of("inception_v3").params["params"]["Conv2d_4a_3x3/kernel"])
+    np.testing.assert_array_equal(
+        found["Conv2d_4a_3x3/kernel"], converted_of("inception_v3").params["params"]["Conv2d_4a_3x3/kernel"]
+    )
 
 
 def test_weights_of_another_variant(file_of, tmp_path):
