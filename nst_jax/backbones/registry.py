@@ -1,5 +1,8 @@
 """Every backbone by name, and its layers by theirs."""
 
+from nst_jax.backbones.inception_v3 import INCEPTION_V3, INCEPTION_V3_TORCHVISION
+from nst_jax.backbones.mobilenet_v2 import MOBILENET_V2, MOBILENET_V2_TORCHVISION
+from nst_jax.backbones.resnet import RESNET50, RESNET50_KERAS, RESNET50_TORCHVISION
 from nst_jax.backbones.spec import Backbone, layers
 from nst_jax.backbones.squeezenet import SQUEEZENET1_1, SQUEEZENET1_1_TORCHVISION
 from nst_jax.backbones.vgg import VGG16, VGG16_TORCHVISION, VGG19, VGG19_NORMALIZED, VGG19_TORCHVISION
@@ -13,6 +16,13 @@ _ALL = (
     VGG19_NORMALIZED,
     SQUEEZENET1_1,
     SQUEEZENET1_1_TORCHVISION,
+    RESNET50,
+    RESNET50_KERAS,
+    RESNET50_TORCHVISION,
+    INCEPTION_V3,
+    INCEPTION_V3_TORCHVISION,
+    MOBILENET_V2,
+    MOBILENET_V2_TORCHVISION,
 )
 
 BACKBONES: dict[str, Backbone] = {backbone.name: backbone for backbone in _ALL}

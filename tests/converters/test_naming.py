@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from converters import names
+from converters.naming import registry as names
+from converters.naming.place import Place
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.rows import LocalResponseNorm
 from nst_jax.backbones.spec import with_head
@@ -36,7 +37,7 @@ def test_names_are_the_same_with_and_without_the_head(name):
     ],
 )
 def test_names_of_torchvision(name, expected):
-    assert expected.items() <= names.aliases(BACKBONES[name]).items()
+    assert {theirs: Place(ours) for theirs, ours in expected.items()}.items() <= names.aliases(BACKBONES[name]).items()
     assert expected.keys() <= names.torchvision_names(BACKBONES[name])
 
 
@@ -44,7 +45,7 @@ def test_a_family_that_torchvision_has_not():
     vgg = BACKBONES["vgg19"]
     other = dataclasses.replace(vgg, family=dataclasses.replace(vgg.family, preset="other"))
     assert names.torchvision_names(other) == set()
-    assert names.aliases(other)["block1_conv1"] == "conv1_1"
+    assert names.aliases(other)["conv1_1"] == Place("conv1_1")
 
 
 def test_a_row_that_torchvision_counts_nobody_knows_how():
