@@ -4,8 +4,8 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 
-from nst_jax.backbones import squeezenet, vgg
-from nst_jax.backbones.rows import Conv, Pool, Row
+from nst_jax.backbones import alexnet, nin, squeezenet, vgg
+from nst_jax.backbones.rows import Conv, GlobalAverage, LocalResponseNorm, Pool, Row
 from nst_jax.backbones.spec import Backbone, Family, with_head
 
 _KERAS_CLASSIFIER = {"fc6": "fc1", "fc7": "fc2", "fc8": "predictions"}
@@ -56,13 +56,24 @@ def _torchvision(backbone: Backbone) -> Iterator[tuple[str, str]]:
         yield from ((theirs, row.name) for theirs in _TORCHVISION_CLASSIFIER.get(row.name, ()))
 
 
-def _vgg(rows: tuple[Row, ...]) -> Iterator[tuple[str, str]]:
+def _chain(rows: tuple[Row, ...]) -> Iterator[tuple[str, str]]:
     """Yields the item of each convolution; a ReLU is an item of its own."""
     item = 0
     for row in rows:
         if isinstance(row, Conv):
             yield str(item), row.name
         item += _items(row)
+
+
+def _nin(rows: tuple[Row, ...]) -> Iterator[tuple[str, str]]:
+    """Yields the item of each convolution in ProGamerGov's pytorch-nin, where a dropout stands before the last block.
+
+    Torchvision has no such network.
+    """
+    features = tuple(row for row in rows if not isinstance(row, GlobalAverage))
+    last = next(index for index, row in enumerate(features) if row.name == "conv4-1024")
+    for item, name in _chain(features):
+        yield str(int(item) + (name in {row.name for row in features[last:]})), name
 
 
 def _squeezenet(rows: tuple[Row, ...]) -> Iterator[tuple[str, str]]:
@@ -83,13 +94,17 @@ def _items(row: Row) -> int:
     """Returns the number of items of torchvision's sequence for a row."""
     if isinstance(row, Conv):
         return 2
-    if isinstance(row, Pool):
+    if isinstance(row, Pool | LocalResponseNorm):
         return 1
-    raise TypeError(f"{row.name}: expected a convolution or a pooling, found {row}")
+    raise TypeError(f"{row.name}: expected a convolution, a pooling or a normalisation, found {row}")
 
 
 _TORCHVISION: dict[Family, Callable[[tuple[Row, ...]], Iterator[tuple[str, str]]]] = {
-    vgg.FAMILY: _vgg,
+    vgg.FAMILY: _chain,
+    vgg.SHALLOW: _chain,
     squeezenet.FAMILY: _squeezenet,
+    squeezenet.FAMILY_1_0: _squeezenet,
+    alexnet.FAMILY: _chain,
+    nin.FAMILY: _nin,
 }
 """Family → a function that yields the item of each convolution before the classifier."""

@@ -141,6 +141,24 @@ PRESETS: dict[str, Settings] = {
         coarse_content=16.0,
         steps=300,
     ),
+    # The layers of Gatys, Ecker & Bethge, NIPS 2015, figure 3 B, and what SqueezeNet needs for the same reason; not yet
+    # chosen by looking.
+    "alexnet": Settings(
+        content_layers=("conv4",),
+        style_layers=("conv1", "conv2", "conv3", "conv4", "conv5"),
+        padding="reflect",
+        antialias=True,  # its first layer skips three pixels of four
+        shifts=8,
+    ),
+    # The layers of the example with this network in the README of Johnson's neural-style, whose content layers they
+    # are, too; likewise.
+    "nin": Settings(
+        content_layers=("conv2", "conv3"),
+        style_layers=("conv1", "conv2", "conv3", "cccp8-1024"),
+        padding="reflect",
+        antialias=True,
+        shifts=8,
+    ),
     # Kolkin et al. 2022, "Neural Neighbor Style Transfer", and its program. VGG-16 there, whose layers up to relu4_3
     # VGG-19 has too. Theirs otherwise: all positions of the style image (here 4096 of each rotation), and the content's
     # finest detail whole in the picture that is matched.

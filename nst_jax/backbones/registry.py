@@ -1,8 +1,29 @@
 """Every backbone by name, and its layers by theirs."""
 
+from nst_jax.backbones.alexnet import ALEXNET, ALEXNET_TORCHVISION, CAFFENET
+from nst_jax.backbones.nin import NIN
 from nst_jax.backbones.spec import Backbone, layers
-from nst_jax.backbones.squeezenet import SQUEEZENET1_1, SQUEEZENET1_1_TORCHVISION
-from nst_jax.backbones.vgg import VGG16, VGG16_TORCHVISION, VGG19, VGG19_NORMALIZED, VGG19_TORCHVISION
+from nst_jax.backbones.squeezenet import (
+    SQUEEZENET1_0,
+    SQUEEZENET1_0_TORCHVISION,
+    SQUEEZENET1_1,
+    SQUEEZENET1_1_TORCHVISION,
+)
+from nst_jax.backbones.vgg import (
+    VGG11_BN_TORCHVISION,
+    VGG11_LRN,
+    VGG11_TORCHVISION,
+    VGG13_BN_TORCHVISION,
+    VGG13_TORCHVISION,
+    VGG16,
+    VGG16_BN_TORCHVISION,
+    VGG16_C,
+    VGG16_TORCHVISION,
+    VGG19,
+    VGG19_BN_TORCHVISION,
+    VGG19_NORMALIZED,
+    VGG19_TORCHVISION,
+)
 from nst_jax.errors import choose
 
 _ALL = (
@@ -13,6 +34,20 @@ _ALL = (
     VGG19_NORMALIZED,
     SQUEEZENET1_1,
     SQUEEZENET1_1_TORCHVISION,
+    VGG11_LRN,
+    VGG16_C,
+    VGG11_TORCHVISION,
+    VGG13_TORCHVISION,
+    VGG11_BN_TORCHVISION,
+    VGG13_BN_TORCHVISION,
+    VGG16_BN_TORCHVISION,
+    VGG19_BN_TORCHVISION,
+    SQUEEZENET1_0,
+    SQUEEZENET1_0_TORCHVISION,
+    ALEXNET,
+    CAFFENET,
+    ALEXNET_TORCHVISION,
+    NIN,
 )
 
 BACKBONES: dict[str, Backbone] = {backbone.name: backbone for backbone in _ALL}
