@@ -98,7 +98,7 @@ def test_squeezenet_has_the_sizes_of_its_paper():
     expected = {"conv1": 113, "pool1": 56, "pool3": 28, "pool5": 14, "fire9/concat": 14, "conv10": 14, "pool10": 1}
     assert {layer: shapes[layer][0] for layer in expected} == expected
     assert shapes["pool10"] == (1, 1, 1000)
-    # Table 1 of the paper is of 1.0, at 224 × 224 (conv1 there with padding). Those of its deploy.prototxt at 227 × 227:
+    # Table 1 of the paper is of 1.0, with a padded conv1. Those of its deploy.prototxt, likewise:
     shapes = spec.layer_shapes(spec.with_head(BACKBONES["squeezenet1_0"]), 227, 227)
     expected = {"conv1": 111, "pool1": 55, "pool4": 27, "pool8": 13, "fire9/concat": 13, "conv10": 15, "pool10": 1}
     assert {layer: shapes[layer][0] for layer in expected} == expected
