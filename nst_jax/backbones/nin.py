@@ -51,7 +51,7 @@ NIN = Backbone(
     preprocess=CONVENTIONS["caffe"],  # its mean is another one by less than a grey level
     provenance=Provenance(
         "https://gist.github.com/mavenlin/d802a5849de39225bcc6",
-        "BSD-3-Clause",
+        "BSD",
         "Lin, Chen & Yan, Network In Network, ICLR 2014",
     ),
     family=FAMILY,

@@ -132,7 +132,8 @@ def vgg(depths, **others):
     for block, (depth, features) in enumerate(zip(depths, (64, 128, 256, 512, 512), strict=True), start=1):
         for index in range(1, depth + 1):
             name = f"conv{block}_{index}"
-            yield from conv(before, features, *((1,) if name in others.get("narrow", ()) else (3, 1, 1)))
+            side = 1 if name in others.get("narrow", ()) else 3
+            yield from conv(before, features, side, padding=side // 2)
             if name == "conv1_1" and "norm" in others:
                 yield others["norm"]
             before = features
