@@ -1,7 +1,7 @@
 """Converts a file with trained weights and installs the result.
 
     python -m converters.convert FILE --backbone=NAME [--output=OUT.safetensors] [--classifier]
-        [--format=NAME] [--convention=caffe|torchvision] [--kernels=tensorflow|theano]
+        [--format=NAME] [--convention=caffe|torchvision|tensorflow] [--kernels=tensorflow|theano]
     python -m converters.convert FILE [FILE] --network=NAME [--name=NAME] [--output=OUT.safetensors] [--format=NAME]
 
 FILE is a weight file, or the folder of a TensorFlow.js model or of a deeplearn.js checkpoint; its format is recognised
@@ -37,6 +37,11 @@ CONVERTER_VERSION = 2
 KERNELS = {"tensorflow": False, "theano": True}
 """Convention of the kernels of a Keras file → whether they are rotated by 180 degrees."""
 
+_ABOUT = {
+    "torchvision": "of torchvision itself",
+    "caffe": "converted from Caffe, BGR minus mean",
+    "tensorflow": "RGB from -1 to 1",
+}
 _THEANO_FILE = "th_kernels"  # part of the names of files for Theano from keras-applications
 _SUFFIX = ".safetensors"
 
@@ -116,13 +121,13 @@ def convert(
 def _advice(backbone: str) -> str:
     """Returns what to add to the command: one line for each convention, each with the backbone that has it."""
     rows = BACKBONES[backbone].rows
-    found = {}  # the first of those that no file distinguishes
-    for name, convention in CONVENTIONS.items():
-        fitting = (other.name for other in BACKBONES.values() if (other.rows, other.preprocess) == (rows, convention))
-        found[name] = next(fitting, backbone)
-    about = {"torchvision": "of torchvision itself", "caffe": "converted from Caffe, BGR minus mean"}
-    choices = [f"--backbone={found[name]} --convention={name} ({about[name]})" for name in about]
-    return f"found names that files in both conventions have; give {' or '.join(choices)}"
+    choices = []
+    for name, about in _ABOUT.items():
+        # The first of those that no file distinguishes.
+        fitting = (other for other in BACKBONES.values() if (other.rows, other.preprocess) == (rows, CONVENTIONS[name]))
+        if other := next(fitting, None):
+            choices.append(f"--backbone={other.name} --convention={name} ({about})")
+    return f"found names that files in several conventions have; give {' or '.join(choices)}"
 
 
 def _settle(provenance: Provenance, convention: str | None, kernels: str | None) -> Provenance:

@@ -1,7 +1,8 @@
 """From the tensors of any format to the parameters of a backbone: the one step that all converters share.
 
 It renames tensors, and permutes and reverses their axes; values do not change by a bit. (Only double precision, which
-the interchange file does not have, is rounded to single; quantised numbers are decoded by their reader.)
+the interchange file does not have, is rounded to single. Quantised numbers are decoded by their reader, which also
+knows in what form its format keeps the mean and variance of a normalisation.)
 """
 
 import math
@@ -16,12 +17,31 @@ from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, convolutions, p
 from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import file_error
 
-from .names import aliases, torchvision_names
-from .source import Axes, Layout, Provenance, Tensors
+from .naming import keras_order
+from .naming.place import Place
+from .naming.registry import aliases, is_auxiliary, torchvision_names
+from .source import OF_KERAS, Axes, Layout, Provenance, Tensors
 
 _OURS = "HWIO"
-_NORMALISATION = {"gamma", "moving_mean", "running_mean"}
 _LISTED = 3
+
+# What formats call the arrays of a layer → what they are called here; PyTorch's `weight` is a kernel everywhere.
+_DEPTHWISE_ROLES = {"depthwise_kernel": "kernel", "depthwise_weights": "kernel"}
+_NORMALISATION_ROLES = {
+    "gamma": "scale",
+    "kernel": "scale",
+    "beta": "shift",
+    "bias": "shift",
+    "moving_mean": "mean",
+    "running_mean": "mean",
+    "moving_variance": "variance",
+    "running_var": "variance",
+}
+_MEANS = ("mean", "moving_mean", "running_mean")
+_COUNTER = "num_batches_tracked"  # of training steps, in PyTorch
+
+_KERAS_CONVENTIONS = ("caffe", "tensorflow")
+"""keras-applications has networks in both, and none in both."""
 
 
 class Match(NamedTuple):
@@ -89,12 +109,15 @@ class Parameters(Mapping[str, np.ndarray]):
         self._sources = matched.sources
         self._shapes = parameter_shapes(backbone)
         self._first = {f"{row.name}/kernel" for row, _ in convolutions(backbone) if row.input == INPUT}
+        self._depthwise = _depthwise(backbone)
 
     def __getitem__(self, name: str) -> np.ndarray:
         values = numbers(self._tensors, self._sources[name], self._provenance)
         if len(self._shapes[name]) != len(_OURS):
             return values
         layout = self._provenance.layout
+        if name in self._depthwise and values.shape != _permute(self._shapes[name], layout.conv):
+            layout = layout._replace(conv=_exchanged(layout.conv))
         kernel = _kernel(values, layout, self._shapes[name])
         return kernel[:, :, ::-1] if name in self._first and layout.reversed_colours else kernel
 
@@ -109,16 +132,17 @@ def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Matc
     _check_meaning(provenance, backbone)
     renamed = _rename(tensors, provenance, backbone)
     in_head, known = _convolutions(backbone.head), _convolutions(with_head(backbone).rows)
-    head = tuple(layer for layer in renamed if renamed[layer] in in_head)
-    dense = (layer for layer in renamed if renamed[layer] not in known and _is_dense(layer, tensors))
+    head = tuple(layer for layer, place in renamed.items() if place.row in in_head)
+    dense = (layer for layer, place in renamed.items() if place.row not in known and _is_dense(layer, tensors))
     foreign = tuple(dense) if backbone == BACKBONES[backbone.name] else ()
-    ignored = {*head, *foreign}
+    ignored = {*head, *foreign, *(layer for layer in renamed if is_auxiliary(backbone, layer))}
     sources: dict[str, str] = {}
     for source in tensors:
         layer, role = _split(source)
-        if layer in ignored:
+        place = renamed[layer]
+        if layer in ignored or (place.normalisation and role == _COUNTER):
             continue
-        name = f"{renamed[layer]}/{role}"
+        name = f"{place.row}/{(_NORMALISATION_ROLES if place.normalisation else _DEPTHWISE_ROLES).get(role, role)}"
         if name in sources:
             raise file_error(
                 provenance.path,
@@ -127,9 +151,10 @@ def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Matc
             )
         sources[name] = source
     expected = parameter_shapes(backbone)
+    depthwise = _depthwise(backbone)
     _check_names(sources, tensors, provenance, backbone)
     for name, shape in expected.items():
-        _check_shape(sources[name], tensors[sources[name]].shape, shape, provenance)
+        _check_shape(sources[name], tensors[sources[name]].shape, shape, provenance, depthwise=name in depthwise)
     if provenance.ordered:
         _check_order(sources, provenance, backbone)
     return Match({name: sources[name] for name in expected}, head, foreign)
@@ -158,24 +183,44 @@ def _check_meaning(provenance: Provenance, backbone: Backbone) -> None:
         raise file_error(
             provenance.path, f"expected weights of {backbone.name}, found those of {one_line(provenance.backbone)}"
         )
-    if provenance.convention is None or CONVENTIONS.get(provenance.convention) == backbone.preprocess:
+    if provenance.convention is None:
+        return
+    found = _KERAS_CONVENTIONS if provenance.convention == OF_KERAS else (provenance.convention,)
+    if any(CONVENTIONS.get(name) == backbone.preprocess for name in found):
         return
     wanted = next(name for name, preprocess in CONVENTIONS.items() if preprocess == backbone.preprocess)
     raise file_error(
         provenance.path,
         f"expected weights for pixels in the convention of {wanted}, as {backbone.name} has them, "
-        f"found {one_line(provenance.convention)}",
+        f"found {one_line(' or '.join(found))}",
     )
 
 
-def _rename(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> dict[str, str]:
-    """Returns for each layer of the file its name in the backbone, or its own name if the backbone lacks it."""
+def _rename(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> dict[str, Place]:
+    """Returns for each layer of the file what it is in the backbone; it keeps its name if the backbone lacks it."""
     layers = list(dict.fromkeys(_split(source)[0] for source in tensors))
+    places = {layer: Place(layer) for layer in layers}
     if provenance.named:
         names = aliases(backbone)
-        return {layer: names.get(layer, layer) for layer in layers}
-    ordered = [row.name for row, _ in convolutions(with_head(backbone))]
-    return {layer: layer for layer in layers} | dict(zip(layers, ordered, strict=False))
+        return {layer: names.get(layer, place) for layer, place in places.items()}
+    rows = keras_order.listed(backbone) if provenance.ordered else [row for row, _ in convolutions(with_head(backbone))]
+    # Each kind of layer by itself, as Keras counts each kind for itself.
+    normalisations = [layer for layer in layers if _is_normalisation(layer, tensors)]
+    depthwise = [layer for layer in layers if _is_depthwise(layer, tensors)]
+    others = [layer for layer in layers if layer not in {*normalisations, *depthwise}]
+    normalised = (Place(row.name, normalisation=True) for row in rows if row.norm)
+    places |= dict(zip(normalisations, normalised, strict=False))
+    places |= dict(zip(depthwise, (Place(row.name) for row in rows if row.groups > 1), strict=False))
+    return places | dict(zip(others, (Place(row.name) for row in rows if row.groups == 1), strict=False))
+
+
+def _is_normalisation(layer: str, tensors: Tensors) -> bool:
+    return any(f"{layer}/{role}" in tensors for role in _MEANS)
+
+
+def _is_depthwise(layer: str, tensors: Tensors) -> bool:
+    kernel = tensors.get(f"{layer}/kernel")
+    return kernel is not None and len(kernel.shape) == 4 and kernel.shape[2] > kernel.shape[3] == 1
 
 
 def _convolutions(rows: tuple[Row, ...]) -> set[str]:
@@ -201,8 +246,10 @@ def _check_names(sources: dict[str, str], tensors: Tensors, provenance: Provenan
     kernels = [name for name, tensor in tensors.items() if name.endswith("/kernel") and len(tensor.shape) == 4]
     listed = [f"without {_some(missing)}"] if missing else []
     listed += [f"with the unknown {_some(unknown)}"] if unknown else []
-    if any(_split(source)[1] in _NORMALISATION for source in tensors):
-        listed.append("with batch normalisation, which no backbone here has")
+    if any(_split(source)[1] in _MEANS for source in tensors) and not any(
+        row.norm for row, _ in convolutions(backbone)
+    ):
+        listed.append(f"with batch normalisation, which {backbone.name} does not have")
     raise file_error(
         provenance.path,
         f"expected the {sum(1 for _ in convolutions(backbone))} convolutions of {backbone.name}, "
@@ -215,11 +262,15 @@ def _some(names: list[str]) -> str:
     return ", ".join(one_line(name) for name in names[:_LISTED]) + more
 
 
-def _check_shape(source: str, found: tuple[int, ...], expected: tuple[int, ...], provenance: Provenance) -> None:
+def _check_shape(
+    source: str, found: tuple[int, ...], expected: tuple[int, ...], provenance: Provenance, *, depthwise: bool
+) -> None:
     stored = expected
     if len(expected) == len(_OURS):
         # A classifier is stored as dense layers, or as the equivalent convolutions.
         stored = _stored_shape(expected, provenance.layout, dense=len(found) == 2)
+        if depthwise and found == _permute(expected, _exchanged(provenance.layout.conv)):
+            return
     if found == stored:
         return
     axes = " (its axes are in another order)" if sorted(found) == sorted(stored) else ""
@@ -285,6 +336,17 @@ def _kernel(values: np.ndarray, layout: Layout, shape: tuple[int, ...]) -> np.nd
     axes = layout.dense if values.ndim == 2 else layout.conv
     kernel = values.reshape(_permute(shape, axes)).transpose([axes.index(axis) for axis in _OURS])
     return kernel[::-1, ::-1] if layout.rotated and values.ndim == len(_OURS) else kernel
+
+
+def _depthwise(backbone: Backbone) -> set[str]:
+    """Returns the names of kernels with one input a group, as many as there are channels."""
+    return {f"{row.name}/kernel" for row, channels in convolutions(backbone) if channels == row.groups > 1}
+
+
+def _exchanged(axes: Axes) -> Axes:
+    """Returns the axes of a depthwise kernel in a format that has a layer of its own for it, one output a channel."""
+    exchanged: dict[Axes, Axes] = {"HWIO": "HWOI", "OHWI": "IHWO"}
+    return exchanged.get(axes, axes)
 
 
 def _permute(ours: tuple[int, ...], axes: Axes) -> tuple[int, ...]:

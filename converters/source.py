@@ -18,7 +18,7 @@ from nst_jax.io.files import file_error
 from . import regions
 
 MOST_TENSORS = 20_000
-"""Maximal number of tensors in a file; the networks here have up to 52."""
+"""Maximal number of tensors in a file; the networks here have up to 500."""
 
 LARGEST_TENSOR = 1_000_000_000
 """Bytes: twice the largest layer of a VGG network in single precision; reading takes about twice as much memory."""
@@ -28,7 +28,10 @@ _MOST_EXPANDED = 16  # a byte becomes four in single precision, and weights may 
 _SMALL_TOTAL = 16 << 20
 _LONGEST_NAME = 1000
 
-Axes = Literal["HWIO", "OIHW", "OHWI", "IHWO"]
+OF_KERAS = "keras-applications"
+"""The convention of files in formats of Keras: that in which keras-applications has the network."""
+
+Axes = Literal["HWIO", "OIHW", "OHWI", "IHWO", "HWOI"]
 """One letter per axis: height, width, input, output."""
 
 
@@ -52,7 +55,11 @@ class Tensor(NamedTuple):
 
 
 Tensors = dict[str, Tensor]
-"""Tensors in the order of the file. Keys are `layer/kernel`, `layer/bias`, and for others their names in the file."""
+"""Tensors in the order of the file. Keys are `layer/kernel`, `layer/bias`, and for others their names in the file.
+
+Those of batch normalisations are `layer/mean`, `layer/variance`, `layer/scale` and `layer/shift`, or what Keras or
+PyTorch call them: `layer/moving_mean`, `layer/running_mean`.
+"""
 
 
 def add(tensors: Tensors, path: Path, name: str, tensor: Tensor) -> None:
@@ -142,8 +149,8 @@ class Provenance(NamedTuple):
         format: the format in words, as precisely as it was recognised.
         producer: the program that wrote it, if the file says so.
         layout: layout of the kernels.
-        convention: the convention of the pixels, one of `nst_jax.backbones.spec.CONVENTIONS`, or what else is known of
-            them; None if the file does not say.
+        convention: the convention of the pixels, one of `nst_jax.backbones.spec.CONVENTIONS`, `OF_KERAS`, or what else
+            is known of them; None if the file does not say.
         backbone: the backbone of these weights, if the file says so.
         named: whether the layers have names of their own; if not, only their order has meaning.
         ordered: whether the layers are in the order of the model, even if they have names.

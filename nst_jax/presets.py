@@ -159,6 +159,38 @@ PRESETS: dict[str, Settings] = {
         antialias=True,
         shifts=8,
     ),
+    "resnet": Settings(
+        content_layers=("res3d",),
+        style_layers=("conv1", "res2a", "res2c", "res3b", "res3d", "res4c"),
+        padding="reflect",
+        antialias=True,  # its first layer skips every other pixel
+        shifts=8,
+        steps=300,
+    ),
+    "inception_v3": Settings(
+        content_layers=("Mixed_5b",),
+        style_layers=("Conv2d_1a_3x3", "Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5b", "Mixed_5d", "Mixed_6b"),
+        padding="reflect",
+        antialias=True,
+        shifts=8,
+        steps=300,
+    ),
+    "efficientnet": Settings(
+        content_layers=("blocks_4/expand",),
+        style_layers=("stem", *(f"blocks_{index}/expand" for index in (1, 2, 3, 4, 5, 6))),
+        padding="reflect",
+        antialias=True,
+        shifts=8,
+        steps=300,
+    ),
+    "mobilenet_v2": Settings(
+        content_layers=("expanded_conv_4/expand",),
+        style_layers=("Conv", *(f"expanded_conv_{index}/expand" for index in (1, 2, 3, 5, 6))),
+        padding="reflect",
+        antialias=True,
+        shifts=8,
+        steps=300,
+    ),
     # Kolkin et al. 2022, "Neural Neighbor Style Transfer", and its program. VGG-16 there, whose layers up to relu4_3
     # VGG-19 has too. Theirs otherwise: all positions of the style image (here 4096 of each rotation), and the content's
     # finest detail whole in the picture that is matched.

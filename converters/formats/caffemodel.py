@@ -13,11 +13,13 @@ from nst_jax.errors import one_line
 from nst_jax.io.files import file_error
 
 from .. import regions, source
-from ..containers import caffe_proto
+from ..containers import caffe_norm, caffe_proto
 from ..source import Layout, Provenance, Tensor, Tensors
 
 _CONVOLUTION = {"conv", "Convolution", 4}
 _DENSE = {"innerproduct", "InnerProduct", 14}
+_NORMALISATION = {"BatchNorm"}
+_SCALE = {"Scale"}
 _ROLES = ("kernel", "bias")
 
 
@@ -37,6 +39,14 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     tensors: Tensors = {}
     for layer in layers:
         name, kind = _text(layer.name), layer.type if isinstance(layer.type, int) else _text(layer.type)
+        if kind in _NORMALISATION | _SCALE:
+            blobs = [
+                caffe_proto.tensor(path, one_line(f"{name}/{index}"), blob) for index, blob in enumerate(layer.blobs)
+            ]
+            named = caffe_norm.normalisation if kind in _NORMALISATION else caffe_norm.scale
+            for where, tensor in named(path, name, blobs).items():
+                source.add(tensors, path, where, tensor)
+            continue
         for index, blob in enumerate(layer.blobs):
             has_roles = kind in _CONVOLUTION | _DENSE and index < len(_ROLES)
             where = f"{name}/{_ROLES[index] if has_roles else index}"

@@ -32,7 +32,10 @@ _KERAS_1_ROLES = {"W": "kernel", "b": "bias"}
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")  # the latter: TensorFlow 2.12 to 2.15
 _VARIABLE = re.compile(rf"((?:(?:{'|'.join(_LAYERS)})/[^/]+/)+)vars/(\d{{1,9}})")
 _NUMBERED_ROLES = {"0": "kernel", "1": "bias"}
+_NORMALISED = {4: ("gamma", "beta", "moving_mean", "moving_variance"), 3: ("beta", "moving_mean", "moving_variance")}
+"""Number of vectors of a normalisation → their roles; without a scale there are three."""
 _NUMBERED_NAME = re.compile(r"(?:conv2d|convolution2d)(?:_\d+)?")
+_COUNTED_NAME = re.compile(r"(?:conv2d|convolution2d|depthwise_conv2d|batch_normalization)(?:_\d+)?")
 _COUNTED = re.compile(r"(.+?)(?:_(\d{1,9}))?", re.DOTALL)
 
 
@@ -88,6 +91,8 @@ def _read_legacy(path: Path, contents: Contents, root: str, what: str) -> tuple[
                 raise file_error(path, f"expected {one_line(where)}, as the file lists it, found no such data")
             source.add(tensors, path, f"{_owner(layer, weight, roles)}/{role}", contents.datasets[where])
             generation = min(generation, written_by)
+    named = _have_names(tensors)
+    tensors = tensors if named else _as_made(tensors)
     version = attributes.get("keras_version")
     layout = _layout(tensors)
     if layout.conv == "HWIO":
@@ -98,19 +103,32 @@ def _read_legacy(path: Path, contents: Contents, root: str, what: str) -> tuple[
         f"legacy Keras HDF5, {what}, names as in Keras {generation}",
         producer=f"Keras {one_line(' '.join(version))}" if version else None,
         layout=layout._replace(rotated=_rotated(attributes)),
-        named=_have_names(tensors),
+        named=named,
     )
 
 
 def _provenance(path: Path, kind: str, **known: Any) -> Provenance:
-    # the convention of keras-applications, whatever they ported
-    return Provenance(path, regions.sha256([path]), kind, convention="caffe", **known)
+    return Provenance(path, regions.sha256([path]), kind, convention=source.OF_KERAS, **known)
 
 
 def _have_names(tensors: Tensors) -> bool:
     """Returns whether the layers with kernels have given names, and not numbers from Keras."""
     layers = [name.rpartition("/")[0] for name, tensor in tensors.items() if len(tensor.shape) == 4]
     return not all(_NUMBERED_NAME.fullmatch(layer) for layer in layers)
+
+
+def _as_made(tensors: Tensors) -> Tensors:
+    """Returns the tensors of numbered layers in the order in which these were made, then the others as they come.
+
+    Keras numbers layers as it makes them, and lists them by their distance from the end.
+    """
+
+    def key(name: str) -> tuple[bool, list[tuple[str, int]]]:
+        layer = name.rpartition("/")[0]
+        counted = _COUNTED_NAME.fullmatch(layer) is not None
+        return not counted, _model_order(layer) if counted else []
+
+    return dict(sorted(tensors.items(), key=lambda item: key(item[0])))
 
 
 def _layout(tensors: Tensors) -> Layout:
@@ -154,21 +172,31 @@ def _read_numbered(path: Path, contents: Contents) -> tuple[Tensors, Provenance]
     named = all(names.values())
     # In a layer without a kernel, such as a normalisation, the first variable is a vector.
     with_kernel = {found[1] for found in variables if found[2] == "0" and len(contents.datasets[found[0]].shape) > 1}
+    counts = collections.Counter(found[1] for found in variables)
     tensors: Tensors = {}
     for found in variables:
         group, index = found.groups()
         layer = names[group] if named else "/".join(part for part in group.split("/") if part and part not in _LAYERS)
-        role = _NUMBERED_ROLES.get(index, index) if group in with_kernel else index
-        source.add(tensors, path, f"{layer}/{role}", contents.datasets[found[0]])
+        roles = (
+            _NUMBERED_ROLES
+            if group in with_kernel
+            else dict(zip("0123", _NORMALISED.get(counts[group], ()), strict=False))
+        )
+        source.add(tensors, path, f"{layer}/{roles.get(index, index)}", contents.datasets[found[0]])
     models = {group.rstrip("/").rpartition("/")[0] for group in names}
-    named = named and _have_names(tensors)
+    numbered = named and not _have_names(tensors)
+    named = named and not numbered
     if not named and len(models) > 1:
         raise file_error(
             path, f"expected layers with names, or in one model, found {len(models)} models; save them by name"
         )
     naming = "layers by name" if named else "layers in order, without names"
     writer = "Keras 3" if _LAYERS[0] in contents.groups else "TensorFlow 2.12 to 2.15"
-    ordered = len(models) == 1  # the names of several models do not show their order
+    # The names of several models do not show their order, nor do those of several kinds of convolution.
+    maps = {group for group in with_kernel if len(contents.datasets[f"{group}vars/0"].shape) == 4}
+    kinds = {_model_order(group.rstrip("/"))[-1][0] for group in maps}
+    ordered = len(models) == len(kinds) == 1 and not numbered
+    tensors = _as_made(tensors) if numbered else tensors
     return tensors, _provenance(path, f"{writer} weights HDF5, {naming}", named=named, ordered=ordered)
 
 

@@ -39,8 +39,8 @@ def recognises(path: Path) -> bool:
 def read(path: Path) -> tuple[Tensors, Provenance]:
     """Reads a network, old (before beta 17) or new, as its variables or as a struct `net`.
 
-    Kernels are `layer/kernel` `[height, width, in, out]`, biases `layer/bias` `[out]`; the weights of other
-    layers are `layer/0`, `layer/1` and so on.
+    Kernels are `layer/kernel` `[height, width, in, out]`, biases `layer/bias` `[out]`; normalisations have mean,
+    variance, scale and shift; the weights of other layers are `layer/0`, `layer/1` and so on.
 
     Raises:
         UserError: this is not such a network, it is damaged, or there is no room for a temporary file.

@@ -25,6 +25,7 @@ _AGAIN = "fetch or make the file again"
 _ONLY = "only simplenn networks of MatConvNet can be converted"
 _KINDS = {"O": "a cell array", "U": "text", "V": "a struct"}
 _NUMBERS = tuple("biuf")
+_EPSILON = 1e-4  # that of vl_nnbnorm, where a layer has none
 _FIELDS = ["layers", "meta", "normalization"]
 
 
@@ -124,12 +125,37 @@ def _weights(where: str, layer: Any) -> Iterator[tuple[str, np.ndarray]]:
     if not arrays:
         return
     name = _text(where, fields, "name")
-    convolution = _text(where, fields, "type") == "conv" and len(arrays) <= 2
+    kind = _text(where, fields, "type")
+    if kind == "bnorm":
+        yield from _normalisation(where, name, fields, arrays)
+        return
+    convolution = kind == "conv" and len(arrays) <= 2
     roles: Iterable[str | int] = ("kernel", "bias") if convolution else range(len(arrays))
     for role, array in zip(roles, arrays, strict=False):
         if _kind(array) not in _NUMBERS:
             raise UnusableError(where, f"expected arrays of numbers as weights, found {_described(array)}; {_AGAIN}")
         yield f"{name}/{role}", _shaped(role, array)
+
+
+def _normalisation(
+    where: str, name: str, fields: dict[str, Any], arrays: list[Any]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields scale, shift, mean and variance of a normalisation.
+
+    MatConvNet has a column of means and one of deviations, the roots of variances with a small number added
+    (vl_nnbnorm.m); a difference below 0 is one of rounding.
+    """
+    if len(arrays) != 3 or any(_kind(array) not in _NUMBERS for array in arrays) or arrays[2].shape[1:] != (2,):
+        shapes = ", ".join(_described(array) for array in arrays)
+        raise UnusableError(where, f"expected multipliers, biases and moments of a normalisation, found {shapes}")
+    scale, shift, moments = arrays
+    epsilon = fields.get("epsilon")
+    added = float(epsilon.item()) if _kind(epsilon) in _NUMBERS and epsilon.size == 1 else _EPSILON
+    deviation = moments[:, 1].astype(np.float64)
+    yield f"{name}/scale", scale.reshape(-1)
+    yield f"{name}/shift", shift.reshape(-1)
+    yield f"{name}/mean", moments[:, 0]
+    yield f"{name}/variance", np.maximum(deviation**2 - added, 0)
 
 
 def _shaped(role: str | int, array: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         format=f"TensorFlow.js layers model, {', '.join(stored)}",
         producer=_producer(model),
         layout=_layout(model),
-        convention="caffe",  # that of keras-applications
+        convention=source.OF_KERAS,
         numbers=f"{bits}-bit quantisation" if bits else None,
     )
     return tensors, provenance

@@ -6,6 +6,7 @@ from nst_jax.lazy import attributes
 
 if TYPE_CHECKING:
     from nst_jax.backbones import alexnet as alexnet
+    from nst_jax.backbones import efficientnet as efficientnet
     from nst_jax.backbones import features as features
     from nst_jax.backbones import imagenet as imagenet
     from nst_jax.backbones import nin as nin

@@ -1,7 +1,11 @@
 """Every backbone by name, and its layers by theirs."""
 
 from nst_jax.backbones.alexnet import ALEXNET, ALEXNET_TORCHVISION, CAFFENET
+from nst_jax.backbones.efficientnet import EFFICIENTNET_LITE0
+from nst_jax.backbones.inception_v3 import INCEPTION_V3, INCEPTION_V3_TORCHVISION
+from nst_jax.backbones.mobilenet_v2 import MOBILENET_V2, MOBILENET_V2_TORCHVISION
 from nst_jax.backbones.nin import NIN
+from nst_jax.backbones.resnet import RESNET50, RESNET50_KERAS, RESNET50_TORCHVISION
 from nst_jax.backbones.spec import Backbone, layers
 from nst_jax.backbones.squeezenet import (
     SQUEEZENET1_0,
@@ -48,6 +52,14 @@ _ALL = (
     CAFFENET,
     ALEXNET_TORCHVISION,
     NIN,
+    EFFICIENTNET_LITE0,
+    RESNET50,
+    RESNET50_KERAS,
+    RESNET50_TORCHVISION,
+    INCEPTION_V3,
+    INCEPTION_V3_TORCHVISION,
+    MOBILENET_V2,
+    MOBILENET_V2_TORCHVISION,
 )
 
 BACKBONES: dict[str, Backbone] = {backbone.name: backbone for backbone in _ALL}

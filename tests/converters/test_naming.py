@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from converters import names
+from converters.naming import registry as names
+from converters.naming.place import Place
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.rows import Add
 from nst_jax.backbones.spec import with_head
@@ -42,20 +43,31 @@ def test_names_are_the_same_with_and_without_the_head(name):
             "alexnet_torchvision",
             {"features.3": "conv2", "features.10": "conv5", "classifier.1": "fc6", "classifier.4": "fc7"},
         ),
-        # neural-style-pt's CaffeLoader, whose sequence has a dropout at 21.
-        ("nin", {"features.18": "cccp6", "features.22": "conv4-1024", "features.26": "cccp8-1024"}),
     ],
 )
 def test_names_of_torchvision(name, expected):
-    assert expected.items() <= names.aliases(BACKBONES[name]).items()
+    assert {theirs: Place(ours) for theirs, ours in expected.items()}.items() <= names.aliases(BACKBONES[name]).items()
     assert expected.keys() <= names.torchvision_names(BACKBONES[name])
+
+
+def test_names_of_ports_to_pytorch():
+    nin, efficientnet = names.aliases(BACKBONES["nin"]), names.aliases(BACKBONES["efficientnet_lite0"])
+    # neural-style-pt's CaffeLoader, whose sequence has a dropout at 21.
+    expected = {"features.18": "cccp6", "features.22": "conv4-1024", "features.26": "cccp8-1024"}
+    assert {theirs: Place(ours) for theirs, ours in expected.items()}.items() <= nin.items()
+    # The file in the PyPI package.
+    assert efficientnet["_bn0"] == Place("stem", normalisation=True)
+    assert efficientnet["_blocks.15._depthwise_conv"] == Place("blocks_15/depthwise")
+    assert efficientnet["_blocks.15._bn2"] == Place("blocks_15/project", normalisation=True)
+    for name in ("nin", "efficientnet_lite0"):
+        assert names.torchvision_names(BACKBONES[name]) == set()
 
 
 def test_a_family_that_torchvision_has_not():
     vgg = BACKBONES["vgg19"]
     other = dataclasses.replace(vgg, family=dataclasses.replace(vgg.family, preset="other"))
     assert names.torchvision_names(other) == set()
-    assert names.aliases(other)["block1_conv1"] == "conv1_1"
+    assert names.aliases(other)["conv1_1"] == Place("conv1_1")
 
 
 def test_a_row_that_torchvision_counts_nobody_knows_how():
