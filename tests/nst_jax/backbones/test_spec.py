@@ -144,8 +144,11 @@ def test_blocks_read_nothing_of_those_before_but_their_last_map(name):
     backbone = spec.with_head(BACKBONES[name])
     parts = spec.blocks(backbone)
     assert sum(parts, ()) == backbone.rows
-    # Each pool of VGG, and the head where the table has one; the three pools of others, and what is behind them.
-    assert len(parts) == (5 + bool(BACKBONES[name].head) if name.startswith("vgg") else 4)
+    # Each pool of VGG, and the head where the table has one; the three pools of others, and what is behind them; each
+    # of the nine sums of EfficientNet and the ten of MobileNet, likewise.
+    known = {"vgg": 5 + bool(BACKBONES[name].head), "squeezenet": 4, "alexnet": 4, "caffenet": 4, "nin": 4}
+    known |= {"efficientnet": 10, "mobilenet": 11}
+    assert len(parts) == next((count for start, count in known.items() if name.startswith(start)), len(parts))
     before = spec.INPUT
     for part in parts:
         known = {before}
