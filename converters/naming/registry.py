@@ -3,15 +3,18 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from nst_jax.backbones import alexnet as alexnet_table
+from nst_jax.backbones import efficientnet as efficientnet_table
 from nst_jax.backbones import inception_v3 as inception_v3_table
 from nst_jax.backbones import mobilenet_v2 as mobilenet_v2_table
+from nst_jax.backbones import nin as nin_table
 from nst_jax.backbones import resnet as resnet_table
 from nst_jax.backbones import squeezenet as squeezenet_table
 from nst_jax.backbones import vgg as vgg_table
 from nst_jax.backbones.rows import Conv, Row
 from nst_jax.backbones.spec import Backbone, Family, with_head
 
-from . import inception_v3, mobilenet_v2, resnet, squeezenet, vgg
+from . import efficientnet, inception_v3, mobilenet_v2, nin, resnet, squeezenet, vgg
 from .place import Pairs, Place
 
 _Rule = Callable[[Sequence[Row]], Pairs]
@@ -33,7 +36,12 @@ class _Scheme(NamedTuple):
 
 _SCHEMES: dict[Family, _Scheme] = {
     vgg_table.FAMILY: _Scheme(vgg.ported, vgg.torchvision),
+    vgg_table.SHALLOW: _Scheme(vgg.ported, vgg.torchvision),
     squeezenet_table.FAMILY: _Scheme(None, squeezenet.torchvision),
+    squeezenet_table.FAMILY_1_0: _Scheme(None, squeezenet.torchvision),
+    alexnet_table.FAMILY: _Scheme(None, vgg.torchvision),
+    nin_table.FAMILY: _Scheme(nin.ported),
+    efficientnet_table.FAMILY: _Scheme(efficientnet.ported),
     resnet_table.FAMILY: _Scheme(resnet.ported, resnet.torchvision),
     inception_v3_table.FAMILY: _Scheme(inception_v3.ported, inception_v3.torchvision, (inception_v3.AUXILIARY,)),
     mobilenet_v2_table.FAMILY: _Scheme(mobilenet_v2.ported, mobilenet_v2.torchvision),

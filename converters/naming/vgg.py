@@ -1,9 +1,12 @@
-"""VGG networks: blocks in Keras; in torchvision, items of a sequence, and a classifier that is another sequence."""
+"""VGG networks: blocks in Keras; in torchvision, items of a sequence, and a classifier that is another sequence.
+
+In torchvision AlexNet is like them.
+"""
 
 import re
 from collections.abc import Sequence
 
-from nst_jax.backbones.rows import Conv, Pool, Row
+from nst_jax.backbones.rows import Conv, LocalResponseNorm, Pool, Row
 
 from .place import Pairs, Place, pair
 
@@ -45,7 +48,7 @@ def torchvision(rows: Sequence[Row]) -> Pairs:
                         else ((f"{start}{item}", Place(row.name)),)
                     )
                 item += 3 if row.norm else 2
-            case Pool():
+            case Pool() | LocalResponseNorm():
                 item += 1
             case _:
-                raise TypeError(f"{row.name}: expected a convolution or a pooling, found {row}")
+                raise TypeError(f"{row.name}: expected a convolution, a pooling or a normalisation, found {row}")

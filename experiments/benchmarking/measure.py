@@ -21,6 +21,7 @@ from nst_jax.checks import check_layers
 from nst_jax.loop import compile_chunk, init, state_shapes
 from nst_jax.presets import LEARNING_RATES, PRESETS
 from nst_jax.rendering.canvas import check_margin
+from nst_jax.settings import Settings
 from nst_jax.solvers import SOLVERS
 from nst_jax.transfer import Transfer, initial_image, prepare
 from nst_jax.vocabulary import Optimizer, Precision
@@ -161,6 +162,18 @@ def steps_of(
     return reports
 
 
+def step(network: Pretrained, size: int, *, rounds: int, steps: int) -> Report:
+    """Measures a step of Adam from noise of one network by itself, as `steps_of` does.
+
+    Returns:
+        `seconds` per step, the median, and `compile_seconds`.
+    """
+    transfer, image, _ = _step(network, size, "float32")
+    ours = _Ours(transfer, image)
+    times, _ = in_turn({"ours": ours.run}, rounds=rounds, steps=steps)
+    return {"seconds": times["ours"]["median"], "compile_seconds": ours.compile_seconds}
+
+
 def in_turn(
     runs: Mapping[Side, Callable[[int], float]], *, rounds: int, steps: int
 ) -> tuple[dict[Side, Report], dict[Side, float]]:
@@ -269,12 +282,17 @@ class _Evaluation:
         return float(loss)
 
 
-def _contenders(network: Pretrained, size: int, precision: Precision, rival: str | None) -> dict[str, Any]:
-    """Returns the sides of `steps_of`, each at the initial picture."""
+def _step(network: Pretrained, size: int, precision: Precision) -> tuple[Transfer, np.ndarray, Settings]:
+    """Returns the transfer whose steps are measured, its initial picture, and its settings."""
     settings = workload.step_settings(network.backbone.name, precision)
     content, style = workload.pictures(size)
     transfer = prepare(network, settings, content, style)
-    image = np.asarray(initial_image(settings, jnp.asarray(content), seed=0)).clip(0, 1)
+    return transfer, np.asarray(initial_image(settings, jnp.asarray(content), seed=0)).clip(0, 1), settings
+
+
+def _contenders(network: Pretrained, size: int, precision: Precision, rival: str | None) -> dict[str, Any]:
+    """Returns the sides of `steps_of`, each at the initial picture."""
+    transfer, image, settings = _step(network, size, precision)
     sides: dict[str, Any] = {"ours": _Ours(transfer, image)}
     if transfer.params.get(PREPARED):
         direct = transfer.replace(params={"params": transfer.params["params"]})

@@ -121,5 +121,7 @@ class RunFlags(EngineFlags):
         "auto", "Number of cells that run at once; auto means as many as fit into memory.", least=1
     )
     save_every: int = flag(100, "Number of steps between checkpoints of a cell; 0 means no checkpoints.", least=0)
-    keep_going: bool = flag(False, "Leave out cells whose images cannot be read, instead of rejecting the whole grid.")
+    keep_going: bool = flag(
+        False, "Leave out cells whose images or networks cannot be used, instead of rejecting the whole grid."
+    )
     retry_failed: bool = flag(False, "Run cells again that have failed before, as those whose loss was no number.")

@@ -44,6 +44,7 @@ def write_page(path: Path, manifest: Mapping[str, Any]) -> None:
             device: the device that it ran on.
             plots: optionally, list of PNG files in the page's folder, which it holds below the grid; those that cannot
                 be read are left out.
+            table: optionally, {head, rows}, texts in columns, which the page has below the plots.
 
     Raises:
         UserError: the page cannot be written. A picture that cannot be read is shown as such.
@@ -54,6 +55,7 @@ def write_page(path: Path, manifest: Mapping[str, Any]) -> None:
     for cell in content["cells"]:
         cell.update(_shown(cell, path.parent, side))
     content["plots"] = [uri for name in content.get("plots", ()) if (uri := _plot(path.parent / name))]
+    content.setdefault("table", None)
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     text = text.replace("<", r"\u003c")  # alone it could end the script element, or begin a comment in it
     data = text.encode(errors="replace")  # file names may hold bytes that are not text

@@ -147,17 +147,32 @@ def prepare(grid: Grid, pictures: Pictures, *, keep_going: bool) -> list[Prepare
     Args:
         grid: the cells.
         pictures: reads the images.
-        keep_going: whether to leave out cells whose images cannot be read, instead of raising.
+        keep_going: whether to leave out cells whose images or networks cannot be read or used, instead of raising.
 
     Raises:
-        UserError: settings cannot be used, or images cannot be read; the message has the first problems.
+        UserError: settings cannot be used, or images or networks cannot be read; the message has the first problems.
     """
     dreamt: dict[str, set[str]] = {}  # cells of one program share a network, with its head if one of them needs it
     for cell in grid.cells:
         dreamt.setdefault(resolve_name(cell.flags.backbone), set()).update(cell.flags.dream_layers or ())
-    networks = {name: load_for(name, layers) for name, layers in dreamt.items()}
+    networks: dict[str, Pretrained | UserError] = {}
+    for name, layers in dreamt.items():
+        try:
+            networks[name] = load_for(name, layers)
+        except UserError as error:
+            networks[name] = error
     free = free_bytes()  # once, as cells of one program have the same tiles
-    cells = [_prepare(cell, pictures, networks[resolve_name(cell.flags.backbone)], free) for cell in grid.cells]
+    cells = []
+    for cell in grid.cells:
+        network = networks[resolve_name(cell.flags.backbone)]
+        try:
+            if isinstance(network, UserError):
+                raise network
+            cells.append(_prepare(cell, pictures, network, free))
+        except UserError as error:
+            if not keep_going:
+                raise
+            cells.append(PreparedCell(cell, error=str(error)))
     problems = list(dict.fromkeys(cell.error for cell in cells if cell.error is not None))
     if problems and not (keep_going and any(cell.error is None for cell in cells)):
         more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""

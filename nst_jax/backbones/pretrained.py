@@ -108,6 +108,11 @@ def find(name: str) -> Path | None:
     return _data_folder() / file_name(name) if name == EMBEDDED else None
 
 
+def installed() -> list[str]:
+    """Returns the names of all backbones whose weights are installed or embedded."""
+    return [name for name in BACKBONES if find(name)]
+
+
 def origin(name: str) -> str:
     """Returns where the weights of a backbone come from, in words; `name` is one that `load` can load."""
     path = find(name)

@@ -1,11 +1,33 @@
 """Every backbone by name, and its layers by theirs."""
 
+from nst_jax.backbones.alexnet import ALEXNET, ALEXNET_TORCHVISION, CAFFENET
+from nst_jax.backbones.efficientnet import EFFICIENTNET_LITE0
 from nst_jax.backbones.inception_v3 import INCEPTION_V3, INCEPTION_V3_TORCHVISION
 from nst_jax.backbones.mobilenet_v2 import MOBILENET_V2, MOBILENET_V2_TORCHVISION
+from nst_jax.backbones.nin import NIN
 from nst_jax.backbones.resnet import RESNET50, RESNET50_KERAS, RESNET50_TORCHVISION
 from nst_jax.backbones.spec import Backbone, layers
-from nst_jax.backbones.squeezenet import SQUEEZENET1_1, SQUEEZENET1_1_TORCHVISION
-from nst_jax.backbones.vgg import VGG16, VGG16_TORCHVISION, VGG19, VGG19_NORMALIZED, VGG19_TORCHVISION
+from nst_jax.backbones.squeezenet import (
+    SQUEEZENET1_0,
+    SQUEEZENET1_0_TORCHVISION,
+    SQUEEZENET1_1,
+    SQUEEZENET1_1_TORCHVISION,
+)
+from nst_jax.backbones.vgg import (
+    VGG11_BN_TORCHVISION,
+    VGG11_LRN,
+    VGG11_TORCHVISION,
+    VGG13_BN_TORCHVISION,
+    VGG13_TORCHVISION,
+    VGG16,
+    VGG16_BN_TORCHVISION,
+    VGG16_C,
+    VGG16_TORCHVISION,
+    VGG19,
+    VGG19_BN_TORCHVISION,
+    VGG19_NORMALIZED,
+    VGG19_TORCHVISION,
+)
 from nst_jax.errors import choose
 
 _ALL = (
@@ -16,6 +38,21 @@ _ALL = (
     VGG19_NORMALIZED,
     SQUEEZENET1_1,
     SQUEEZENET1_1_TORCHVISION,
+    VGG11_LRN,
+    VGG16_C,
+    VGG11_TORCHVISION,
+    VGG13_TORCHVISION,
+    VGG11_BN_TORCHVISION,
+    VGG13_BN_TORCHVISION,
+    VGG16_BN_TORCHVISION,
+    VGG19_BN_TORCHVISION,
+    SQUEEZENET1_0,
+    SQUEEZENET1_0_TORCHVISION,
+    ALEXNET,
+    CAFFENET,
+    ALEXNET_TORCHVISION,
+    NIN,
+    EFFICIENTNET_LITE0,
     RESNET50,
     RESNET50_KERAS,
     RESNET50_TORCHVISION,

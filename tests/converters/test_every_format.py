@@ -125,6 +125,22 @@ def test_every_network(name, produced, arrays_of, tmp_path):
     assert_converted(output, arrays)
 
 
+# With grouped kernels, [out, in / groups, height, width] in Caffe; with 1 × 1 convolutions in a row; with others.
+@pytest.mark.parametrize(
+    ("name", "produced"),
+    [
+        *((name, "caffemodel V1") for name in ("caffenet", "nin", "squeezenet1_0", "vgg16_c")),
+        *(("alexnet", produced) for produced in ("caffemodel V2", "caffe_hdf5", "matconvnet")),
+    ],
+)
+def test_networks_of_the_model_zoo(name, produced, arrays_of, tmp_path):
+    arrays = arrays_of(BACKBONES[name])
+    write, options = PRODUCED[produced]
+    output = tmp_path / "out.safetensors"
+    convert(write(tmp_path / "source", arrays, name), name, output, **options)
+    assert_converted(output, arrays)
+
+
 @pytest.mark.parametrize("name", ["vgg16", "vgg19", "squeezenet1_1"])
 @pytest.mark.parametrize("container", ["zip", "legacy"])
 def test_networks_of_torchvision(name, container, arrays_of, tmp_path, monkeypatch):

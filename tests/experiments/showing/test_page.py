@@ -20,7 +20,7 @@ def test_the_page_holds_the_manifest_and_its_pictures(tmp_path):
     page.write_page(tmp_path / "index.html", manifest)
     assert manifest == before
     held = data_of(tmp_path / "index.html")
-    assert held.keys() == manifest.keys() | {"plots"}
+    assert held.keys() == manifest.keys() | {"plots", "table"}
     for cell, given in zip(held["cells"], manifest["cells"], strict=True):
         assert given.items() <= cell.items()
         assert cell["link"] == f"./{given['picture']}"

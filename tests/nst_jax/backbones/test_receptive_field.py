@@ -154,6 +154,23 @@ def test_alexnet_as_published():
     assert fields_as_published(backbone_of(*(row for row, _ in rows))) == {row.name: field for row, field in rows}
 
 
+def test_tables_of_alexnet_as_published():
+    # The same numbers as above for its second version, whose first layer is padded by 2 in torchvision alone.
+    found = fields_as_published(BACKBONES["alexnet_torchvision"])
+    assert {layer: found[layer] for layer in ("pool1", "conv2", "conv3", "conv5", "pool5")} == {
+        "pool1": (19, 8, 2),
+        "conv2": (51, 8, 18),
+        "conv3": (99, 16, 34),
+        "conv5": (163, 16, 66),
+        "pool5": (195, 32, 66),
+    }
+    for name in ("alexnet", "caffenet"):
+        found = fields_as_published(BACKBONES[name])
+        assert [found[layer][:2] for layer in ("conv1", "conv2", "conv3", "conv4", "conv5", "pool5")] == [
+            *((11, 4), (51, 8), (99, 16), (131, 16), (163, 16), (195, 32)),
+        ]
+
+
 def test_global_averages_see_everything():
     fields = receptive_fields(with_head(BACKBONES["squeezenet1_1"]))
     assert fields["pool10"] == EVERYTHING

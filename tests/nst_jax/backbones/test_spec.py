@@ -31,7 +31,14 @@ def assert_shapes(backbone, size):
     variables, features = jax.eval_shape(
         lambda x: (lambda v: (v, Features(backbone).apply(v, x)))(Features(backbone).init(jax.random.key(0), x)), images
     )
-    assert {name: leaf.shape for name, leaf in variables["params"].items()} == spec.parameter_shapes(backbone)
+    computed = {
+        f"{row.name}/{role}": shape
+        for row, channels in spec.convolutions(backbone)
+        for role, shape in row.computed(channels).items()
+    }
+    assert {name: leaf.shape for name, leaf in variables["params"].items()} == computed
+    if not any(row.norm or not row.bias for row, _ in spec.convolutions(backbone)):  # those are folded at load
+        assert computed == spec.parameter_shapes(backbone)
     assert {name: leaf.shape for name, leaf in features.items()} == {
         layer: (2, *shape) for layer, shape in spec.layer_shapes(backbone, *size).items()
     }
@@ -46,6 +53,20 @@ def assert_shapes(backbone, size):
         ("vgg19", 20_024_384, 143_667_240),
         ("vgg19_torchvision", 20_024_384, 143_667_240),
         ("squeezenet1_1", 722_496, 1_235_496),
+        # torchvision's table, and the same without the classifier's 123,642,856 parameters.
+        ("vgg11_torchvision", 9_220_480, 132_863_336),
+        ("vgg13_torchvision", 9_404_992, 133_047_848),
+        ("squeezenet1_0", 735_424, 1_248_424),
+        ("squeezenet1_0_torchvision", 735_424, 1_248_424),
+        ("alexnet_torchvision", 2_469_696, 61_100_840),
+        # Iandola et al., arXiv:1602.07360, table 2: AlexNet has 240 MB in single precision.
+        ("alexnet", 2_334_080, 60_965_224),
+        ("caffenet", 2_334_080, 60_965_224),
+        # Simonyan & Zisserman, table 2, in millions: 133 and 134.
+        ("vgg11_lrn", 9_220_480, 132_863_336),
+        ("vgg16_c", 9_996_096, 133_638_952),
+        # The 29 MB of the authors' file are 7.6 million numbers of 4 bytes.
+        ("nin", 7_595_176, 7_595_176),
     ],
 )
 def test_number_of_parameters(name, parameters, with_head):
@@ -55,12 +76,46 @@ def test_number_of_parameters(name, parameters, with_head):
     assert (count(BACKBONES[name]), count(spec.with_head(BACKBONES[name]))) == (parameters, with_head)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        # torchvision's table counts no means and variances, which are published all the same.
+        ("vgg11_bn_torchvision", 132_868_840),
+        ("vgg13_bn_torchvision", 133_053_736),
+        ("vgg16_bn_torchvision", 138_365_992),
+        ("vgg19_bn_torchvision", 143_678_248),
+    ],
+)
+def test_number_of_trained_parameters(name, parameters):
+    shapes = spec.parameter_shapes(spec.with_head(BACKBONES[name]))
+    trained = [shape for key, shape in shapes.items() if key.rpartition("/")[2] not in ("mean", "variance")]
+    assert sum(np.prod(shape) for shape in trained) == parameters
+
+
 def test_squeezenet_has_the_sizes_of_its_paper():
     # deploy.prototxt of SqueezeNet 1.1 at 227 × 227, as Caffe prints them.
     shapes = spec.layer_shapes(spec.with_head(BACKBONES["squeezenet1_1"]), 227, 227)
     expected = {"conv1": 113, "pool1": 56, "pool3": 28, "pool5": 14, "fire9/concat": 14, "conv10": 14, "pool10": 1}
     assert {layer: shapes[layer][0] for layer in expected} == expected
     assert shapes["pool10"] == (1, 1, 1000)
+    # Table 1 of the paper is of 1.0, with a padded conv1. Those of its deploy.prototxt, likewise:
+    shapes = spec.layer_shapes(spec.with_head(BACKBONES["squeezenet1_0"]), 227, 227)
+    expected = {"conv1": 111, "pool1": 55, "pool4": 27, "pool8": 13, "fire9/concat": 13, "conv10": 15, "pool10": 1}
+    assert {layer: shapes[layer][0] for layer in expected} == expected
+
+
+def test_alexnet_and_nin_have_the_sizes_of_their_papers():
+    # Krizhevsky et al. 2012, section 3.5 (224 is 227 in fact): 55 × 55 × 96, 27 × 27 × 256, 13 × 13 × 384.
+    expected = {"conv1": (55, 55, 96), "conv2": (27, 27, 256), "conv3": (13, 13, 384), "conv5": (13, 13, 256)}
+    for name in ("alexnet", "caffenet"):
+        shapes = spec.layer_shapes(spec.with_head(BACKBONES[name]), 227, 227)
+        assert {layer: shapes[layer] for layer in expected} == expected
+        assert shapes["pool5"] == (6, 6, 256)
+        assert shapes["fc8"] == (1, 1, 1000)
+    # The average of 6 × 6 in its train_val.prototxt, for crops of 224, leaves a single position.
+    shapes = spec.layer_shapes(spec.with_head(BACKBONES["nin"]), 224, 224)
+    assert shapes["cccp8-1024"] == (6, 6, 1000)
+    assert shapes["pool4"] == (1, 1, 1000)
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -89,8 +144,11 @@ def test_blocks_read_nothing_of_those_before_but_their_last_map(name):
     backbone = spec.with_head(BACKBONES[name])
     parts = spec.blocks(backbone)
     assert sum(parts, ()) == backbone.rows
-    # Each pool of VGG, and the head where the table has one; SqueezeNet's three pools, and what is behind them.
-    assert len(parts) == (4 if name.startswith("squeezenet") else 5 + bool(BACKBONES[name].head))
+    # Each pool of VGG, and the head where the table has one; the three pools of others, and what is behind them; each
+    # of the nine sums of EfficientNet and the ten of MobileNet, likewise.
+    known = {"vgg": 5 + bool(BACKBONES[name].head), "squeezenet": 4, "alexnet": 4, "caffenet": 4, "nin": 4}
+    known |= {"efficientnet": 10, "mobilenet": 11}
+    assert len(parts) == next((count for start, count in known.items() if name.startswith(start)), len(parts))
     before = spec.INPUT
     for part in parts:
         known = {before}
