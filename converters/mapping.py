@@ -16,7 +16,7 @@ from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, convolutions, p
 from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import file_error
 
-from .names import aliases, torchvision_names
+from .names import aliases, is_auxiliary, torchvision_names
 from .source import Axes, Layout, Provenance, Tensors
 
 _OURS = "HWIO"
@@ -30,7 +30,8 @@ class Match(NamedTuple):
     Attributes:
         sources: our name of each parameter → the name in the file.
         head: layers of the file that belong to the head of the backbone and are left out.
-        foreign: dense layers of the file that the backbone does not have: another classifier.
+        foreign: layers of the file that the backbone does not have: dense ones, of another classifier, and those of
+            classifiers on the way, which were for training alone.
     """
 
     sources: dict[str, str]
@@ -42,7 +43,7 @@ def match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match
     """Finds every parameter of the backbone by name and shape; reads no values.
 
     Layers of its head, and dense layers that it does not have, are left out. For a network with its head, give
-    `with_head(backbone)`; then no others may be there.
+    `with_head(backbone)`; then no others may be there, but for classifiers that were for training alone.
 
     Raises:
         UserError: these are the weights of another backbone; a parameter is missing, there twice, or of another shape;
@@ -110,8 +111,10 @@ def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Matc
     renamed = _rename(tensors, provenance, backbone)
     in_head, known = _convolutions(backbone.head), _convolutions(with_head(backbone).rows)
     head = tuple(layer for layer in renamed if renamed[layer] in in_head)
-    dense = (layer for layer in renamed if renamed[layer] not in known and _is_dense(layer, tensors))
-    foreign = tuple(dense) if backbone == BACKBONES[backbone.name] else ()
+    unknown = [layer for layer in renamed if renamed[layer] not in known]
+    auxiliary = {layer for layer in unknown if is_auxiliary(backbone, layer)}
+    dense = {layer for layer in unknown if _is_dense(layer, tensors)} if backbone == BACKBONES[backbone.name] else set()
+    foreign = tuple(layer for layer in unknown if layer in auxiliary | dense)
     ignored = {*head, *foreign}
     sources: dict[str, str] = {}
     for source in tensors:

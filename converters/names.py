@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 
-from nst_jax.backbones import squeezenet, vgg
+from nst_jax.backbones import googlenet, squeezenet, vgg
 from nst_jax.backbones.rows import Conv, Pool, Row
 from nst_jax.backbones.spec import Backbone, Family, with_head
 
@@ -18,6 +18,19 @@ _TORCHVISION_CLASSIFIER = {
     "fc8": ("classifier.6", "head.fc"),
     "conv10": ("classifier.1",),
 }
+
+
+# The classifiers on the way of GoogLeNet, which were for training alone.
+_AUXILIARY = {
+    googlenet.FAMILY: re.compile(r"loss[12][/_]"),  # in Caffe, and in MATLAB's files
+    googlenet.GOOGLE_FAMILY: re.compile(r"(?:head|nn|softmax)[01](?:_|$)"),
+}
+
+
+def is_auxiliary(backbone: Backbone, layer: str) -> bool:
+    """Returns whether a layer of a file belongs to a classifier that was for training alone."""
+    pattern = _AUXILIARY.get(backbone.family)
+    return pattern is not None and pattern.match(layer) is not None
 
 
 def aliases(backbone: Backbone) -> dict[str, str]:

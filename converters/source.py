@@ -28,7 +28,7 @@ _MOST_EXPANDED = 16  # a byte becomes four in single precision, and weights may 
 _SMALL_TOTAL = 16 << 20
 _LONGEST_NAME = 1000
 
-Axes = Literal["HWIO", "OIHW", "OHWI", "IHWO"]
+Axes = Literal["HWIO", "OIHW", "OHWI", "IHWO", "WHIO"]
 """One letter per axis: height, width, input, output."""
 
 

@@ -148,6 +148,14 @@ PRESETS: dict[str, Settings] = {
         antialias=True,  # its first layer skips every other pixel
         shifts=8,
     ),
+    # The same, not looked at: nobody here has its weights.
+    "inception_v1": Settings(
+        content_layers=("mixed3b",),
+        style_layers=("conv2d0", "conv2d2", "mixed3a", "mixed3b", "mixed4a"),
+        padding="reflect",
+        antialias=True,
+        shifts=8,
+    ),
     # Kolkin et al. 2022, "Neural Neighbor Style Transfer", and its program. VGG-16 there, whose layers up to relu4_3
     # VGG-19 has too. Theirs otherwise: all positions of the style image (here 4096 of each rotation), and the content's
     # finest detail whole in the picture that is matched.

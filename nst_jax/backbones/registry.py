@@ -1,6 +1,6 @@
 """Every backbone by name, and its layers by theirs."""
 
-from nst_jax.backbones.googlenet import GOOGLENET
+from nst_jax.backbones.googlenet import GOOGLENET, INCEPTION_V1
 from nst_jax.backbones.spec import Backbone, layers
 from nst_jax.backbones.squeezenet import SQUEEZENET1_1, SQUEEZENET1_1_TORCHVISION
 from nst_jax.backbones.vgg import VGG16, VGG16_TORCHVISION, VGG19, VGG19_NORMALIZED, VGG19_TORCHVISION
@@ -15,6 +15,7 @@ _ALL = (
     SQUEEZENET1_1,
     SQUEEZENET1_1_TORCHVISION,
     GOOGLENET,
+    INCEPTION_V1,
 )
 
 BACKBONES: dict[str, Backbone] = {backbone.name: backbone for backbone in _ALL}

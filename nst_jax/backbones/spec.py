@@ -36,6 +36,8 @@ CONVENTIONS = {
     # The mean colour of ImageNet, blue first, as subtracted when the Oxford networks were trained.
     "caffe": Preprocess(scale=255.0, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), order="BGR"),
     "torchvision": Preprocess(scale=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), order="RGB"),
+    # The constant that inception5h.zip subtracts in its graph.
+    "inception5h": Preprocess(scale=255.0, mean=(117.0, 117.0, 117.0), std=(1.0, 1.0, 1.0), order="RGB"),
 }
 """Input conventions of published networks, by framework. Nothing in a weight file shows which one applies."""
 

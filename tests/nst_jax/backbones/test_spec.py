@@ -46,6 +46,8 @@ def assert_shapes(backbone, size):
         ("vgg19", 20_024_384, 143_667_240),
         ("vgg19_torchvision", 20_024_384, 143_667_240),
         ("squeezenet1_1", 722_496, 1_235_496),
+        # The files of BVLC's model, without the classifiers on the way; 1000 · 1025 of them are the last layer's.
+        ("googlenet", 5_973_552, 6_998_552),
     ],
 )
 def test_number_of_parameters(name, parameters, with_head):
@@ -89,8 +91,10 @@ def test_blocks_read_nothing_of_those_before_but_their_last_map(name):
     backbone = spec.with_head(BACKBONES[name])
     parts = spec.blocks(backbone)
     assert sum(parts, ()) == backbone.rows
-    # Each pool of VGG, and the head where the table has one; SqueezeNet's three pools, and what is behind them.
-    assert len(parts) == (4 if name.startswith("squeezenet") else 5 + bool(BACKBONES[name].head))
+    # Each pool of VGG, and the head where the table has one; the pools of SqueezeNet and GoogLeNet that halve the map,
+    # and what is behind them.
+    halvings = {"squeezenet": 3, "googlenet": 4, "inception": 4}.get(name.split("_")[0].rstrip("1"))
+    assert len(parts) == (5 + bool(BACKBONES[name].head) if halvings is None else halvings + 1)
     before = spec.INPUT
     for part in parts:
         known = {before}
