@@ -25,6 +25,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from nst_jax import commands
 from nst_jax.backbones import pretrained
+from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError, choose
 from nst_jax.io.files import atomic_write, file_error, make_folder, sha256
 
@@ -56,6 +57,11 @@ def published_file(
     Raises:
         UserError: there is no such file; the message lists the choices.
     """
+    if name in BACKBONES and name not in _backbones():
+        raise UserError(
+            f"the weights of {name} cannot be fetched; get them from {BACKBONES[name].provenance.url} and convert them "
+            f"with: {commands.command('converters.convert')} FILE --backbone={name}"
+        )
     choose(name, _backbones(), what="backbone with published weights")
     files = [
         file

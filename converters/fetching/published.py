@@ -41,6 +41,7 @@ _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 _OXFORD = "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe"
 _TORCHVISION = "https://download.pytorch.org/models"
 _MATCONVNET = "http://www.vlfeat.org/matconvnet/models"
+_BVLC = "http://dl.caffe.berkeleyvision.org"
 _PYPI = "https://files.pythonhosted.org/packages"
 
 FILES = (
@@ -132,6 +133,15 @@ FILES = (
         classifier=True,
         size=None,
         hashes={"sha1": "3397f026368a45ae236403ccc81cfcbe8ebe1bd0"},
+    ),
+    # SHA-1: Caffe, models/bvlc_googlenet/readme.md; size: jetson-inference, as its users list the file.
+    Published(
+        "googlenet",
+        "caffe",
+        f"{_BVLC}/bvlc_googlenet.caffemodel",
+        classifier=True,
+        size=53_533_754,
+        hashes={"sha1": "405fc5acd08a3bb12de8ee5e23a96bec22f08204"},
     ),
     # The name of a file ends in the first digits of its SHA-256, the convention of torch.hub.
     Published(
