@@ -4,8 +4,9 @@
         [--format=NAME] [--convention=caffe|torchvision|tensorflow] [--kernels=tensorflow|theano]
     python -m converters.convert FILE [FILE] --network=NAME [--name=NAME] [--output=OUT.safetensors] [--format=NAME]
 
-FILE is a weight file, or the folder of a TensorFlow.js model or of a deeplearn.js checkpoint; its format is recognised
-by its content. Without `--output` the weights are installed, and `--backbone=NAME` works in all scripts. Takes seconds.
+FILE is a weight file, or the folder of a TensorFlow.js model, a deeplearn.js checkpoint or MATLAB files with a tensor
+each; its format is recognised by its content. Without `--output` the weights are installed, and `--backbone=NAME` works
+in all scripts. Takes seconds.
 
 `--classifier` keeps the classifier, which style transfer does not need (494 MB more for a VGG network). `--convention`
 is the format in which the network expects its pixels, and `--kernels` says whether the kernels of a Keras file are
@@ -101,7 +102,8 @@ def convert(
     provenance = _settle(found, convention, kernels)
     network = with_head(BACKBONES[backbone]) if classifier else BACKBONES[backbone]
     matched = mapping.match(tensors, provenance, network)
-    if provenance.convention is None and provenance.backbone is None:
+    unsaid = provenance.convention is None and provenance.backbone is None
+    if unsaid and mapping.fitting(tensors, provenance, besides=BACKBONES[backbone]):
         raise file_error(path, f"expected to know the format of the pixels, {_advice(backbone)}")
     values = mapping.Parameters(tensors, provenance, matched, network)
     metadata = {
@@ -173,7 +175,7 @@ def report(converted: Converted) -> str:
     if matched.head:
         lines.append(f"left out the classifier: {_listed(matched.head)}; keep it with --classifier")
     if matched.foreign:
-        lines.append(f"left out dense layers of another classifier: {_listed(matched.foreign)}")
+        lines.append(f"left out layers of other classifiers: {_listed(matched.foreign)}")
     lines.append(f"wrote {one_line(converted.output)}")
     return "\n".join(lines)
 

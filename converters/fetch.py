@@ -63,6 +63,11 @@ def published_file(
     Raises:
         UserError: there is no such file; the message lists the choices.
     """
+    if name in BACKBONES and name not in _backbones():
+        raise UserError(
+            f"the weights of {name} cannot be fetched; get them from {BACKBONES[name].provenance.url} and convert them "
+            f"with: {commands.command('converters.convert')} FILE --backbone={name}"
+        )
     choose(name, _backbones(), what="backbone with published weights")
     files = [
         file

@@ -4,8 +4,8 @@ The last line says which backbones, or networks that paint, have such weights.
 
     python -m converters.inspect FILE [--format=NAME]
 
-FILE is a weight file, or the folder of a TensorFlow.js model or of a deeplearn.js checkpoint. Reads only this file and
-writes nothing. Takes seconds.
+FILE is a weight file, or the folder of a TensorFlow.js model, a deeplearn.js checkpoint or MATLAB files. Reads only
+this file and writes nothing. Takes seconds.
 """
 
 from pathlib import Path

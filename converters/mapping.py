@@ -50,7 +50,8 @@ class Match(NamedTuple):
     Attributes:
         sources: our name of each parameter → the name in the file.
         head: layers of the file that belong to the head of the backbone and are left out.
-        foreign: dense layers of the file that the backbone does not have: another classifier.
+        foreign: layers of the file that the backbone does not have: dense ones, of another classifier, and those of
+            classifiers on the way, which were for training alone.
     """
 
     sources: dict[str, str]
@@ -62,7 +63,7 @@ def match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Match
     """Finds every parameter of the backbone by name and shape; reads no values.
 
     Layers of its head, and dense layers that it does not have, are left out. For a network with its head, give
-    `with_head(backbone)`; then no others may be there.
+    `with_head(backbone)`; then no others may be there, but for classifiers that were for training alone.
 
     Raises:
         UserError: these are the weights of another backbone; a parameter is missing, there twice, or of another shape;
@@ -133,9 +134,11 @@ def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Matc
     renamed = _rename(tensors, provenance, backbone)
     in_head, known = _convolutions(backbone.head), _convolutions(with_head(backbone).rows)
     head = tuple(layer for layer, place in renamed.items() if place.row in in_head)
-    dense = (layer for layer, place in renamed.items() if place.row not in known and _is_dense(layer, tensors))
-    foreign = tuple(dense) if backbone == BACKBONES[backbone.name] else ()
-    ignored = {*head, *foreign, *(layer for layer in renamed if is_auxiliary(backbone, layer))}
+    unknown = [layer for layer, place in renamed.items() if place.row not in known]
+    auxiliary = {layer for layer in renamed if is_auxiliary(backbone, layer)}
+    dense = {layer for layer in unknown if _is_dense(layer, tensors)} if backbone == BACKBONES[backbone.name] else set()
+    foreign = tuple(layer for layer in unknown if layer in auxiliary | dense)
+    ignored = {*head, *foreign, *auxiliary}
     sources: dict[str, str] = {}
     for source in tensors:
         layer, role = _split(source)

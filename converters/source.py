@@ -31,7 +31,7 @@ _LONGEST_NAME = 1000
 OF_KERAS = "keras-applications"
 """The convention of files in formats of Keras: that in which keras-applications has the network."""
 
-Axes = Literal["HWIO", "OIHW", "OHWI", "IHWO", "HWOI"]
+Axes = Literal["HWIO", "OIHW", "OHWI", "IHWO", "HWOI", "WHIO"]
 """One letter per axis: height, width, input, output."""
 
 

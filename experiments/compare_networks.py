@@ -58,13 +58,11 @@ def run(config: Config) -> Outcome:
     folder = workdir(config.workdir, "compare_networks", grid)
     from .running.progress import graceful_interrupt
     from .sweeping import (
-        hosts,
         runner,  # with JAX, for which --help should not wait
     )
 
-    hosts.join(config)
     outcome = runner.run_grid(grid, dataclasses.replace(config, keep_going=True), folder)
-    if outcome.stopped or outcome.missing or not hosts.is_first():
+    if outcome.stopped or outcome.missing or outcome.partial:
         return outcome
     from .comparison import gallery
 

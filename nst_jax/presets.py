@@ -191,6 +191,21 @@ PRESETS: dict[str, Settings] = {
         shifts=8,
         steps=300,
     ),
+    "googlenet": Settings(
+        content_layers=("inception_3b/output",),
+        style_layers=("conv1/7x7_s2", "conv2/3x3", "inception_3a/output", "inception_3b/output", "inception_4a/output"),
+        padding="reflect",
+        antialias=True,  # its first layer skips every other pixel
+        shifts=8,
+    ),
+    # The same, not looked at: nobody here has its weights.
+    "inception_v1": Settings(
+        content_layers=("mixed3b",),
+        style_layers=("conv2d0", "conv2d2", "mixed3a", "mixed3b", "mixed4a"),
+        padding="reflect",
+        antialias=True,
+        shifts=8,
+    ),
     # Kolkin et al. 2022, "Neural Neighbor Style Transfer", and its program. VGG-16 there, whose layers up to relu4_3
     # VGG-19 has too. Theirs otherwise: all positions of the style image (here 4096 of each rotation), and the content's
     # finest detail whole in the picture that is matched.

@@ -4,9 +4,12 @@ Kernels of other axes, such as `depthwise_weights`, keep their name.
 """
 
 import collections
+import re
 from collections.abc import Iterable, Sequence
 
 _ROLES = {"weights": "kernel", "biases": "bias", "Conv2D_bias": "bias"}
+_JOINED = re.compile(r"(?P<layer>.+)_(?P<role>[wb])(?:_0)?")  # conv2d0_w, and Caffe2's conv1/7x7_s2_w_0
+_JOINED_ROLES = {"w": "kernel", "b": "bias"}
 _MERGED = ";"  # between the names of operations that TensorFlow Lite has made one
 
 
@@ -27,4 +30,9 @@ def is_single(shape: Sequence[int]) -> bool:
 
 def _name(key: str) -> str:
     layer, slash, role = key.rpartition("/")
-    return f"{layer}/{_ROLES[role]}" if slash and role in _ROLES and _MERGED not in key else key
+    if _MERGED in key:
+        return key
+    if slash and role in _ROLES:
+        return f"{layer}/{_ROLES[role]}"
+    joined = _JOINED.fullmatch(key)
+    return f"{joined['layer']}/{_JOINED_ROLES[joined['role']]}" if joined else key

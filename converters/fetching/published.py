@@ -182,6 +182,15 @@ FILES = (
         size=None,
         hashes={},
     ),
+    # SHA-1: Caffe, models/bvlc_googlenet/readme.md; size: jetson-inference, as its users list the file.
+    Published(
+        "googlenet",
+        "caffe",
+        f"{_BERKELEY}/bvlc_googlenet.caffemodel",
+        classifier=True,
+        size=53_533_754,
+        hashes={"sha1": "405fc5acd08a3bb12de8ee5e23a96bec22f08204"},
+    ),
     # The name of a file ends in the first digits of its SHA-256, the convention of torch.hub.
     Published(
         "vgg16_torchvision",

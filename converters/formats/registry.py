@@ -20,6 +20,7 @@ from . import (
     keras_archive,
     keras_h5,
     matconvnet,
+    matlab_folder,
     numpy_pickle,
     onnx_graph,
     safetensors_file,
@@ -54,6 +55,9 @@ FORMATS = {
     "torch_legacy": Format("PyTorch before 1.6 (.pth)", torch_legacy.recognises, torch_legacy.read),
     "deeplearn_js": Format(
         "deeplearn.js checkpoint (manifest.json and its files)", deeplearn_js.recognises, deeplearn_js.read
+    ),
+    "matlab_folder": Format(
+        "MATLAB files with a tensor each (NAME_w.mat, NAME_b.mat)", matlab_folder.recognises, matlab_folder.read
     ),
     "tfjs": Format("TensorFlow.js layers model (model.json and shards)", tfjs.recognises, tfjs.read),
     "caffe_hdf5": Format("Caffe HDF5 (.caffemodel.h5)", caffe_hdf5.recognises, caffe_hdf5.read),
@@ -121,7 +125,7 @@ _FOREIGN = (
     _Foreign(".engine", None, "an engine of TensorRT, made for one GPU; give the weights that it was made from"),
     _Foreign(".params", None, f"parameters of MXNet; {_ELSEWHERE}"),
 )
-_FOLDERS = ("tfjs", "deeplearn_js")
+_FOLDERS = ("tfjs", "deeplearn_js", "matlab_folder")
 _UNSIGNED = ("matconvnet", "caffemodel", "binaryproto")
 
 _LONGEST_START = 512
@@ -144,8 +148,8 @@ def detect(path: Path) -> str:
             )
         raise file_error(
             path,
-            "expected a weight file, or the folder of a TensorFlow.js model or a deeplearn.js checkpoint, found "
-            "another folder",
+            "expected a weight file, or the folder of a TensorFlow.js model, a deeplearn.js checkpoint or MATLAB files "
+            "with a tensor each, found another folder",
         )
     start = regions.first_bytes(path, _LONGEST_START)
     # Formats without a signature would take a text for a damaged file.

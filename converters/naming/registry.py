@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from nst_jax.backbones import alexnet as alexnet_table
 from nst_jax.backbones import efficientnet as efficientnet_table
+from nst_jax.backbones import googlenet as googlenet_table
 from nst_jax.backbones import inception_v3 as inception_v3_table
 from nst_jax.backbones import mobilenet_v2 as mobilenet_v2_table
 from nst_jax.backbones import nin as nin_table
@@ -42,6 +43,9 @@ _SCHEMES: dict[Family, _Scheme] = {
     alexnet_table.FAMILY: _Scheme(None, vgg.torchvision),
     nin_table.FAMILY: _Scheme(nin.ported),
     efficientnet_table.FAMILY: _Scheme(efficientnet.ported),
+    # In Caffe, and in MATLAB's files.
+    googlenet_table.FAMILY: _Scheme(auxiliary=("loss1/", "loss1_", "loss2/", "loss2_")),
+    googlenet_table.GOOGLE_FAMILY: _Scheme(auxiliary=("head0", "head1", "nn0", "nn1", "softmax0", "softmax1")),
     resnet_table.FAMILY: _Scheme(resnet.ported, resnet.torchvision),
     inception_v3_table.FAMILY: _Scheme(inception_v3.ported, inception_v3.torchvision, (inception_v3.AUXILIARY,)),
     mobilenet_v2_table.FAMILY: _Scheme(mobilenet_v2.ported, mobilenet_v2.torchvision),

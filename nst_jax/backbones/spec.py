@@ -38,6 +38,8 @@ CONVENTIONS = {
     "torchvision": Preprocess(scale=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), order="RGB"),
     # From -1 to 1.
     "tensorflow": Preprocess(scale=1.0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), order="RGB"),
+    # The constant that inception5h.zip subtracts in its graph.
+    "inception5h": Preprocess(scale=255.0, mean=(117.0, 117.0, 117.0), std=(1.0, 1.0, 1.0), order="RGB"),
 }
 """Input conventions of published networks, by framework. Nothing in a weight file shows which one applies."""
 

@@ -349,6 +349,7 @@ def test_every_published_file_can_be_asked_for():
         ("vgg16", "matconvnet", True, "imagenet-vgg-verydeep-16.mat"),
         ("vgg19_torchvision", None, False, "vgg19-dcbb9e9d.pth"),
         ("vgg19_normalized", None, False, "vgg_normalised.caffemodel"),
+        ("googlenet", None, False, "bvlc_googlenet.caffemodel"),
     ],
     ids=str,
 )
@@ -377,6 +378,7 @@ NO_FILE = [
     (("vgg16_torchvision", "caffe"), "expected one of: torchvision; .* those of the backbone vgg16: python"),
     (("vgg19_normalized", "keras"), "expected one of: caffe; .* those of the backbone vgg19: python"),
     (("vgg19_normalized", "torchvision"), "expected one of: caffe$"),
+    (("inception_v1",), "cannot be fetched; get them from https://.*/inception5h.zip and convert them with: python -m"),
 ]
 
 

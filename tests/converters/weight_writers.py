@@ -39,7 +39,7 @@ def layers(arrays: Arrays) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
 
 
 def is_dense(layer: str) -> bool:
-    return layer.startswith("fc")
+    return layer.rpartition("/")[2].startswith(("fc", "classifier"))
 
 
 def outputs_first(layer: str, kernel: np.ndarray) -> np.ndarray:
@@ -510,6 +510,18 @@ def write_matconvnet(path: Path, arrays: Arrays) -> Path:
     mean = np.float32([123.68, 116.779, 103.939]).reshape(1, 1, 3)
     scipy.io.savemat(path, {"layers": cells, "meta": {"normalization": {"averageImage": mean}}}, do_compression=True)
     return path
+
+
+def write_matlab_folder(folder: Path, arrays: Arrays) -> Path:
+    """Writes a network as matcaffe's arrays, a file for each: the axes of Caffe's in reverse order."""
+    folder.mkdir()
+    for layer, kernel, bias in layers(arrays):
+        caffe = kernel.transpose(3, 2, 0, 1)
+        caffe = caffe.reshape(len(caffe), -1) if is_dense(layer) else caffe
+        name = layer.replace("/", "_")
+        scipy.io.savemat(folder / f"{name}_w.mat", {"weights": caffe.T}, do_compression=True)
+        scipy.io.savemat(folder / f"{name}_b.mat", {"bias": bias[:, None]}, do_compression=True)
+    return folder
 
 
 def write_tfjs(

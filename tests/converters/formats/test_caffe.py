@@ -72,6 +72,29 @@ def test_shapes_of_a_real_network_of_the_first_generation(shared):
     assert provenance.notes == ("mean picture in examples/cifar10/mean.binaryproto",)
 
 
+@pytest.mark.parametrize("generation", ["V1", "V2"])
+@pytest.mark.parametrize("classifier", [False, True])
+def test_googlenet_with_the_classifiers_of_its_training(tmp_path, random_for, generation, classifier):
+    """bvlc_googlenet.caffemodel: `loss1/conv` is a convolution, which no rule for dense layers leaves out."""
+    auxiliary = {
+        "loss1/conv/kernel": (1, 1, 512, 128),
+        "loss1/conv/bias": (128,),
+        "loss1/fc/kernel": (4, 4, 128, 1024),
+        "loss1/fc/bias": (1024,),
+        "loss1/classifier/kernel": (1, 1, 1024, 1000),
+        "loss1/classifier/bias": (1000,),
+    }
+    googlenet = with_head(BACKBONES["googlenet"])
+    arrays = random_for(parameter_shapes(googlenet))
+    path = writers.write_caffemodel(tmp_path / "a", random_for(auxiliary) | arrays, generation)
+    converted = convert.convert(path, "googlenet", tmp_path / "out.safetensors", classifier=classifier)
+    assert converted.matched.foreign == ("loss1/conv", "loss1/fc", "loss1/classifier")
+    assert converted.matched.head == (() if classifier else ("loss3/classifier",))
+    assert len(converted.tensors) == len(arrays) - (0 if classifier else 2)
+    for name, found in converted.tensors.items():
+        np.testing.assert_array_equal(found, arrays[name], strict=True)
+
+
 def test_real_hdf5(shared):
     path = shared / REAL / "caffeh5_cifar10_quick_iter_5000.caffemodel.h5"
     assert detect(path) == "caffe_hdf5"

@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from weight_writers import constant_node, field, tensorflow_node, tensorflow_tensor
 
+from converters.convert import convert
 from converters.formats import keras_h5, tensorflow_graph
 from converters.formats.registry import detect
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import parameter_shapes
 from nst_jax.errors import UserError
 
 NETWORKS = "weights/networks"
@@ -73,6 +76,36 @@ def test_names_of_a_real_graph(shared):
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     assert shapes["transformer/contract/conv1/kernel"] == (9, 9, 3, 32)
     assert shapes["transformer/expand/conv3/conv/InstanceNorm/gamma"] == (26, 3)
+
+
+def test_googles_inception(tmp_path, random_for):
+    """The constants of inception5h.zip by their names there, with the classifiers that were for training alone."""
+    arrays = random_for(parameter_shapes(BACKBONES["inception_v1"]))
+    assert {"conv2d0/kernel", "mixed4c_3x3_bottleneck/kernel", "mixed5b_pool_reduce/bias"} <= arrays.keys()
+    others = {
+        "head0_bottleneck": (1, 1, 508, 128),
+        "nn0": (2048, 1024),
+        "softmax0": (1024, 1008),
+        "head1_bottleneck": (1, 1, 528, 128),
+        "nn1": (2048, 1024),
+        "softmax1": (1024, 1008),
+        "softmax2": (1024, 1008),
+    }
+    nodes = [tensorflow_node("input", "Placeholder")]
+    for name, values in arrays.items():
+        layer, _, role = name.rpartition("/")
+        nodes.append(constant_node(f"{layer}_{role[0].replace('k', 'w')}", values))
+    for name, shape in others.items():
+        nodes.append(constant_node(f"{name}_w", np.zeros(shape, np.float32)))
+        nodes.append(constant_node(f"{name}_b", np.zeros(shape[-1:], np.float32)))
+    nodes.append(constant_node("avgpool0/reshape/shape", np.int32([-1, 1024])))
+    (tmp_path / "a.pb").write_bytes(b"".join(nodes))
+    converted = convert(tmp_path / "a.pb", "inception_v1", tmp_path / "out.safetensors")
+    assert converted.matched.foreign == tuple(others)
+    for name, values in arrays.items():
+        np.testing.assert_array_equal(converted.tensors[name], values, strict=True)
+    with pytest.raises(UserError, match=r"this looks like inception_v1: convert it with --backbone=inception_v1$"):
+        convert(tmp_path / "a.pb", "googlenet", tmp_path / "out.safetensors")
 
 
 def test_quantised_weights_are_within_half_a_step_of_the_original(shared):

@@ -67,6 +67,8 @@ def assert_shapes(backbone, size):
         ("vgg16_c", 9_996_096, 133_638_952),
         # The 29 MB of the authors' file are 7.6 million numbers of 4 bytes.
         ("nin", 7_595_176, 7_595_176),
+        # The files of BVLC's model, without the classifiers on the way; 1000 · 1025 of them are the last layer's.
+        ("googlenet", 5_973_552, 6_998_552),
     ],
 )
 def test_number_of_parameters(name, parameters, with_head):
@@ -145,9 +147,9 @@ def test_blocks_read_nothing_of_those_before_but_their_last_map(name):
     parts = spec.blocks(backbone)
     assert sum(parts, ()) == backbone.rows
     # Each pool of VGG, and the head where the table has one; the three pools of others, and what is behind them; each
-    # of the nine sums of EfficientNet and the ten of MobileNet, likewise.
+    # of the nine sums of EfficientNet and the ten of MobileNet, likewise; the pools of GoogLeNet that halve the map.
     known = {"vgg": 5 + bool(BACKBONES[name].head), "squeezenet": 4, "alexnet": 4, "caffenet": 4, "nin": 4}
-    known |= {"efficientnet": 10, "mobilenet": 11}
+    known |= {"efficientnet": 10, "mobilenet": 11, "googlenet": 5, "inception_v1": 5}
     assert len(parts) == next((count for start, count in known.items() if name.startswith(start)), len(parts))
     before = spec.INPUT
     for part in parts:

@@ -1,9 +1,11 @@
-"""Writes the weights in a MatConvNet file to standard output, which must be a file, with a description as JSON.
+"""Writes the weights in MATLAB's files to standard output, which must be a file, with a description as JSON.
 
-    python matlab_description.py FILE MOST_BYTES
+    python matlab_description.py network MOST_BYTES FILE
+    python matlab_description.py arrays MOST_BYTES FILE...
 
-The output is the bytes of all weights in sequence (C order, little-endian, at most MOST_BYTES), the JSON, and the
-length of the JSON in 8 bytes, little-endian. Runs in the sandbox.
+A network is one of MatConvNet; arrays are files with a tensor each, `conv1_w.mat` or `conv1_b.mat`. The output is the
+bytes of all weights in sequence (C order, little-endian, at most MOST_BYTES), the JSON, and the length of the JSON in 8
+bytes, little-endian. Runs in the sandbox.
 """
 
 import json
@@ -12,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from scipy.io import loadmat, whosmat
@@ -26,6 +28,7 @@ _ONLY = "only simplenn networks of MatConvNet can be converted"
 _KINDS = {"O": "a cell array", "U": "text", "V": "a struct"}
 _NUMBERS = tuple("biuf")
 _EPSILON = 1e-4  # that of vl_nnbnorm, where a layer has none
+_ROLES = {"w": "kernel", "b": "bias"}
 _FIELDS = ["layers", "meta", "normalization"]
 
 
@@ -77,7 +80,35 @@ class Output:
             raise UnusableError("", f"{problem}; make room or set TMPDIR to another folder") from error
 
 
-def write(path: Path, output: Output) -> dict[str, Any]:
+def write_arrays(paths: Iterable[Path], output: Output) -> dict[str, Any]:
+    """Writes the tensor in each of several files; returns their description."""
+    tensors = []
+    for path in paths:
+        try:
+            array = _array(path)
+        except Exception as error:  # as in `main`, and the file must be named
+            raise error if isinstance(error, UnusableError) else _damaged(path.name, error) from error
+        layer, _, ending = path.stem.rpartition("_")
+        role = _ROLES[ending]
+        dense = role == "kernel" and array.ndim == 2
+        tensors.append((f"{layer}/{role}", output.add(path.name, array if dense else _shaped(role, array))))
+    return {"tensors": tensors}
+
+
+def _array(path: Path) -> np.ndarray:
+    """Returns the only variable of a file."""
+    with path.open("rb") as file:
+        names = [name for name, *_ in whosmat(file, appendmat=False)]
+        if len(names) != 1:
+            listed = ", ".join(names[:_LISTED]) or "none"
+            raise UnusableError(path.name, f"expected one variable, the tensor, found {listed}")
+        array = _numbers(path.name, file, names)[names[0]]
+    if _kind(array) not in _NUMBERS:
+        raise UnusableError(path.name, f"expected an array of numbers, found {_described(array)}; {_AGAIN}")
+    return array
+
+
+def write_network(path: Path, output: Output) -> dict[str, Any]:
     """Writes the weights of a network; returns their description."""
     network, name = _network(path)
     if "params" in network:
@@ -102,15 +133,20 @@ def _network(path: Path) -> tuple[dict[str, Any], str]:
         twice = [name for name in wanted if names.count(name) > 1]
         if twice:
             raise UnusableError(twice[0], f"expected this variable once, found it twice; {_AGAIN}")
-        warnings.filterwarnings("error", category=np.exceptions.ComplexWarning)
-        try:
-            # With `mat_dtype`, since MATLAB stores numbers as bytes if they fit. Other variables are not read.
-            values = loadmat(file, appendmat=False, mat_dtype=True, variable_names=wanted)
-        except np.exceptions.ComplexWarning as error:
-            raise UnusableError("", f"expected real numbers as weights, found complex numbers; {_AGAIN}") from error
+        values = _numbers("", file, wanted)
     if "net" in wanted:
         return _fields("net", values["net"]), "net"
     return {name: values.get(name) for name in names}, ""
+
+
+def _numbers(where: str, file: IO[bytes], names: list[str]) -> dict[str, Any]:
+    """Returns some variables of a file; the others are not read."""
+    warnings.filterwarnings("error", category=np.exceptions.ComplexWarning)
+    try:
+        # With `mat_dtype`, since MATLAB stores numbers as bytes if they fit.
+        return loadmat(file, appendmat=False, mat_dtype=True, variable_names=names)
+    except np.exceptions.ComplexWarning as error:
+        raise UnusableError(where, f"expected real numbers as weights, found complex numbers; {_AGAIN}") from error
 
 
 def _weights(where: str, layer: Any) -> Iterator[tuple[str, np.ndarray]]:
@@ -150,7 +186,8 @@ def _normalisation(
         raise UnusableError(where, f"expected multipliers, biases and moments of a normalisation, found {shapes}")
     scale, shift, moments = arrays
     epsilon = fields.get("epsilon")
-    added = float(epsilon.item()) if _kind(epsilon) in _NUMBERS and epsilon.size == 1 else _EPSILON
+    has_own = epsilon is not None and _kind(epsilon) in _NUMBERS and epsilon.size == 1
+    added = float(epsilon.item()) if epsilon is not None and has_own else _EPSILON
     deviation = moments[:, 1].astype(np.float64)
     yield f"{name}/scale", scale.reshape(-1)
     yield f"{name}/shift", shift.reshape(-1)
@@ -203,16 +240,19 @@ def _mean_colour(network: dict[str, Any]) -> list[float] | None:
     return mean.tolist() if np.isfinite(mean).all() else None
 
 
+def _damaged(where: str, error: Exception) -> UnusableError:
+    return UnusableError(where, f"expected an intact MAT-file, found: {str(error) or type(error).__name__}; {_AGAIN}")
+
+
 def main() -> None:
     """Runs the program; errors are JSON on standard output, too."""
-    path, most = sys.argv[1:]
+    what, most, *paths = sys.argv[1:]
     output = Output(int(most))
     try:
-        output.finish(write(Path(path), output))
+        files = list(map(Path, paths))
+        output.finish(write_network(files[0], output) if what == "network" else write_arrays(files, output))
     except Exception as error:  # SciPy raises nearly everything, depending on where the damage is.
-        if not isinstance(error, UnusableError):
-            reason = str(error) or type(error).__name__
-            error = UnusableError("", f"expected an intact MAT-file, found: {reason}; {_AGAIN}")
+        error = error if isinstance(error, UnusableError) else _damaged("", error)
         output.restart()
         output.finish({"error": error.args})
 
