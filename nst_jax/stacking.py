@@ -130,8 +130,14 @@ def compiled_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:
 
 
 def state_of(states: optimize.State, cell: int) -> optimize.State:
-    """Returns the state of a cell, on the host."""
-    return jax.device_get(_cell(states, int32_on_device(cell)))
+    """Returns the state of a cell, on the host; of a batch of one on a CPU as views, which nobody should keep for long.
+
+    A copy would double the state of a large picture, in which L-BFGS has 24 arrays of its size; and a view keeps the
+    next step from working in place.
+    """
+    if len(states.step) > 1:
+        return jax.device_get(_cell(states, int32_on_device(cell)))
+    return jax.tree.map(lambda leaf: leaf[cell, ...], jax.device_get(states))
 
 
 def _alone(leaf: jax.Array) -> jax.Array:
