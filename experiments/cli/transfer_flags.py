@@ -28,7 +28,7 @@ from . import samples
 from .flags import ESCAPE, Common, FilePath, FilePaths, flag, option_flag, serialize, split
 from .folders import asked_for, default_folder
 
-CONTENT, STYLE, INIT, REGIONS = "content", "style", "init", "regions"
+CONTENT, STYLE, INIT, REGIONS, STYLE_REGIONS = "content", "style", "init", "regions", "style_regions"
 
 INSTANT = "instant"
 """The value of --init that means the picture which a network paints in one pass."""
@@ -38,7 +38,7 @@ INIT_NETWORK, ANY_STYLE = "init_network", "any_style"
 
 _OF_STYLE_IMAGES = ("style_size", "style_scale", "style_rotate", "style_flip")
 
-_OF_REGIONS = ("style_regions", "region_styles", "region_guides", "keep")
+_OF_REGIONS = (STYLE_REGIONS, "region_styles", "region_guides", "keep")
 
 QUARTER = 90
 """Degrees."""

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -42,8 +42,8 @@ _CHECKPOINTS = "checkpoints"
 _WORTH_SAYING = 0.5  # seconds
 
 
-def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
-    """Runs all cells that are not done yet, and writes everything.
+def run_grid(grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16] = 8) -> Outcome:
+    """Runs all cells that are not done yet, and writes everything, pictures with this many bits per channel.
 
     Raises:
         UserError: the input cannot be used, and then nothing is computed; or something cannot be written, and then the
@@ -64,7 +64,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
             _remove_checkpoints(workdir, cell)
         steps = sum(cell.settings.steps for cell in mine)
         with hosts.taking_part(workdir), progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
-            runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
+            runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt, bits)
             for group in groups(cells):
                 if runner.run(group):
                     jax.clear_caches()  # of this size, on a CPU 70 MB and more that nothing else would free
@@ -94,6 +94,7 @@ class _Runner:
         pictures: reads the images.
         bar: shows the steps of the cells of this process.
         interrupt: whether to stop.
+        bits: per channel of the pictures.
     """
 
     flags: RunFlags
@@ -103,6 +104,7 @@ class _Runner:
     pictures: Pictures
     bar: Bar
     interrupt: Interrupt
+    bits: Literal[8, 16]
 
     def run(self, cells: Sequence[PreparedCell]) -> bool:
         """Runs the unfinished cells of a group that belong to this process, in batches; returns whether there were any.
@@ -243,7 +245,7 @@ class _Runner:
         path = self.gallery.path(cell, ".png")
         if cell.regions is not None:
             pixels = cell.regions.put_back(pixels, content.pixels)
-        images.write(path, content._replace(pixels=pixels), settings=cell.description)
+        images.write(path, content._replace(pixels=pixels), bits=self.bits, settings=cell.description)
         write_losses(self.gallery.path(cell, ".csv"), history, cell.scales)
         self.gallery.add(
             cell,
