@@ -1,11 +1,10 @@
 """Runs a single transfer, with checkpoints and intermediate pictures, and writes its results."""
 
-import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,7 +16,7 @@ from nst_jax.io import images
 from nst_jax.io.files import make_folder, remove
 from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
-from nst_jax.memory import OPEN, decided
+from nst_jax.memory import decided
 from nst_jax.rendering import colour_finish
 from nst_jax.vocabulary import LUMINANCE
 
@@ -53,7 +52,7 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
     """
     with graceful_interrupt() as interrupt:
         began = time.monotonic()
-        job = prepare(flags, chosen=_chosen_before(workdir) if flags.resume else None)
+        job = prepare(flags, begun=Checkpoints(workdir / _CHECKPOINTS, {}) if flags.resume else None)
         if flags.colour_finish != "none" and not job.styles:
             raise UserError("colour_finish: expected none without style images, found oklab; leave it out")
         if flags.colour_finish != "none" and job.settings.colours in ("grey", LUMINANCE):
@@ -108,7 +107,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
             job.release_styles()
         return batch
 
-    checkpoints = Checkpoints(workdir / _CHECKPOINTS, job.identity)
+    checkpoints = Checkpoints(workdir / _CHECKPOINTS, job.identity, decided(job.settings))
     restored = _restore(job, checkpoints, workdir) if flags.resume else None
     courses = Courses([checkpoints], [restored])
     state = jax.device_put(jax.tree.map(lambda leaf: leaf[None], restored.state)) if restored else None
@@ -186,20 +185,6 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         if reason:
             print(f"note: {reason}", file=sys.stderr)
     return Result(output, history, finished)
-
-
-def _chosen_before(workdir: Path) -> dict[str, Any]:
-    """Returns what the run in a folder chose by the free memory, if there is one: otherwise its bits would differ."""
-    try:
-        settings = json.loads((workdir / "run.json").read_bytes())["settings"]
-        found = {name: settings[name] for name in OPEN}
-    except (OSError, ValueError, LookupError, TypeError):  # none, or not ours
-        return {}
-    return {
-        name: value
-        for name, value in found.items()
-        if (type(value) is int and value > 0) or (name, value) == ("tile", "off")
-    }
 
 
 def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:

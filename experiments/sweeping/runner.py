@@ -20,6 +20,7 @@ from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, make_folder, sha256
+from nst_jax.memory import decided
 from nst_jax.scaled_batches import ScaledGroup
 from nst_jax.stacking import state_of
 
@@ -55,7 +56,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16]
         cells = prepare(grid, pictures, keep_going=flags.keep_going)
         wanted = [cell.name for cell in cells]
         gallery = Gallery(workdir, grid, cells, {"versions": versions(), "device": jax.devices()[0].device_kind})
-        cells = gallery.cells
+        cells = [_as_begun(cell, workdir) for cell in gallery.cells]
         names = dict(zip(wanted, (cell.name for cell in cells), strict=True))
         make_folder(workdir / CELLS)
         mine = [cell for index, cell in enumerate(cells) if hosts.is_mine(index) and cell.error is None]
@@ -234,7 +235,7 @@ class _Runner:
             return None
 
     def _checkpoints(self, cell: PreparedCell) -> Checkpoints:
-        return Checkpoints(self.workdir / _CHECKPOINTS / cell.name, cell.identity)
+        return _checkpoints(self.workdir, cell)
 
     def _initial_image(self, group: ScaledGroup, cells: Sequence[PreparedCell], index: int) -> Any:
         cell = cells[index]
@@ -266,6 +267,19 @@ class _Runner:
         self.bar.say(f"{cell.name}: {error}")
         self.gallery.add(cell, {"status": FAILED, "error": str(error)})
         _remove_checkpoints(self.workdir, cell)
+
+
+def _as_begun(cell: PreparedCell, workdir: Path) -> PreparedCell:
+    """Returns a cell with the options that it chose by the free memory when it was begun, if it goes on."""
+    if cell.error is not None:
+        return cell
+    asked = {name: cell.identity[name] for name in decided(cell.settings)}
+    chosen = _checkpoints(workdir, cell).chosen(asked)
+    return dataclasses.replace(cell, found_settings=dataclasses.replace(cell.settings, **chosen))
+
+
+def _checkpoints(workdir: Path, cell: PreparedCell) -> Checkpoints:
+    return Checkpoints(workdir / _CHECKPOINTS / cell.name, cell.identity, decided(cell.settings))
 
 
 def _steps_done(cells: Sequence[PreparedCell], gallery: Gallery) -> int:
