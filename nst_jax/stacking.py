@@ -16,12 +16,12 @@ from flax import struct
 
 from nst_jax import optimize
 from nst_jax.errors import UserError
+from nst_jax.problem import Transfer
 from nst_jax.settings import TRACED, Settings
 from nst_jax.surroundings import float32_on_device, int32_on_device
 from nst_jax.targets import Layers, network_layers, union
 from nst_jax.targets import stack as stack_trees
 from nst_jax.terms import STYLE
-from nst_jax.transfer import Transfer
 from nst_jax.vocabulary import LUMINANCE
 
 _LARGE = 1 << 20

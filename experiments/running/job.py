@@ -18,12 +18,12 @@ from nst_jax.io import images
 from nst_jax.io.files import sha256
 from nst_jax.loop import state_shapes
 from nst_jax.memory import decided, settled
+from nst_jax.problem import Transfer
 from nst_jax.pyramid import Scale
 from nst_jax.regions import Regions
 from nst_jax.rendering.colour_matching import matched
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
-from nst_jax.transfer import Transfer
 
 from ..cli.transfer_flags import (
     CONTENT,
