@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import optimize as optimize
     from nst_jax import parallel as parallel
     from nst_jax import presets as presets
+    from nst_jax import problem as problem
     from nst_jax import pyramid as pyramid
     from nst_jax import quantiles as quantiles
     from nst_jax import ranges as ranges
