@@ -42,14 +42,14 @@ def run(config: Config) -> Outcome:
     grid = make_grid(config)
     folder = workdir(config.workdir, "sweep", grid)
     from .sweeping import (
-        runner,  # with JAX, for which --help should not wait
+        strokes,  # with JAX, for which --help should not wait
     )
 
     if config.preview:
-        outcome = runner.run_grid(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, folder / "preview")
+        outcome = strokes.run(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, folder / "preview")
         if outcome.stopped:
             return outcome
-    return runner.run_grid(grid, config, folder)
+    return strokes.run(grid, config, folder)
 
 
 def main(config: Config) -> None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import optimize as optimize
     from nst_jax import parallel as parallel
     from nst_jax import presets as presets
+    from nst_jax import problem as problem
     from nst_jax import pyramid as pyramid
     from nst_jax import quantiles as quantiles
     from nst_jax import ranges as ranges
@@ -73,12 +74,12 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax.loop import run as run
     from nst_jax.loop import stage as stage
     from nst_jax.presets import PRESETS as PRESETS
+    from nst_jax.problem import Transfer as Transfer
     from nst_jax.pyramid import stylize as stylize
     from nst_jax.regions import Regions as Regions
     from nst_jax.settings import Settings as Settings
     from nst_jax.stacking import stack as stack
     from nst_jax.sweeping import sweep as sweep
-    from nst_jax.transfer import Transfer as Transfer
     from nst_jax.transfer import prepare as prepare
 
 __version__ = "0.1.0"
@@ -157,7 +158,7 @@ _PUBLIC = {
     "Recipe": ("nst_jax.batches", "Recipe"),
     "Regions": ("nst_jax.regions", "Regions"),
     "Settings": ("nst_jax.settings", "Settings"),
-    "Transfer": ("nst_jax.transfer", "Transfer"),
+    "Transfer": ("nst_jax.problem", "Transfer"),
     "UserError": ("nst_jax.errors", "UserError"),
     "load": ("nst_jax.backbones.pretrained", "load"),
     "prepare": ("nst_jax.transfer", "prepare"),

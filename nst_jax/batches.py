@@ -19,6 +19,7 @@ from nst_jax.checks import check_canvas, check_image, check_known, check_style
 from nst_jax.configuration import make_config
 from nst_jax.errors import UserError, is_out_of_memory
 from nst_jax.loop import Progress, Stage, compile_chunk, run, state_shapes
+from nst_jax.problem import Transfer
 from nst_jax.regions import Regions, kind_of
 from nst_jax.rendering.canvas import extend
 from nst_jax.rendering.grey import is_grey, paints_grey
@@ -34,7 +35,7 @@ from nst_jax.targets import (
     union,
 )
 from nst_jax.terms import CONTENT, STYLE
-from nst_jax.transfer import Transfer, assemble
+from nst_jax.transfer import assemble
 from nst_jax.vocabulary import RegionGuides
 
 Item = TypeVar("Item")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from nst_jax.compilation import Jit, trim
 from nst_jax.history import History, diverged, first_history, history_of
@@ -185,8 +186,8 @@ def init(problem: Problem, start: Any) -> State:
 
 
 def state_shapes(problem: Problem) -> State:
-    """Returns the shapes of the states of a problem, without computing any."""
-    return _INIT.shapes(problem, problem.start_shape)
+    """Returns the shapes of the states of a problem, without computing any; see `_there`."""
+    return _there(problem, _INIT.shapes(problem, problem.start_shape))
 
 
 def compile_chunk(problem: Problem, state: State) -> jax.stages.Compiled:
@@ -208,7 +209,7 @@ def _in_thread(stage: Stage, cancelled: threading.Event) -> Future[Problem]:
         try:
             problem = stage.prepare()
             if not cancelled.is_set():
-                _INIT.lower(problem, problem.start_shape).compile()
+                _INIT.lower(problem, _there(problem, problem.start_shape)).compile()
             if not (stage.advance or cancelled.is_set()):
                 compile_chunk(problem, state_shapes(problem))
             future.set_result(problem)
@@ -217,6 +218,19 @@ def _in_thread(stage: Stage, cancelled: threading.Event) -> Future[Problem]:
 
     threading.Thread(target=work).start()
     return future
+
+
+def _there(problem: Problem, shapes: Any) -> Any:
+    """Returns shapes of arrays as they will lie where those of a problem are.
+
+    Of a problem with a copy on each of several devices, its states are copies too: a program that was compiled for
+    anything else would be compiled again.
+    """
+    shardings = [leaf.sharding for leaf in jax.tree.leaves(problem) if isinstance(leaf, jax.Array)]
+    if not shardings or not all(isinstance(of, NamedSharding) and of.is_fully_replicated for of in shardings):
+        return shapes
+    everywhere = NamedSharding(shardings[0].mesh, PartitionSpec())
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), shapes)
 
 
 def _free(before: State, *, but: State) -> None:

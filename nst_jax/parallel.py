@@ -16,8 +16,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nst_jax import optimize, stacking
 from nst_jax.errors import UserError
+from nst_jax.problem import Transfer
 from nst_jax.tiling import ROWS
-from nst_jax.transfer import Transfer
 
 CELLS = "cells"
 

@@ -11,6 +11,9 @@ side of the picture; no photograph is enlarged; style images have the long side 
 and are reduced with it; and between scales, pictures are enlarged by PyTorch's cubic filter, in single precision.
 """
 
+import dataclasses
+from typing import Any
+
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.settings import Settings
 from nst_jax.vocabulary import Optimizer
@@ -231,6 +234,15 @@ PRESETS: dict[str, Settings] = {
     ),
 }
 
+# Photographs in another's light, by the matting term of Luan et al. 2017 ("Deep Photo Style Transfer"). The content
+# image is moved to the other's colours first, and little is left for the style to paint: with the default weights flat
+# parts get grain and coloured patches.
+_PHOTOREALISTIC: dict[str, Any] = {"colour_match": "symmetric", "colour_match_to": "style", "matting_weight": 1e5}
+PRESETS |= {
+    "photorealistic": dataclasses.replace(PRESETS["vgg"], style_weight=2.0, **_PHOTOREALISTIC),
+    "photorealistic_squeezenet": dataclasses.replace(PRESETS["squeezenet"], style_weight=5.0, **_PHOTOREALISTIC),
+}
+
 LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.02, "lbfgs": 1.0, "gradient": 1.5 / 255}
 """Learning rates that suit an optimiser other than that of the preset."""
 
@@ -238,3 +250,15 @@ LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.02, "lbfgs": 1.0, "gradient"
 def default_preset(backbone: str) -> str:
     """Returns the name of the preset that suits a backbone."""
     return BACKBONES[backbone].family.preset
+
+
+def suited(name: str, backbone: str) -> str:
+    """Returns the preset that a name means for a backbone: `auto` that of its family, others their form for it.
+
+    Most have one form; `photorealistic` is `photorealistic_squeezenet` with SqueezeNet.
+    """
+    family = default_preset(backbone)
+    if name == "auto":
+        return family
+    own = f"{name}_{family}"
+    return own if own in PRESETS else name

@@ -28,11 +28,12 @@ from nst_jax.io import images
 from nst_jax.loop import Stage, run
 from nst_jax.memory import settled
 from nst_jax.presets import PRESETS, default_preset
+from nst_jax.problem import Transfer
 from nst_jax.regions import Regions
 from nst_jax.rendering.canvas import resize
 from nst_jax.rendering.colour_matching import matched
 from nst_jax.settings import Settings
-from nst_jax.transfer import Image, Transfer, as_images, initial_image, prepare_matched, ready
+from nst_jax.transfer import Image, as_images, initial_image, prepare_matched, ready
 
 FACTORS = {"cpu": 2.0}
 """Platform → ratio of successive scales: each costs a compilation, which weighs more on a processor."""

@@ -346,11 +346,6 @@ class Settings:
             raise UserError(f"shifts: expected a power of 2, found {self.shifts}")
         if self.shift_steps == 1 and self.shifts > 1 and self.optimizer == "lbfgs":
             raise UserError("shift_steps: expected 2 or more with lbfgs, whose first step at a shift stays, found 1")
-        if self.colours == LUMINANCE and self.colour_match not in ("none", "histogram"):
-            raise UserError(
-                f"colour_match: expected none or histogram with colours luminance, whose single channel has its mean "
-                f"and deviation matched anyway, found {self.colour_match}"
-            )
         if self.colours == LUMINANCE and self.colour_match_to != "content":
             raise UserError(
                 f"colour_match_to: expected content with colours luminance, whose colours stay, found "

@@ -16,12 +16,12 @@ from flax import struct
 
 from nst_jax import optimize
 from nst_jax.errors import UserError
+from nst_jax.problem import Transfer
 from nst_jax.settings import TRACED, Settings
 from nst_jax.surroundings import float32_on_device, int32_on_device
 from nst_jax.targets import Layers, network_layers, union
 from nst_jax.targets import stack as stack_trees
 from nst_jax.terms import STYLE
-from nst_jax.transfer import Transfer
 from nst_jax.vocabulary import LUMINANCE
 
 _LARGE = 1 << 20
@@ -130,8 +130,14 @@ def compiled_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:
 
 
 def state_of(states: optimize.State, cell: int) -> optimize.State:
-    """Returns the state of a cell, on the host."""
-    return jax.device_get(_cell(states, int32_on_device(cell)))
+    """Returns the state of a cell, on the host; of a batch of one on a CPU as views, which nobody should keep for long.
+
+    A copy would double the state of a large picture, in which L-BFGS has 24 arrays of its size; and a view keeps the
+    next step from working in place.
+    """
+    if len(states.step) > 1:
+        return jax.device_get(_cell(states, int32_on_device(cell)))
+    return jax.tree.map(lambda leaf: leaf[cell, ...], jax.device_get(states))
 
 
 def _alone(leaf: jax.Array) -> jax.Array:

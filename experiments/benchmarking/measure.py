@@ -20,10 +20,11 @@ from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.checks import check_layers
 from nst_jax.loop import compile_chunk, init, state_shapes
 from nst_jax.presets import LEARNING_RATES, PRESETS
+from nst_jax.problem import Transfer
 from nst_jax.rendering.canvas import check_margin
 from nst_jax.settings import Settings
 from nst_jax.solvers import SOLVERS
-from nst_jax.transfer import Transfer, initial_image, prepare
+from nst_jax.transfer import initial_image, prepare
 from nst_jax.vocabulary import Optimizer, Precision
 
 from . import pytorch, workload

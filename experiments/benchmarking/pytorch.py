@@ -17,8 +17,8 @@ import numpy as np
 from nst_jax.backbones.rows import Add, Concat, Conv, GlobalAverage, LocalResponseNorm, Pool, Row
 from nst_jax.backbones.spec import INPUT, ancestors
 from nst_jax.errors import UserError, choose
+from nst_jax.problem import Transfer
 from nst_jax.terms import CONTENT, STYLE, VARIATION
-from nst_jax.transfer import Transfer
 
 NONE, AUTO = "none", "auto"
 _NEXT_TO_NOTHING = 1e-6  # as in losses.relative_squared_error

@@ -14,11 +14,12 @@ from nst_jax.backbones.pretrained import Pretrained
 from nst_jax.defects import blotches, border_frame, grain
 from nst_jax.errors import UserError
 from nst_jax.presets import LEARNING_RATES, PRESETS
+from nst_jax.problem import Transfer
 from nst_jax.pyramid import Scale
 from nst_jax.rendering.canvas import crop, extend
 from nst_jax.settings import Settings
 from nst_jax.terms import CONTENT, STYLE
-from nst_jax.transfer import Transfer, initial_image
+from nst_jax.transfer import initial_image
 from nst_jax.vocabulary import Precision
 
 from . import pytorch, workload

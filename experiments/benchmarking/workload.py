@@ -16,10 +16,11 @@ from nst_jax.backbones.spec import Backbone, ancestors, convolutions, layer_shap
 from nst_jax.configuration import make_config
 from nst_jax.io import images
 from nst_jax.presets import LEARNING_RATES, PRESETS
+from nst_jax.problem import Transfer
 from nst_jax.settings import Settings
 from nst_jax.targets import layers_of, make_targets
 from nst_jax.terms import CONTENT, STYLE, VARIATION
-from nst_jax.transfer import Transfer, assemble
+from nst_jax.transfer import assemble
 from nst_jax.vocabulary import Precision
 
 from ..cli import samples

@@ -13,8 +13,8 @@ FINE, COARSE, UNTIL = "style_fine", "style_coarse", "fine_until"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SingleFlags(TransferFlags):
-    """Flags of a single transfer, and for running it."""
+class StrokeFlags(TransferFlags):
+    """Flags of a transfer whose style image may be made first, of two others."""
 
     style_fine: FilePath | None = flag(
         None, "Image of fine strokes, from which with --style_coarse a style image is made first, in place of --style."
@@ -27,6 +27,12 @@ class SingleFlags(TransferFlags):
         "Last of the style layers at which the style image is to be like --style_fine; by default relu2_1 on VGG "
         "networks, fire2/concat on SqueezeNet. A later one takes over more than strokes.",
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SingleFlags(StrokeFlags):
+    """Flags of a single transfer, and for running it."""
+
     bits: Literal[8, 16] = flag(8, "Bits per channel of the resulting picture; 16 in PNG and TIFF only.")
     colour_finish: Literal["none", "oklab"] = flag(
         "none",
@@ -39,7 +45,7 @@ class SingleFlags(TransferFlags):
     resume: bool = flag(False, "Continue from the last checkpoint in --workdir.")
 
 
-def parts(flags: SingleFlags) -> dict[str, Path]:
+def parts(flags: StrokeFlags) -> dict[str, Path]:
     """Returns the two images that the style image is made of, as `style_coarse` and `style_fine`, or nothing.
 
     Raises:
@@ -60,7 +66,7 @@ def parts(flags: SingleFlags) -> dict[str, Path]:
     return {name: Path(path) for name, path in given.items()}
 
 
-def files(flags: SingleFlags) -> dict[str, Path]:
+def files(flags: StrokeFlags) -> dict[str, Path]:
     """Returns the images to read: `inputs`, with `parts` in place of the style image if it is made of these.
 
     Raises:

@@ -20,7 +20,7 @@ from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError, one_line
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, sha256
-from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
+from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset, suited
 from nst_jax.settings import Settings, compares_hypercolumns
 from nst_jax.vocabulary import Init
 
@@ -28,7 +28,7 @@ from . import samples
 from .flags import ESCAPE, Common, FilePath, FilePaths, flag, option_flag, serialize, split
 from .folders import asked_for, default_folder
 
-CONTENT, STYLE, INIT, REGIONS = "content", "style", "init", "regions"
+CONTENT, STYLE, INIT, REGIONS, STYLE_REGIONS = "content", "style", "init", "regions", "style_regions"
 
 INSTANT = "instant"
 """The value of --init that means the picture which a network paints in one pass."""
@@ -38,7 +38,7 @@ INIT_NETWORK, ANY_STYLE = "init_network", "any_style"
 
 _OF_STYLE_IMAGES = ("style_size", "style_scale", "style_rotate", "style_flip")
 
-_OF_REGIONS = ("style_regions", "region_styles", "region_guides", "keep")
+_OF_REGIONS = (STYLE_REGIONS, "region_styles", "region_guides", "keep")
 
 QUARTER = 90
 """Degrees."""
@@ -247,7 +247,7 @@ def resolve(flags: TransferFlags, backbone: str) -> Settings:
     Raises:
         UserError: the preset names layers that the backbone does not have, or a number is out of its range.
     """
-    preset = PRESETS[default_preset(backbone) if flags.preset == "auto" else flags.preset]
+    preset = PRESETS[suited(flags.preset, backbone)]
     both_given = flags.content_layers is not None and flags.style_layers is not None  # perhaps as empty lists
     for layer in preset.content_layers + preset.style_layers:
         if layer not in layers(BACKBONES[backbone]) and not both_given:

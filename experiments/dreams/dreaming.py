@@ -19,8 +19,8 @@ from nst_jax.io import images
 from nst_jax.io.files import remove
 from nst_jax.io.images import Picture
 from nst_jax.loop import run, stage
+from nst_jax.problem import Transfer, seed_key
 from nst_jax.settings import Settings
-from nst_jax.transfer import Transfer, seed_key
 
 from ..showing.layout import Heading, Tile
 from ..showing.sheet import draw_grid

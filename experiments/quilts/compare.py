@@ -20,9 +20,9 @@ from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.io.files import make_folder
 from nst_jax.loop import run
+from nst_jax.problem import Transfer
 from nst_jax.rendering.canvas import extend
 from nst_jax.surroundings import float32_on_device
-from nst_jax.transfer import Transfer
 
 from ..cli import transfer_flags
 from ..cli.transfer_flags import CONTENT, STYLE

@@ -18,7 +18,7 @@ from nst_jax.io.safetensors_header import header, little_endian
 
 _KEPT = 2
 _FILE = "step{}.safetensors"
-_IDENTITY, _DIGEST = "identity", "sha256"
+_IDENTITY, _DIGEST, _CHOSEN = "identity", "sha256", "chosen"
 # Exceptions from reading a file that is damaged or not a checkpoint.
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError)
 
@@ -32,8 +32,10 @@ class DamagedError(UserError):
 class CheckpointFiles:
     """The checkpoints in a folder, all of the run with a given identity."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], chosen: Mapping[str, Any] | None = None) -> None:
+        """Takes the folder, the identity of the run, and what the run chose by itself, which is no part of that."""
         self._identity = json.loads(json.dumps(identity))  # as it will be read: lists for tuples
+        self._chosen = dict(chosen or {})
         self._folder = folder
 
     def clear(self) -> int | None:
@@ -64,7 +66,11 @@ class CheckpointFiles:
             return
         leaves = arrays()
         described = {_name(index): (leaf.dtype, leaf.shape) for index, leaf in enumerate(leaves)}
-        metadata = {_IDENTITY: json.dumps(self._identity), _DIGEST: _digest(leaves)}
+        metadata = {
+            _IDENTITY: json.dumps(self._identity),
+            _CHOSEN: json.dumps(self._chosen),
+            _DIGEST: _digest(leaves),
+        }
         make_folder(self._folder)
         with atomic_write(self._folder / _FILE.format(f"{step:05d}")) as file:
             file.write(header(described, metadata))
@@ -101,6 +107,15 @@ class CheckpointFiles:
         if problem is not None:
             raise DamagedError(f"{self._folder}: no checkpoint can be read: {one_line(problem)}") from problem
         return None
+
+    def chosen(self) -> dict[str, Any]:
+        """Returns what the run chose, as its newest checkpoint has it; nothing if there is none that can be read."""
+        files = self._files()
+        try:
+            with safetensors.safe_open(files[max(files)], framework="numpy") as file:
+                return dict(json.loads(file.metadata()[_CHOSEN]))
+        except _DAMAGED:
+            return {}
 
     def newest(self) -> int | None:
         """Returns the step of the newest checkpoint, None if there are no checkpoints."""

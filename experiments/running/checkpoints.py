@@ -9,6 +9,7 @@ import numpy as np
 
 from nst_jax import optimize
 from nst_jax.history import History
+from nst_jax.memory import OPEN
 
 from .checkpoint_files import CheckpointFiles
 from .checkpoint_files import DamagedError as DamagedError
@@ -31,8 +32,9 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints in a folder, all of the run with a given identity."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self._files = CheckpointFiles(folder, identity)
+    def __init__(self, folder: Path, identity: Mapping[str, Any], chosen: Mapping[str, Any] | None = None) -> None:
+        """Takes the folder, the identity of the run, and the options that it chose by the free memory."""
+        self._files = CheckpointFiles(folder, identity, chosen)
 
     def clear(self) -> int | None:
         """Removes the checkpoints of an earlier run, see `CheckpointFiles.clear`."""
@@ -57,6 +59,21 @@ class Checkpoints:
             UserError: they are from a run with other settings.
         """
         return self._files.restore(lambda step, leaves: _restored(leaves, shapes(step)))
+
+    def chosen(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what a run that goes on from the newest checkpoint takes for options that are left open.
+
+        With other tiles, say, the last bits of its picture would be others.
+
+        Args:
+            asked: the options that `memory.settled` chooses, as they are asked for.
+        """
+        found = {name: value for name, value in self._files.chosen().items() if name in OPEN}
+        return {
+            name: value
+            for name, value in found.items()
+            if asked[name] == OPEN[name] and ((type(value) is int and value > 0) or (name, value) == ("tile", "off"))
+        }
 
     def newest(self) -> int | None:
         """Returns the step of the newest checkpoint, None if there are no checkpoints."""

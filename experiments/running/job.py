@@ -17,13 +17,13 @@ from nst_jax.free_memory import free_bytes
 from nst_jax.io import images
 from nst_jax.io.files import sha256
 from nst_jax.loop import state_shapes
-from nst_jax.memory import OPEN, decided, settled
+from nst_jax.memory import decided, settled
+from nst_jax.problem import Transfer
 from nst_jax.pyramid import Scale
 from nst_jax.regions import Regions
 from nst_jax.rendering.colour_matching import matched
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
-from nst_jax.transfer import Transfer
 
 from ..cli.transfer_flags import (
     CONTENT,
@@ -36,6 +36,7 @@ from ..cli.transfer_flags import (
     style_images,
     styles,
 )
+from .checkpoints import Checkpoints
 from .regions import account, regions_of, without_maps
 
 
@@ -130,12 +131,12 @@ def read(flags: TransferFlags) -> Input:
     return Input(pretrained, settings, scales, content, painted, regions, paths)
 
 
-def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) -> Job:
+def prepare(flags: TransferFlags, *, begun: Checkpoints | None = None) -> Job:
     """Reads the images and the network and measures the targets; writes nothing.
 
     Args:
         flags: the flags.
-        chosen: what the run that goes on had chosen, which options that were left open then take.
+        begun: the checkpoints of the run that goes on, which has chosen what is left open.
 
     Raises:
         UserError: the input cannot be used.
@@ -148,8 +149,7 @@ def prepare(flags: TransferFlags, *, chosen: Mapping[str, Any] | None = None) ->
     if regions is None:
         paths = without_maps(paths)
     steps_asked, asked = settings.steps, decided(settings)
-    goes_on = {name: value for name, value in (chosen or {}).items() if asked[name] == OPEN[name]}
-    settings = dataclasses.replace(pyramid.resolved(settings, scales), **goes_on)
+    settings = dataclasses.replace(pyramid.resolved(settings, scales), **(begun.chosen(asked) if begun else {}))
     settings = settled(
         settings, pretrained.backbone, [image.shape for image in (content.pixels, *painted)], free_bytes()
     )

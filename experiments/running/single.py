@@ -1,6 +1,5 @@
 """Runs a single transfer, with checkpoints and intermediate pictures, and writes its results."""
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -9,16 +8,18 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from nst_jax import pyramid, stacking
+from nst_jax import parallel, pyramid, stacking
 from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
 from nst_jax.io.files import make_folder, remove
 from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
-from nst_jax.memory import OPEN, decided
+from nst_jax.memory import decided
 from nst_jax.rendering import colour_finish
+from nst_jax.settings import Settings
 from nst_jax.vocabulary import LUMINANCE
 
 from ..cli.run_flags import COARSE, FINE, UNTIL, SingleFlags
@@ -53,7 +54,7 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
     """
     with graceful_interrupt() as interrupt:
         began = time.monotonic()
-        job = prepare(flags, chosen=_chosen_before(workdir) if flags.resume else None)
+        job = prepare(flags, begun=Checkpoints(workdir / _CHECKPOINTS, {}) if flags.resume else None)
         if flags.colour_finish != "none" and not job.styles:
             raise UserError("colour_finish: expected none without style images, found oklab; leave it out")
         if flags.colour_finish != "none" and job.settings.colours in ("grey", LUMINANCE):
@@ -102,18 +103,23 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     def save_record(done: int) -> None:
         write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})
 
+    mesh = _mesh(job.settings)
+
     def make(index: int) -> stacking.Batch:
         batch = stacking.stack([job.transfer(index)])
         if index == len(job.scales) - 1 and flags.colour_finish == "none":
             job.release_styles()
-        return batch
+        return batch.replace(cells=parallel.spread_tiles(batch.cells, mesh)) if mesh else batch
 
-    checkpoints = Checkpoints(workdir / _CHECKPOINTS, job.identity)
+    def placed(tree: Any) -> Any:
+        return parallel.replicate(tree, mesh) if mesh else jax.device_put(tree)
+
+    checkpoints = Checkpoints(workdir / _CHECKPOINTS, job.identity, decided(job.settings))
     restored = _restore(job, checkpoints, workdir) if flags.resume else None
     courses = Courses([checkpoints], [restored])
-    state = jax.device_put(jax.tree.map(lambda leaf: leaf[None], restored.state)) if restored else None
+    state = placed(jax.tree.map(lambda leaf: leaf[None], restored.state)) if restored else None
     start = jax.device_get(job.image)
-    stages = pyramid.stages(make, jax.device_put(start[None]), job.scales)  # on a CPU no copy
+    stages = pyramid.stages(make, placed(start[None]), job.scales)  # on a CPU no copy
     first = restored.scale if restored else 0
     run = follow(
         run_stages(stages, first=first, state=state, pause_every=flags.save_every),
@@ -188,18 +194,11 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     return Result(output, history, finished)
 
 
-def _chosen_before(workdir: Path) -> dict[str, Any]:
-    """Returns what the run in a folder chose by the free memory, if there is one: otherwise its bits would differ."""
-    try:
-        settings = json.loads((workdir / "run.json").read_bytes())["settings"]
-        found = {name: settings[name] for name in OPEN}
-    except (OSError, ValueError, LookupError, TypeError):  # none, or not ours
-        return {}
-    return {
-        name: value
-        for name, value in found.items()
-        if (type(value) is int and value > 0) or (name, value) == ("tile", "off")
-    }
+def _mesh(settings: Settings) -> Mesh | None:
+    """Returns the devices among which the tiles of a picture are divided; None without tiles, or for one device."""
+    devices = jax.local_devices()
+    tiled = settings.tile != "off" and len(devices) > 1
+    return parallel.make_mesh(rows=len(devices), devices=devices) if tiled else None
 
 
 def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:

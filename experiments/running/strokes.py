@@ -12,8 +12,8 @@ from nst_jax.applications.strokes import stroke_settings
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 
-from ..cli.run_flags import COARSE, FINE, SingleFlags, parts
-from ..cli.transfer_flags import resolve, style_images
+from ..cli.run_flags import COARSE, FINE, SingleFlags, StrokeFlags, parts
+from ..cli.transfer_flags import TransferFlags, resolve, style_images
 from . import single
 from .job import read
 
@@ -21,35 +21,42 @@ _FOLDER = "strokes"
 _PICTURE = "style.png"
 
 
-def run(flags: SingleFlags, workdir: Path) -> single.Result:
-    """Makes the style image that flags ask for, in a folder within that of the transfer.
+def flags_of(flags: StrokeFlags) -> TransferFlags:
+    """Returns the flags of the transfer that makes the style image of another.
 
-    It has the size in which the transfer reads its style image, and the network, formulas and solver of it. When the
-    transfer is resumed with more steps, those of the style image stay as they were: it would be another one.
+    It has the size in which that transfer reads its style image, and the network, formulas and solver of it.
 
     Raises:
-        UserError: see `stroke_settings` and `single.run`.
+        UserError: see `stroke_settings`.
     """
-    folder, of = workdir / _FOLDER, parts(flags)
-    backbone = pretrained.resolve(flags.backbone)
+    of, backbone = parts(flags), pretrained.resolve(flags.backbone)
     settings = stroke_settings(BACKBONES[backbone], resolve(flags, backbone), flags.fine_until)
-    if flags.resume and (steps := _steps_before(folder)):
-        settings = dataclasses.replace(settings, steps=steps)
-    read(dataclasses.replace(flags, style=str(of[COARSE])))  # of the same shape: what does not fit is said at once
-    print(f"first the strokes of {of[FINE]} in the forms of {of[COARSE]}, at {', '.join(settings.style_layers)}")
-    own = SingleFlags(
+    return TransferFlags(
         content=str(of[COARSE]),
         style=str(of[FINE]),
         backbone=flags.backbone,
         preset=flags.preset,
         size=style_images(flags, [of[COARSE]])[0].size,
         seed=flags.seed,
-        bits=16,
-        save_every=flags.save_every,
-        resume=flags.resume,
         **{**vars(settings), "region_guides": None},  # which no flag may say without a map
     )
-    return single.run(own, folder, folder / _PICTURE)
+
+
+def run(flags: SingleFlags, workdir: Path) -> single.Result:
+    """Makes the style image that flags ask for, in a folder within that of the transfer.
+
+    When the transfer is resumed with more steps, those of the style image stay as they were: it would be another one.
+
+    Raises:
+        UserError: see `flags_of` and `single.run`.
+    """
+    folder, own = workdir / _FOLDER, flags_of(flags)
+    if flags.resume and (steps := _steps_before(folder)):
+        own = dataclasses.replace(own, steps=steps)
+    read(dataclasses.replace(flags, style=own.content))  # of the same shape: what does not fit is said at once
+    print(f"first the strokes of {own.style} in the forms of {own.content}, at {', '.join(own.style_layers)}")
+    made = SingleFlags(**vars(own), bits=16, save_every=flags.save_every, resume=flags.resume)
+    return single.run(made, folder, folder / _PICTURE)
 
 
 def with_style(flags: SingleFlags, picture: Path) -> SingleFlags:

@@ -10,9 +10,9 @@ import numpy as np
 
 from nst_jax.applications import random_features
 from nst_jax.loop import run, stage
+from nst_jax.problem import seed_key
 from nst_jax.stacking import Batch
 from nst_jax.surroundings import float32_on_device
-from nst_jax.transfer import seed_key
 
 from ..running.progress import graceful_interrupt, progress_bar
 

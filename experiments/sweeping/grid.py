@@ -19,10 +19,16 @@ from nst_jax.settings import Settings
 from ..cli import samples
 from ..cli.flags import ESCAPE, Checked, FilePath, FilePaths, flag, serialize, without_none
 from ..cli.folders import default_folder, plain
-from ..cli.transfer_flags import CONTENT, STYLE, TransferFlags
+from ..cli.run_flags import COARSE, FINE, UNTIL, StrokeFlags, parts
+from ..cli.transfer_flags import CONTENT, REGIONS, STYLE, STYLE_REGIONS, TransferFlags
 from .outcome import is_output
 
 _MAY_BE_EMPTY = frozenset(row.name for row in dataclasses.fields(Settings) if isinstance(row.default, tuple))
+_MAPS = {
+    name: f"Several values are swept, or with several {images} are those of one each, in their order."
+    for name, images in ((REGIONS, "--contents"), (STYLE_REGIONS, "--styles"))
+}
+"""Flags for maps of the first two axes → what their help says of several values."""
 _NOT_SWEPT = ("workdir", "output", CONTENT, STYLE)
 
 
@@ -80,12 +86,13 @@ class Grid:
 
 def _swept_fields() -> list[tuple[str, Any, Any]]:
     """Returns the flags of a transfer, each as a list of values."""
-    hints = typing.get_type_hints(TransferFlags, include_extras=True)
+    hints = typing.get_type_hints(StrokeFlags, include_extras=True)
     fields = []
-    for field in dataclasses.fields(TransferFlags):
+    for field in dataclasses.fields(StrokeFlags):
         if field.name not in _NOT_SWEPT:
             kind: Any = without_none(hints[field.name])
-            metadata = field.metadata | {"help": f"{field.metadata['help']} Several values are swept."}
+            swept = _MAPS.get(field.name, "Several values are swept.")
+            metadata = field.metadata | {"help": f"{field.metadata['help']} {swept}"}
             fields.append((field.name, tuple[kind, ...] | None, dataclasses.field(default=None, metadata=metadata)))
     return fields
 
@@ -122,25 +129,37 @@ def make_grid(flags: GridFlags) -> Grid:
     """Returns the grid of all combinations of the values that the flags list.
 
     Raises:
-        UserError: a list is empty or has a value twice, a folder has no images, or rows or columns are not axes.
+        UserError: a list is empty or has a value twice, a folder has no images, images and their maps are not as many,
+            or rows or columns are not axes.
     """
     if flags.style and flags.styles:
         raise UserError(
             "--style: expected it (blended in every cell) or --styles (one per cell), found both; leave out one"
         )
     given = {name: getattr(flags, name) for name, *_ in _swept_fields() if getattr(flags, name) is not None}
+    made = any(name in given for name in (FINE, COARSE, UNTIL))
+    if made and flags.styles:
+        raise UserError(
+            f"--styles: expected none with --{FINE}, --{COARSE} and --{UNTIL}, found some; leave out either"
+        )
     axes = [picture_axis(CONTENT, flags.contents, [samples.content_image()])]
-    if not flags.style:
+    if not (flags.style or made):
         axes.append(picture_axis(STYLE, flags.styles, [samples.style_image()]))
+    pictures = len(axes)
+    for index, name in zip(range(pictures), _MAPS, strict=False):
+        if len(axes[index].labels) > 1 and len(maps := _each(given.get(name, ()))) > 1:
+            axes[index] = _with_maps(axes[index], name, maps)
+            del given[name]
     axes += [_value_axis(name, values) for name, values in given.items()]
     fixed = {name: value for axis in axes if len(axis.labels) == 1 for name, value in axis.changes[0].items()}
-    title = " in the style of ".join(
-        axis.labels[0] for axis in axes[: 1 if flags.style else 2] if len(axis.labels) == 1
-    )
+    title = " in the style of ".join(axis.labels[0] for axis in axes[:pictures] if len(axis.labels) == 1)
     varied = tuple(axis for axis in axes if len(axis.labels) > 1)
-    base = TransferFlags(**{STYLE: flags.style, **fixed})
+    base = (StrokeFlags if made else TransferFlags)(**{STYLE: flags.style, **fixed})
+    cells = product(base, varied)
+    for cell in cells if made else ():
+        parts(cell.flags)  # both of them, and no style image beside
     rows, cols = _layout(varied, flags.rows, flags.cols)
-    return Grid(title, varied, product(base, varied), rows, cols)
+    return Grid(title, varied, cells, rows, cols)
 
 
 def product(base: TransferFlags, axes: Sequence[Axis]) -> tuple[GridCell, ...]:
@@ -206,6 +225,26 @@ def picture_axis(name: str, given: Sequence[str] | None, default: Sequence[Path]
     if not paths:
         raise UserError(f"--{name}s: expected one image or more, found none; leave the flag out for a sample")
     return Axis(name, unique_labels(f"--{name}s", paths), tuple({name: str(path)} for path in paths))
+
+
+def _each(values: Iterable[Any]) -> list[str]:
+    """Returns the files in the values of a flag, each of which is a file or a list of some."""
+    return [path for value in values for path in (value if isinstance(value, tuple) else (value,))]
+
+
+def _with_maps(axis: Axis, name: str, maps: Sequence[str]) -> Axis:
+    """Returns an axis of images that has a map for each: one belongs to the image that it was drawn on.
+
+    Raises:
+        UserError: there are not as many.
+    """
+    if len(maps) != len(axis.labels):
+        raise UserError(
+            f"--{name}: expected a map for each of {len(axis.labels)} images in their order, {', '.join(axis.labels)}, "
+            f"or one for all, found {len(maps)}"
+        )
+    own = [path if name == REGIONS else (path,) for path in maps]
+    return axis._replace(changes=tuple({**of, name: path} for of, path in zip(axis.changes, own, strict=True)))
 
 
 def _pictures(path: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, make_folder, sha256
+from nst_jax.memory import decided
 from nst_jax.scaled_batches import ScaledGroup
 from nst_jax.stacking import state_of
 
@@ -42,8 +43,8 @@ from .outcome import CELLS, CHECKPOINTS, Outcome
 _WORTH_SAYING = 0.5  # seconds
 
 
-def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
-    """Runs all cells that are not done yet, and writes everything.
+def run_grid(grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16] = 8) -> Outcome:
+    """Runs all cells that are not done yet, and writes everything, pictures with this many bits per channel.
 
     Raises:
         UserError: the input cannot be used, and then nothing is computed; or something cannot be written, and then the
@@ -56,7 +57,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         wanted = [cell.name for cell in cells]
         about = {"versions": versions(), "device": jax.devices()[0].device_kind}
         gallery = Gallery(workdir, grid, cells, about, retry_failed=flags.retry_failed)
-        cells = gallery.cells
+        cells = [_as_begun(cell, workdir) for cell in gallery.cells]
         names = dict(zip(wanted, (cell.name for cell in cells), strict=True))
         make_folder(workdir / CELLS)
         able = [cell for cell in cells if cell.error is None]
@@ -68,7 +69,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         steps = sum(cell.settings.steps for cell in mine)
         with progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
             if partial or flags.engine == "none":
-                runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt)
+                runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt, bits)
                 for group in groups(cells):
                     runner.run(group)
             else:
@@ -110,6 +111,7 @@ class _Runner:
         pictures: reads the images.
         bar: shows the steps of the cells of this process.
         interrupt: whether to stop.
+        bits: per channel of the pictures.
     """
 
     flags: RunFlags
@@ -119,6 +121,7 @@ class _Runner:
     pictures: Pictures
     bar: Bar
     interrupt: Interrupt
+    bits: Literal[8, 16]
 
     def run(self, cells: Sequence[PreparedCell]) -> None:
         """Runs the unfinished cells of a group that belong to this process, in batches.
@@ -240,7 +243,7 @@ class _Runner:
             return None
 
     def _checkpoints(self, cell: PreparedCell) -> Checkpoints:
-        return Checkpoints(self.workdir / CHECKPOINTS / cell.name, cell.identity)
+        return _checkpoints(self.workdir, cell)
 
     def _initial_image(self, group: ScaledGroup, cells: Sequence[PreparedCell], index: int) -> Any:
         cell = cells[index]
@@ -251,7 +254,7 @@ class _Runner:
         path = self.gallery.path(cell, ".png")
         if cell.regions is not None:
             pixels = cell.regions.put_back(pixels, content.pixels)
-        images.write(path, content._replace(pixels=pixels), settings=cell.description)
+        images.write(path, content._replace(pixels=pixels), bits=self.bits, settings=cell.description)
         write_losses(self.gallery.path(cell, ".csv"), history, cell.scales)
         self.gallery.add(
             cell,
@@ -272,6 +275,19 @@ class _Runner:
         self.bar.say(f"{cell.name}: {error}")
         self.gallery.add(cell, {"status": FAILED, "error": str(error)})
         _remove_checkpoints(self.workdir, cell)
+
+
+def _as_begun(cell: PreparedCell, workdir: Path) -> PreparedCell:
+    """Returns a cell with the options that it chose by the free memory when it was begun, if it goes on."""
+    if cell.error is not None:
+        return cell
+    asked = {name: cell.identity[name] for name in decided(cell.settings)}
+    chosen = _checkpoints(workdir, cell).chosen(asked)
+    return dataclasses.replace(cell, found_settings=dataclasses.replace(cell.settings, **chosen))
+
+
+def _checkpoints(workdir: Path, cell: PreparedCell) -> Checkpoints:
+    return Checkpoints(workdir / CHECKPOINTS / cell.name, cell.identity, decided(cell.settings))
 
 
 def _steps_done(cells: Sequence[PreparedCell], gallery: Gallery) -> int:

@@ -13,7 +13,7 @@ from nst_jax import parallel
 from nst_jax.applications.feedforward import trained, training
 from nst_jax.errors import UserError
 from nst_jax.io.files import make_folder
-from nst_jax.transfer import seed_key
+from nst_jax.problem import seed_key
 
 from ..running.checkpoint_files import CheckpointFiles
 from ..running.progress import Bar, graceful_interrupt, progress_bar

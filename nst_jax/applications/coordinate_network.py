@@ -12,9 +12,9 @@ from flax import struct
 from nst_jax import optimize
 from nst_jax.lbfgs import lbfgs
 from nst_jax.loop import run, stage
+from nst_jax.problem import seed_key
 from nst_jax.rendering.parameterization import PARAMETERIZATIONS, Shape
 from nst_jax.surroundings import float32_on_device
-from nst_jax.transfer import seed_key
 
 _PAINTER = PARAMETERIZATIONS["coordinates"]
 _SOLVER = lbfgs(1.0, bounds=_PAINTER.bounds)

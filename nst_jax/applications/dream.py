@@ -21,10 +21,10 @@ from nst_jax.history import History, join
 from nst_jax.io import images
 from nst_jax.loop import Stage, run
 from nst_jax.presets import LEARNING_RATES, PRESETS
+from nst_jax.problem import Transfer
 from nst_jax.rendering.colour_matching import check_without_content
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device
-from nst_jax.transfer import Transfer
 
 OCTAVES = 4
 """Number of octaves, as in the notebook."""

@@ -62,7 +62,8 @@ def matched(settings: Settings, content: Any, styles: Sequence[Any]) -> tuple[An
     """Returns the content image and the style images with their colours matched as the settings say.
 
     With `colours` luminance, each style image becomes its luminance (three equal channels) with the mean and deviation,
-    or the histogram, of the content's, and the content image stays as it is. Otherwise each style image gets the
+    or the histogram, of the content's, and the content image stays as it is; of a single channel every linear match is
+    that one, to the bit, so that a sweep may cross them. Otherwise each style image gets the
     colours of the content image; or the content image those of the style images together, by their shares. The colours
     of a grey image are its greys: then luminances are matched, and the result is grey.
 
@@ -81,7 +82,8 @@ def matched(settings: Settings, content: Any, styles: Sequence[Any]) -> tuple[An
             shares = settings.blend_weights or (1 / len(styles),) * len(styles)
             return _moved(settings.colour_match, content, styles, shares), list(styles)
     if settings.colours == LUMINANCE:
-        content_luminance, method = luminance(np.asarray(content, np.float32)), settings.colour_match
+        content_luminance = luminance(np.asarray(content, np.float32))
+        method: ColourMatch = "histogram" if settings.colour_match == "histogram" else "none"
         return content, [
             _three(_matched(method, luminance(np.asarray(style, np.float32)), [content_luminance], (1.0,)))
             for style in styles
@@ -125,7 +127,7 @@ def affine(method: ColourMatch, source: Moments, target: Moments) -> tuple[np.nd
     """Returns matrix `[C, C]` and offset `[C]` of the linear match x' = A x + b of one image's moments to another's.
 
     Args:
-        method: `symmetric`, `pca` or `cholesky`; with a single channel all are the same.
+        method: `symmetric`, `pca` or `cholesky`; any other for a single channel, where all are the same.
         source: the moments of the pixels that are moved.
         target: those that they get, but for directions in which they do not vary, see `NOISE`.
     """

@@ -19,6 +19,7 @@ from sweeps import ROOT, command, config, manifest, records, rows, start, wait_f
 
 from experiments import sweep
 from experiments.running.checkpoints import Checkpoints
+from experiments.sweeping import cells, runner
 from experiments.sweeping.outcome import finish_script
 from nst_jax.errors import UserError
 from nst_jax.io import images
@@ -96,6 +97,30 @@ def test_cells_from_coarse_to_fine_are_their_single_runs_and_go_on_when_stopped(
     again = sweep.run(config(pictures, tmp_path / "cut", style_weight=(10.0,), **scales))
     for one, other in zip(found, manifest(again.workdir)["cells"], strict=True):
         assert (one["name"], one["sha256"]) == (other["name"], other["sha256"])
+
+
+def test_a_cell_that_goes_on_keeps_its_tiles_whatever_is_free_then(pictures, tmp_path, monkeypatch):
+    styles, found = (str(pictures / "first.png"),), []
+    flags = config(pictures, tmp_path, styles=styles, optimizer=("adam",), margin=(8,), steps=(2,), save_every=1)
+    save, monkey = Checkpoints.save, monkeypatch
+
+    def save_and_stop(checkpoints, state, history):
+        save(checkpoints, state, history)
+        raise KeyboardInterrupt
+
+    def noting(network, recipes, read, *, mesh):
+        found.append(recipes[0].settings.tile)
+        return ScaledGroup(network, recipes, read, mesh=mesh)
+
+    monkey.setattr(runner, "ScaledGroup", noting)
+    monkey.setattr(cells, "free_bytes", lambda: 1 << 20)
+    monkey.setattr(Checkpoints, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(flags)
+    monkey.setattr(cells, "free_bytes", lambda: 1 << 40)
+    monkey.setattr(Checkpoints, "save", save)
+    assert sweep.run(flags).finished == 1
+    assert found == [256, 256]
 
 
 def test_a_cell_is_the_picture_that_its_command_makes(whole, tmp_path):

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
+from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset, suited
 from nst_jax.settings import Settings
 
 pytestmark = pytest.mark.quick
@@ -231,6 +231,17 @@ def test_the_defaults_are_the_preset_of_vgg_networks():
     assert PRESETS["vgg"] == Settings()
     assert default_preset("vgg19_normalized") == "vgg"
     assert default_preset("squeezenet1_1") == "squeezenet"
+
+
+def test_a_preset_has_the_form_that_suits_a_network():
+    assert suited("auto", "squeezenet1_1") == "squeezenet"
+    assert suited("photorealistic", "squeezenet1_1") == "photorealistic_squeezenet"
+    assert suited("photorealistic", "vgg16") == "photorealistic"
+    assert suited("gatys", "squeezenet1_1") == "gatys"  # there is one, whose layers it has not
+    forms = [PRESETS["photorealistic"], PRESETS["photorealistic_squeezenet"]]
+    for form, family in zip(forms, ("vgg", "squeezenet"), strict=True):
+        changed = {name for name, value in vars(form).items() if value != getattr(PRESETS[family], name)}
+        assert changed == {"style_weight", "matting_weight", "colour_match", "colour_match_to"}
 
 
 def test_an_optimiser_of_a_preset_has_its_learning_rate():

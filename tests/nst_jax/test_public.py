@@ -119,7 +119,7 @@ def test_types_are_seen(tmp_path, in_root):
         )
     )
     assert 'Revealed type is "numpy.ndarray[' in result
-    assert 'Revealed type is "nst_jax.transfer.Transfer"' in prepared
+    assert 'Revealed type is "nst_jax.problem.Transfer"' in prepared
     assert 'error: Unexpected keyword argument "sed" for "stylize"' in keyword
     assert 'error: Module has no attribute "stylise"' in name
 

@@ -10,6 +10,7 @@ from runs import finish
 from nst_jax import stacking, transfer
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError
+from nst_jax.loop import run, stage
 from nst_jax.presets import PRESETS
 
 SIZE = (40, 48, 3)
@@ -115,6 +116,20 @@ def test_a_batch_of_one_is_the_transfer_itself_to_the_bit(optimizer, network):
     single, losses = finish(problem, image, steps=STEPS)
     np.testing.assert_array_equal(history.loss[:, 0], losses.loss)
     jax.tree.map(np.testing.assert_array_equal, stacking.state_of(batch.state, 0), jax.device_get(single.state))
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="elsewhere the host has nothing of it")
+def test_the_state_of_a_batch_of_one_is_no_copy_and_the_next_step_works_in_place(network):
+    problem, image = grid(network, "lbfgs")[2]
+    places = []
+    for progress in run([stage(stacking.stack([problem]), image[None], steps=3)], pause_every=1):
+        leaves = jax.tree.leaves(progress.state)
+        places.append(sorted(leaf.unsafe_buffer_pointer() for leaf in leaves if leaf.size >= image.size))
+        views = jax.tree.leaves(stacking.state_of(progress.state, 0))
+        assert all(map(np.shares_memory, views, jax.device_get(leaves)))
+        del leaves, views  # as what writes a checkpoint does
+    assert len(places[0]) > 5
+    assert places[1:] == places[:1] * 3
 
 
 def test_one_program_serves_every_grid(network, count_compilations):

@@ -44,6 +44,28 @@ def test_every_combination_in_order(folder):
     assert len({cell.name for cell in grid.cells}) == 8
 
 
+@pytest.mark.parametrize("maps", [(("a_map.png",), ("b_map.png",)), (("a_map.png", "b_map.png"),)])
+def test_images_go_with_their_maps(maps, folder):
+    """However they are separated: a map belongs to the image that it was drawn on."""
+    both = (str(folder / "a.png"), str(folder / "b.jpg"))
+    grid = make_grid(
+        GridFlags(contents=both, regions=("1.png", "2.png"), styles=both, style_regions=maps, keep=(("red",),))
+    )
+    assert [axis.name for axis in grid.axes] == ["content", "style"]
+    found = {(c.flags.content, c.flags.regions, c.flags.style, c.flags.style_regions) for c in grid.cells}
+    content, style = (
+        [*zip(both, ("1.png", "2.png"), strict=True)],
+        [*zip(both, ("a_map.png", "b_map.png"), strict=True)],
+    )
+    assert found == {(*one, other, (own,)) for one in content for other, own in style}
+
+
+def test_maps_of_one_image_are_an_axis_and_one_map_serves_all(folder):
+    grid = make_grid(GridFlags(regions=("1.png", "2.png"), styles=(str(folder),), style_regions=(("map.png",),)))
+    assert [axis.name for axis in grid.axes] == ["style", "regions"]
+    assert {cell.flags.style_regions for cell in grid.cells} == {("map.png",)}
+
+
 def test_a_single_value_is_no_axis(folder):
     grid = make_grid(GridFlags(styles=(str(folder / "a.png"),), size=(64,), seed=(1, 2, 3)))
     assert [axis.name for axis in grid.axes] == ["seed"]
@@ -90,6 +112,10 @@ def test_the_longest_axis_goes_across_if_nothing_is_said(rows, cols, expected, f
         ({"style_layers": (("conv1",), ())}, "--style_layers: expected no empty list, found one"),
         ({"style": "a.png", "styles": ("b.png",)}, "--style: expected it .* or --styles .*, found both"),
         ({"size": (64, 0)}, "--size: expected 1 or more, found 0"),
+        (
+            {"styles": ("a.png", "b.png", "c.png"), "style_regions": (("1.png",), ("2.png",))},
+            "--style_regions: expected a map for each of 3 images in their order, a, b, c, or one for all, found 2",
+        ),
     ],
     ids=str,
 )

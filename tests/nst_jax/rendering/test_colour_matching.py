@@ -174,6 +174,10 @@ def test_style_images_as_luminance():
         expected = (theirs - theirs.mean()) * ours.std() / theirs.std() + ours.mean()
         np.testing.assert_allclose(style[..., :1], expected, atol=1e-5)
     np.testing.assert_allclose(styles[2], ours.mean(), atol=1e-6)
+    for method in ("symmetric", "pca", "cholesky"):  # all the same, of one channel
+        _, same = matched(dataclasses.replace(luminous, colour_match=method), CONTENT, [STYLE, OTHER, FLAT])
+        for one, other in zip(same, styles, strict=True):
+            np.testing.assert_array_equal(one, other)
     _, (style,) = matched(dataclasses.replace(luminous, colour_match="histogram"), CONTENT, [STYLE])
     np.testing.assert_allclose(style[..., :1], match_histograms(luminance(STYLE), ours, channel_axis=-1), atol=1e-5)
 
