@@ -150,10 +150,16 @@ def _sides(config: Config) -> tuple[int, int] | None:
 
 def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
     from nst_jax.applications.feedforward import instant
+    from nst_jax.applications.feedforward.networks import Doodle
 
     from .exporting import onnx_graph, page, runtime, styles
 
     codes = onnx_graph.code_shapes(network.network)
+    if isinstance(network.network, Doodle):
+        raise UserError(
+            f"--network: expected one that paints from photos, as the page does, found {title}, which paints from maps "
+            "of regions; choose --format=onnx or stablehlo"
+        )
     if config.sides:
         raise UserError("--sides: expected none for the page, which paints at any size; leave it out")
     choice = _choice(config)

@@ -8,8 +8,9 @@ from PIL import ImageColor
 
 from nst_jax.errors import UserError, one_line
 from nst_jax.io import region_maps
-from nst_jax.io.region_maps import Colour, RegionMap, hexadecimal
+from nst_jax.io.region_maps import RegionMap, hexadecimal
 from nst_jax.regions import Regions, from_maps
+from nst_jax.vocabulary import Colour
 
 from ..cli.transfer_flags import CONTENT, REGIONS, StyleImage, TransferFlags, styles
 

@@ -5,6 +5,7 @@ doi:10.23915/distill.00021. They work backwards from a layer; this works forward
 """
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from nst_jax.backbones.rows import Row
@@ -56,6 +57,10 @@ class Field(NamedTuple):
         return Box(self.offset + down, self.offset + right, self.end + down, self.end + right)
 
 
+LEAST_PARTS = 4
+"""How often the field of a unit of the deepest style layer fits into the long side of a picture that is painted region
+by region: layers that see more lay out shapes of their own, across the borders of regions."""
+
 EVERYTHING = Field(-math.inf, math.inf, 0)
 """The field of a unit that sees the whole picture."""
 
@@ -63,6 +68,12 @@ EVERYTHING = Field(-math.inf, math.inf, 0)
 def receptive_fields(backbone: Backbone) -> dict[str, Field]:
     """Returns the receptive fields of every layer."""
     return forward(backbone, Field(0, 1, 1), _field)
+
+
+def seeing_at_most(backbone: Backbone, layers: Iterable[str], pixels: float) -> tuple[str, ...]:
+    """Returns those of some layers whose units see at most so many pixels a side."""
+    fields = receptive_fields(backbone)
+    return tuple(layer for layer in layers if fields[layer].size <= pixels)
 
 
 def _field(row: Row, *inputs: Field) -> Field:

@@ -19,7 +19,6 @@ from nst_jax.applications.feedforward.networks import (
     Matched,
     Network,
     Predicted,
-    Transformer,
     content_steps,
     network_stride,
 )
@@ -170,7 +169,7 @@ def check_sides(network: Network, shape: Sequence[int]) -> None:
 
 def takes_images(network: Network) -> bool:
     """Returns whether a network sees style images; others have their styles in them."""
-    return not isinstance(network, Transformer)
+    return isinstance(network, Predicted | Matched)
 
 
 def takes_strength(network: Network) -> bool:

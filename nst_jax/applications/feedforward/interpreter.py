@@ -26,7 +26,7 @@ from nst_jax.applications.feedforward.steps import (
 from nst_jax.ops import conv, few_channels
 from nst_jax.surroundings import per_channel
 
-_SPREAD = 0.01
+INITIAL_SPREAD = 0.01
 """Standard deviation of new kernels and of the differences between styles (Magenta's, and torch's of the examples)."""
 
 _ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {
@@ -109,7 +109,9 @@ class Painter(nn.Module):
         return self.param(name, initial, layer.parameters(channels)[role]).astype(dtype)
 
     def _convolve(self, layer: Conv, cells: Cells) -> Cells:
-        kernel = self._parameter(layer, "kernel", nn.initializers.normal(_SPREAD), cells.channels, cells.values.dtype)
+        kernel = self._parameter(
+            layer, "kernel", nn.initializers.normal(INITIAL_SPREAD), cells.channels, cells.values.dtype
+        )
         between = blocks.sides(layer, cells.channels) if self.fast and jax.default_backend() == "cpu" else None
         if between is not None:
             whole = cells if cells.side == between.read else divided(cells, 1)
@@ -152,7 +154,7 @@ class Painter(nn.Module):
         )
 
     def _spread(self, layer: Transposed, maps: jax.Array) -> jax.Array:
-        kernel = self._parameter(layer, "kernel", nn.initializers.normal(_SPREAD), maps.shape[-1], maps.dtype)
+        kernel = self._parameter(layer, "kernel", nn.initializers.normal(INITIAL_SPREAD), maps.shape[-1], maps.dtype)
         return jax.lax.conv_general_dilated(
             maps,
             kernel[::-1, ::-1],
@@ -211,7 +213,7 @@ def _around(middle: float) -> Any:
     """Returns an initializer of normal numbers around one."""
 
     def initial(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        return middle + _SPREAD * jax.random.normal(key, shape, jnp.float32)
+        return middle + INITIAL_SPREAD * jax.random.normal(key, shape, jnp.float32)
 
     return initial
 

@@ -16,11 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax.applications.feedforward.interpreter import Measure, Moments, Painter, own_moments
+from nst_jax.applications.feedforward.interpreter import INITIAL_SPREAD, Measure, Moments, Painter, own_moments
 from nst_jax.applications.feedforward.networks import (
     ENCODER,
     PAINTER,
     PREDICTOR,
+    Doodle,
     Matched,
     Matching,
     Network,
@@ -61,6 +62,8 @@ def initial(network: Network, key: jax.Array) -> Params:
     """Returns parameters from which a network is trained.
 
     Kernels are normal with a standard deviation of 0.01, as are the differences between styles (Magenta's numbers).
+    Nothing in a predictor is normalised, which elsewhere makes up for that: its kernels are those of He et al. 2015,
+    with which a code is as large as what is seen.
 
     Args:
         network: the network.
@@ -73,7 +76,16 @@ def initial(network: Network, key: jax.Array) -> Params:
         lengths = {layer.norm.code for layer, _ in layers(steps, channels) if layer.norm is not None}
         code = jnp.zeros((1, max(lengths, default=0)), jnp.float32)
         found[part] = jax.jit(Painter(steps).init)(own, maps, code)
+    if PREDICTOR in found:
+        found[PREDICTOR] = jax.tree.map(_as_large, found[PREDICTOR])
     return found
+
+
+def _as_large(kernel: jax.Array) -> jax.Array:
+    """Returns a kernel `[h, w, C, K]` of new numbers with a variance of 2 / (h w C); a bias stays as it is."""
+    if kernel.ndim < 4:
+        return kernel
+    return kernel * np.float32(math.sqrt(2 / math.prod(kernel.shape[:3])) / INITIAL_SPREAD)
 
 
 def encode(network: Network, params: Params, image: jax.Array, *, fast: bool = False) -> Code:
@@ -94,7 +106,7 @@ def encode(network: Network, params: Params, image: jax.Array, *, fast: bool = F
             return seen.reshape(-1)
         case Matched():
             return own_code(network, spread_of(network, encoded(network, params, image, fast=fast)))
-        case Transformer():
+        case Transformer() | Doodle():
             raise ValueError("expected a network that sees style images, found one with its styles in it")
         case _:
             assert_never(network)
@@ -116,7 +128,7 @@ def paint(
     Args:
         network: the network.
         params: its parameters.
-        content: `[H, W, 3]`, RGB in [0, 1].
+        content: `[H, W, 3]`, RGB in [0, 1]; for a `Doodle` what `doodles.painted_from` returns.
         code: the style.
         measure: the moments that instance normalisations take, see `interpreter.Measure`.
         spread: what a `Matched` network takes for the statistics of the content's features; by default its own.
@@ -169,6 +181,8 @@ def unclipped(
         case Transformer() | Predicted():
             values = preprocess(whole[None], network.pixels).astype(content.dtype)
             code = None if code is None else code[None]
+        case Doodle():
+            values = whole[None]
         case _:
             assert_never(network)
     painter: Any = Painter(network.steps, precision, fast)

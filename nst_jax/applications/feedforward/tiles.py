@@ -33,11 +33,13 @@ from nst_jax.applications.feedforward.interpreter import Moments, Painter
 from nst_jax.applications.feedforward.networks import (
     COLOURS,
     PAINTER,
+    Doodle,
     Matched,
     Network,
     Predicted,
     Transformer,
     content_steps,
+    input_channels,
     network_stride,
 )
 from nst_jax.applications.feedforward.painting import (
@@ -136,7 +138,7 @@ def paint_in_tiles(
     Args:
         network: one that paints in tiles, see `why_untiled`.
         params: its parameters.
-        content: `[H, W, 3]`, RGB in [0, 1], on the host.
+        content: as in `paint`, on the host.
         code: the style.
         tile: side of the tiles in pixels; at least `SMALLEST`, and rounded up to the network's stride.
         strength: as in `paint`.
@@ -150,7 +152,7 @@ def paint_in_tiles(
     match network:
         case Matched():
             picture = _matched_tiles(network, params, whole, code, tile, strength, fast=fast)
-        case Transformer() | Predicted():
+        case Transformer() | Predicted() | Doodle():
             values = None if code is None else code[None]
             picture = _Passes(network, params[PAINTER], whole, values, tile, fast=fast).run()
         case _:
@@ -162,7 +164,14 @@ class _Passes:
     """The passes over a picture, from one kept map to the next; see the module."""
 
     def __init__(
-        self, network: Transformer | Predicted, variables: Any, pixels: np.ndarray, code: Any, tile: int, *, fast: bool
+        self,
+        network: Transformer | Predicted | Doodle,
+        variables: Any,
+        pixels: np.ndarray,
+        code: Any,
+        tile: int,
+        *,
+        fast: bool,
     ) -> None:
         self.network, self.variables, self.code, self.tile, self.fast = network, variables, code, tile, fast
         self.multiple = network_stride(network)
@@ -189,8 +198,8 @@ class _Passes:
 
     @property
     def _pixels(self) -> Preprocess | None:
-        """The input convention where passes begin at the picture itself."""
-        return None if self.first else self.network.pixels
+        """The input convention where passes begin at a content image itself."""
+        return None if self.first or isinstance(self.network, Doodle) else self.network.pixels
 
     def _keep(self, index: int, spacing: int) -> None:
         """Makes the map that the step of an index reads, from which later passes begin."""
@@ -419,7 +428,8 @@ def _reach(steps: tuple[Step, ...], spacing: float) -> int:
 def _maps(network: Network) -> list[tuple[float, int]]:
     """Returns for the map that each step reads, and the last one: numbers for each pixel, distance of positions."""
     steps = content_steps(network)
-    channels, found = COLOURS, [(float(COLOURS), 1)]
+    channels = input_channels(network)
+    found = [(float(channels), 1)]
     for step, spacing in zip(steps, spacings(steps), strict=True):
         channels = step.channels(channels)
         found.append((channels / spacing**2, spacing))
