@@ -144,7 +144,7 @@ def test_a_folder(run, frames, tmp_path, monkeypatch):
     out = tmp_path / "out"
     result = run("three", content=str(frames))
     assert painted == [(33, True), (34, True), (42, True), (43, True), (44, True)]
-    assert (result.painted, result.found, list(result.unreadable)) == (5, 0, ["f3.png"])
+    assert (result.painted, result.found, list(result.left_out)) == (5, 0, ["f3.png"])
     assert "f3.png" in result.said()[-1]
     assert images.read(out / "f10.png").pixels.shape == (42, 48, 3)
     (out / "f10.png").unlink()

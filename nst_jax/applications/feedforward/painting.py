@@ -16,7 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax.applications.feedforward.interpreter import INITIAL_SPREAD, Measure, Moments, Painter, own_moments
+from nst_jax.applications.feedforward.interpreter import (
+    INITIAL_SPREAD,
+    Measure,
+    Moments,
+    Painter,
+    Regional,
+    at_positions,
+    own_moments,
+    shares_of,
+)
 from nst_jax.applications.feedforward.networks import (
     ENCODER,
     PAINTER,
@@ -121,6 +130,7 @@ def paint(
     *,
     spread: Spread | None = None,
     strength: jax.Array | float | None = None,
+    guides: jax.Array | None = None,
     fast: bool = False,
 ) -> jax.Array:
     """Returns the picture.
@@ -134,12 +144,16 @@ def paint(
         spread: what a `Matched` network takes for the statistics of the content's features; by default its own.
         strength: of the style of a `Matched` network, which knows the content's own code here; others' codes are
             strengthened before.
+        guides: `[H, W, R]` in [0, 1], how much each pixel belongs to each region; then code and spread are those of
+            regions, with a leading axis R.
         fast: whether the network is computed as CPUs do it fastest, see `interpreter.Painter`.
 
     Returns:
         `[H, W, 3]`, RGB in [0, 1].
     """
-    picture = unclipped(network, params, content, code, measure, spread=spread, strength=strength, fast=fast)
+    picture = unclipped(
+        network, params, content, code, measure, spread=spread, strength=strength, guides=guides, fast=fast
+    )
     return jnp.clip(picture, 0.0, 1.0)
 
 
@@ -152,6 +166,7 @@ def unclipped(
     *,
     spread: Spread | None = None,
     strength: jax.Array | float | None = None,
+    guides: jax.Array | None = None,
     precision: jax.lax.Precision = jax.lax.Precision.HIGHEST,
     fast: bool = False,
 ) -> jax.Array:
@@ -165,22 +180,23 @@ def unclipped(
         measure: as above.
         spread: as above.
         strength: as above.
+        guides: as above.
         precision: precision of the products, on accelerators.
         fast: as above.
     """
     height, width, _ = content.shape
     whole = _to_multiples(content, network_stride(network))
+    if guides is not None:
+        guides = _to_multiples(guides, network_stride(network))
     match network:
         case Matched():
             features = encoded(network, params, whole, fast=fast)
-            spread = spread_of(network, features) if spread is None else spread
-            if strength is not None:
-                code = strengthen(own_code(network, spread), code, strength)
-            values = _matched(network.matching, features, spread, code)[None]
+            values = _restyled(network, features, code, spread, strength, guides)[None]
             code = None
         case Transformer() | Predicted():
             values = preprocess(whole[None], network.pixels).astype(content.dtype)
-            code = None if code is None else code[None]
+            if code is not None:
+                code = code[None] if guides is None else Regional(code, guides)
         case Doodle():
             values = whole[None]
         case _:
@@ -262,15 +278,15 @@ def _apply(steps: tuple[Step, ...], variables: Any, maps: jax.Array, *, fast: bo
 
 
 def spread_of(network: Matched, features: jax.Array, inside: jax.Array | None = None) -> Spread:
-    """Returns the statistics of features `[H, W, C]`, over the positions `[H, W, 1]` that are inside if not all are."""
+    """Returns the statistics of features `[H, W, C]`, over positions as much as they are inside, `[H, W, 1]`."""
     flat = features.reshape(-1, features.shape[-1])
     counts = jnp.ones((1, 1), flat.dtype) if inside is None else inside.reshape(-1, 1).astype(flat.dtype)
     number = flat.shape[0] if inside is None else counts.sum()
     mean = (flat * counts).sum(axis=0) / number
-    centred = (flat - mean[None]) * counts
+    centred = flat - mean[None]
     if network.matching == "moments":
-        return Spread(mean, jnp.square(centred).sum(axis=0) / number)
-    return Spread(mean, jnp.dot(centred.T, centred, precision=jax.lax.Precision.HIGHEST) / number)
+        return Spread(mean, (jnp.square(centred) * counts).sum(axis=0) / number)
+    return Spread(mean, jnp.dot((centred * counts).T, centred, precision=jax.lax.Precision.HIGHEST) / number)
 
 
 def own_code(network: Matched, spread: Spread) -> Code:
@@ -285,6 +301,28 @@ def _power(covariance: jax.Array, exponent: float) -> jax.Array:
     large = values > LEAST_SPREAD * values[-1]
     powers = jnp.where(large, jnp.where(large, values, 1.0) ** exponent, 0.0)
     return jnp.dot(vectors * powers[None], vectors.T, precision=jax.lax.Precision.HIGHEST)
+
+
+def _restyled(
+    network: Matched, features: jax.Array, code: Code, spread: Spread | None, strength: Any, guides: jax.Array | None
+) -> jax.Array:
+    """Returns features `[h, w, C]` with the statistics of a code, or in each region with those of its own."""
+
+    def restyled(code: Code, spread: Spread | None, inside: jax.Array | None) -> jax.Array:
+        spread = spread_of(network, features, inside) if spread is None else spread
+        if strength is not None:
+            code = strengthen(own_code(network, spread), code, strength)
+        return _matched(network.matching, features, spread, code)
+
+    if guides is None:
+        return restyled(code, spread, None)
+    belongs = at_positions(guides, *features.shape[:2])
+    shares, total = shares_of(belongs), jnp.zeros_like(features)
+    for region in range(guides.shape[-1]):
+        one = slice(region, region + 1)
+        its_code, its_spread = jax.tree.map(lambda of: of[region], (code, spread))  # noqa: B023 - called at once
+        total = total + shares[..., one] * restyled(its_code, its_spread, belongs[..., one])
+    return total
 
 
 def _matched(matching: Matching, features: jax.Array, spread: Spread, code: Code) -> jax.Array:
