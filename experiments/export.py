@@ -150,7 +150,8 @@ def _sides(config: Config) -> tuple[int, int] | None:
 
 def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
     from nst_jax.applications.feedforward import instant
-    from nst_jax.applications.feedforward.networks import Doodle
+    from nst_jax.applications.feedforward.networks import Doodle, content_steps
+    from nst_jax.applications.feedforward.steps import least_side
 
     from .exporting import onnx_graph, page, runtime, styles
     from .running import network_styles
@@ -188,6 +189,7 @@ def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
         styles=offered,
         codes=list(codes),
         side=getattr(network.network, "side", None),
+        least=least_side(content_steps(network.network)),
         models=models,
         parts=parts,
     )

@@ -159,7 +159,9 @@ class _Run:
     def _finish(self, state: training.State, losses: Losses) -> None:
         """Writes everything, each whether or not the others can be."""
         for write in (
-            lambda: write_or_rescue(self.output, self.workdir, lambda path: self._write_network(path, state)),
+            lambda: write_or_rescue(
+                self.output, self.workdir, lambda path: self._write_network(path, state), what="network"
+            ),
             lambda: self._save(state, losses),
             lambda: self._show(state, losses),
         ):

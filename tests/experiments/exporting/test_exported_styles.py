@@ -6,6 +6,8 @@ import tiny
 from PIL import Image
 
 from experiments.exporting import styles
+from experiments.one_pass import choice as one_pass
+from experiments.one_pass.flags import InstantFlags
 from nst_jax.applications.feedforward import painting
 from nst_jax.errors import UserError
 from nst_jax.io import images
@@ -66,6 +68,19 @@ def test_squares_of_a_long_style_image(tmp_path, monkeypatch):
     ]
     found = styles.fixed_code(trained, "mine", choice(style=tuple(paths), blend_weights=(3, 1)))
     np.testing.assert_allclose(found, 0.75 * each[0] + 0.25 * each[1], atol=1e-5)
+
+
+def test_style_images_have_the_size_of_instant(tmp_path):
+    """A network that sees them as they are is given 1024 px of them, by both."""
+    path = tmp_path / "large.png"
+    saved(path, tiny.image(300, 1500, seed=2))
+    trained = tiny.trained("moments")
+    found = styles.fixed_code(trained, "mine", choice(style=(str(path),)))
+    flags = InstantFlags(style=str(path))
+    for own, other in zip(found, one_pass.painter(flags, one_pass.chosen(flags, trained)).code, strict=True):
+        np.testing.assert_array_equal(own, other)
+    expected = painting.encode(trained.network, trained.params, images.read(path, size=1024).pixels)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["predicted", "several styles", "one style"])
