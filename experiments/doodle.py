@@ -14,7 +14,7 @@ import dataclasses
 from pathlib import Path
 
 from nst_jax.backbones import pretrained
-from nst_jax.backbones.receptive_field import receptive_fields
+from nst_jax.backbones.receptive_field import LEAST_PARTS, seeing_at_most
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 from nst_jax.io import region_maps
@@ -56,9 +56,6 @@ class Config(RunFlags):
     tv_weight: float | None = option_flag("tv_weight")
     steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
 
-
-_LEAST_PARTS = 4
-"""How often the field of a unit of the deepest layer fits into the long side of the picture."""
 
 _OPTIONS = ("style_layers", "parameterization", "region_weights", "region_guides", "tv_weight", "steps")
 
@@ -106,11 +103,7 @@ def make_grid(config: Config) -> Grid:
     backbone = pretrained.resolve(config.backbone)
     settings, preset = texture_settings(backbone), PRESETS[default_preset(backbone)]
     changes = {name: value for name, value in vars(settings).items() if value != getattr(preset, name)}
-    # Layers that see more lay out shapes of their own, across the borders of regions.
-    fields = receptive_fields(BACKBONES[backbone])
-    changes["style_layers"] = tuple(
-        layer for layer in settings.style_layers if fields[layer].size <= config.size / _LEAST_PARTS
-    )
+    changes["style_layers"] = seeing_at_most(BACKBONES[backbone], settings.style_layers, config.size / LEAST_PARTS)
     # There is no content to be in balance with, and a small shape was drawn to be seen.
     areas = region_maps.read(given["regions"]).areas
     changes["region_weights"] = tuple(round(1 / (len(areas) * area), 3) for area in areas) if len(areas) > 1 else ()

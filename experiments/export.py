@@ -114,7 +114,7 @@ def _graphs(config: Config, network: Any) -> list[bytes]:
 
     onnx_graph.code_shapes(network.network)
     choice = _choice(config)
-    code = styles.fixed_code(network, choice)
+    code = styles.fixed_code(network, config.network, choice)
     fixed = onnx_graph.named(network.network, code) if code is not None else None
     graphs = [onnx_graph.painter(network, fixed, _sides(config))]
     if code is None and instant.takes_images(network.network):
@@ -127,7 +127,7 @@ def _programs(config: Config, network: Any) -> list[bytes]:
 
     from .exporting import stablehlo, styles
 
-    code = styles.fixed_code(network, _choice(config))
+    code = styles.fixed_code(network, config.network, _choice(config))
     programs = [stablehlo.painter(network, code, _sides(config))]
     return [*programs, stablehlo.coder(network)] if code is None and instant.takes_images(network.network) else programs
 
@@ -150,14 +150,22 @@ def _sides(config: Config) -> tuple[int, int] | None:
 
 def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
     from nst_jax.applications.feedforward import instant
+    from nst_jax.applications.feedforward.networks import Doodle, content_steps
+    from nst_jax.applications.feedforward.steps import least_side
 
     from .exporting import onnx_graph, page, runtime, styles
+    from .running import network_styles
 
     codes = onnx_graph.code_shapes(network.network)
+    if isinstance(network.network, Doodle):
+        raise UserError(
+            f"--network: expected one that paints from photos, as the page does, found {title}, which paints from maps "
+            "of regions; choose --format=onnx or stablehlo"
+        )
     if config.sides:
         raise UserError("--sides: expected none for the page, which paints at any size; leave it out")
     choice = _choice(config)
-    styles.check(network, choice)
+    styles.check(network, config.network, choice)
     if choice.blend_weights or choice.style_weights:
         raise UserError("--blend_weights, --style_weights: expected none for the page, where a visitor mixes styles")
     models = {"painter": onnx_graph.painter(network).SerializeToString()}
@@ -168,7 +176,7 @@ def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
         paths = [Path(image) for image in choice.style] or samples.style_images()
         offered = [page.Style(image.stem, styles.for_page(image), None) for image in paths]
     elif codes:
-        chosen = styles.numbers(network, choice)
+        chosen = network_styles.numbers(network, choice.styles)
         shown = zip(chosen, styles.previews(network, chosen, photo), strict=True)
         offered = [page.Style(network.styles[index], image, code.tolist()) for index, (code, image) in shown]
     parts = runtime.runtime(config.runtime, ("wasm", "webgpu") if config.webgpu else ("wasm",))
@@ -181,6 +189,7 @@ def _write_page(config: Config, network: Any, title: str, path: Path) -> None:
         styles=offered,
         codes=list(codes),
         side=getattr(network.network, "side", None),
+        least=least_side(content_steps(network.network)),
         models=models,
         parts=parts,
     )

@@ -4,21 +4,26 @@
     python -m experiments.instant --content=photo.jpg --style=one.jpg,two.jpg --blend_weights=2,1 --strength=0.7
     python -m experiments.instant --contents=FOLDER --style=painting.jpg
     python -m experiments.instant --content=photo.jpg --network=pastiche26 --styles=3,7
+    python -m experiments.instant --content=photo.jpg --style=sky.jpg,land.jpg --regions=photo_regions.png
+    python -m experiments.instant --network=doodles.safetensors --regions=map.png
 
 By default the network is Magenta's for any style (Ghiasi et al. 2017); any other that was converted or trained goes by
-its name or its file. Writes picture.png, and run.json to --workdir. With --contents all pictures of a folder, or the
-frames of a video, are painted in few compiled programs; the same command goes on where it was stopped, and names what
-it cannot read. A picture that memory does not hold is painted in tiles, with the statistics of the whole. Without
-flags: sample images at 1024 pixels, in seconds, the most of which is starting.
+its name or its file. With --regions each region of the photograph has its own style; a network that was trained to
+paint from such maps needs no photograph. Writes picture.png, and run.json to --workdir. With --contents all pictures of
+a folder, or the frames of a video, are painted in few compiled programs; the same command goes on where it was stopped,
+and names what it leaves out. A picture that memory does not hold is painted in tiles, with the statistics of the whole.
+Without flags: sample images at 1024 pixels, in seconds, the most of which is starting.
 """
 
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
+from nst_jax.errors import UserError
+
 from .cli.flags import run_script
-from .cli.transfer_flags import places
-from .one_pass.flags import InstantFlags, content_path, folder_of, style_paths
+from .cli.transfer_flags import CONTENT, REGIONS, places
+from .one_pass.flags import InstantFlags, content_path, doodle_path, folder_of, map_path, style_paths, suffix_of
 
 if TYPE_CHECKING:
     from .one_pass import folder as folders
@@ -37,23 +42,33 @@ def run(config: Config) -> Union["singles.Result", "folders.Result"]:
     folder = folder_of(config)
     from nst_jax.applications.feedforward import trained  # with JAX, for which --help should not wait
     from nst_jax.applications.feedforward.instant import takes_images
+    from nst_jax.applications.feedforward.networks import Doodle
 
     network_file = trained.find(config.network)
     network = trained.read(network_file)
+    suffix = suffix_of(config, several=folder is not None)
+    if isinstance(network.network, Doodle):
+        from .one_pass import single
+
+        paths = {**doodle_path(config), "network": network_file}
+        workdir, output = places(config, paths, script="instant", picture=f"picture.{suffix}", bits=config.bits)
+        return single.run_doodle(config, network, network.network, paths[REGIONS], workdir, output)
     paths = {} if folder else content_path(config)
     if takes_images(network.network):
         paths |= style_paths(config)
-    paths["network"] = network_file
+    paths |= {**map_path(config), "network": network_file}
     if folder is None:
-        workdir, output = places(config, paths, script="instant", picture="picture.png", bits=config.bits)
+        workdir, output = places(config, paths, script="instant", picture=f"picture.{suffix}", bits=config.bits)
         from .one_pass import single
 
-        return single.run(config, network, paths["content"], workdir, output)
+        return single.run(config, network, paths[CONTENT], workdir, output)
+    if config.regions:
+        raise UserError("--regions: expected none with a folder, as a map is that of one picture; leave it out")
     within = dataclasses.replace(config, output=None)  # which names a folder here
-    workdir, _ = places(within, paths, script="instant", picture=f"picture.{config.format}", bits=config.bits)
+    workdir, _ = places(within, paths, script="instant", picture=f"picture.{suffix}", bits=config.bits)
     from .one_pass import folder as many
 
-    return many.run(config, network, folder, workdir, Path(config.output or workdir))
+    return many.run(config, network, folder, workdir, Path(config.output or workdir), suffix)
 
 
 def main(config: Config) -> None:

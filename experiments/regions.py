@@ -16,7 +16,8 @@ import numpy as np
 
 from nst_jax.io import images
 from nst_jax.io.files import make_folder
-from nst_jax.io.region_maps import MOST_REGIONS, hexadecimal
+from nst_jax.io.region_maps import hexadecimal
+from nst_jax.vocabulary import MOST_REGIONS
 
 from .cli import samples
 from .cli.flags import MOST_SEED, Checked, FilePath, flag, option_flag, run_script

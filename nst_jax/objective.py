@@ -42,8 +42,8 @@ class RegionWeights(struct.PyTreeNode):
         positions: layer → `[h, w, R]`, the share of each position in the statistic of each region; they add up to 1.
     """
 
-    terms: jax.Array
-    positions: dict[str, jax.Array]
+    terms: Any  # of JAX, or of NumPy where they are made on the host
+    positions: dict[str, Any]
 
 
 class Weights(struct.PyTreeNode):

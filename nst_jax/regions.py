@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from nst_jax.errors import UserError
-from nst_jax.io.region_maps import Colour, RegionMap, hexadecimal
+from nst_jax.io.region_maps import RegionMap, hexadecimal
+from nst_jax.vocabulary import Colour
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -111,3 +111,9 @@ weights."""
 RegionGuides = Literal["simple", "inside", "all"]
 """Which units of a layer have a part in a region: `simple`, each has as much as the pixels that it stands for, `inside`
 those that see nothing else, `all` those that see some of it."""
+
+Colour = tuple[int, int, int]
+"""Red, green and blue in 8 bits: the name of a region on a map."""
+
+MOST_REGIONS = 16
+"""More flat colours than these are no map; each region costs a product of a whole layer with itself in every step."""

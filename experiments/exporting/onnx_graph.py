@@ -4,6 +4,8 @@ Images are what onnxruntime-web's `Tensor.fromImage` and `toImageData` make and 
 `[1, 3, height, width]`, RGB in [0, 1]. Height and width are free, as `painting.paint` leaves them: a photo is reflected
 up to multiples of the network's stride in the graph, and the picture cut again.
 
+What a doodle's network reads, `doodles.painted_from`, has its channels in the place of RGB.
+
 A style is an input of the painter: `weights` `[K]` of the styles in the network, `code` `[K]` of a predictor, or `mean`
 and `deviation` `[C]` of the features; the graph of `coder` has it as output, under the same names. A style that is
 fixed is folded into constants.
@@ -25,11 +27,13 @@ from nst_jax.applications.feedforward.networks import (
     ENCODER,
     PAINTER,
     PREDICTOR,
+    Doodle,
     Matched,
     Network,
     Output,
     Predicted,
     Transformer,
+    input_channels,
     network_stride,
     parts,
 )
@@ -49,6 +53,7 @@ from nst_jax.applications.feedforward.steps import (
 from nst_jax.applications.feedforward.trained import Trained
 from nst_jax.backbones.spec import Preprocess
 from nst_jax.errors import UserError
+from nst_jax.io.region_maps import hexadecimal
 
 OPERATORS = 17
 FORMAT = 8
@@ -88,6 +93,8 @@ def code_shapes(network: Network) -> dict[str, tuple[int, ...]]:
                 )
             features = output_channels(network.encoder, COLOURS)
             return {"mean": (features,), "deviation": (features,)}
+        case Doodle():
+            return {}
         case _:
             assert_never(network)
 
@@ -114,7 +121,7 @@ def painter(trained: Trained, code: Code | None = None, sides: tuple[int, int] |
     graph = _Graph(trained)
     fixed: Code = code or {}
     whole, ends = graph.reflected(CONTENT, network_stride(network), sides)
-    maps = graph.preprocessed(whole, network.pixels)
+    maps = whole if isinstance(network, Doodle) else graph.preprocessed(whole, network.pixels)
     if isinstance(network, Matched):
         maps = graph.run(network.encoder, maps, COLOURS, ENCODER)
         maps = graph.matched(maps, *(graph.constant(name, fixed[name]) if fixed else name for name in shapes))
@@ -126,8 +133,9 @@ def painter(trained: Trained, code: Code | None = None, sides: tuple[int, int] |
     if ends:
         maps = graph.node("Slice", [maps, graph.whole(0, 0), ends, graph.whole(2, 3)])
     graph.pixels(maps, network.output)
-    image = (1, COLOURS, *(sides or ("height", "width")))
-    return graph.model("painter", {CONTENT: image, **({} if fixed else shapes)}, {PICTURE: image})
+    of = sides or ("height", "width")
+    content = (1, input_channels(network), *of)
+    return graph.model("painter", {CONTENT: content, **({} if fixed else shapes)}, {PICTURE: (1, COLOURS, *of)})
 
 
 def coder(trained: Trained) -> onnx.ModelProto:
@@ -151,7 +159,7 @@ def coder(trained: Trained) -> onnx.ModelProto:
             for name, found in (("mean", mean), ("deviation", deviation)):
                 graph.node("Reshape", [found, graph.whole(-1)], output=name)
             seen = ("style_height", "style_width")
-        case Transformer():
+        case Transformer() | Doodle():
             raise UserError("expected a network that sees style images, found one with its styles in it")
         case _:
             assert_never(network)
@@ -338,6 +346,9 @@ class _Graph:
         model.producer_version = nst_jax.__version__
         record = {key: value for key, value in self._trained.record.items() if isinstance(value, str)}
         styles = {"styles": json.dumps(self._trained.styles)} if self._trained.styles else {}
+        network = self._trained.network
+        if isinstance(network, Doodle):
+            styles = {"regions": json.dumps([hexadecimal(colour) for colour in network.regions])}
         helper.set_model_props(model, {**record, **styles, "weights_sha256": self._trained.sha256})
         onnx.checker.check_model(model, full_check=True)
         return model

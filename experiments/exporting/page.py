@@ -51,6 +51,7 @@ def write_page(
     styles: Sequence[Style],
     codes: Sequence[str],
     side: int | None,
+    least: int,
     models: Mapping[str, bytes],
     parts: Mapping[str, Part],
 ) -> None:
@@ -64,6 +65,7 @@ def write_page(
         styles: the styles to choose from.
         codes: names of the painter's inputs that are the style.
         side: side of the squares that the network sees of style images; none if it sees them whole.
+        least: least side of a photo or style image that a network sees whole, in pixels.
         models: `painter` and, for a network that sees style images, `coder`, in ONNX.
         parts: provider → runtime.
 
@@ -77,6 +79,7 @@ def write_page(
         "styles": [_described(style) for style in styles],
         "codes": list(codes),
         "side": side,
+        "least": least,
         "strengthens": "coder" in models,
     }
     here = importlib.resources.files(__package__)

@@ -15,7 +15,15 @@ import jax.numpy as jnp
 from jax import export
 
 from nst_jax.applications.feedforward import painting
-from nst_jax.applications.feedforward.networks import COLOURS, Matched, Network, Predicted, network_stride
+from nst_jax.applications.feedforward.networks import (
+    COLOURS,
+    Matched,
+    Network,
+    Predicted,
+    Transformer,
+    input_channels,
+    network_stride,
+)
 from nst_jax.applications.feedforward.steps import stride
 from nst_jax.applications.feedforward.trained import Trained
 
@@ -33,7 +41,10 @@ def painter(trained: Trained, code: painting.Code = None, sides: tuple[int, int]
         sides: height and width, if they are fixed too; then of any length.
     """
     network = trained.network
-    content = jax.ShapeDtypeStruct((*sides, COLOURS), jnp.float32) if sides else _image(network_stride(network))
+    channels = input_channels(network)
+    content = _image(network_stride(network), channels)
+    if sides:
+        content = jax.ShapeDtypeStruct((*sides, channels), jnp.float32)
     shapes = jax.eval_shape(lambda: code) if code is not None else _code(network, trained.params)
     if code is not None or shapes is None:
         return _exported(lambda content: painting.paint(network, trained.params, content, code), content)
@@ -50,11 +61,11 @@ def _exported(function: Any, *arguments: Any) -> bytes:
     return bytes(export.export(jax.jit(function), platforms=PLATFORMS)(*arguments).serialize())
 
 
-def _image(multiple: int) -> jax.ShapeDtypeStruct:
+def _image(multiple: int, channels: int = COLOURS) -> jax.ShapeDtypeStruct:
     """Returns images whose sides are multiples of a number."""
     sides = f"{multiple}*h,{multiple}*w" if multiple > 1 else "h,w"
     bounds = [f"h >= {LEAST}", f"w >= {LEAST}"]
-    return jax.ShapeDtypeStruct((*export.symbolic_shape(sides, constraints=bounds), COLOURS), jnp.float32)
+    return jax.ShapeDtypeStruct((*export.symbolic_shape(sides, constraints=bounds), channels), jnp.float32)
 
 
 def _style(network: Network) -> jax.ShapeDtypeStruct:
@@ -70,4 +81,5 @@ def _code(network: Network, params: painting.Params) -> Any:
         side = network.side if isinstance(network, Predicted) else LEAST * stride(network.encoder)
         image = jax.ShapeDtypeStruct((side, side, COLOURS), jnp.float32)
         return jax.eval_shape(lambda image: painting.encode(network, params, image), image)
-    return jax.ShapeDtypeStruct((network.styles,), jnp.float32) if network.styles else None
+    styles = network.styles if isinstance(network, Transformer) else 0
+    return jax.ShapeDtypeStruct((styles,), jnp.float32) if styles else None

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nst_jax.applications.feedforward import instant, painting
-from nst_jax.applications.feedforward.networks import Predicted
-from nst_jax.applications.feedforward.trained import Trained, style_index
+from nst_jax.applications.feedforward.trained import Trained
 from nst_jax.errors import UserError
 from nst_jax.io import images
 
-STYLE_SIZE = 512
-"""Long side of style images that a network sees whole."""
+from ..running import network_styles
+
+_STYLE_SIZE = 512
+"""Long side of the page's style images, which is that of its picture at first."""
 
 _PREVIEW = 192
 
@@ -36,76 +36,41 @@ class Choice(NamedTuple):
     style_weights: tuple[float, ...] = ()
 
 
-def check(trained: Trained, choice: Choice) -> None:
-    """Checks that flags suit a network.
+def check(trained: Trained, network: str, choice: Choice) -> None:
+    """Checks that flags suit a network, which is called `network` in messages.
 
     Raises:
         UserError: they do not.
     """
-    unsuited: tuple[str, ...] = choice._fields
-    reason = "has a single style"
-    if instant.takes_images(trained.network):
-        unsuited, reason = ("styles", "style_weights"), "sees style images"
-    elif trained.styles:
-        unsuited, reason = ("style", "blend_weights"), "has its styles in it"
-    for name in unsuited:
-        if getattr(choice, name):
-            raise UserError(f"--{name}: expected none for a network that {reason}; leave it out")
+    network_styles.check(trained, network, choice._asdict())
     if choice.blend_weights and not choice.style:
         raise UserError("--blend_weights: expected the style images that they are of; name them with --style")
 
 
-def numbers(trained: Trained, choice: Choice) -> list[int]:
-    """Returns the indices of the styles that are chosen; all of them if none is named.
-
-    Raises:
-        UserError: there is no style of a name.
-    """
-    if not choice.styles:
-        return list(range(len(trained.styles)))
-    return [style_index(trained.styles, name) for name in choice.styles]
-
-
-def shares(flag: str, given: Sequence[float], count: int) -> np.ndarray:
-    """Returns shares whose sum is 1, float32 `[count]`; equal ones if none are given.
-
-    Raises:
-        UserError: these are no shares; the message names the flag.
-    """
-    weights = np.array(given or [1.0] * count)
-    if len(weights) != count or weights.min() < 0 or weights.sum() <= 0:
-        found = ",".join(f"{weight:g}" for weight in given)
-        raise UserError(f"--{flag}: expected {count} shares of 0 or more, one of them above it, found {found}")
-    return (weights / weights.sum()).astype(np.float32)
-
-
-def read_style(trained: Trained, path: str) -> np.ndarray:
-    """Returns a style image, for a predictor at full size, as it sees squares of it."""
-    return images.read(path, size=None if isinstance(trained.network, Predicted) else STYLE_SIZE).pixels
-
-
-def fixed_code(trained: Trained, choice: Choice) -> Any:
+def fixed_code(trained: Trained, network: str, choice: Choice) -> Any:
     """Returns the code that flags fix; None if they leave it open, or if there is but one style.
+
+    Args:
+        trained: the network.
+        network: what it is called in messages.
+        choice: the flags.
 
     Raises:
         UserError: the flags do not suit the network, or an image cannot be read.
     """
-    check(trained, choice)
+    check(trained, network, choice)
     if not any(choice):
         return None
     if not instant.takes_images(trained.network):
-        chosen = numbers(trained, choice)
-        code = np.zeros(len(trained.styles), np.float32)
-        np.add.at(code, chosen, shares("style_weights", choice.style_weights, len(chosen)))
-        return jnp.asarray(code)
-    weights = shares("blend_weights", choice.blend_weights, len(choice.style))
-    codes = [instant.code_of(trained, trained.params, read_style(trained, path)) for path in choice.style]
-    return painting.blend(codes, jnp.asarray(weights))
+        shares = network_styles.shares_of_numbers(trained, choice.styles, choice.style_weights)
+        return instant.painter(trained, shares=shares).code
+    shares = network_styles.shares("blend_weights", choice.blend_weights, len(choice.style), what="style images")
+    return instant.painter(trained, network_styles.read(trained, list(map(Path, choice.style))), shares).code
 
 
 def for_page(path: Path) -> np.ndarray:
     """Returns a style image for the page, which has its own ways with it."""
-    return images.read(path, size=STYLE_SIZE).pixels
+    return images.read(path, size=_STYLE_SIZE).pixels
 
 
 def previews(trained: Trained, chosen: Sequence[int], photo: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -5,22 +5,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nst_jax.applications.feedforward import instant
 from nst_jax.applications.feedforward.instant import InstantPainter
-from nst_jax.applications.feedforward.networks import Predicted
-from nst_jax.applications.feedforward.trained import Trained, style_index
+from nst_jax.applications.feedforward.trained import Trained
 from nst_jax.errors import UserError
-from nst_jax.io import images
+from nst_jax.io import region_maps
 from nst_jax.io.files import sha256
+from nst_jax.regions import Regions, from_maps
 
-from .flags import InstantFlags, style_paths
+from ..cli.transfer_flags import CONTENT, REGIONS
+from ..running import network_styles
+from ..running.regions import account, colour
+from .flags import InstantFlags, map_path, style_paths
 
-_SEEN = 3
-"""Long side at which a style image is read for a predictor, in sides of the squares that it sees: of use is no more,
-but where it is longer than three times its height."""
-
-_STYLE_SIZE = 1024
-"""Long side of style images that are seen as they are, where the picture's is left to the photograph."""
+_ABOUT_STYLES = ("style", "blend_weights", "style_size", "styles", "style_weights", "strength")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +29,19 @@ class Chosen:
 
     Attributes:
         trained: the network.
-        paths: `style`, `style2`, ... → files of the style images; empty if the styles are in the network.
+        paths: `style`, `style2`, ... → files of the style images, none if the styles are in the network; and perhaps
+            `regions` → a map.
         shares: of the style images or of all styles in the network; empty for equal ones.
     """
 
     trained: Trained
     paths: Mapping[str, Path]
     shares: tuple[float, ...]
+
+    @property
+    def styles(self) -> list[Path]:
+        """The files of the style images."""
+        return [path for name, path in self.paths.items() if name != REGIONS]
 
 
 def chosen(flags: InstantFlags, trained: Trained) -> Chosen:
@@ -44,83 +50,73 @@ def chosen(flags: InstantFlags, trained: Trained) -> Chosen:
     Raises:
         UserError: flags are given that the network does not have, or name styles that it does not have.
     """
+    network_styles.check(trained, flags.network, {name: getattr(flags, name) for name in _ABOUT_STYLES})
+    if flags.seed is not None:
+        raise UserError(f"--seed: expected none with {flags.network}, which paints without noise; leave it out")
+    maps = map_path(flags)
     if instant.takes_images(trained.network):
-        _refuse(flags, ("styles", "style_weights"), f"as {flags.network} has no styles in it, but sees style images")
-        if flags.style_size and isinstance(trained.network, Predicted):
-            _refuse(flags, ("style_size",), f"as {flags.network} sees style images at one size")
         paths = style_paths(flags)
-        shares = flags.blend_weights or ()
-        if len(shares) not in (0, len(paths)):
-            raise UserError(f"--blend_weights: expected one for each of {len(paths)} style images, found {len(shares)}")
-        return Chosen(trained, paths, _checked("blend_weights", shares))
-    its_own = "style" if len(trained.styles) < 2 else f"{len(trained.styles)} styles"
-    _refuse(flags, ("style", "blend_weights", "style_size"), f"as {flags.network} has its own {its_own}")
-    if flags.strength != 1:
-        raise UserError(
-            f"--strength: expected 1 with {flags.network}, which has its own {its_own}, found {flags.strength:g}; "
-            "networks that see style images have a strength"
-        )
-    if not trained.styles:
-        _refuse(flags, ("styles", "style_weights"), f"as {flags.network} has a single style")
-        return Chosen(trained, {}, ())
-    return Chosen(trained, {}, _shares(flags, trained.styles))
+        shares = network_styles.shares("blend_weights", flags.blend_weights, len(paths), what="style images")
+        return Chosen(trained, {**paths, **maps}, shares if flags.blend_weights else ())
+    if maps and not trained.styles:
+        raise UserError(f"--regions: expected none, as {flags.network} has a single style; choose another --network")
+    shares = network_styles.shares_of_numbers(trained, flags.styles, flags.style_weights)
+    return Chosen(trained, maps, shares)
 
 
-def painter(flags: InstantFlags, choice: Chosen) -> InstantPainter:
+def regions_of(flags: InstantFlags, choice: Chosen, shape: Sequence[int]) -> tuple[Regions | None, list[str]]:
+    """Returns the regions of a content image of this shape, None if it has one style, and what there is to say of them.
+
+    Raises:
+        UserError: the map cannot be read, or does not suit the image or the styles.
+    """
+    if REGIONS not in choice.paths:
+        return None, []
+    of_network = choice.trained.styles
+    places = list(range(len(choice.styles))) or network_styles.numbers(choice.trained, flags.styles)
+    found = from_maps(
+        region_maps.read(choice.paths[REGIONS]),
+        [],
+        shape,
+        [(1, 1)] * len(places),  # regions take whole styles
+        region_styles=flags.region_styles or (),
+        keep=tuple(map(colour, flags.keep or ())),
+    )
+    paths = {CONTENT: Path(str(flags.content)), **choice.paths}
+    names = [of_network[place] for place in places] if of_network else []
+    lines = account(paths, found, shape, names=names)
+    if found is None:
+        return None, lines
+    for name in ("blend_weights", "style_weights"):
+        if found.count > 1 and getattr(flags, name):
+            raise UserError(f"--{name}: expected none with regions, each of which has a style of its own; leave it out")
+    guides = [np.zeros((1, 1, found.count), np.float32) for _ in of_network or choice.styles]
+    for place, guide in zip(places, found.styles, strict=True):
+        guides[place] = np.maximum(guides[place], guide)
+    return dataclasses.replace(found, styles=tuple(guides)), lines
+
+
+def painter(flags: InstantFlags, choice: Chosen, regions: Regions | None = None) -> InstantPainter:
     """Returns what paints, with the style images read.
 
     Raises:
         UserError: one cannot be read.
     """
-    network = choice.trained.network
-    size = _SEEN * network.side if isinstance(network, Predicted) else flags.style_size or flags.size or _STYLE_SIZE
-    pixels = [images.read(path, size=size).pixels for path in choice.paths.values()]
-    return instant.painter(choice.trained, pixels, choice.shares, strength=flags.strength)
+    pixels = network_styles.read(choice.trained, choice.styles, flags.style_size or flags.size)
+    return instant.painter(choice.trained, pixels, choice.shares, strength=flags.strength, regions=regions)
 
 
 def described(flags: InstantFlags, choice: Chosen) -> dict[str, Any]:
     """Returns everything that pictures depend on beside their content images, as records have it."""
+    of_regions = {"region_styles": list(flags.region_styles or ()), "keep": list(flags.keep or ())}
     return {
         "network": flags.network,
         "network_sha256": choice.trained.sha256,
         **{name: str(path) for name, path in choice.paths.items()},
         **{f"{name}_sha256": sha256(path) for name, path in choice.paths.items()},
+        **(of_regions if REGIONS in choice.paths else {}),
         "style_size": flags.style_size or flags.size,
         "shares": list(choice.shares),
         "strength": flags.strength,
         "size": flags.size,
     }
-
-
-def _refuse(flags: InstantFlags, names: Sequence[str], reason: str) -> None:
-    for name in names:
-        if getattr(flags, name) is not None:
-            raise UserError(f"--{name}: expected none, {reason}; leave it out, or choose another --network")
-
-
-def _checked(name: str, shares: tuple[float, ...]) -> tuple[float, ...]:
-    if shares and not sum(shares) > 0:
-        raise UserError(f"--{name}: expected shares of which one or more are above 0, found {serialized(shares)}")
-    return shares
-
-
-def _shares(flags: InstantFlags, names: Sequence[str]) -> tuple[float, ...]:
-    """Returns the share of each style in the network."""
-    wanted = flags.styles or names
-    weights = flags.style_weights or (1.0,) * len(wanted)
-    if len(weights) != len(wanted):
-        raise UserError(
-            f"--style_weights: expected one for each of {len(wanted)} styles, found {len(weights)}; --styles chooses "
-            "some of them"
-        )
-    shares = [0.0] * len(names)
-    checked = _checked("style_weights", weights)
-    places = range(len(names)) if flags.styles is None else [style_index(names, name) for name in flags.styles]
-    for place, weight in zip(places, checked, strict=True):
-        shares[place] += weight
-    return tuple(shares)
-
-
-def serialized(shares: Sequence[float]) -> str:
-    """Returns numbers as a command line has them."""
-    return ",".join(f"{share:g}" for share in shares)

@@ -7,8 +7,8 @@ from typing import Literal
 from nst_jax.errors import UserError
 
 from ..cli import samples
-from ..cli.flags import ESCAPE, Checked, FilePath, FilePaths, flag, option_flag
-from ..cli.transfer_flags import ANY_STYLE, CONTENT, STYLE, style_files
+from ..cli.flags import ESCAPE, MOST_SEED, Checked, FilePath, FilePaths, flag, option_flag
+from ..cli.transfer_flags import ANY_STYLE, CONTENT, REGIONS, STYLE, style_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,21 @@ class InstantFlags(Checked):
         "Shares of --styles, one for each, which are divided by their sum; by default equal ones.",
         least=0,
     )
+    regions: FilePath | None = flag(
+        None,
+        "Map of the content image with a flat colour for each region, or a soft mask in grey or transparency: regions "
+        "follow the style images, or --styles, one after the other, as they appear on the map from the upper left. For "
+        "a network that paints from maps what it paints, without a content image.",
+    )
+    region_styles: tuple[int, ...] | None = flag(
+        None, "Number of the style, from 1, that each region of --regions follows.", least=1
+    )
+    keep: tuple[str, ...] | None = flag(
+        None, "Colours on --regions, as red or #ff0000, where the content image stays as it is, bit for bit."
+    )
+    seed: int | None = flag(
+        None, "Seed of the noise of a network that paints from maps; by default 0.", least=0, most=MOST_SEED
+    )
     strength: float = flag(
         1.0, "Strength of the style; 0 is the content image as well as the network can give it back.", least=0, most=1
     )
@@ -53,7 +68,9 @@ class InstantFlags(Checked):
         None, "File of the resulting picture, or folder of the resulting pictures; by default in --workdir."
     )
     bits: Literal[8, 16] = flag(8, "Bits per channel of the resulting picture; 16 in PNG and TIFF only.")
-    format: Literal["png", "jpg", "webp", "tif"] = flag("png", "Format of the pictures of a folder.")
+    format: Literal["png", "jpg", "webp", "tif"] | None = flag(
+        None, "Format of the pictures that --output does not name; by default png."
+    )
 
 
 def folder_of(flags: InstantFlags) -> Path | None:
@@ -69,9 +86,15 @@ def folder_of(flags: InstantFlags) -> Path | None:
     return Path(flags.contents)
 
 
-def sees_styles(flags: InstantFlags) -> bool:
-    """Returns whether a flag is given that only networks which see style images have."""
-    return any(value is not None for value in (flags.style, flags.blend_weights, flags.style_size))
+def suffix_of(flags: InstantFlags, *, several: bool) -> str:
+    """Returns the format of pictures that --output does not name.
+
+    Raises:
+        UserError: there is a format for a picture whose file has one in its name.
+    """
+    if flags.format and flags.output and not several:
+        raise UserError("--format: expected none with the file of --output, whose suffix says it; leave out one")
+    return flags.format or "png"
 
 
 def style_paths(flags: InstantFlags) -> dict[str, Path]:
@@ -79,6 +102,40 @@ def style_paths(flags: InstantFlags) -> dict[str, Path]:
     return {
         STYLE if number == 1 else f"{STYLE}{number}": path for number, path in enumerate(style_files(flags.style), 1)
     }
+
+
+def map_path(flags: InstantFlags) -> dict[str, Path]:
+    """Returns `regions` → the file of the map, if there is one.
+
+    Raises:
+        UserError: flags about regions lack a map.
+    """
+    if flags.regions:
+        return {REGIONS: Path(flags.regions)}
+    if without := next((name for name in ("region_styles", "keep") if getattr(flags, name)), None):
+        raise UserError(f"--{without}: expected --regions with it, a map of the content image, found none")
+    return {}
+
+
+def doodle_path(flags: InstantFlags) -> dict[str, Path]:
+    """Returns `regions` → the file of the map from which a network paints.
+
+    Raises:
+        UserError: there is none, or a flag that such a network has no use for.
+    """
+    for name in ("content", "contents", "style", "blend_weights", "styles", "style_weights", "style_size"):
+        if getattr(flags, name) is not None:
+            raise UserError(f"--{name}: expected none, as {flags.network} paints from a map of regions; leave it out")
+    for name in ("region_styles", "keep"):
+        if getattr(flags, name) is not None:
+            raise UserError(f"--{name}: expected none, as {flags.network} knows the style of each region; leave it out")
+    if flags.strength != 1:
+        raise UserError(
+            f"--strength: expected 1 with {flags.network}, which has its own style, found {flags.strength:g}"
+        )
+    if not flags.regions:
+        raise UserError(f"--regions: expected a map, from which {flags.network} paints, found none; give one")
+    return {REGIONS: Path(flags.regions)}
 
 
 def content_path(flags: InstantFlags) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from nst_jax.applications.feedforward.instant import InstantPainter, check_sides
 from nst_jax.applications.feedforward.trained import Trained
 from nst_jax.errors import UserError
 from nst_jax.io import images
@@ -34,27 +35,27 @@ _TURNED = range(5, 9)
 
 
 class Result(NamedTuple):
-    """Result of a run: the folder of the pictures, how many are done now and were before, those that cannot be read."""
+    """Result of a run: the folder, how many pictures are done now and were before, and why others are left out."""
 
     output: Path
     painted: int
     found: int
-    unreadable: dict[str, str]
+    left_out: dict[str, str]
 
     def said(self) -> list[str]:
         """Returns what is printed."""
         before = f", and {self.found} were there" if self.found else ""
         lines = [f"pictures: {self.painted} in {self.output}{before}"]
-        if self.unreadable:
-            lines += [f"left out, as they cannot be read: {len(self.unreadable)}", *self.unreadable.values()]
+        if self.left_out:
+            lines += [f"left out: {len(self.left_out)}", *self.left_out.values()]
         return lines
 
 
-def run(flags: InstantFlags, trained: Trained, folder: Path, workdir: Path, output: Path) -> Result:
-    """Paints the pictures of a folder.
+def run(flags: InstantFlags, trained: Trained, folder: Path, workdir: Path, output: Path, suffix: str) -> Result:
+    """Paints the pictures of a folder, in files with a suffix.
 
     Raises:
-        UserError: the input cannot be used, and then nothing is written; or none of the pictures can be read, or the
+        UserError: the input cannot be used, and then nothing is written; or none of the pictures can be painted, or the
             disk is full.
         KeyboardInterrupt: the run was asked to stop; the same command goes on.
     """
@@ -63,20 +64,20 @@ def run(flags: InstantFlags, trained: Trained, folder: Path, workdir: Path, outp
     check_folder(output)
     if output.resolve() == folder.resolve():
         raise UserError(f"--output: expected another folder than that of the content images, found {output}")
-    targets = named(files, output, flags.format)
+    targets = named(files, output, suffix)
     for target in targets:
         check_own(target, choice.paths)
     shared = {**described(flags, choice), "bits": flags.bits}
     room = many_shapes(files, flags.size)
     done = found = 0
-    unreadable: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     paint = painter(flags, choice)
     make_folder(output)
     make_folder(workdir)
 
     def save_record() -> None:
         record = {"settings": {"contents": str(folder), **shared}, "versions": versions()}
-        write_json(workdir / "run.json", {**record, "pictures": len(files), "unreadable": unreadable})
+        write_json(workdir / "run.json", {**record, "pictures": len(files), "left_out": left_out})
 
     with graceful_interrupt() as interrupt, progress_bar(steps=len(files), done=0) as bar:
         for number, (path, target) in enumerate(zip(files, targets, strict=True)):
@@ -86,16 +87,15 @@ def run(flags: InstantFlags, trained: Trained, folder: Path, workdir: Path, outp
             settings = {CONTENT: str(path), f"{CONTENT}_sha256": digest(path), **shared, "room": room}
             if is_done(target, settings):
                 found += 1
-            elif picture := _read(path, flags.size or None, unreadable):
-                tile = paint.tile(picture.pixels.shape, flags.tile)
-                pixels = paint.paint(picture.pixels, tile=tile, room=room)
-                images.write(target, picture._replace(pixels=pixels), bits=flags.bits, settings=settings)
+            elif problem := _paint(flags, paint, path, target, settings, room=room):
+                left_out[path.name] = problem
+            else:
                 done += 1
             bar.update(number + 1, path.name)
-    if unreadable and not done + found:
-        raise UserError(next(iter(unreadable.values())))
+    if left_out and not done + found:
+        raise UserError(next(iter(left_out.values())))
     save_record()
-    return Result(output, done, found, unreadable)
+    return Result(output, done, found, left_out)
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:
@@ -144,10 +144,23 @@ def _shape(path: Path, size: int) -> tuple[int, int]:
     return round(height * factor), round(width * factor)
 
 
-def _read(path: Path, size: int | None, unreadable: dict[str, str]) -> images.Picture | None:
-    """Returns a picture; None if it cannot be read, which is noted."""
+def _paint(
+    flags: InstantFlags, paint: InstantPainter, path: Path, target: Path, settings: Mapping[str, Any], *, room: bool
+) -> str | None:
+    """Paints a picture and writes it; returns why it is left out, where the reason lies in the picture itself.
+
+    Raises:
+        UserError: it cannot be written for another reason.
+    """
     try:
-        return images.read(path, size=size)
+        picture = images.read(path, size=flags.size or None)
+        check_sides(paint.trained.network, picture.pixels.shape)
     except UserError as error:
-        unreadable[path.name] = str(error)
-        return None
+        return str(error) if path.name in str(error) else f"{path}: {error}"
+    tile = paint.tile(picture.pixels.shape, flags.tile)
+    pixels = paint.paint(picture.pixels, tile=tile, room=room)
+    try:
+        images.write(target, picture._replace(pixels=pixels), bits=flags.bits, settings=settings)
+    except images.UnwritableError as error:
+        return str(error)
+    return None

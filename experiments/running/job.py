@@ -187,6 +187,7 @@ def initial_image(
     """Returns the initial image, in the shape of `content` `[H, W, 3]`."""
     if INIT_NETWORK in paths:
         painted = [image.read() for image in style_images(flags, styles(paths))]
+        _, painted = matched(settings, np.asarray(content), painted)  # the palette that the transfer goes on to
         painter = instant.painter(trained.read(paths[INIT_NETWORK]), painted, settings.blend_weights)
         return float32_on_device(painter.paint(np.asarray(content)))
     if INIT in paths:

@@ -8,8 +8,9 @@ from PIL import ImageColor
 
 from nst_jax.errors import UserError, one_line
 from nst_jax.io import region_maps
-from nst_jax.io.region_maps import Colour, RegionMap, hexadecimal
+from nst_jax.io.region_maps import RegionMap, hexadecimal
 from nst_jax.regions import Regions, from_maps
+from nst_jax.vocabulary import Colour
 
 from ..cli.transfer_flags import CONTENT, REGIONS, StyleImage, TransferFlags, styles
 
@@ -45,7 +46,7 @@ def regions_of(
         content_shape,
         [image.shape(shape) for image, shape in zip(shown, style_shapes, strict=True)],  # turned back
         region_styles=flags.region_styles or (),
-        keep=tuple(map(_colour, flags.keep or ())),
+        keep=tuple(map(colour, flags.keep or ())),
     )
     if found is None:
         return None
@@ -63,7 +64,12 @@ def without_maps(paths: Mapping[str, Path]) -> dict[str, Path]:
     return {name: path for name, path in paths.items() if not name.startswith(REGIONS)}
 
 
-def _colour(text: str) -> Colour:
+def colour(text: str) -> Colour:
+    """Returns the colour that a flag names.
+
+    Raises:
+        UserError: it is none.
+    """
     try:
         red, green, blue, *_ = ImageColor.getrgb(text)
     except ValueError:
@@ -77,6 +83,7 @@ def account(
     content_shape: Sequence[int],
     blend_weights: Sequence[float] = (),
     read: Read = region_maps.read,
+    names: Sequence[str] = (),
 ) -> list[str]:
     """Returns lines that say what the regions are; for a transfer without, that there is a map beside its content.
 
@@ -86,6 +93,7 @@ def account(
         content_shape: height and width of the content image in use.
         blend_weights: shares of the style images; equal ones by default.
         read: reads a map.
+        names: what styles are called; by default as the files of the style images.
     """
     if REGIONS not in paths:
         beside = paths[CONTENT].with_name(f"{paths[CONTENT].stem}_regions.png")
@@ -101,11 +109,11 @@ def account(
     if content.labels.shape != tuple(content_shape[:2]):
         high, wide = content.labels.shape
         lines.append(f"{content.path}: resized from {wide}×{high} to {content_shape[1]}×{content_shape[0]} px")
-    images = styles(paths)
+    names = names or [path.name for path in styles(paths)]
     for number, (name, area, shares) in enumerate(
-        zip(regions.names, regions.areas, regions.shares(blend_weights or (1.0,) * len(images)), strict=True), start=1
+        zip(regions.names, regions.areas, regions.shares(blend_weights or (1.0,) * len(names)), strict=True), start=1
     ):
-        own = " and ".join(path.name for path, share in zip(images, shares, strict=True) if share)
+        own = " and ".join(style for style, share in zip(names, shares, strict=True) if share)
         lines.append(f"region {number}, {name}, {area:.1%} of the picture: as {own}")
     if regions.keep is not None:
         lines.append(f"kept as it is: {regions.keep.mean():.1%} of the picture")

@@ -10,7 +10,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,7 +22,9 @@ _AHEAD = 3
 _THREADS = 4
 _LEAST_SHARE = 0.5
 """The smallest square, as a share of the short side of the picture."""
-_ORDER, _CROP, _STYLE = range(3)
+_STYLE = 2
+_STREAMS = {"contents": (0, 1), "styles": (3, 4)}
+"""Streams of random numbers: of the order of pictures, and of their squares."""
 
 
 class Crops:
@@ -36,9 +38,12 @@ class Crops:
         unreadable: name of a picture that could not be read → why.
     """
 
-    def __init__(self, files: Sequence[Path], *, size: int, seed: int) -> None:
-        """Takes the pictures, the side of the squares in pixels, and a seed."""
+    def __init__(
+        self, files: Sequence[Path], *, size: int, seed: int, of: Literal["contents", "styles"] = "contents"
+    ) -> None:
+        """Takes the pictures, the side of the squares in pixels, a seed, and what the pictures are."""
         self.unreadable: dict[str, str] = {}
+        self._of_order, self._of_squares = _STREAMS[of]
         self._files = files
         self._size = size
         self._seed = seed
@@ -64,7 +69,7 @@ class Crops:
                 continue
             if alpha is not None:
                 pixels = 1 - (1 - pixels) * alpha[..., None]
-            return self._square(pixels, np.random.default_rng([self._seed, _CROP, number]))
+            return self._square(pixels, np.random.default_rng([self._seed, self._of_squares, number]))
         raise UserError(
             f"{self._files[0].parent}: expected pictures, found {len(self._files)} files of which none can be read, "
             f"the first as {next(iter(self.unreadable.values()))}"
@@ -85,7 +90,8 @@ class Crops:
         with self._lock:
             if around not in self._orders:
                 self._orders = {old: order for old, order in self._orders.items() if old == around - 1}
-                self._orders[around] = np.random.default_rng([self._seed, _ORDER, around]).permutation(len(self._files))
+                random = np.random.default_rng([self._seed, self._of_order, around])
+                self._orders[around] = random.permutation(len(self._files))
             return self._orders[around]
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from nst_jax.applications.feedforward.recipes import RECIPES, Recipe, RecipeName, default_recipe
+from nst_jax.applications.feedforward.recipes import RECIPES, Recipe, RecipeName, default_recipe, for_doodles
 from nst_jax.backbones.registry import BACKBONES, choose_layer
 from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError
@@ -23,8 +23,16 @@ LEAST_WIDTH = 0.1
 class TrainFlags(ClusterFlags):
     """The flags."""
 
-    contents: FilePath | None = flag(None, "Folder of photographs to train with.")
+    contents: FilePath | None = flag(None, "Folder of photographs to train with; a doodle needs none.")
     style: FilePaths | None = flag(None, f"Style images, separated by commas{ESCAPE}; by default two samples.")
+    styles: FilePath | None = flag(
+        None, "Folder of style images, in place of --style: the network learns to see them, and so paints in any style."
+    )
+    style_regions: FilePath | None = flag(
+        None,
+        "Map of the only style image with a flat colour for each region: the network learns to paint from such maps, "
+        "a doodle, and not from photographs.",
+    )
     workdir: FilePath | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
     output: FilePath | None = flag(None, "File of the trained network, .safetensors; by default in --workdir.")
     preset: Literal["auto", RecipeName] = flag(
@@ -44,7 +52,8 @@ class TrainFlags(ClusterFlags):
     size: int = flag(256, "Side in pixels of the squares to train with.", least=images.MIN_SIDE)
     style_size: int | None = flag(
         None,
-        "Long side of the style images in pixels, which sets the scale of strokes; by default 1.5 times --size.",
+        "Long side of the style images in pixels, which sets the scale of strokes; by default 1.5 times --size. With "
+        "--styles the side of squares of them, by default --size.",
         least=1,
     )
     batch_size: int | None = flag(None, "Photographs a step, over all devices; by default the recipe's.", least=1)
@@ -93,7 +102,8 @@ def recipe_of(flags: TrainFlags, backbone: str) -> Recipe:
         for option, value in vars(flags).items()
         if option in options and option != "steps" and value is not None
     }
-    settings = dataclasses.replace(recipe.settings, **given)
+    base = for_doodles(recipe.settings, backbone, flags.size) if flags.style_regions else recipe.settings
+    settings = dataclasses.replace(base, **given)
     for flag_name in ("content_layers", "style_layers"):
         for layer in given.get(flag_name, ()):
             choose_layer(BACKBONES[backbone], layer, what=flag_name.replace("_layers", " layer"))
@@ -103,8 +113,12 @@ def recipe_of(flags: TrainFlags, backbone: str) -> Recipe:
                 f"--preset={name}: its layer {layer} is not one of {backbone}; choose --preset="
                 f"{default_recipe(backbone)}, another --backbone, or layers with --content_layers and --style_layers"
             )
-    if not settings.style_layers or not settings.content_layers:
+    if not settings.style_layers or not (settings.content_layers or flags.style_regions):
         raise UserError("--style_layers, --content_layers: expected one or more of each, found none")
+    if settings.content_layers and flags.style_regions:
+        raise UserError(
+            "--content_layers: expected none with --style_regions, as a doodle has no content; leave it out"
+        )
     return recipe._replace(
         settings=settings,
         batch_size=flags.batch_size or recipe.batch_size,

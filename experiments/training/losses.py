@@ -50,7 +50,8 @@ class Losses:
             }
             if bad := next((name for name, value in row.items() if not np.isfinite(value)), None):
                 raise UserError(
-                    f"step {len(self) + 1}: expected numbers, the {bad} is {row[bad]}; lower --learning_rate or weights"
+                    f"step {len(self) + 1}: expected numbers, the {bad} is {row[bad]}; lower --learning_rate or "
+                    "weights, in another --workdir"
                 )
             self.columns = {name: np.append(values, np.float32(row[name])) for name, values in self.columns.items()}
 

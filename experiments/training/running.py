@@ -73,8 +73,8 @@ class _Run:
         self.began = time.monotonic()
         self.checkpoints = CheckpointFiles(workdir / CHECKPOINTS, job.identity)
         about = {"versions": versions(), "device": jax.devices()[0].device_kind}
-        title = f"{' and '.join(job.styles)}, {job.identity['backbone']}"
-        self.gallery = Gallery(workdir, title, job.shown, job.styles, about)
+        title = f"{' and '.join(job.lesson.styles)}, {job.identity['backbone']}"
+        self.gallery = Gallery(workdir, title, job.lesson, about)
         self.about = about
         self.first = jax.process_index() == 0
         self.failure: UserError | None = None
@@ -136,9 +136,9 @@ class _Run:
             if [(leaf.shape, leaf.dtype) for leaf in own] != shapes or {leaf.shape for leaf in columns} != {(step,)}:
                 raise ValueError("its state is not that of this program")
             found = jax.tree.unflatten(jax.tree.structure(state), own)
-            return found, Losses(terms, job.styles, columns)
+            return found, Losses(terms, job.lesson.styles, columns)
 
-        state, losses = self.checkpoints.restore(content) or (state, Losses(terms, job.styles))
+        state, losses = self.checkpoints.restore(content) or (state, Losses(terms, job.lesson.styles))
         return parallel.replicate(state, job.mesh), losses
 
     def _stops(self, done: int, stopping: Callable[[], bool]) -> bool:
@@ -159,7 +159,9 @@ class _Run:
     def _finish(self, state: training.State, losses: Losses) -> None:
         """Writes everything, each whether or not the others can be."""
         for write in (
-            lambda: write_or_rescue(self.output, self.workdir, lambda path: self._write_network(path, state)),
+            lambda: write_or_rescue(
+                self.output, self.workdir, lambda path: self._write_network(path, state), what="network"
+            ),
             lambda: self._save(state, losses),
             lambda: self._show(state, losses),
         ):
@@ -177,7 +179,7 @@ class _Run:
     def _show(self, state: training.State, losses: Losses) -> None:
         losses.write(self.workdir / _LOSSES)
         losses.draw(self.workdir / _CURVES, jax.device_get(self.job.training.weights))
-        self.gallery.paint(self.job.network, self._variables(state), len(losses))
+        self.gallery.paint(self._variables(state), len(losses))
         self.gallery.show(losses.last(), self.job.steps, (_CURVES,))
 
     def _write_network(self, path: Path, state: training.State) -> None:
@@ -188,7 +190,8 @@ class _Run:
             "steps": int(jax.device_get(state.step)),
             "training": job.identity,
         }
-        trained.write(path, self._variables(state), job.network, styles=job.all_styles, record=record)
+        network, styles = job.lesson.network, job.lesson.of_network
+        trained.write(path, self._variables(state), network, styles=styles, record=record)
 
     def _variables(self, state: training.State) -> Mapping[str, np.ndarray]:
         found = jax.device_get(self.job.training.whole(jax.device_get(state.variables)))
@@ -198,19 +201,19 @@ class _Run:
         write_json(
             self.workdir / _RECORD,
             {
-                "settings": {**self.job.files, **self.job.identity, "steps": self.job.steps},
+                "settings": {**self.job.lesson.files, **self.job.identity, "steps": self.job.steps},
                 **self.about,
                 "devices": len(jax.devices()),
                 "steps_done": done,
                 "seconds": time.monotonic() - self.began,
-                "skipped": dict(sorted(self.job.crops.unreadable.items())),
+                "skipped": dict(sorted(self.job.lesson.unreadable().items())),
             },
         )
 
 
 def unreadable(job: Job) -> Iterator[str]:
-    """Yields lines about photographs that could not be read."""
-    skipped = sorted(job.crops.unreadable.items())
+    """Yields lines about pictures that could not be read."""
+    skipped = sorted(job.lesson.unreadable().items())
     for name, problem in skipped[:_MOST_NAMED]:
         yield f"skipped: {name}: {problem}"
     if len(skipped) > _MOST_NAMED:

@@ -1,6 +1,7 @@
-"""What a training shows as it goes on: held-out photographs in all styles, on a sheet and on a page with a slider."""
+"""What a training shows as it goes on: pictures that it does not train with in all styles, on a sheet and on a page."""
 
 import functools
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import jax
 import numpy as np
 
 from nst_jax.applications.feedforward import painting
-from nst_jax.applications.feedforward.networks import Transformer
+from nst_jax.applications.feedforward.networks import Doodle, Network
 from nst_jax.applications.feedforward.trained import grouped
 from nst_jax.io import images
 from nst_jax.io.files import sha256
@@ -17,38 +18,42 @@ from nst_jax.io.files import sha256
 from ..cli.folders import plain
 from ..showing.page import write_page
 from ..showing.sheet import write_sheet
+from .lessons import Lesson
 
 FOLDER, SHEET, PAGE = "samples", "sheet.png", "index.html"
-_PHOTOGRAPH = "photograph"
 
 
 class Gallery:
     """The sample pictures of a training, and the files that show them."""
 
-    def __init__(
-        self, workdir: Path, title: str, shown: Mapping[str, np.ndarray], styles: tuple[str, ...], about: dict[str, Any]
-    ) -> None:
-        """Takes the folder, the photographs by name, the styles, versions and device."""
+    def __init__(self, workdir: Path, title: str, lesson: Lesson, about: dict[str, Any]) -> None:
+        """Takes the folder, a title, what is learnt, versions and device."""
         self._workdir = workdir
         self._title = title
-        self._shown = shown
-        self._styles = styles
+        self._lesson = lesson
         self._about = about
+        self._columns: list[str] = []
 
-    def paint(self, network: Transformer, variables: Mapping[str, Any], step: int) -> None:
-        """Paints all photographs in all styles and writes the pictures of a step.
+    def paint(self, variables: Mapping[str, Any], step: int) -> None:
+        """Paints all that is shown in all styles and writes the pictures of a step.
 
         Raises:
             UserError: one cannot be written.
         """
+        network = self._lesson.network
         params = grouped(variables, network)
-        first = network.styles - len(self._styles)
-        for photograph, content in self._shown.items():
-            images.write(self._path(photograph, _PHOTOGRAPH, None), images.Picture(content))
-            for index, style in enumerate(self._styles):
-                code = np.eye(network.styles, dtype=np.float32)[first + index]
-                picture = np.asarray(_paint(network, params, content, code))
-                images.write(self._path(photograph, style, step), images.Picture(picture))
+        codes = self._lesson.codes(params)
+        self._columns = list(codes)
+        for row, (painted_from, picture) in self._lesson.shown.items():
+            images.write(self._path(row, self._from, None), images.Picture(picture))
+            for column, code in codes.items():
+                painted = np.asarray(_paint(network, params, painted_from, code))
+                images.write(self._path(row, column, step), images.Picture(painted))
+
+    @property
+    def _from(self) -> str:
+        """What the first column shows."""
+        return "map" if isinstance(self._lesson.network, Doodle) else "photograph"
 
     def show(self, losses: Mapping[str, float], steps: int, plots: tuple[str, ...]) -> None:
         """Writes the sheet of the newest pictures, and the page with those of all steps.
@@ -66,33 +71,33 @@ class Gallery:
         write_page(self._workdir / PAGE, {**self._manifest(found, losses, steps), "plots": list(plots)})
 
     def _manifest(self, found: list[int], losses: Mapping[str, float], steps: int) -> dict[str, Any]:
-        photographs, columns = list(self._shown), [_PHOTOGRAPH, *self._styles]
+        rows, columns = list(self._lesson.shown), [self._from, *self._columns]
         cells = [
-            self._cell(photograph, column, step, losses if step == found[-1] and column != _PHOTOGRAPH else None)
+            self._cell(shown, column, step, losses if step == found[-1] and column != self._from else None)
             | {"place": [turn, row, place], "steps": step}
             for turn, step in enumerate(reversed(found))  # the page opens with the first
-            for row, photograph in enumerate(photographs)
+            for row, shown in enumerate(rows)
             for place, column in enumerate(columns)
         ]
         return {
             "title": f"{self._title}, step {found[-1]} of {steps}",
             "axes": [
                 {"name": "step", "values": [str(step) for step in reversed(found)]},
-                {"name": "photograph", "values": photographs},
+                {"name": self._from, "values": rows},
                 {"name": "style", "values": columns},
             ],
-            "rows": ["photograph"],
+            "rows": [self._from],
             "cols": ["style"],
             "cells": cells,
             **self._about,
         }
 
-    def _cell(self, photograph: str, column: str, step: int, losses: Mapping[str, float] | None) -> dict[str, Any]:
-        path = self._path(photograph, column, None if column == _PHOTOGRAPH else step)
+    def _cell(self, row: str, column: str, step: int, losses: Mapping[str, float] | None) -> dict[str, Any]:
+        path = self._path(row, column, None if column == self._from else step)
         there = path.is_file()
-        height, width, _ = self._shown[photograph].shape
+        height, width, _ = self._lesson.shown[row].picture.shape
         return {
-            "name": f"{photograph}, {column}",
+            "name": f"{row}, {column}",
             "status": "finished" if there else "unfinished",
             "error": None,
             "picture": path.relative_to(self._workdir).as_posix() if there else None,
@@ -105,18 +110,20 @@ class Gallery:
             "command": None,
         }
 
-    def _path(self, photograph: str, column: str, step: int | None) -> Path:
+    def _path(self, row: str, column: str, step: int | None) -> Path:
+        """Returns the file of a picture, in whose name is what it shows: another one that is shown has other files."""
         folder = self._workdir / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        row = list(self._shown).index(photograph)
+        pixels = np.ascontiguousarray(self._lesson.shown[row].picture).tobytes()
+        name = f"{plain(row)}-{hashlib.sha256(pixels).hexdigest()[:6]}"
         if step is None:
-            return folder / f"photograph{row}.png"
-        return folder / f"step{step:06d}_{row}_{self._styles.index(column):02d}_{plain(column)}.png"
+            return folder / f"{name}.png"
+        return folder / f"step{step:06d}_{name}_{self._columns.index(column):02d}_{plain(column)}.png"
 
     def _pictures(self) -> list[Path]:
         return list((self._workdir / FOLDER).glob("step*_*.png"))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _paint(network: Transformer, params: Any, content: Any, code: Any) -> jax.Array:
+def _paint(network: Network, params: Any, content: Any, code: Any) -> jax.Array:
     return painting.paint(network, params, content, code)

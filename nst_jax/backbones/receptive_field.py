@@ -6,6 +6,7 @@ doi:10.23915/distill.00021. They work backwards from a layer; this works forward
 
 import functools
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from nst_jax.backbones.rows import Row
@@ -78,6 +79,10 @@ class Field(NamedTuple):
         return Box(top, left, bottom, right)
 
 
+LEAST_PARTS = 4
+"""How often the field of a unit of the deepest style layer fits into the long side of a picture that is painted region
+by region: layers that see more lay out shapes of their own, across the borders of regions."""
+
 _ALL = Span(-math.inf, math.inf, 0)
 
 EVERYTHING = Field(_ALL, _ALL)
@@ -98,6 +103,12 @@ def receptive_fields(backbone: Backbone, height: int = 0, width: int = 0) -> dic
         for axis, length in enumerate((height, width))
     )
     return {layer: Field(span, columns[layer][0]) for layer, (span, _) in rows.items()}
+
+
+def seeing_at_most(backbone: Backbone, layers: Iterable[str], pixels: float) -> tuple[str, ...]:
+    """Returns those of some layers whose units see at most so many pixels a side."""
+    fields = receptive_fields(backbone)
+    return tuple(layer for layer in layers if fields[layer].size <= pixels)
 
 
 def _span(row: Row, *inputs: tuple[Span, int], axis: int) -> tuple[Span, int]:

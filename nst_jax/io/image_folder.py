@@ -1,5 +1,6 @@
 """Folders of pictures: lists of them, and squares of one size read one by one."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,20 @@ def list_pictures(folder: Path) -> list[Path]:
             folder, f"expected pictures in the folder, found none: put some there ({', '.join(sorted(suffixes))})"
         )
     return found
+
+
+def listing(files: Iterable[Path]) -> str:
+    """Returns a SHA-256, in hexadecimal, of the names and sizes of files: that of their contents takes reading them."""
+    lines = [f"{file.name} {_size(file)}" for file in files]
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def _size(path: Path) -> int:
+    """Returns the size of a file in bytes; -1 for one that cannot be had, which is skipped when it is to be read."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def check_readable(paths: Iterable[Path], *, keep_going: bool) -> tuple[list[Path], list[UserError]]:

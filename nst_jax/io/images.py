@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from nst_jax.errors import UserError
 from nst_jax.io.colour_profile import to_srgb
 from nst_jax.io.files import atomic_write, check_target, file_error
 from nst_jax.io.image_decoding import BAD_DATA, MAX_PIXELS, Source, decode, decoding, read_settings_text
@@ -119,6 +120,10 @@ def _resize_bands(read: Callable[[slice], np.ndarray], found: tuple[int, ...], s
     return np.array(Image.fromarray(np.concatenate(bands)).resize(shape[::-1], Image.Resampling.LANCZOS))
 
 
+class UnwritableError(UserError):
+    """A picture that no disk would hold: the reason lies in itself and its format."""
+
+
 def write(
     path: str | os.PathLike, picture: Picture, *, bits: int = 8, settings: Mapping[str, object] | None = None
 ) -> None:
@@ -135,13 +140,14 @@ def write(
             of the source's, and in a PNG the text chunk `nst_jax` as well.
 
     Raises:
-        UserError: as `check_output`; also NaN in the picture, a size the format cannot hold, or a full disk.
+        UnwritableError: there is NaN in the picture, or the format cannot hold its size.
+        UserError: as `check_output`; or the disk is full.
     """
     path = Path(path)
     encode = encoder(path, bits)
     pixels = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
     if np.isnan(pixels).any():
-        raise file_error(path, "not written, some pixels are NaN: use smaller steps or weights")
+        raise UnwritableError(file_error(path, "not written, some pixels are NaN: use smaller steps or weights"))
     levels = 2**bits - 1
     samples = np.floor(np.clip(pixels, 0, 1) * levels + 0.5).astype(np.min_scalar_type(levels), order="C")
     if picture.grey and (samples[..., :3] == samples[..., :1]).all():
@@ -154,7 +160,7 @@ def write(
         data = encode(samples, exif)
     except BAD_DATA as error:
         problem = f"{samples.shape[1]} × {samples.shape[0]} px and the metadata do not fit this format ({error})"
-        raise file_error(path, f"{problem}: choose another of {', '.join(ENCODERS)}") from error
+        raise UnwritableError(file_error(path, f"{problem}: choose another of {', '.join(ENCODERS)}")) from error
     with atomic_write(path) as file:
         file.write(data)
 

@@ -15,9 +15,7 @@ from scipy import ndimage
 
 from nst_jax.io.files import file_error
 from nst_jax.io.image_decoding import decode, decoding, frames
-
-MOST_REGIONS = 16
-"""More flat colours than these are no map; each region costs a product of a whole layer with itself in every step."""
+from nst_jax.vocabulary import MOST_REGIONS, Colour
 
 LEAST_AREA = 0.005
 """The share of a map that a region has at least."""
@@ -31,8 +29,6 @@ _MOST_FRINGES = 0.25
 
 _NEAR = 16
 """Pixels around a region in which its fringes lie: the blocks of JPEG with colours at half the resolution."""
-
-Colour = tuple[int, int, int]
 
 
 class RegionMap(NamedTuple):

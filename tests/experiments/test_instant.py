@@ -1,6 +1,7 @@
 """`experiments.instant` as a person runs it, with tiny networks of random numbers."""
 
 import contextlib
+import dataclasses
 import json
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from nst_jax.applications.feedforward.networks import Matched, Predicted, Transf
 from nst_jax.applications.feedforward.steps import Conv, Mean, Norm
 from nst_jax.errors import UserError
 from nst_jax.io import images
+from nst_jax.presets import PRESETS
+from nst_jax.rendering.colour_matching import matched
 
 
 def last(norm=None):
@@ -120,6 +123,114 @@ def test_flags_that_do_not_fit(network, flags, problem, run, tmp_path):
 
 
 @pytest.fixture
+def halves(tmp_path):
+    """A map of the photograph: white above, red below."""
+    colours = np.full((60, 80, 3), 255, np.uint8)
+    colours[30:] = (255, 0, 0)
+    Image.fromarray(colours).save(tmp_path / "halves.png")
+    return str(tmp_path / "halves.png")
+
+
+def test_each_region_has_its_own_style(run, pictures, halves, tmp_path):
+    """Far from their border the last layer, which sees three pixels, paints as with the style of the region alone."""
+    both = ",".join(str(pictures / f"{name}.png") for name in ("first", "second"))
+    result = run(style=both, regions=halves)
+    first, second = (pixels(run(style=str(pictures / f"{name}.png"))) for name in ("first", "second"))
+    found = pixels(result)
+    np.testing.assert_array_equal(found[:16], first[:16])
+    np.testing.assert_array_equal(found[20:], second[20:])
+    assert "resized from 80×60 to 48×36 px" in result.said()[0]
+    assert result.said()[1:3] == [
+        "region 1, #ffffff, 50.0% of the picture: as first.png",
+        "region 2, #ff0000, 50.0% of the picture: as second.png",
+    ]
+    settings = images.read_settings(result.output)
+    assert settings["regions"] == halves
+    assert "regions_sha256" in settings
+    turned = pixels(run(style=both, regions=halves, region_styles=(2, 1)))
+    np.testing.assert_array_equal(turned[:16], second[:16])
+    tiled, whole = (pixels(run(style=both, regions=halves, size=160, tile=tile)) for tile in (64, "off"))
+    np.testing.assert_allclose(tiled, whole, atol=1.01 / 255)
+
+
+def test_styles_by_number_in_regions(run, halves):
+    found = pixels(run("three", styles=("odd", "calm"), regions=halves))
+    np.testing.assert_array_equal(found[:16], pixels(run("three", styles=("odd",)))[:16])
+    np.testing.assert_array_equal(found[20:], pixels(run("three", styles=("calm",)))[20:])
+
+
+def test_statistics_of_regions(run, pictures, halves):
+    """Matched region by region: at strength 0 each has its own statistics, and so at any size the picture of one."""
+    both = ",".join(str(pictures / f"{name}.png") for name in ("first", "second"))
+    found, weak = (pixels(run("matching", style=both, regions=halves, strength=s)) for s in (1.0, 0.0))
+    own = pixels(run("matching", style=str(pictures / "first.png"), strength=0.0))
+    np.testing.assert_allclose(weak, own, atol=1.01 / 255)
+    assert abs(found - weak).max() > 2 / 255
+
+
+def test_what_is_kept_stays_bit_for_bit(run, pictures, halves):
+    found = pixels(run(style=str(pictures / "first.png"), regions=halves, keep=("red",)))
+    photo = images.read(pictures / "photo.png", size=48).pixels
+    np.testing.assert_allclose(found[18:], photo[18:], atol=0.51 / 255)
+    np.testing.assert_array_equal(found[:16], pixels(run(style=str(pictures / "first.png")))[:16])
+
+
+@pytest.mark.parametrize(
+    ("network", "flags", "problem"),
+    [
+        ("any", {}, "expected a style image for each of 2 regions, .*, found 1"),
+        ("any", {"keep": ("blue",)}, "keep: expected a colour of"),
+        ("any", {"regions": None, "keep": ("red",)}, "--keep: expected --regions with it"),
+        ("any", {"seed": 3}, "--seed: expected none with"),
+        ("three", {"styles": ("1", "2"), "style_weights": (1.0, 2.0)}, "--style_weights: expected none with regions"),
+        ("one", {}, "--regions: expected none, as .* has a single style"),
+        ("three", {"content": None, "contents": "folder"}, "--regions: expected none with a folder"),
+    ],
+)
+def test_regions_that_do_not_fit(network, flags, problem, run, halves, tmp_path):
+    with pytest.raises(UserError, match=problem):
+        run(network, **{"regions": halves} | flags)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_format_of_a_single_picture(run, tmp_path):
+    assert run("three", format="jpg").output == tmp_path / "out" / "picture.jpg"
+    with pytest.raises(UserError, match="--format: expected none with the file of --output"):
+        run("three", format="jpg", output=str(tmp_path / "a.png"))
+
+
+def test_a_picture_that_its_format_cannot_hold(run, tmp_path):
+    """WebP has sides of 16,383 pixels at most: the others of the folder are painted."""
+    contents = tmp_path / "contents"
+    contents.mkdir()
+    Image.new("RGB", (16_400, 33), "green").save(contents / "a.png")
+    Image.new("RGB", (48, 40), "red").save(contents / "b.png")
+    result = run("three", content=None, contents=str(contents), format="webp", size=0)
+    assert (result.painted, list(result.left_out)) == (1, ["a.png"])
+    assert "do not fit this format" in result.said()[-1]
+    assert (tmp_path / "out" / "b.webp").is_file()
+
+
+def test_squares_of_a_very_long_style_image():
+    """A predictor sees some of it, from end to end, and not thousands."""
+    strip = np.random.default_rng(0).uniform(size=(32, 3000, 3)).astype(np.float32)
+    squares = library._squares(strip, 32)
+    assert len(squares) == 8
+    np.testing.assert_array_equal(squares[0], strip[:, :32])
+    np.testing.assert_array_equal(squares[-1], strip[:, -32:])
+
+
+def test_a_style_image_that_memory_does_not_hold(weights, monkeypatch):
+    """It is seen in tiles, by the same statistics."""
+    style = np.random.default_rng(0).uniform(size=(300, 410, 3)).astype(np.float32)
+    found = trained.read(weights["matching"])
+    whole = library.code_of(found, found.params, style)
+    monkeypatch.setattr(library, "free_bytes", lambda: 1)
+    for own, other in zip(library.code_of(found, found.params, style), whole, strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-5)
+
+
+@pytest.fixture
 def frames(tmp_path):
     """Frames of five shapes, which so share programs, and what is no picture."""
     contents = tmp_path / "frames"
@@ -144,7 +255,7 @@ def test_a_folder(run, frames, tmp_path, monkeypatch):
     out = tmp_path / "out"
     result = run("three", content=str(frames))
     assert painted == [(33, True), (34, True), (42, True), (43, True), (44, True)]
-    assert (result.painted, result.found, list(result.unreadable)) == (5, 0, ["f3.png"])
+    assert (result.painted, result.found, list(result.left_out)) == (5, 0, ["f3.png"])
     assert "f3.png" in result.said()[-1]
     assert images.read(out / "f10.png").pixels.shape == (42, 48, 3)
     (out / "f10.png").unlink()
@@ -181,6 +292,24 @@ def test_stylize_starts_from_it(run, weights, pictures, tmp_path, monkeypatch):
     assert settings["init_network_sha256"] == trained.read(weights["any"]).sha256
     with pytest.raises(UserError, match="--init: expected a style image with instant, found none"):
         stylize.run(stylize.Config(style_layers=(), init="instant", workdir=str(tmp_path / "none"), **flags))
+
+
+def test_stylize_starts_from_matched_colours(weights, pictures, tmp_path, monkeypatch):
+    """What the network paints has the palette that the transfer goes on to."""
+    monkeypatch.setattr(trained, "find", lambda _: weights["any"])
+    photo, style = (images.read(pictures / f"{name}.png", size=48).pixels for name in ("photo", "first"))
+    style = 0.3 * style  # another palette than that of noise
+    images.write(tmp_path / "dark.png", images.Picture(style))
+    style = images.read(tmp_path / "dark.png", size=48).pixels
+    settings = dataclasses.replace(PRESETS["squeezenet"], colour_match="symmetric")
+    _, (moved,) = matched(settings, photo, [style])
+    expected = library.painter(trained.read(weights["any"]), [moved]).paint(photo)
+    flags = {"content": str(pictures / "photo.png"), "size": 48, "backbone": "squeezenet1_1", "steps": 0}
+    flags |= {"content_layers": ("conv1",), "style_layers": ("conv1",), "shifts": 1, "colour_match": "symmetric"}
+    found = stylize.run(
+        stylize.Config(style=str(tmp_path / "dark.png"), init="instant", workdir=str(tmp_path / "run"), **flags)
+    )
+    np.testing.assert_allclose(pixels(found), expected, atol=1.01 / 255)
 
 
 def test_a_full_disk(run, full_disk, tmp_path):

@@ -6,6 +6,7 @@ from nst_jax.lazy import attributes
 
 if TYPE_CHECKING:
     from nst_jax.applications.feedforward import blocks as blocks
+    from nst_jax.applications.feedforward import doodles as doodles
     from nst_jax.applications.feedforward import instant as instant
     from nst_jax.applications.feedforward import interpreter as interpreter
     from nst_jax.applications.feedforward import networks as networks

@@ -24,7 +24,7 @@ from nst_jax.applications.feedforward.steps import (
 from nst_jax.ops import conv, few_channels
 from nst_jax.surroundings import per_channel
 
-_SPREAD = 0.01
+INITIAL_SPREAD = 0.01
 """Standard deviation of new kernels and of the differences between styles (Magenta's, and torch's of the examples)."""
 
 _ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {
@@ -41,6 +41,33 @@ class Moments(NamedTuple):
     mean: jax.Array
     variance: jax.Array
 
+
+class Regional(NamedTuple):
+    """Styles of the regions of a picture.
+
+    Attributes:
+        codes: the style code of each region, `[R, K]`.
+        guides: `[H, W, R]` in [0, 1], how much each pixel belongs to each region.
+    """
+
+    codes: jax.Array
+    guides: jax.Array
+
+
+def at_positions(guides: jax.Array, height: int, width: int) -> jax.Array:
+    """Returns how much each of `height` × `width` positions belongs to each region: the means of guides `[H, W, R]`."""
+    of_pixels = guides.reshape(height, guides.shape[0] // height, width, guides.shape[1] // width, -1)
+    return of_pixels.mean(axis=(1, 3))
+
+
+def shares_of(guides: jax.Array) -> jax.Array:
+    """Returns the share of each region in each position's style, which add up to 1; equal ones where it has none."""
+    total = guides.sum(axis=-1, keepdims=True)
+    return jnp.where(total > 0, guides / jnp.where(total > 0, total, 1.0), 1 / guides.shape[-1])
+
+
+Code = jax.Array | Regional | None
+"""What stands for a style in normalisations: codes `[N, K]`, those of regions, or none."""
 
 Measure = Callable[[str, jax.Array], Moments]
 """From the name of a layer and its map `[N, H, W, C]` before an instance normalisation to the moments that this takes;
@@ -68,12 +95,13 @@ class Painter(nn.Module):
     fast: bool = False
 
     @nn.compact
-    def __call__(self, maps: jax.Array, code: jax.Array | None = None, measure: Measure = own_moments) -> jax.Array:
+    def __call__(self, maps: jax.Array, code: Code = None, measure: Measure = own_moments) -> jax.Array:
         """Returns what the steps make of a batch of maps.
 
         Args:
             maps: `[N, H, W, C]`, in the input convention of the network.
-            code: the style codes, `[N, K]` or `[1, K]`, where normalisations read them.
+            code: the style codes, `[N, K]` or `[1, K]`, where normalisations read them; or those of regions, whose
+                scales and shifts are blended at each position by its shares in them.
             measure: the moments that instance normalisations take.
 
         Returns:
@@ -81,7 +109,7 @@ class Painter(nn.Module):
         """
         return divided(self._run(self.steps, Cells(maps), code, measure), 1).values
 
-    def _run(self, steps: tuple[Step, ...], cells: Cells, code: jax.Array | None, measure: Measure) -> Cells:
+    def _run(self, steps: tuple[Step, ...], cells: Cells, code: Code, measure: Measure) -> Cells:
         for step in steps:
             match step:
                 case Conv():
@@ -107,7 +135,9 @@ class Painter(nn.Module):
         return self.param(name, initial, layer.parameters(channels)[role]).astype(dtype)
 
     def _convolve(self, layer: Conv, cells: Cells) -> Cells:
-        kernel = self._parameter(layer, "kernel", nn.initializers.normal(_SPREAD), cells.channels, cells.values.dtype)
+        kernel = self._parameter(
+            layer, "kernel", nn.initializers.normal(INITIAL_SPREAD), cells.channels, cells.values.dtype
+        )
         between = blocks.sides(layer, cells.channels) if self.fast and jax.default_backend() == "cpu" else None
         if between is not None:
             whole = cells if cells.side == between.read else divided(cells, 1)
@@ -132,7 +162,7 @@ class Painter(nn.Module):
         return Cells(conv.convolve(maps, kernel, layer.stride, precision=self.precision))
 
     def _spread(self, layer: Transposed, maps: jax.Array) -> jax.Array:
-        kernel = self._parameter(layer, "kernel", nn.initializers.normal(_SPREAD), maps.shape[-1], maps.dtype)
+        kernel = self._parameter(layer, "kernel", nn.initializers.normal(INITIAL_SPREAD), maps.shape[-1], maps.dtype)
         return jax.lax.conv_general_dilated(
             maps,
             kernel[::-1, ::-1],
@@ -143,7 +173,7 @@ class Painter(nn.Module):
             precision=self.precision,
         )
 
-    def _finish(self, layer: Layer, cells: Cells, channels: int, code: jax.Array | None, measure: Measure) -> Cells:
+    def _finish(self, layer: Layer, cells: Cells, channels: int, code: Code, measure: Measure) -> Cells:
         """Returns a linear response with its bias, normalised and activated; `channels` is what the layer read."""
         maps = cells.values
         if layer.bias:
@@ -155,7 +185,7 @@ class Painter(nn.Module):
         return cells._replace(values=maps if layer.activation is None else _ACTIVATIONS[layer.activation](maps))
 
     def _normalise(
-        self, layer: Layer, norm: Norm, cells: Cells, channels: int, code: jax.Array | None, measure: Measure
+        self, layer: Layer, norm: Norm, cells: Cells, channels: int, code: Code, measure: Measure
     ) -> jax.Array:
         maps = cells.values
 
@@ -167,13 +197,19 @@ class Painter(nn.Module):
                 role, _around(0.0 if norm.offset else middle) if norm.code else nn.initializers.constant(middle)
             )
             if not norm.code:
-                return per_channel(values, maps.ndim)
+                return cells.each(per_channel(values, maps.ndim))
             if code is None:
                 raise ValueError(f"{layer.name}: expected a style code of {norm.code} numbers, found none")
-            values = jnp.dot(code, values, precision=jax.lax.Precision.HIGHEST)
+            codes = code.codes if isinstance(code, Regional) else code
+            values = jnp.dot(codes, values, precision=jax.lax.Precision.HIGHEST)
             if norm.offset:
                 values = values + per_channel(own(f"{role}_offset", nn.initializers.constant(middle)), 2)
-            return values[:, None, None, :]
+            if not isinstance(code, Regional):
+                return cells.each(values[:, None, None, :])
+            high, wide = (length * cells.side for length in maps.shape[1:3])
+            shares = shares_of(at_positions(code.guides, high, wide))
+            blended = jnp.dot(shares, values, precision=jax.lax.Precision.HIGHEST)
+            return divided(Cells(blended[None]), cells.side).values
 
         if norm.kind == "batch":
             mean, variance = (
@@ -183,15 +219,15 @@ class Painter(nn.Module):
         else:
             in_any_order = measure is own_moments
             mean, variance = measure(layer.name, cells.positions() if in_any_order else divided(cells, 1).values)
-        factor = styled("scale", 1.0) * jax.lax.rsqrt(variance + norm.epsilon)
-        return (maps * cells.each(factor) + cells.each(styled("shift", 0.0) - mean * factor)).astype(maps.dtype)
+        factor = styled("scale", 1.0) * cells.each(jax.lax.rsqrt(variance + norm.epsilon))
+        return (maps * factor + (styled("shift", 0.0) - cells.each(mean) * factor)).astype(maps.dtype)
 
 
 def _around(middle: float) -> Any:
     """Returns an initializer of normal numbers around one."""
 
     def initial(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        return middle + _SPREAD * jax.random.normal(key, shape, jnp.float32)
+        return middle + INITIAL_SPREAD * jax.random.normal(key, shape, jnp.float32)
 
     return initial
 

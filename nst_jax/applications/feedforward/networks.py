@@ -1,6 +1,6 @@
 """Networks that paint, as tables, and the published designs that fill them in.
 
-Three kinds differ in what stands for a style, its *code*, and where that acts:
+Kinds differ in what stands for a style, its *code*, and where that acts:
 
 | kind | code | acts on |
 |---|---|---|
@@ -8,6 +8,7 @@ Three kinds differ in what stands for a style, its *code*, and where that acts:
 | `Transformer` with K styles (Dumoulin et al. 2017) | a weight of each, `[K]` | every normalisation's scale and shift |
 | `Predicted` (Ghiasi et al. 2017) | what the predictor sees in the style image, `[K]` | the same |
 | `Matched` (Huang & Belongie 2017, Li et al. 2017) | mean and spread of its features | those of the content image |
+| `Doodle` (Ulyanov et al. 2016) | none: it has one style, and paints from a map of regions | |
 
 Codes of a kind blend linearly, and between a content image's own code and that of a style lies every strength.
 """
@@ -30,6 +31,7 @@ from nst_jax.applications.feedforward.steps import (
     stride,
 )
 from nst_jax.backbones.spec import CONVENTIONS, Preprocess
+from nst_jax.vocabulary import Colour
 
 COLOURS = 3
 
@@ -116,7 +118,27 @@ class Matched:
     output: Output = Output()
 
 
-Network = Transformer | Predicted | Matched
+@dataclasses.dataclass(frozen=True)
+class Doodle:
+    """A network from a map of regions to the picture, with one style in it, whose regions have the same colours.
+
+    It reads a channel for each region, how much a pixel belongs to it, and channels of noise, without which it would
+    paint every place in a region alike.
+
+    Attributes:
+        steps: the network.
+        regions: the colour of each region on maps, in 8 bits.
+        noise: number of channels of noise.
+        output: its output convention.
+    """
+
+    steps: tuple[Step, ...]
+    regions: tuple[Colour, ...]
+    noise: int
+    output: Output = Output()
+
+
+Network = Transformer | Predicted | Matched | Doodle
 """All kinds of networks that paint."""
 
 PAINTER = "painter"
@@ -136,6 +158,13 @@ def parts(network: Network) -> dict[str, tuple[tuple[Step, ...], int]]:
         case Matched():
             features = output_channels(network.encoder, COLOURS)
             return {ENCODER: (network.encoder, COLOURS), PAINTER: (network.steps, features)}
+        case Doodle():
+            return {PAINTER: (network.steps, input_channels(network))}
+
+
+def input_channels(network: Network) -> int:
+    """Returns the number of channels of what a network paints from."""
+    return len(network.regions) + network.noise if isinstance(network, Doodle) else COLOURS
 
 
 def network_parameters(network: Network) -> dict[str, tuple[int, ...]]:
@@ -148,7 +177,7 @@ def network_parameters(network: Network) -> dict[str, tuple[int, ...]]:
 
 
 def content_steps(network: Network) -> tuple[Step, ...]:
-    """Returns all steps from the content image to the picture."""
+    """Returns all steps from the content image, or a map, to the picture."""
     return (*network.encoder, *network.steps) if isinstance(network, Matched) else network.steps
 
 
@@ -297,6 +326,16 @@ def pastiche26() -> Transformer:
     return pastiche(26, contract=(32, 32, 32), residuals=6, expand=(8, 4))
 
 
+def doodle(regions: tuple[Colour, ...], *, noise: int = 4) -> Doodle:
+    """Returns Johnson's network between a map of regions with noise and the picture.
+
+    That of Ulyanov et al. 2016 brings noise in at five sizes on the way up; here all of it is at the beginning, in
+    cells of four sizes (`doodles.painted_from`).
+    """
+    steps = painter_steps(contract=(32, 64, 128), residuals=5, expand=(64, 32), norm=Norm())
+    return Doodle(steps, regions, noise)
+
+
 _CODE = 100
 _INVERTED = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, channels, blocks and stride of the first (Sandler et al. 2018, MobileNetV2, table 2)."""
@@ -335,6 +374,23 @@ def any_style() -> Predicted:
         norm_below=False,
     )
     return Predicted(_mobilenet_v2(_CODE), steps, side=256)
+
+
+def predicted(*, side: int = 256) -> Predicted:
+    """Returns a network for any style that trains from nothing: Dumoulin's painter, and a small predictor.
+
+    That of Ghiasi et al. 2017 sees style images with Inception-v3, trained for ImageNet; this one, plain convolutions
+    whose means over the image are its texture, learns to see from the style loss alone.
+    """
+    seen = [
+        Conv(f"see{index}", features, kernel=3, stride=2, bias=True)
+        for index, features in enumerate((32, 64, 128, 256), 1)
+    ]
+    code = Conv("code", _CODE, kernel=1, bias=True, activation=None)
+    steps = painter_steps(
+        contract=(32, 64, 128), residuals=5, expand=(64, 32), norm=Norm(code=_CODE, offset=True), norm_below=False
+    )
+    return Predicted((*seen, Mean(), code), steps, side)
 
 
 def _vgg_encoder(convolutions: tuple[int, ...]) -> tuple[Step, ...]:

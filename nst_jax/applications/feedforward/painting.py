@@ -16,11 +16,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax.applications.feedforward.interpreter import Measure, Moments, Painter, own_moments
+from nst_jax.applications.feedforward.interpreter import (
+    INITIAL_SPREAD,
+    Measure,
+    Moments,
+    Painter,
+    Regional,
+    at_positions,
+    own_moments,
+    shares_of,
+)
 from nst_jax.applications.feedforward.networks import (
     ENCODER,
     PAINTER,
     PREDICTOR,
+    Doodle,
     Matched,
     Matching,
     Network,
@@ -61,6 +71,8 @@ def initial(network: Network, key: jax.Array) -> Params:
     """Returns parameters from which a network is trained.
 
     Kernels are normal with a standard deviation of 0.01, as are the differences between styles (Magenta's numbers).
+    Nothing in a predictor is normalised, which elsewhere makes up for that: its kernels are those of He et al. 2015,
+    with which a code is as large as what is seen.
 
     Args:
         network: the network.
@@ -73,7 +85,16 @@ def initial(network: Network, key: jax.Array) -> Params:
         lengths = {layer.norm.code for layer, _ in layers(steps, channels) if layer.norm is not None}
         code = jnp.zeros((1, max(lengths, default=0)), jnp.float32)
         found[part] = jax.jit(Painter(steps).init)(own, maps, code)
+    if PREDICTOR in found:
+        found[PREDICTOR] = jax.tree.map(_as_large, found[PREDICTOR])
     return found
+
+
+def _as_large(kernel: jax.Array) -> jax.Array:
+    """Returns a kernel `[h, w, C, K]` of new numbers with a variance of 2 / (h w C); a bias stays as it is."""
+    if kernel.ndim < 4:
+        return kernel
+    return kernel * np.float32(math.sqrt(2 / math.prod(kernel.shape[:3])) / INITIAL_SPREAD)
 
 
 def encode(network: Network, params: Params, image: jax.Array, *, fast: bool = False) -> Code:
@@ -94,7 +115,7 @@ def encode(network: Network, params: Params, image: jax.Array, *, fast: bool = F
             return seen.reshape(-1)
         case Matched():
             return own_code(network, spread_of(network, encoded(network, params, image, fast=fast)))
-        case Transformer():
+        case Transformer() | Doodle():
             raise ValueError("expected a network that sees style images, found one with its styles in it")
         case _:
             assert_never(network)
@@ -109,6 +130,7 @@ def paint(
     *,
     spread: Spread | None = None,
     strength: jax.Array | float | None = None,
+    guides: jax.Array | None = None,
     fast: bool = False,
 ) -> jax.Array:
     """Returns the picture.
@@ -116,18 +138,22 @@ def paint(
     Args:
         network: the network.
         params: its parameters.
-        content: `[H, W, 3]`, RGB in [0, 1].
+        content: `[H, W, 3]`, RGB in [0, 1]; for a `Doodle` what `doodles.painted_from` returns.
         code: the style.
         measure: the moments that instance normalisations take, see `interpreter.Measure`.
         spread: what a `Matched` network takes for the statistics of the content's features; by default its own.
         strength: of the style of a `Matched` network, which knows the content's own code here; others' codes are
             strengthened before.
+        guides: `[H, W, R]` in [0, 1], how much each pixel belongs to each region; then code and spread are those of
+            regions, with a leading axis R.
         fast: whether the network is computed as CPUs do it fastest, see `interpreter.Painter`.
 
     Returns:
         `[H, W, 3]`, RGB in [0, 1].
     """
-    picture = unclipped(network, params, content, code, measure, spread=spread, strength=strength, fast=fast)
+    picture = unclipped(
+        network, params, content, code, measure, spread=spread, strength=strength, guides=guides, fast=fast
+    )
     return jnp.clip(picture, 0.0, 1.0)
 
 
@@ -140,6 +166,7 @@ def unclipped(
     *,
     spread: Spread | None = None,
     strength: jax.Array | float | None = None,
+    guides: jax.Array | None = None,
     precision: jax.lax.Precision = jax.lax.Precision.HIGHEST,
     fast: bool = False,
 ) -> jax.Array:
@@ -153,22 +180,25 @@ def unclipped(
         measure: as above.
         spread: as above.
         strength: as above.
+        guides: as above.
         precision: precision of the products, on accelerators.
         fast: as above.
     """
     height, width, _ = content.shape
     whole = _to_multiples(content, network_stride(network))
+    if guides is not None:
+        guides = _to_multiples(guides, network_stride(network))
     match network:
         case Matched():
             features = encoded(network, params, whole, fast=fast)
-            spread = spread_of(network, features) if spread is None else spread
-            if strength is not None:
-                code = strengthen(own_code(network, spread), code, strength)
-            values = _matched(network.matching, features, spread, code)[None]
+            values = _restyled(network, features, code, spread, strength, guides)[None]
             code = None
         case Transformer() | Predicted():
             values = preprocess(whole[None], network.pixels).astype(content.dtype)
-            code = None if code is None else code[None]
+            if code is not None:
+                code = code[None] if guides is None else Regional(code, guides)
+        case Doodle():
+            values = whole[None]
         case _:
             assert_never(network)
     painter: Any = Painter(network.steps, precision, fast)
@@ -248,15 +278,15 @@ def _apply(steps: tuple[Step, ...], variables: Any, maps: jax.Array, *, fast: bo
 
 
 def spread_of(network: Matched, features: jax.Array, inside: jax.Array | None = None) -> Spread:
-    """Returns the statistics of features `[H, W, C]`, over the positions `[H, W, 1]` that are inside if not all are."""
+    """Returns the statistics of features `[H, W, C]`, over positions as much as they are inside, `[H, W, 1]`."""
     flat = features.reshape(-1, features.shape[-1])
     counts = jnp.ones((1, 1), flat.dtype) if inside is None else inside.reshape(-1, 1).astype(flat.dtype)
     number = flat.shape[0] if inside is None else counts.sum()
     mean = (flat * counts).sum(axis=0) / number
-    centred = (flat - mean[None]) * counts
+    centred = flat - mean[None]
     if network.matching == "moments":
-        return Spread(mean, jnp.square(centred).sum(axis=0) / number)
-    return Spread(mean, jnp.dot(centred.T, centred, precision=jax.lax.Precision.HIGHEST) / number)
+        return Spread(mean, (jnp.square(centred) * counts).sum(axis=0) / number)
+    return Spread(mean, jnp.dot((centred * counts).T, centred, precision=jax.lax.Precision.HIGHEST) / number)
 
 
 def own_code(network: Matched, spread: Spread) -> Code:
@@ -271,6 +301,28 @@ def _power(covariance: jax.Array, exponent: float) -> jax.Array:
     large = values > LEAST_SPREAD * values[-1]
     powers = jnp.where(large, jnp.where(large, values, 1.0) ** exponent, 0.0)
     return jnp.dot(vectors * powers[None], vectors.T, precision=jax.lax.Precision.HIGHEST)
+
+
+def _restyled(
+    network: Matched, features: jax.Array, code: Code, spread: Spread | None, strength: Any, guides: jax.Array | None
+) -> jax.Array:
+    """Returns features `[h, w, C]` with the statistics of a code, or in each region with those of its own."""
+
+    def restyled(code: Code, spread: Spread | None, inside: jax.Array | None) -> jax.Array:
+        spread = spread_of(network, features, inside) if spread is None else spread
+        if strength is not None:
+            code = strengthen(own_code(network, spread), code, strength)
+        return _matched(network.matching, features, spread, code)
+
+    if guides is None:
+        return restyled(code, spread, None)
+    belongs = at_positions(guides, *features.shape[:2])
+    shares, total = shares_of(belongs), jnp.zeros_like(features)
+    for region in range(guides.shape[-1]):
+        one = slice(region, region + 1)
+        its_code, its_spread = jax.tree.map(lambda of: of[region], (code, spread))  # noqa: B023 - called at once
+        total = total + shares[..., one] * restyled(its_code, its_spread, belongs[..., one])
+    return total
 
 
 def _matched(matching: Matching, features: jax.Array, spread: Spread, code: Code) -> jax.Array:

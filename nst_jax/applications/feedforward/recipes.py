@@ -2,13 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from nst_jax.applications.feedforward.networks import Transformer, johnson, pastiche
+from nst_jax.applications.feedforward.networks import Doodle, Predicted, Transformer, johnson, pastiche
 from nst_jax.applications.feedforward.steps import Conv, Norm, Residual, Step, Transposed
+from nst_jax.backbones.receptive_field import LEAST_PARTS, seeing_at_most
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.presets import PRESETS
 from nst_jax.settings import Settings
+
+Trainable = TypeVar("Trainable", Transformer, Predicted, Doodle)
 
 RecipeName = Literal["magenta", "johnson", "squeezenet"]
 
@@ -99,10 +102,38 @@ def default_recipe(backbone: str) -> RecipeName:
     return "squeezenet" if BACKBONES[backbone].family.preset == "squeezenet" else "magenta"
 
 
-def scaled(network: Transformer, width: float) -> Transformer:
-    """Returns a network with `width` times as many channels in all layers but the last."""
-    *steps, last = network.steps
-    return dataclasses.replace(network, steps=(*(_scaled(step, width) for step in steps), last))
+def for_doodles(settings: Settings, backbone: str, size: int) -> Settings:
+    """Returns the objective of a network that paints from maps of regions, from that of one that paints photographs.
+
+    There is no content, and style only in layers that see small parts of a picture. Nothing stands against total
+    variation but the style itself, so that a little is enough.
+
+    Args:
+        settings: the objective of a recipe.
+        backbone: the loss network.
+        size: side of the pictures to train with, in pixels.
+    """
+    return dataclasses.replace(
+        settings,
+        content_layers=(),
+        content_weight=0.0,
+        style_layers=seeing_at_most(BACKBONES[backbone], settings.style_layers, size / LEAST_PARTS),
+        tv_weight=settings.tv_weight / 15,
+    )
+
+
+def scaled(network: Trainable, width: float) -> Trainable:
+    """Returns a network with `width` times as many channels in all layers but the last, and the last of a predictor."""
+    steps: Any = network.steps
+    narrow: Any = dataclasses.replace(network, steps=_narrow(steps, width))
+    if isinstance(narrow, Predicted):
+        narrow = dataclasses.replace(narrow, predictor=_narrow(narrow.predictor, width))
+    return narrow
+
+
+def _narrow(steps: tuple[Step, ...], width: float) -> tuple[Step, ...]:
+    *before, last = steps
+    return (*(_scaled(step, width) for step in before), last)
 
 
 def _scaled(step: Step, width: float) -> Step:

@@ -16,6 +16,7 @@ from nst_jax.applications.feedforward.networks import (
     ENCODER,
     PAINTER,
     PREDICTOR,
+    Doodle,
     Matched,
     Network,
     Output,
@@ -36,11 +37,25 @@ from nst_jax.applications.feedforward.steps import (
 )
 from nst_jax.backbones.spec import Preprocess
 from nst_jax.errors import one_line
+from nst_jax.vocabulary import MOST_REGIONS
 
 _TYPE = "type"
 _CLASSES = {
     found.__name__: found
-    for found in (Transformer, Predicted, Matched, Conv, Transposed, MaxPool, Mean, Residual, Norm, Output, Preprocess)
+    for found in (
+        Transformer,
+        Predicted,
+        Matched,
+        Doodle,
+        Conv,
+        Transposed,
+        MaxPool,
+        Mean,
+        Residual,
+        Norm,
+        Output,
+        Preprocess,
+    )
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _DEEPEST = 8
@@ -54,6 +69,8 @@ _INTEGERS = {
     "code": (0, 4096),
     "styles": (0, 4096),
     "side": (16, 1024),
+    "noise": (0, 64),
+    "regions": (0, 255),
 }
 _LARGEST = 1e6
 _GREATEST_STRIDE = 64
@@ -112,6 +129,11 @@ def check(network: Network) -> None:
         case Matched():
             _check_codes(network.encoder, COLOURS, 0)
             _check_codes(network.steps, channels, 0)
+        case Doodle():
+            _check_codes(network.steps, channels, 0)
+            count = len(network.regions)
+            if not 2 <= count <= MOST_REGIONS or len(set(network.regions)) < count:
+                raise TableError(f"regions: expected 2 to {MOST_REGIONS} different colours, found {count}")
 
 
 def _check_steps(steps: tuple[Step, ...], channels: int, where: str) -> None:
@@ -223,12 +245,12 @@ def _read_one_of(value: Any, kinds: list[Any], where: str, depth: int) -> Any:
 
 
 def _read_plain(value: Any, expected: Any, where: str) -> Any:
-    field = where.rpartition(".")[2]
+    field = where.rpartition(".")[2].partition("[")[0]
     if expected is float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TableError(f"{where}: expected a number, found {one_line(value)}")
         # Neither NaN nor an integer that is too long for a float is at most anything.
-        if not abs(value) <= _LARGEST or (field in ("epsilon", "std[0]", "std[1]", "std[2]") and value <= 0):
+        if not abs(value) <= _LARGEST or (field in ("epsilon", "std") and value <= 0):
             raise TableError(f"{where}: expected a number up to {_LARGEST:g}, found {one_line(value)}")
         return float(value)
     if type(value) is not expected:

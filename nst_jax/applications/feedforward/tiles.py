@@ -29,15 +29,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax.applications.feedforward.interpreter import Moments, Painter
+from nst_jax.applications.feedforward.interpreter import Moments, Painter, Regional, at_positions
 from nst_jax.applications.feedforward.networks import (
     COLOURS,
     PAINTER,
+    Doodle,
     Matched,
     Network,
     Predicted,
     Transformer,
     content_steps,
+    input_channels,
     network_stride,
 )
 from nst_jax.applications.feedforward.painting import (
@@ -129,6 +131,7 @@ def paint_in_tiles(
     *,
     tile: int,
     strength: jax.Array | float | None = None,
+    guides: np.ndarray | None = None,
     fast: bool = False,
 ) -> np.ndarray:
     """Returns the picture, within 1e-5 of `painting.paint`.
@@ -136,35 +139,61 @@ def paint_in_tiles(
     Args:
         network: one that paints in tiles, see `why_untiled`.
         params: its parameters.
-        content: `[H, W, 3]`, RGB in [0, 1], on the host.
+        content: as in `paint`, on the host.
         code: the style.
         tile: side of the tiles in pixels; at least `SMALLEST`, and rounded up to the network's stride.
         strength: as in `paint`.
+        guides: as in `paint`, on the host.
         fast: as in `paint`.
     """
-    multiple = network_stride(network)
-    tile = _rounded(tile, multiple)
+    tile = _rounded(tile, network_stride(network))
     height, width, _ = content.shape
-    pads = [(0, -length % multiple) for length in content.shape[:2]]
-    whole = np.pad(content, (*pads, (0, 0)), mode="reflect") if any(after for _, after in pads) else content
+    whole = _whole(network, content)
+    guides = None if guides is None else _whole(network, guides)
     match network:
         case Matched():
-            picture = _matched_tiles(network, params, whole, code, tile, strength, fast=fast)
-        case Transformer() | Predicted():
-            values = None if code is None else code[None]
-            picture = _Passes(network, params[PAINTER], whole, values, tile, fast=fast).run()
+            picture = _matched_tiles(network, params, whole, code, tile, strength, guides, fast=fast)
+        case Transformer() | Predicted() | Doodle():
+            values = None if code is None else code if guides is not None else code[None]
+            picture = _Passes(network, params[PAINTER], whole, values, guides, tile, fast=fast).run()
         case _:
             assert_never(network)
     return picture[:height, :width]
+
+
+def spread_in_tiles(network: Matched, params: Params, image: np.ndarray, *, tile: int, fast: bool = False) -> Spread:
+    """Returns the statistics of the features of an image `[H, W, 3]`, tile by tile, as `painting.spread_of` has them.
+
+    What its sides are longer than multiples of the network's stride is left out, as pools do it.
+    """
+    multiple = network_stride(network)
+    rows, columns = (length - length % multiple for length in image.shape[:2])
+    (found,) = _spreads(network, params, image[:rows, :columns], _rounded(tile, multiple), None, fast=fast)
+    return found
+
+
+def _whole(network: Network, image: np.ndarray) -> np.ndarray:
+    """Returns an image `[H, W, C]` that is reflected at its lower and right border, up to multiples of the stride."""
+    pads = [(0, -length % network_stride(network)) for length in image.shape[:2]]
+    return np.pad(image, (*pads, (0, 0)), mode="reflect") if any(after for _, after in pads) else image
 
 
 class _Passes:
     """The passes over a picture, from one kept map to the next; see the module."""
 
     def __init__(
-        self, network: Transformer | Predicted, variables: Any, pixels: np.ndarray, code: Any, tile: int, *, fast: bool
+        self,
+        network: Transformer | Predicted | Doodle,
+        variables: Any,
+        pixels: np.ndarray,
+        code: Any,
+        guides: np.ndarray | None,
+        tile: int,
+        *,
+        fast: bool,
     ) -> None:
-        self.network, self.variables, self.code, self.tile, self.fast = network, variables, code, tile, fast
+        self.network, self.variables, self.tile, self.fast = network, variables, tile, fast
+        self.code, self.guides = code, guides
         self.multiple = network_stride(network)
         self.shape = pixels.shape[:2]
         self.first, self.kept, self.spacing = 0, pixels, 1
@@ -189,8 +218,8 @@ class _Passes:
 
     @property
     def _pixels(self) -> Preprocess | None:
-        """The input convention where passes begin at the picture itself."""
-        return None if self.first else self.network.pixels
+        """The input convention where passes begin at a content image itself."""
+        return None if self.first or isinstance(self.network, Doodle) else self.network.pixels
 
     def _keep(self, index: int, spacing: int) -> None:
         """Makes the map that the step of an index reads, from which later passes begin."""
@@ -216,18 +245,22 @@ class _Passes:
     def _parts(self, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Window, Window], "_Part"]]:
         around = _rounded(_reach(steps, self.spacing), self.multiple)
         for window in _grid(self.shape, self.tile, around):
-            yield window, _Part(steps, self.kept[_slices(window, self.spacing)])
+            code = self.code
+            if self.guides is not None:
+                code = Regional(code, float32_on_device(self.guides[_slices(window)]))
+            yield window, _Part(steps, self.kept[_slices(window, self.spacing)], code)
 
 
 class _Part(NamedTuple):
-    """The steps of a pass, and what they read of a window."""
+    """The steps of a pass, what they read of a window, and its style."""
 
     steps: tuple[Step, ...]
     maps: np.ndarray
+    code: Any
 
     def arrays(self, passes: _Passes) -> tuple[Any, ...]:
         """Returns the arguments of the programs."""
-        return passes.variables, float32_on_device(self.maps[None]), passes.code, passes.known
+        return passes.variables, float32_on_device(self.maps[None]), self.code, passes.known
 
 
 class _Total:
@@ -239,6 +272,8 @@ class _Total:
     def add(self, part: tuple[jax.Array, jax.Array, jax.Array]) -> None:
         """Adds a number of positions, their mean and the sum of squares about it."""
         count, mean, squares = (values.astype(np.float64) for values in jax.device_get(part))
+        if not count:
+            return  # a tile without a region
         whole, away = self.count + count, mean - self.mean
         outer = away[:, None] * away if squares.ndim == 2 else away**2
         self.squares = self.squares + squares + outer * (self.count * count / whole)
@@ -251,22 +286,44 @@ class _Total:
 
 
 def _matched_tiles(
-    network: Matched, params: Params, pixels: np.ndarray, code: Code, tile: int, strength: Any, *, fast: bool
+    network: Matched,
+    params: Params,
+    pixels: np.ndarray,
+    code: Code,
+    tile: int,
+    strength: Any,
+    guides: np.ndarray | None,
+    *,
+    fast: bool,
 ) -> np.ndarray:
     multiple = network_stride(network)
-    total = _Total()
-    for window in _grid(pixels.shape, tile, _rounded(_reach(network.encoder, 1), multiple)):
-        part = float32_on_device(pixels[_slices(window)])
-        total.add(_part_spread(network, params, part, _mine(window), fast=fast))
-    spread = Spread(*map(float32_on_device, total.result()))
+    each = _spreads(network, params, pixels, tile, guides, fast=fast)
+    spread = each[0] if guides is None else jax.tree.map(lambda *of: jnp.stack(of), *each)
     picture = np.empty(pixels.shape, np.float32)
     spacing = spacings(network.encoder)[-1]
     around = _reach(network.encoder, 1) + _reach(network.steps, spacing)
     for window in _grid(pixels.shape, tile, _rounded(around, multiple)):
         part = float32_on_device(pixels[_slices(window)])
-        made = _matched_part(network, params, part, code, spread, strength, fast=fast)
+        made = _matched_part(network, params, part, code, spread, strength, _part_of(guides, window), fast=fast)
         _put(picture, jax.device_get(made), window, 1)
     return picture
+
+
+def _spreads(
+    network: Matched, params: Params, pixels: np.ndarray, tile: int, guides: np.ndarray | None, *, fast: bool
+) -> list[Spread]:
+    """Returns the statistics of the features of an image, or those of each of its regions."""
+    totals = [_Total() for _ in range(1 if guides is None else guides.shape[-1])]
+    for window in _grid(pixels.shape, tile, _rounded(_reach(network.encoder, 1), network_stride(network))):
+        part = float32_on_device(pixels[_slices(window)])
+        found = _part_spreads(network, params, part, _mine(window), _part_of(guides, window), fast=fast)
+        for total, of_region in zip(totals, found, strict=True):
+            total.add(of_region)
+    return [Spread(*map(float32_on_device, total.result())) for total in totals]
+
+
+def _part_of(guides: np.ndarray | None, window: tuple[Window, Window]) -> jax.Array | None:
+    return None if guides is None else float32_on_device(guides[_slices(window)])
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "pixels", "fast"))
@@ -316,21 +373,34 @@ def _part_moments(
 
 
 @functools.partial(jax.jit, static_argnames=("network", "fast"))
-def _part_spread(
-    network: Matched, params: Params, pixels: jax.Array, mine: jax.Array, *, fast: bool
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _part_spreads(
+    network: Matched, params: Params, pixels: jax.Array, mine: jax.Array, guides: jax.Array | None, *, fast: bool
+) -> list[tuple[jax.Array, jax.Array, jax.Array]]:
+    """Returns number of positions, mean and sum of squares about it, of a tile or of each region in it."""
     features = encoded(network, params, pixels, fast=fast)
-    inside = _inside(features, mine)
-    spread = spread_of(network, features, inside)
-    count = inside.sum().astype(features.dtype)
-    return count, spread.mean, spread.variance * count
+    inside = _inside(features, mine).astype(features.dtype)
+    belongs = inside if guides is None else inside * at_positions(guides, *features.shape[:2])
+    found = []
+    for region in range(belongs.shape[-1]):
+        own = belongs[..., region : region + 1]
+        spread, count = spread_of(network, features, own), own.sum()
+        found.append((count, spread.mean, spread.variance * count))
+    return found
 
 
 @functools.partial(jax.jit, static_argnames=("network", "fast"))
 def _matched_part(
-    network: Matched, params: Params, pixels: jax.Array, code: Code, spread: Spread, strength: Any, *, fast: bool
+    network: Matched,
+    params: Params,
+    pixels: jax.Array,
+    code: Code,
+    spread: Spread,
+    strength: Any,
+    guides: jax.Array | None,
+    *,
+    fast: bool,
 ) -> jax.Array:
-    return paint(network, params, pixels, code, spread=spread, strength=strength, fast=fast)
+    return paint(network, params, pixels, code, spread=spread, strength=strength, guides=guides, fast=fast)
 
 
 def _inside(made: jax.Array, mine: jax.Array) -> jax.Array:
@@ -339,14 +409,13 @@ def _inside(made: jax.Array, mine: jax.Array) -> jax.Array:
     Args:
         made: the map.
         mine: `[2, 3]`: for rows and columns the first pixel of the tile in the window, the one after its last, and the
-            window's length.
+            window's length, which is a multiple of the map's.
     """
-    rows, columns = (
-        (places * mine[axis, 2] >= mine[axis, 0] * length) & (places * mine[axis, 2] < mine[axis, 1] * length)
-        for axis, (length, places) in enumerate(
-            (length, jnp.arange(length, dtype=jnp.int32)) for length in made.shape[:2]
-        )
-    )
+    # Places in pixels, which are fewer than those of the window: longer products would leave an int32.
+    places = [
+        jnp.arange(length, dtype=jnp.int32) * (mine[axis, 2] // length) for axis, length in enumerate(made.shape[:2])
+    ]
+    rows, columns = ((of >= mine[axis, 0]) & (of < mine[axis, 1]) for axis, of in enumerate(places))
     return (rows[:, None] & columns[None, :])[..., None]
 
 
@@ -419,7 +488,8 @@ def _reach(steps: tuple[Step, ...], spacing: float) -> int:
 def _maps(network: Network) -> list[tuple[float, int]]:
     """Returns for the map that each step reads, and the last one: numbers for each pixel, distance of positions."""
     steps = content_steps(network)
-    channels, found = COLOURS, [(float(COLOURS), 1)]
+    channels = input_channels(network)
+    found = [(float(channels), 1)]
     for step, spacing in zip(steps, spacings(steps), strict=True):
         channels = step.channels(channels)
         found.append((channels / spacing**2, spacing))

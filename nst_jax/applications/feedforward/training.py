@@ -4,16 +4,22 @@
     state = training.init(key)
     state, losses = step(training, state, batch)
 
-The objective is that of every transfer; only its targets are made in the step: the content's from each content image of
-the batch, the style's by the number of its style. Losses of single pictures are mapped over the batch (`jax.vmap`).
+The objective is that of every transfer; only its targets are made in the step. Losses of single pictures are mapped
+over the batch (`jax.vmap`). What a network learns follows from its kind:
 
-Every style has an equal share of the style loss: its weight is divided by a moving average of its own error, and
-multiplied by the mean of all averages, so that the ratio of style to content stays what the settings say.
+| network | content's target | style's target |
+|---|---|---|
+| `Transformer` | each content image of the batch | by the number of its style, measured once |
+| `Predicted` | the same | a style image of the batch, which the predictor sees |
+| `Doodle` | none | that of each region of the style image, measured once, in the regions of a map of the batch |
+
+Every style by number has an equal share of the style loss: its weight is divided by a moving average of its own error,
+and multiplied by the mean of all averages, so that the ratio of style to content stays what the settings say.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +29,13 @@ from flax import struct
 from jax.sharding import Mesh, PartitionSpec
 
 from nst_jax.applications.feedforward import painting
-from nst_jax.applications.feedforward.networks import PAINTER, Transformer, network_parameters
+from nst_jax.applications.feedforward.networks import (
+    PAINTER,
+    Doodle,
+    Predicted,
+    Transformer,
+    network_parameters,
+)
 from nst_jax.applications.feedforward.steps import Conv, Norm, Residual, Step, Transposed, layers
 from nst_jax.applications.feedforward.trained import Trained, grouped
 from nst_jax.backbones.pretrained import Pretrained
@@ -31,12 +43,14 @@ from nst_jax.checks import check_images
 from nst_jax.compilation import Jit
 from nst_jax.configuration import make_config
 from nst_jax.errors import UserError
-from nst_jax.objective import Objective, Weights
+from nst_jax.guidance import positions
+from nst_jax.objective import Objective, RegionWeights, Weights
 from nst_jax.parallel import CELLS, replicate
-from nst_jax.rendering.shifts import shifted
+from nst_jax.regions import Regions
+from nst_jax.rendering.shifts import shift, shifted
 from nst_jax.settings import Settings
 from nst_jax.surroundings import float32_on_device, int32_on_device, jax_defaults
-from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measure_style, network_layers
+from nst_jax.targets import Layers, layers_of, make_targets, make_weights, measure_style, network_layers, stack
 from nst_jax.terms import ACTIVATION, CANVAS, CONTENT, STYLE
 
 _MEMORY = 0.98
@@ -52,14 +66,19 @@ class Batch(struct.PyTreeNode):
     """What a step trains with.
 
     Attributes:
-        contents: the content images, `[N, H, W, 3]`, RGB in [0, 1].
-        styles: the number of the style of each, `[N]`, int32.
+        contents: what each picture is painted from, `[N, H, W, C]`: content images, RGB in [0, 1], or what
+            `doodles.painted_from` returns.
+        styles: the number of the style of each, `[N]`, int32; 0 where styles have none.
         canvas: term → what it knows of each content image, `[N, ...]`, see `Training.canvas_targets`.
+        shown: the style images that a predictor sees, `[N, S, S, 3]`, RGB in [0, 1].
+        regions: those of each map, with a leading axis N, see `Training.regions_of`.
     """
 
     contents: Any  # of JAX or, until they are placed, of NumPy
     styles: Any
     canvas: dict[str, Any]
+    shown: Any = None
+    regions: RegionWeights | None = None
 
 
 class State(struct.PyTreeNode):
@@ -69,7 +88,8 @@ class State(struct.PyTreeNode):
         variables: what is trained.
         memory: Adam's moments.
         step: number of steps done.
-        errors: `[K]`, the moving average of the error of each style; 0 for one without a picture so far.
+        errors: `[K]`, the moving average of the error of each style by number, or of all together; 0 for one without a
+            picture so far.
         weights: `[K]`, what of the weight of that average is behind it: 1 − decay^pictures.
     """
 
@@ -92,7 +112,7 @@ class TrainingConfig:
         mesh: devices that share each batch, see `Training.over`.
     """
 
-    network: Transformer
+    network: Transformer | Predicted | Doodle
     objective: Objective
     settings: Settings
     first: int = 0
@@ -109,7 +129,8 @@ class Training(struct.PyTreeNode):
 
     Attributes:
         backbone: parameters of the loss network, see `Objective.prepare`.
-        targets: layer → target of the style images, `[K, ...]`.
+        targets: layer → target of the style images, `[K, ...]`, of a doodle's regions `[1, R, ...]`; empty with a
+            predictor.
         weights: weights of the terms.
         frozen: what is not trained, by the names of variables; of styles that are there already, the first rows.
         learning_rate: Adam's.
@@ -160,9 +181,8 @@ class Training(struct.PyTreeNode):
 
         def loss(variables: Variables) -> tuple[jax.Array, dict[str, jax.Array]]:
             params = grouped(self.whole(variables), self.config.network)
-            each = jax.vmap(self._loss, in_axes=(None, None, None, 0, 0, 0))
-            factors = shares(state.errors, state.weights)
-            totals, terms = each(params, factors, state.step, batch.contents, batch.styles, batch.canvas)
+            each = jax.vmap(self._loss, in_axes=(None, None, None, 0))
+            totals, terms = each(params, shares(state.errors, state.weights), state.step, batch)
             return totals.mean(), {"loss": totals, **terms, _STYLES: batch.styles}
 
         return jax.grad(loss, has_aux=True)(state.variables)
@@ -209,8 +229,24 @@ class Training(struct.PyTreeNode):
             if CANVAS in self.config.layers.get(term, ()) and formula.target
         }
 
+    def regions_of(self, guides: np.ndarray, step: int) -> RegionWeights:
+        """Returns the regions of a map `[H, W, R]`, as the loss network sees it at a step; computed on the host.
+
+        All that the map has count alike, however small they are.
+        """
+        config, settings = self.config, self.config.settings
+        has = guides.max(axis=(0, 1)) > 0
+        filled = np.where(
+            has, guides, np.float32(1)
+        )  # of what is not there the statistics are of all, and weigh nothing
+        seen = np.roll(filled, shift(step % settings.shifts, settings.shifts), (0, 1))
+        found = positions(
+            config.objective.backbone, config.layers[STYLE], seen, settings.region_guides, what="random map"
+        )
+        return RegionWeights((has / has.sum()).astype(np.float32), found)
+
     def _loss(
-        self, params: Any, factors: jax.Array, step: jax.Array, content: jax.Array, style: jax.Array, canvas: Any
+        self, params: Any, factors: jax.Array, step: jax.Array, sample: Batch
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Returns the loss of one picture, and its terms."""
         config, settings = self.config, self.config.settings
@@ -219,27 +255,43 @@ class Training(struct.PyTreeNode):
         def seen(image: jax.Array) -> jax.Array:
             return shifted(image, step % settings.shifts, settings.shifts) if settings.shifts > 1 else image
 
-        picture = self._paint(params, content, style)
+        def measured(image: jax.Array, term: str) -> dict[str, Any]:
+            return objective.statistics(self.backbone, image, term, layers[term])
+
+        picture = self._paint(params, sample)
         targets = make_targets(
             objective.backbone,
             settings,
             layers,
-            content=objective.statistics(self.backbone, seen(content), CONTENT, layers[CONTENT]),
-            styles=[jax.tree.map(lambda of: of[style], self.targets)],
-            canvas=canvas,
+            content=measured(seen(sample.contents), CONTENT) if layers[CONTENT] else {},
+            styles=[
+                jax.tree.map(lambda of: of[sample.styles], self.targets)
+                if sample.shown is None
+                else measured(sample.shown, STYLE)
+            ],
+            canvas=sample.canvas,
         )
-        terms = {**self.weights.terms, STYLE: self.weights.terms[STYLE] * factors[style]}
-        weights = self.weights.replace(terms=terms)
+        terms = {**self.weights.terms, STYLE: self.weights.terms[STYLE] * factors[sample.styles]}
+        weights = self.weights.replace(terms=terms, regions=sample.regions)
         return objective.loss(self.backbone, picture, targets, weights, seen=seen(picture))
 
-    def _paint(self, params: Any, content: jax.Array, style: jax.Array) -> jax.Array:
+    def _paint(self, params: Any, sample: Batch) -> jax.Array:
         config, precision = self.config, self.config.settings.precision
-        code = jax.nn.one_hot(style + config.first, config.network.styles, dtype=jnp.float32)
         wide = precision == "float32"
+        code: Any = None
+        match config.network:
+            case Transformer():
+                code = jax.nn.one_hot(sample.styles + config.first, config.network.styles, dtype=jnp.float32)
+            case Predicted():
+                code = painting.encode(config.network, params, sample.shown)
+            case Doodle():
+                pass
+            case _:
+                assert_never(config.network)
         picture = painting.unclipped(
             config.network,
             params,
-            content.astype(jnp.bfloat16) if precision == "bfloat16" else content,
+            sample.contents.astype(jnp.bfloat16) if precision == "bfloat16" else sample.contents,
             code,
             precision=jax.lax.Precision.HIGHEST if wide else jax.lax.Precision.DEFAULT,
         )
@@ -255,7 +307,8 @@ class Training(struct.PyTreeNode):
 
     @property
     def _count(self) -> int:
-        return self.config.network.styles - self.config.first
+        network = self.config.network
+        return network.styles - self.config.first if isinstance(network, Transformer) else 1
 
     @property
     def _adam(self) -> optax.GradientTransformation:
@@ -281,8 +334,9 @@ step = Jit(_step, donate_argnums=1)
 def prepare(
     pretrained: Pretrained,
     settings: Settings,
-    network: Transformer,
+    network: Transformer | Predicted | Doodle,
     styles: Sequence[np.ndarray],
+    guides: np.ndarray | None = None,
     *,
     size: int,
     steps: int,
@@ -293,9 +347,11 @@ def prepare(
 
     Args:
         pretrained: the loss network.
-        settings: the objective, and the learning rate.
+        settings: the objective, and the learning rate; without content layers for a doodle.
         network: the network, with a code for every style.
-        styles: the style images that are trained, `[H, W, 3]` each, RGB in [0, 1].
+        styles: the style images that are trained, `[H, W, 3]` each, RGB in [0, 1]; of a doodle the only one. Where a
+            predictor sees those of the batch, one of their size.
+        guides: how much each pixel of a doodle's style image belongs to each region, `[H, W, R]`.
         size: side of the content images, in pixels.
         steps: number of steps of the whole training.
         fade: share of them, at the end, over which the learning rate falls to 0.
@@ -307,31 +363,41 @@ def prepare(
     config = make_config(pretrained.backbone, settings)
     if config.objective.chooses or ACTIVATION in layers_of(settings):
         raise UserError("style_loss, dream_layers: expected terms that need no start, found some; leave them out")
+    regions = None
+    if guides is not None:
+        count = guides.shape[-1]
+        regions = Regions(np.full((size, size, count), 1 / count, np.float32), (guides,))
     for image in styles:
-        check_images(pretrained.backbone, settings, np.zeros((size, size, 3), np.float32), [image])
+        check_images(pretrained.backbone, settings, np.zeros((size, size, 3), np.float32), [image], regions=regions)
     found = layers_of(settings)
     params = config.objective.prepare(jax.device_put(pretrained.params), network_layers(found))
     targets = [
         measure_style(
             params,
             float32_on_device(image),
-            None,
+            guides,
             settings.region_guides,
             objective=config.objective,
             layers=found[STYLE],
         )
-        for image in styles
+        for image in ([] if isinstance(network, Predicted) else styles)
     ]
+    weights = make_weights(settings, found, style_images=1, regions=regions)
     frozen = {} if trained is None else _as_table(named(trained.params), trained.network)
     return Training(
         backbone=params,
-        targets=jax.tree.map(lambda *each: jnp.stack(each), *targets),
-        weights=make_weights(settings, found, style_images=1),
+        targets=stack(targets),
+        weights=weights,
         frozen=jax.tree.map(float32_on_device, frozen),
         learning_rate=float32_on_device(settings.learning_rate),
         steps=int32_on_device(steps),
         fade=float32_on_device(round(fade * steps)),
-        config=TrainingConfig(network, config.objective, settings, network.styles - len(styles)),
+        config=TrainingConfig(
+            network,
+            config.objective,
+            settings,
+            network.styles - len(styles) if isinstance(network, Transformer) else 0,
+        ),
     )
 
 

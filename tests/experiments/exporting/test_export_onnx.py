@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
-from nst_jax.applications.feedforward import painting
+from nst_jax.applications.feedforward import networks, painting
 from nst_jax.errors import UserError
 
 onnx = pytest.importorskip("onnx")
@@ -35,21 +35,23 @@ def planes(image):
 
 def code_of(trained):
     network = trained.network
+    if hasattr(network, "regions"):
+        return None
     if hasattr(network, "styles"):
         return np.array([0.2, 0.5, 0.3], np.float32) if network.styles else None
     return painting.encode(network, trained.params, tiny.image(16, 16, seed=1))
 
 
-@pytest.mark.parametrize("name", ["several styles", "one style", "predicted", "moments"])
+@pytest.mark.parametrize("name", ["several styles", "one style", "predicted", "moments", "doodle"])
 def test_pictures_are_those_of_flax(name):
     trained = tiny.trained(name)
     code = code_of(trained)
     feeds = onnx_graph.named(trained.network, code)
     opened, fixed = session(onnx_graph.painter(trained)), session(onnx_graph.painter(trained, feeds))
     for height, width in SIZES:
-        content = tiny.image(height, width)
+        content = tiny.image(height, width, channels=networks.input_channels(trained.network))
         expected = PAINT(trained.network, trained.params, content, code)
-        assert expected.shape == content.shape
+        assert expected.shape == (height, width, 3)
         assert np.std(expected) > 0.05  # neither grey nor cut to nothing
         for run, more in ((opened, feeds), (fixed, {})):
             (found,) = run.run(None, {"content": planes(content), **more})
@@ -81,6 +83,11 @@ def test_interface():
     assert json.loads(facts["styles"]) == ["dusk", "dawn", "noon"]
     with pytest.raises(UserError, match="its styles in it"):
         onnx_graph.coder(tiny.trained("several styles"))
+
+
+def test_a_doodle_says_its_regions():
+    facts = {fact.key: fact.value for fact in onnx_graph.painter(tiny.trained("doodle")).metadata_props}
+    assert json.loads(facts["regions"]) == ["#000000", "#ff0000"]
 
 
 def test_no_eigenvectors():

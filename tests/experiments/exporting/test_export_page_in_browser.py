@@ -154,12 +154,33 @@ def test_style_images(page, exported, photo, tmp_path):
     page.wait(DONE)
     assert np.abs(seen(page) - strong).max() > 1
 
-    page.run("find('camera').click()")
+    raced = page.run("""(async () => { const before = photo, own = engine.ask.bind(engine);
+      engine.ask = (...given) => { photo = { ...before, code: null }; return own(...given); };
+      await codeFor(bytesOf(before, 48), before);
+      const found = [before.code !== null, photo.code]; engine.ask = own; return found; })()""")
+    assert raced == [True, None]  # the code of one photo is not that of another that is chosen meanwhile
+
+    page.run("""(() => { const media = navigator.mediaDevices, own = media.getUserMedia.bind(media); asked = 0;
+      media.getUserMedia = (...given) => { asked += 1; return own(...given); }; })()""")
+    page.run("find('camera').click(); find('camera').click()")
     page.wait("live && photo.name === 'camera' && find('after').width === 256")
     assert page.run("find('size').value") == "256"
+    assert page.run("asked") == 1
     page.run("find('shoot').click()")
     assert seen(page).shape[1] == 512
     assert page.run("[live, find('shoot').hidden]") == [None, True]
+
+    speck = tmp_path / "speck.png"
+    Image.new("RGB", (3, 2), "red").save(speck)
+    page.choose_file("#photo", speck)
+    page.wait("photo.name === 'speck.png'")
+    least = page.run("least")
+    assert least > 2
+    assert min(seen(page).shape[:2]) == least
+    line = tmp_path / "line.png"
+    Image.new("RGB", (300, 2), "red").save(line)
+    page.choose_file("#photo", line)
+    page.wait("find('status').textContent.startsWith('line.png: expected a picture at most 32 times as long')")
 
     blocked = """new Promise((resolve) => {
       addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));

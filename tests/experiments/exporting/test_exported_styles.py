@@ -6,8 +6,11 @@ import tiny
 from PIL import Image
 
 from experiments.exporting import styles
+from experiments.one_pass import choice as one_pass
+from experiments.one_pass.flags import InstantFlags
 from nst_jax.applications.feedforward import painting
 from nst_jax.errors import UserError
+from nst_jax.io import images
 
 
 def choice(**given):
@@ -24,24 +27,26 @@ def choice(**given):
     ],
 )
 def test_shares_of_styles(given, expected):
-    np.testing.assert_allclose(styles.fixed_code(tiny.trained("several styles"), choice(**given)), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        styles.fixed_code(tiny.trained("several styles"), "mine", choice(**given)), expected, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
         ("several styles", {"styles": ("night",)}, "unknown style 'night'"),
-        ("several styles", {"style_weights": (1, 2)}, "--style_weights: expected 3 shares .* found 1,2"),
-        ("several styles", {"style_weights": (0, 0, 0)}, "one of them above it"),
-        ("several styles", {"style": ("a.png",)}, "--style: expected none for a network that has its styles in it"),
-        ("one style", {"styles": ("1",)}, "--styles: expected none for a network that has a single style"),
-        ("predicted", {"styles": ("1",)}, "--styles: expected none for a network that sees style images"),
+        ("several styles", {"style_weights": (1, 2)}, "--style_weights: expected one for each of 3 styles"),
+        ("several styles", {"style_weights": (0, 0, 0)}, "shares of which one or more are above 0"),
+        ("several styles", {"style": ("a.png",)}, "--style: expected none, as mine has its own 3 styles"),
+        ("one style", {"styles": ("1",)}, "--styles: expected none, as mine has a single style"),
+        ("predicted", {"styles": ("1",)}, "--styles: expected none, as mine has no styles in it"),
         ("predicted", {"blend_weights": (1,)}, "name them with --style"),
     ],
 )
 def test_wrong_styles(name, given, message):
     with pytest.raises(UserError, match=message):
-        styles.fixed_code(tiny.trained(name), choice(**given))
+        styles.fixed_code(tiny.trained(name), "mine", choice(**given))
 
 
 def saved(path, image):
@@ -51,19 +56,33 @@ def saved(path, image):
 
 def test_squares_of_a_long_style_image(tmp_path, monkeypatch):
     """A predictor sees as few squares as cover the image, and the code is their mean; images blend by their shares."""
-    monkeypatch.setattr(styles.images, "MIN_SIDE", 16)
+    monkeypatch.setattr(images, "MIN_SIDE", 16)
     trained = tiny.trained("predicted")
     paths = [str(tmp_path / name) for name in ("wide.png", "high.png")]
-    wide, high = (saved(path, tiny.image(*shape)) for path, shape in zip(paths, ((16, 40), (24, 16)), strict=True))
-    squares = [[wide[:, start : start + 16] for start in (0, 12, 24)], [high[:16], high[8:]]]
+    wide, high = (saved(path, tiny.image(*shape)) for path, shape in zip(paths, ((16, 48), (48, 16)), strict=True))
+    starts = (0, 16, 32)
+    squares = [[wide[:, start : start + 16] for start in starts], [high[start : start + 16] for start in starts]]
     each = [
         np.mean([painting.encode(trained.network, trained.params, square) for square in seen], axis=0)
         for seen in squares
     ]
-    found = styles.fixed_code(trained, choice(style=tuple(paths), blend_weights=(3, 1)))
+    found = styles.fixed_code(trained, "mine", choice(style=tuple(paths), blend_weights=(3, 1)))
     np.testing.assert_allclose(found, 0.75 * each[0] + 0.25 * each[1], atol=1e-5)
+
+
+def test_style_images_have_the_size_of_instant(tmp_path):
+    """A network that sees them as they are is given 1024 px of them, by both."""
+    path = tmp_path / "large.png"
+    saved(path, tiny.image(300, 1500, seed=2))
+    trained = tiny.trained("moments")
+    found = styles.fixed_code(trained, "mine", choice(style=(str(path),)))
+    flags = InstantFlags(style=str(path))
+    for own, other in zip(found, one_pass.painter(flags, one_pass.chosen(flags, trained)).code, strict=True):
+        np.testing.assert_array_equal(own, other)
+    expected = painting.encode(trained.network, trained.params, images.read(path, size=1024).pixels)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["predicted", "several styles", "one style"])
 def test_styles_that_are_left_open(name):
-    assert styles.fixed_code(tiny.trained(name), choice()) is None
+    assert styles.fixed_code(tiny.trained(name), "mine", choice()) is None

@@ -3,7 +3,14 @@
 import numpy as np
 
 from nst_jax.applications.feedforward import networks
-from nst_jax.applications.feedforward.networks import Matched, Output, Predicted, Transformer, network_parameters
+from nst_jax.applications.feedforward.networks import (
+    Doodle,
+    Matched,
+    Output,
+    Predicted,
+    Transformer,
+    network_parameters,
+)
 from nst_jax.applications.feedforward.steps import Conv, MaxPool, Mean, Norm, Residual, Transposed
 from nst_jax.applications.feedforward.trained import Trained, grouped
 from nst_jax.backbones.spec import CONVENTIONS
@@ -40,6 +47,14 @@ NETWORKS = {
         side=16,
     ),
     "moments": Matched(_ENCODER, _DECODER, "moments", CONVENTIONS["caffe"], Output(scale=0.01, shift=0.4)),
+    "doodle": Doodle(
+        (
+            Conv("a", 4, kernel=3, stride=2, norm=Norm()),
+            Conv("b", 3, kernel=3, enlarge=2, bias=True, activation="sigmoid"),
+        ),
+        ((0, 0, 0), (255, 0, 0)),
+        noise=1,
+    ),
     "covariance": Matched(_ENCODER, _DECODER, "covariance", CONVENTIONS["caffe"], Output(scale=0.01, shift=0.4)),
 }
 
@@ -62,7 +77,7 @@ def trained(name):
     return Trained(network, grouped(tensors(network), network), styles, "0" * 64, {"licence": "CC0"})
 
 
-def image(height, width, seed=0):
+def image(height, width, seed=0, channels=3):
     """Returns an image of soft noise, RGB in [0, 1]."""
-    noise = np.random.default_rng(seed).uniform(size=(height + 2, width + 2, 3)).astype(np.float32)
+    noise = np.random.default_rng(seed).uniform(size=(height + 2, width + 2, channels)).astype(np.float32)
     return sum(noise[y : y + height, x : x + width] for y in range(3) for x in range(3)) / 9

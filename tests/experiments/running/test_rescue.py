@@ -37,3 +37,11 @@ def test_where_nothing_has_room_the_error_is_the_first(tmp_path):
         with pytest.raises(UserError, match=r"out\.png: no room$") as caught:
             write_or_rescue(tmp_path / "out.png", workdir, write)
         assert not isinstance(caught.value, SavedElsewhereError)
+
+
+def test_what_is_saved_elsewhere_is_called_what_it_is(tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(SavedElsewhereError, match=r"the network is saved as .*network\.safetensors"):
+        write_or_rescue(
+            tmp_path / "full" / "a.safetensors", tmp_path / "run", writer(tmp_path / "full"), what="network"
+        )

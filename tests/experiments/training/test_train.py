@@ -1,8 +1,10 @@
 """Training by its script: what it writes, and that neither kills nor devices nor broken files change it."""
 
+import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,9 +18,11 @@ import pytest
 import tiny_training
 from PIL import Image
 
-from experiments import train
+from experiments import instant, train
+from experiments.training import running
 from nst_jax.applications.feedforward import painting, recipes, trained
 from nst_jax.errors import UserError
+from nst_jax.io import images
 
 HERE = Path(__file__).parent
 
@@ -142,6 +146,107 @@ def test_a_killed_training_goes_on_to_the_same_bytes(finished, flags, tmp_path):
     np.testing.assert_array_equal(losses_of(tmp_path)[1], losses_of(finished.output.parent)[1])
 
 
+def test_other_samples_change_nothing_but_what_is_shown(finished, flags, pictures, tmp_path):
+    """The training goes on in its folder, and no picture of one photograph is shown as another's."""
+    folder, shown = tmp_path / "run", tmp_path / "shown"
+    shutil.copytree(finished.output.parent, folder)
+    shown.mkdir()
+    shutil.copy(pictures / "wide.png", shown / "00.png")  # of a name that one of the others has
+    before = {path.name for path in (folder / "samples").iterdir()}
+    result = train.run(train.Config(**flags, workdir=str(folder), samples=str(shown)))
+    assert result.output.read_bytes() == finished.output.read_bytes()
+    new = {path.name for path in (folder / "samples").iterdir()} - before
+    assert len(new) == 1 + 2  # the photograph, and in two styles
+    page = result.page.read_text()
+    assert page.count("data:image/jpeg") == 3 + 1  # of the earlier step there is nothing but the photograph
+
+
+DOODLE = [([0, 0, 255], slice(0, 20)), ([255, 0, 0], slice(20, None))]
+
+
+@pytest.fixture(scope="module")
+def style_map(tmp_path_factory, pictures):
+    """A map of the first style image, of two regions."""
+    colours = np.zeros((70, 50, 3), np.uint8)
+    for colour, rows in DOODLE:
+        colours[rows] = colour
+    path = tmp_path_factory.mktemp("map") / "map.png"
+    Image.fromarray(colours).save(path)
+    return path
+
+
+def stopped_after(count):
+    """What asks a training to stop after so many steps."""
+
+    class Interrupt:
+        looks = 0
+
+        @property
+        def requested(self):
+            self.looks += 1
+            return self.looks >= count
+
+    return lambda: contextlib.nullcontext(Interrupt())
+
+
+def goes_on_to_the_same_bytes(flags, tmp_path, monkeypatch):
+    """Trains from beginning to end, and again with a stop; returns the result."""
+    whole = train.run(train.Config(**flags, workdir=str(tmp_path / "whole")))
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "graceful_interrupt", stopped_after(3))
+        part = train.run(train.Config(**flags, workdir=str(tmp_path / "part")))
+    assert (part.steps, part.finished) == (3, False)
+    rest = train.run(train.Config(**flags, workdir=str(tmp_path / "part")))
+    assert rest.output.read_bytes() == whole.output.read_bytes()
+    return whole
+
+
+def test_a_doodle(flags, pictures, style_map, tmp_path, monkeypatch):
+    about = {"contents": None, "style": str(pictures / "first.png"), "style_regions": str(style_map)}
+    about |= {"style_layers": ("conv1",), "batch_size": 2, "steps": 4, "width": 0.1}
+    result = goes_on_to_the_same_bytes(flags | about, tmp_path, monkeypatch)
+    network, _, styles, _, record = trained.read(result.output)
+    assert network.regions == ((0, 0, 255), (255, 0, 0))
+    assert (styles, record["training"]["content_layers"]) == ((), [])
+    header, rows = losses_of(tmp_path / "whole")
+    assert header[-1] == "style/first"
+    assert rows[-1, 1] < rows[0, 1]
+    painted = instant.run(
+        instant.Config(network=str(result.output), regions=str(style_map), size=64, workdir=str(tmp_path / "painted"))
+    )
+    assert images.read(painted.output).pixels.shape == (64, 46, 3)
+    other = ("content", "x.png"), ("styles", ("1",)), ("keep", ("red",)), ("strength", 0.5), ("regions", None)
+    for name, value in other:
+        given = {"network": str(result.output), "regions": str(style_map), name: value}
+        with pytest.raises(UserError, match=f"--{name}: expected"):
+            instant.run(instant.Config(**given))
+
+
+@pytest.mark.slow
+def test_any_style(flags, pictures, tmp_path, monkeypatch):
+    about = {"style": None, "styles": str(pictures), "batch_size": 2, "steps": 4, "width": 0.1, "style_size": 32}
+    result = goes_on_to_the_same_bytes(flags | about, tmp_path, monkeypatch)
+    network = trained.read(result.output).network
+    assert network.side == 32
+    style = str(pictures / "first.png")
+    painted = instant.run(
+        instant.Config(
+            network=str(result.output), style=style, content=str(pictures / "photo.png"), workdir=str(tmp_path / "out")
+        )
+    )
+    assert images.read(painted.output).pixels.shape == (768, 1024, 3)
+
+
+@pytest.mark.slow
+def test_eight_devices_of_one_process_train_as_one(finished, flags, tmp_path):
+    process = start({**flags, "show_every": 0}, tmp_path, JAX_NUM_CPU_DEVICES="8", JAX_PLATFORMS="cpu")
+    output = process.communicate(timeout=550)[0]
+    assert process.returncode == 0, output
+    assert json.loads((tmp_path / "run.json").read_text())["devices"] == 8
+    # Sums over the batch in another order, see below.
+    np.testing.assert_allclose(losses_of(tmp_path)[1], losses_of(finished.output.parent)[1], rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_two_processes_of_four_devices_train_as_one_device(finished, flags, tmp_path):
     with socket.socket() as free:
@@ -173,6 +278,14 @@ def test_a_full_disk_ends_nothing_but_the_writing(finished, flags, tmp_path, ful
         ({"preset": "magenta"}, "--preset=magenta: its layer relu3_3 is not one of squeezenet1_1"),
         ({"style_layers": ()}, "--style_layers, --content_layers: expected one or more of each"),
         ({"finetune": "none.safetensors"}, "none.safetensors"),
+        ({"styles": "folder"}, "--style: expected none beside --styles"),
+        ({"style": None, "styles": "nowhere"}, "nowhere: expected a folder of pictures"),
+        ({"style_regions": "map.png"}, "--contents: expected none beside --style_regions"),
+        ({"style_regions": "map.png", "contents": None}, "--style: expected one style image with --style_regions"),
+        (
+            {"style_regions": "map.png", "content_layers": ("conv1",)},
+            "--content_layers: expected none with --style_regions",
+        ),
     ],
 )
 def test_flags_that_cannot_be_used(flags, tmp_path, change, problem):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax.applications.feedforward.interpreter import Moments, Painter
+from nst_jax.applications.feedforward.interpreter import Moments, Painter, Regional
 from nst_jax.applications.feedforward.steps import Conv, MaxPool, Mean, Norm, Residual, Transposed
 
 RANDOM = np.random.default_rng(0)
@@ -115,6 +115,28 @@ def test_conditional_normalisation():
     )
     with pytest.raises(ValueError, match="a style code of 3 numbers"):
         Painter((plain,)).apply({"params": {"a/kernel": kernel, **tables}}, MAPS)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_codes_of_regions(fast):
+    """Scales and shifts of the regions, blended at each position by the means of their guides over its pixels."""
+    channels = 32 if fast else 4  # which then are computed in cells
+    maps = RANDOM.standard_normal((1, 8, 6, channels), np.float32)
+    step = Conv("a", channels, kernel=3, border="zeros", norm=Norm(code=2, offset=True), activation=None)
+    params = {"a/kernel": numbers(3, 3, channels, channels) / channels}
+    params |= {f"a/{role}": numbers(2, channels) for role in ("scale", "shift")}
+    params |= {f"a/{role}_offset": numbers(channels) for role in ("scale", "shift")}
+    guides, codes = RANDOM.uniform(size=(16, 12, 3)).astype(np.float32), numbers(3, 2)
+    guides[:2, :2] = 0  # of no region: all styles alike
+    network = Painter((step,), fast=fast)
+    found = jax.jit(network.apply)({"params": params}, maps, Regional(codes, guides))
+    linear = correlated(np.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0))), params["a/kernel"])
+    normal = (linear - linear.mean((1, 2), keepdims=True)) / np.sqrt(linear.var((1, 2), keepdims=True) + 1e-5)
+    means = guides.reshape(8, 2, 6, 2, 3).mean((1, 3))
+    means[0, 0] = 1
+    shares = means / means.sum(-1, keepdims=True)
+    scale, shift = (shares @ (codes @ params[f"a/{role}"] + params[f"a/{role}_offset"]) for role in ("scale", "shift"))
+    np.testing.assert_allclose(found, normal * scale + shift, atol=2e-4)
 
 
 def test_moments_of_the_whole():

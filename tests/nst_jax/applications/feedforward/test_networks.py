@@ -19,6 +19,8 @@ DESIGNS = {
     "any_style": networks.any_style(),
     "adain": networks.adain(),
     "wct": networks.wct(),
+    "predicted": networks.predicted(),
+    "doodle": networks.doodle(((0, 0, 0), (255, 128, 0))),
 }
 
 
@@ -48,6 +50,8 @@ def test_strides():
         "any_style": 4,
         "adain": 8,
         "wct": 4,
+        "predicted": 4,
+        "doodle": 4,
     }
     assert stride(networks.any_style().predictor) == 32
 
@@ -98,6 +102,29 @@ def changed(path, value):
 def test_hostile_table(path, value, message):
     with pytest.raises(tables.TableError, match=message):
         tables.from_json(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"regions": [[0, 0, 0]]}, "2 to 16 different colours, found 1"),
+        ({"regions": [[0, 0, 0], [0, 0, 0]]}, "2 to 16 different colours, found 2"),
+        ({"regions": [[n, 0, 0] for n in range(17)]}, "2 to 16 different colours, found 17"),
+        ({"regions": [[0, 0, 0], [0, 256, 0]]}, r"regions\[1\]\[1\]: expected 0 to 255, found 256"),
+        ({"regions": [[0, 0, 0], [0, 0]]}, "expected a list of 3"),
+        ({"regions": "red"}, "expected a list of steps"),
+        ({"noise": 65}, "noise: expected 0 to 64"),
+        ({"pixels": None}, "missing or unknown"),
+    ],
+)
+def test_hostile_doodle(changes, message):
+    with pytest.raises(tables.TableError, match=message):
+        tables.from_json(tables.to_json(DESIGNS["doodle"]) | changes)
+
+
+def test_a_doodle_reads_its_regions_and_noise():
+    shapes = networks.network_parameters(DESIGNS["doodle"])
+    assert shapes["painter/contract1/kernel"] == (9, 9, 2 + 4, 32)
 
 
 def test_deep_table():

@@ -53,6 +53,48 @@ def test_strength(network):
     np.testing.assert_allclose(pictures[1], 0.7 * pictures[0] + 0.3 * pictures[2], atol=1e-5)
 
 
+@pytest.mark.parametrize("network", [MOMENTS, COVARIANCE])
+def test_statistics_of_regions(network):
+    """Each region has the statistics of its own style, and what belongs to none counts in none."""
+    above, nothing = np.arange(24) < 14, np.arange(24) >= 22
+    guides = np.zeros((24, 20, 2), np.float32)
+    guides[above, :, 0], guides[~above & ~nothing, :, 1] = 1, 1
+    codes = [painting.encode(network, PARAMS, image) for image in (STYLE, OTHER)]
+    code = jax.tree.map(lambda *each: jnp.stack(each), *codes)
+    picture = np.asarray(painting.paint(network, PARAMS, CONTENT, code, guides=guides))
+    for rows, style in ((above, STYLE), (~above & ~nothing, OTHER)):
+        found, expected = (np.cov(flat(image).T, bias=True) for image in (picture[rows], style))
+        np.testing.assert_allclose(flat(picture[rows]).mean(0), flat(style).mean(0), atol=1e-5)
+        if network is MOMENTS:
+            found, expected = np.diag(found), np.diag(expected)
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+    # At strength 0 every region has its own statistics: the content image comes back.
+    back = painting.paint(network, PARAMS, CONTENT, code, guides=guides, strength=0.0)
+    np.testing.assert_allclose(back, CONTENT, atol=1e-4)
+
+
+def test_weighted_statistics():
+    """A soft mask weights positions in mean and covariance alike, as `numpy.cov` does it."""
+    inside = np.random.default_rng(3).uniform(size=(24, 20, 1)).astype(np.float32)
+    mean, covariance = painting.spread_of(COVARIANCE, jnp.asarray(STYLE), jnp.asarray(inside))
+    weights = inside.ravel()
+    np.testing.assert_allclose(mean, np.average(flat(STYLE), axis=0, weights=weights), atol=1e-6)
+    expected = np.cov(flat(STYLE).T, aweights=weights, bias=True)
+    np.testing.assert_allclose(covariance, expected, atol=1e-6)
+    _, variance = painting.spread_of(MOMENTS, jnp.asarray(STYLE), jnp.asarray(inside))
+    np.testing.assert_allclose(variance, np.diag(expected), atol=1e-6)
+
+
+def test_a_new_predictor_gives_codes_of_a_size():
+    """He et al. 2015: what passes many layers without normalisation neither vanishes nor explodes."""
+    network = networks.predicted(side=32)
+    params = painting.initial(network, jax.random.key(0))
+    image = np.random.default_rng(4).uniform(size=(32, 32, 3)).astype(np.float32)
+    code = painting.encode(network, params, image)
+    assert code.shape == (100,)
+    assert 0.02 < float(jnp.std(code)) < 2
+
+
 def test_blend():
     codes = [painting.encode(MOMENTS, PARAMS, image) for image in (STYLE, OTHER)]
     mixed = painting.blend(codes, jnp.array([0.25, 0.75]))

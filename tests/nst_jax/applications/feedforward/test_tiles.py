@@ -51,6 +51,48 @@ def test_matched_to_the_whole(matching):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+GUIDES = RANDOM.uniform(size=(50, 75, 3)).astype(np.float32) * (RANDOM.uniform(size=(50, 75, 3)) > 0.3)
+
+
+def test_codes_of_regions():
+    params, codes = parameters(PAINTER), RANDOM.uniform(size=(3, 2)).astype(np.float32)
+    expected = jax.jit(lambda: painting.paint(PAINTER, params, CONTENT, codes, guides=GUIDES))()
+    found = tiles.paint_in_tiles(PAINTER, params, CONTENT, codes, tile=16, guides=GUIDES)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("matching", ["moments", "covariance"])
+def test_statistics_of_regions(matching):
+    """One of them in a single corner, so that most tiles have nothing of it."""
+    network = Matched(ENCODER, DECODER, matching, networks.UNIT)
+    params, guides = parameters(network), GUIDES.copy()
+    guides[:, 20:, 2] = guides[12:, :, 2] = 0
+    styles = RANDOM.uniform(size=(3, 20, 30, 3)).astype(np.float32)
+    code = jax.tree.map(lambda *each: np.stack(each), *(painting.encode(network, params, style) for style in styles))
+    expected = painting.paint(network, params, CONTENT, code, strength=0.7, guides=guides)
+    found = tiles.paint_in_tiles(network, params, CONTENT, code, tile=16, strength=0.7, guides=guides)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_style_image_in_tiles():
+    network = Matched(ENCODER, DECODER, "covariance", networks.UNIT)
+    params, style = parameters(network), CONTENT[:48, :74]
+    for own, other in zip(
+        tiles.spread_in_tiles(network, params, style, tile=16),
+        painting.spread_of(network, painting.encoded(network, params, style)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(own, other, atol=1e-5)
+
+
+def test_long_windows():
+    """Places in a window of 60,000 px are told in whole numbers of 32 bits."""
+    made, mine = np.zeros((30_000, 2, 1), np.float32), np.array([[50_000, 59_000, 60_000], [0, 4, 4]], np.int32)
+    inside = np.asarray(jax.jit(tiles._inside)(made, mine))[:, 0, 0]
+    assert np.flatnonzero(inside)[[0, -1]].tolist() == [25_000, 29_499]
+    assert inside.sum() == 4500
+
+
 def test_windows():
     """Each pixel belongs to one tile, and its window has what is around it, or the picture's border."""
     for length in (32, 40, 64, 100, 152):

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from nst_jax import transfer
-from nst_jax.applications.feedforward import painting, recipes, trained, training
+from nst_jax.applications.feedforward import doodles, networks, painting, recipes, trained, training
 from nst_jax.applications.feedforward.networks import Transformer, adain, johnson, network_parameters, painter_steps
-from nst_jax.applications.feedforward.steps import Norm
+from nst_jax.applications.feedforward.steps import Conv, Mean, Norm
 from nst_jax.backbones import pretrained
+from nst_jax.backbones.receptive_field import receptive_fields
+from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
+from nst_jax.regions import Regions
 
 SIDE = 32
 SETTINGS = dataclasses.replace(
@@ -73,6 +76,68 @@ def test_the_objective_is_that_of_a_transfer(network, trained_tiny):
     total = np.mean([float(loss) for loss, _ in each])
     assert losses[0]["loss"] == pytest.approx(total, rel=1e-4)  # sums in another order
     assert losses[0]["content"] == pytest.approx(np.mean([float(terms["content"]) for _, terms in each]), rel=1e-4)
+
+
+def first_losses(made, batch):
+    """The losses of a first step, compiled for nothing else."""
+    _, found = jax.jit(made.step)(made.init(jax.random.key(0)), batch)
+    return jax.device_get(found)
+
+
+def objective_of_a_transfer(network, settings, painted, style, **options):
+    one = transfer.prepare(network, settings, np.asarray(painted), style, **options)
+    loss, terms = jax.jit(one.config.objective.loss)(one.params, painted, one.targets, one.weights)
+    return float(loss), {name: float(value) for name, value in terms.items()}
+
+
+def test_a_doodle_has_the_guided_objective_of_a_transfer(network):
+    """Each region of a map towards the statistics of its own region of the style image; all count alike."""
+    settings = dataclasses.replace(
+        SETTINGS, content_layers=(), content_weight=0.0, laplacian_weight=0.0, style_layers=("conv1", "fire2/concat")
+    )
+    painter = networks.Doodle(tiny(0, norm=Norm()).steps, ((0, 0, 0), (255, 0, 0), (0, 0, 255)), 1)
+    style, style_guides = picture(10), np.zeros((SIDE, SIDE, 3), np.float32)
+    for region, rows in enumerate((slice(12), slice(12, 20), slice(20, None))):
+        style_guides[rows, :, region] = 1
+    made = training.prepare(network, settings, painter, [style], style_guides, size=SIDE, steps=1)
+    guides = np.zeros((SIDE, SIDE, 3), np.float32)  # the second region is not on the map
+    guides[:, :20, 0], guides[:, 20:, 2] = 1, 1
+    read = doodles.painted_from(painter, guides, np.random.default_rng(0))
+    rows = training.Batch(read, np.int32(0), {}, regions=made.regions_of(guides, 0))
+    found = first_losses(made, jax.tree.map(lambda leaf: np.asarray(leaf)[None], rows))
+    params = trained.grouped(made.whole(made.init(jax.random.key(0)).variables), painter)
+    painted = jax.jit(painting.paint, static_argnums=0)(painter, params, read)
+    there = [0, 2]
+    regions = Regions(guides[..., there], (style_guides[..., there],))
+    weights = tuple(1 / (2 * area) for area in regions.areas)
+    expected, terms = objective_of_a_transfer(
+        network, dataclasses.replace(settings, region_weights=weights), painted, style, regions=regions
+    )
+    assert found["loss"] == pytest.approx(expected, rel=1e-4)
+    assert found["style/fire2/concat"] == pytest.approx(terms["style/fire2/concat"], rel=1e-4)
+    assert found["styles"].shape == (1,)
+
+
+def test_a_predictor_is_trained_by_the_style_image_that_it_sees(network):
+    seen = (Conv("see", 4, kernel=3, stride=2, bias=True), Mean(), Conv("code", 5, kernel=1, bias=True))
+    steps = painter_steps(contract=(4, 4), residuals=1, expand=(4,), norm=Norm(code=5, offset=True), norm_below=False)
+    painter = networks.Predicted(seen, steps, SIDE)
+    settings = dataclasses.replace(SETTINGS, laplacian_weight=0.0)
+    made = training.prepare(network, settings, painter, [picture(10)], size=SIDE, steps=1)
+    contents, styles = np.stack([picture(0), picture(1)]), np.stack([picture(10), picture(11)])
+    batch = training.Batch(contents, np.zeros(2, np.int32), {}, shown=styles)
+    state = made.init(jax.random.key(0))
+    before, params = jax.device_get(state.variables), trained.grouped(made.whole(state.variables), painter)
+    totals = []
+    for content, style in zip(contents, styles, strict=True):
+        code = painting.encode(painter, params, jnp.asarray(style))
+        painted = jax.jit(painting.paint, static_argnums=0)(painter, params, content, code)
+        one = transfer.prepare(network, settings, content, style)
+        totals.append(float(jax.jit(one.config.objective.loss)(one.params, painted, one.targets, one.weights)[0]))
+    after, found = training.step(made, state, batch)
+    assert float(found["loss"]) == pytest.approx(np.mean(totals), rel=1e-4)
+    moved = {name for name, values in before.items() if (np.asarray(after.variables[name]) != values).any()}
+    assert {"predictor/see/kernel", "predictor/code/kernel", "painter/expand1/scale"} <= moved
 
 
 def test_losses_fall_and_all_variables_move(trained_tiny):
@@ -153,3 +218,25 @@ def test_recipes_have_networks_of_all_widths(name):
     assert shapes["painter/contract1/kernel"] == (9, 9, 3, 16)
     assert shapes["painter/contract3/scale"] == (3, 64)
     assert shapes["painter/expand3/kernel"] == (9, 9, 16, 3)
+
+
+@pytest.mark.quick
+def test_other_kinds_have_all_widths_too():
+    """What a predictor ends in, the code, stays as long as the painter reads it."""
+    narrow = recipes.scaled(networks.predicted(), 0.25)
+    shapes = network_parameters(narrow)
+    assert shapes["predictor/see1/kernel"] == (3, 3, 3, 8)
+    assert shapes["predictor/code/kernel"] == (1, 1, 64, 100)
+    assert shapes["painter/residual1_1/scale"] == (100, 32)
+    doodle = recipes.scaled(networks.doodle(((0, 0, 0), (1, 1, 1))), 0.5)
+    assert network_parameters(doodle)["painter/contract1/kernel"] == (9, 9, 6, 16)
+
+
+@pytest.mark.quick
+def test_the_objective_of_a_doodle():
+    """No content, and no layer whose units see more than a quarter of the picture."""
+    found = recipes.for_doodles(recipes.RECIPES["squeezenet"].settings, "squeezenet1_1", 128)
+    assert (found.content_layers, found.content_weight) == ((), 0)
+    fields = receptive_fields(BACKBONES["squeezenet1_1"])
+    assert "conv1" in found.style_layers
+    assert max(fields[layer].size for layer in found.style_layers) <= 32
