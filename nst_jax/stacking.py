@@ -25,21 +25,6 @@ from nst_jax.terms import STYLE
 from nst_jax.transfer import Transfer
 from nst_jax.vocabulary import LUMINANCE
 
-WEIGHING = (
-    "content_weight",
-    "style_weight",
-    "style_layer_weights",
-    "strength",
-    "blend_weights",
-    "region_weights",
-    "tv_weight",
-    "laplacian_weight",
-    "matting_weight",
-    "dream_weight",
-    "learning_rate",
-)
-"""The settings that `reweighted` changes; those of the Laplacian and matting only of transfers that have them."""
-
 _LARGE = 1 << 20
 """Bytes from which on arrays are not copied without need."""
 
@@ -150,7 +135,7 @@ def reweighted(batch: Batch, settings: Sequence[Settings], *, regions: Regions |
 
     Args:
         batch: the batch.
-        settings: for each cell the settings that it has, but for those in `WEIGHING`. A term that the batch does not
+        settings: for each cell the settings that it has, but for those in `settings.WEIGHING`. A term that the batch does not
             have stays out.
         regions: the regions of all cells, if they have some.
 

@@ -1,11 +1,10 @@
 """Runs a single transfer, with checkpoints and intermediate pictures, and writes its results."""
 
-import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -13,23 +12,18 @@ import numpy as np
 from nst_jax import pyramid, stacking
 from nst_jax.errors import UserError
 from nst_jax.history import History
-from nst_jax.io import images
 from nst_jax.io.files import make_folder, remove
 from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
-from nst_jax.memory import OPEN, decided
-from nst_jax.rendering import colour_finish
-from nst_jax.vocabulary import LUMINANCE
 
-from ..cli.run_flags import COARSE, FINE, UNTIL, SingleFlags
-from ..cli.transfer_flags import describe
+from ..cli.run_flags import SingleFlags
 from .checkpoints import Checkpoints, Restored
 from .job import Job, prepare
 from .loop import Courses, follow
 from .progress import Interrupt, graceful_interrupt, progress_bar
 from .records import plot_losses, write_losses
 from .rescue import SavedElsewhereError, write_or_rescue
-from .run_record import versions, write_json
+from .results import Results, check_finish, chosen_before
 from .standstill import standstill
 
 _SNAPSHOT = "step{}.png"
@@ -53,13 +47,8 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
     """
     with graceful_interrupt() as interrupt:
         began = time.monotonic()
-        job = prepare(flags, chosen=_chosen_before(workdir) if flags.resume else None)
-        if flags.colour_finish != "none" and not job.styles:
-            raise UserError("colour_finish: expected none without style images, found oklab; leave it out")
-        if flags.colour_finish != "none" and job.settings.colours in ("grey", LUMINANCE):
-            raise UserError(
-                f"colour_finish: expected none with colours {job.settings.colours}, found oklab; leave one of them out"
-            )
+        job = prepare(flags, chosen=chosen_before(workdir) if flags.resume else None)
+        check_finish(flags, job)
         if interrupt.requested:
             raise KeyboardInterrupt("before the first step, nothing was written")
         try:
@@ -72,35 +61,14 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
 
 def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interrupt: Interrupt, began: float) -> Result:
     """Runs a prepared job and writes its results; see `run`."""
-    record = {
-        "settings": {
-            **describe(job.paths, job.identity),
-            "preset": flags.preset,
-            "steps": job.steps,
-            **decided(job.settings),
-            "bits": flags.bits,
-            "colour_finish": flags.colour_finish,
-            **{name: made_of for name in (FINE, COARSE, UNTIL) if (made_of := getattr(flags, name)) is not None},
-        },
-        "steps_asked": job.steps_asked,
-        "versions": versions(),
-        "device": jax.devices()[0].device_kind,
-    }
+    left = Results(job, flags, workdir)
     seconds = {"prepare": time.monotonic() - began}
 
     def save_picture(path: Path, progress: Progress, *, finish: bool = False) -> None:
-        pixels = jax.device_get(progress.result)[0]
-        if pixels.shape != job.content.pixels.shape:  # of a coarser scale
-            pixels = np.clip(images.resize(pixels, job.content.pixels.shape[:2]), 0, 1)
-        recoloured = finish and flags.colour_finish == "oklab"
-        if recoloured:
-            pixels = colour_finish.finish(pixels, job.content.pixels, job.styles, shares=job.identity["blend_weights"])
-        if job.regions is not None:
-            pixels = job.regions.put_back(pixels, job.content.pixels, recoloured=recoloured)
-        images.write(path, job.content._replace(pixels=pixels), bits=flags.bits, settings=record["settings"])
+        left.write_picture(path, jax.device_get(progress.result)[0], finish=finish)
 
     def save_record(done: int) -> None:
-        write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})
+        left.write_record(done, seconds)
 
     def make(index: int) -> stacking.Batch:
         batch = stacking.stack([job.transfer(index)])
@@ -186,20 +154,6 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
         if reason:
             print(f"note: {reason}", file=sys.stderr)
     return Result(output, history, finished)
-
-
-def _chosen_before(workdir: Path) -> dict[str, Any]:
-    """Returns what the run in a folder chose by the free memory, if there is one: otherwise its bits would differ."""
-    try:
-        settings = json.loads((workdir / "run.json").read_bytes())["settings"]
-        found = {name: settings[name] for name in OPEN}
-    except (OSError, ValueError, LookupError, TypeError):  # none, or not ours
-        return {}
-    return {
-        name: value
-        for name, value in found.items()
-        if (type(value) is int and value > 0) or (name, value) == ("tile", "off")
-    }
 
 
 def _discard(job: Job, checkpoints: Checkpoints, workdir: Path) -> None:

@@ -1,6 +1,4 @@
-"""The protocol of the studio: what a page asks of the server, and what server and worker tell each other.
-
-HTTP
+"""The protocol of the studio: what a page asks of the server, and what it is told.
 
 Everything lies under the address that the studio prints, `http://127.0.0.1:PORT/TOKEN/`; so a page asks for relative
 addresses, as `api/state`, and never sees the token. Whoever asks with another token finds nothing (404), and whoever
@@ -49,11 +47,6 @@ GET  `api/runs/ID/sweep/index.html`
 A dial acts `at once`: on the next chunk of steps, in the same compiled program, with the solver's memory started anew;
 or it begins a new `stage`: a run of its own that starts from the picture so far. Several moves before the next chunk
 are one.
-
-Between server and worker
-
-Two processes and one pipe: commands go down, news come up, as pickled dataclasses of this module. The server never
-computes and never imports JAX; the worker opens no socket. Each may be killed at any moment.
 """
 
 from dataclasses import dataclass, field
@@ -224,7 +217,7 @@ class Losses:
     Attributes:
         run: its id.
         begin: index of the first one here.
-        step: number of the step, counted over all stages.
+        step: number of the step in its stage; with another stage they begin anew.
         loss: the loss.
         terms: name → that term's part, without its weight.
     """
@@ -264,12 +257,29 @@ class Mark:
         stage: index of its stage.
         step: its step in that stage.
         dials: the dials then.
+        moves: as those of its stage, up to then.
     """
 
     number: int
     stage: int
     step: int
     dials: Dials
+    moves: list[tuple[int, Dials]] = field(default_factory=list)
+
+
+@dataclass
+class Stage:
+    """A part of a run that one command makes, if no dial was moved in it.
+
+    Attributes:
+        begun: the dials with which it began.
+        coarsest: long side of the scale at which it began; None for the first stage, whose scales the dials say.
+        moves: `[[step, dials], ...]`, in the order in which they acted.
+    """
+
+    begun: Dials
+    coarsest: int | None = None
+    moves: list[tuple[int, Dials]] = field(default_factory=list)
 
 
 @dataclass
@@ -353,17 +363,17 @@ class Entry:
         regions: id of the map, or None.
         style_regions: ids of maps of the style images.
         dials: all dials as they are now.
-        stage: index of the last stage.
-        step: steps done in it.
+        stages: its stages so far.
+        step: steps done in the last one.
         steps: of it in all.
-        moves: of the last stage: `[[step, dials], ...]`, in the order in which they acted.
-        marks: the marks, the oldest first.
-        command: the command that makes this picture; of a sweep, the sweep.
-        exact: whether it makes the same bytes: not where dials were moved on the way.
+        marks: the oldest first.
         message: why it failed, or what there is to say.
+        pictures: whether there are `picture.png`, `picture.tiff` and `thumbnail`.
         axes: of a sweep.
         each_style: likewise.
-        pictures: whether `picture.png` exists.
+        command: the command that makes this picture from here on: of the last stage, or the sweep; "" if something that
+            it needs is gone. It is made when a page asks.
+        exact: whether that command makes the same bytes: not where dials were moved within the stage.
     """
 
     id: str
@@ -376,14 +386,13 @@ class Entry:
     regions: str | None = None
     style_regions: list[str] = field(default_factory=list)
     dials: Dials = field(default_factory=dict)
-    stage: int = 0
+    stages: list[Stage] = field(default_factory=list)
     step: int = 0
     steps: int = 0
-    moves: list[tuple[int, Dials]] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
-    command: str = ""
-    exact: bool = True
     message: str = ""
+    pictures: bool = False
     axes: dict[str, list[Value]] = field(default_factory=dict)
     each_style: bool = False
-    pictures: bool = False
+    command: str = ""
+    exact: bool = True

@@ -14,7 +14,7 @@ from nst_jax.backbones import pretrained
 from nst_jax.lbfgs import lbfgs
 from nst_jax.presets import PRESETS
 from nst_jax.regions import Regions
-from nst_jax.settings import TRACED
+from nst_jax.settings import TRACED, WEIGHING
 
 MOVED = {"content_weight": 3.0, "style_weight": 7.0, "tv_weight": 0.5, "strength": 0.3, "learning_rate": 0.5}
 SOLVERS = {
@@ -114,7 +114,7 @@ def test_an_average_counts_no_place_twice():
 
 
 def test_all_that_weighs_is_traced():
-    assert set(stacking.WEIGHING) <= TRACED
+    assert set(WEIGHING) <= TRACED
 
 
 @pytest.mark.parametrize("divided", [False, True])
