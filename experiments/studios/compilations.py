@@ -1,7 +1,6 @@
 """How many programs JAX has compiled."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 
@@ -12,7 +11,7 @@ def counter() -> Callable[[], int]:
     """Returns a function that returns how many programs were compiled, or taken from the cache of them, since now."""
     count = 0
 
-    def listen(event: str, _: float, **_about: Any) -> None:
+    def listen(event: str, duration_secs: float, **about: str | int) -> None:  # noqa: ARG001 - JAX names them
         nonlocal count
         count += event == _EVENT
 

@@ -91,7 +91,7 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(app: App, listening: socket.socket) -> None:
     """Serves an application until a signal comes."""
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         http=PromptProtocol,
         ws="none",
         lifespan="on",

@@ -73,8 +73,8 @@ class Desk:
         self._live: Live | None = None
         self._waiting: list[str] = []
         self._from_marks: dict[str, Mark] = {}
-        self._then: tuple[str, Any] | None = None
-        self._losses = {"step": [], "loss": []}
+        self._then: tuple[str, Mark | None] | None = None
+        self._losses: dict[str, list[Any]] = {"step": [], "loss": []}
         self._epoch = 0
         self._asked_frame = False
         self._worker: Worker | None = None
@@ -448,7 +448,7 @@ class Desk:
                 wanted=self._flags(entry, entry.dials),
                 moves=self._moves(entry, stage.moves),
                 resume=entry.step > 0,
-                mark=mark and mark.number,
+                mark=mark.number if mark else None,
                 frame=frame,
             )
         self._live = Live(
@@ -476,7 +476,7 @@ class Desk:
             self._live = None
             self.gallery.remove(entry.id)
             self._change(gallery=True)
-        elif then == "undo":
+        elif then == "undo" and mark is not None:
             self._back_to(entry, mark)
             self._begin(entry, mark)
             return
@@ -497,7 +497,7 @@ class Desk:
         self._worker_status = "ready"
         self._next()
 
-    def _stop_for(self, then: tuple[str, Any], start: Path | None = None) -> None:
+    def _stop_for(self, then: tuple[str, Mark | None], start: Path | None = None) -> None:
         """Has the run at work stop, and notes what is to be done then; the last wish counts, but for a removal."""
         assert self._live is not None
         again = self._then is not None

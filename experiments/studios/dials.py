@@ -157,7 +157,7 @@ def flags_of(
     flags = SingleFlags(
         content=str(content),
         style=",".join(str(path).replace(",", r"\,") for path in styles),
-        regions=regions and str(regions),
+        regions=str(regions) if regions else None,
         style_regions=tuple(map(str, style_regions)) or None,
         **{**typed(given), **others},
     )

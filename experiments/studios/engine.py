@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import itertools
 import queue
@@ -90,7 +91,7 @@ def serve(link: Link, samples: tuple[Path, Path]) -> None:
             case messages.Begin() as begin:
                 _ending(link, begin.run, _Painting(link, begin).run)
             case messages.BeginSweep() as begin:
-                _ending(link, begin.run, lambda begin=begin: _sweep(begin))
+                _ending(link, begin.run, functools.partial(_sweep, begin))
             case messages.Save() as save:
                 link.tell(messages.Saved(save.run, save.ticket, "its turn is over"))
             case _:  # for a run whose turn has just ended
@@ -319,7 +320,7 @@ class _Painting:
     def _do(self, command: messages.Command) -> None:
         if isinstance(command, messages.Quit):
             raise _StoppedError(command)
-        if command.run != self._run:  # it came late
+        if isinstance(command, messages.WantFrame) or command.run != self._run:  # it came late
             return
         match command:
             case messages.Steer():

@@ -59,16 +59,19 @@ def sweep_flags(
         raise UserError(f"expected 2 to {MOST_VALUES} pictures in all, found {count}: give fewer or more values")
     fixed = {name: (value,) for name, value in typed(given).items() if name not in axes}
     swept = {name: tuple(typed({name: value})[name] for value in values) for name, values in axes.items()}
-    values = {name: found for name, found in {**fixed, **swept}.items() if name in _NAMES}
+    values: dict[str, Any] = {name: found for name, found in {**fixed, **swept}.items() if name in _NAMES}
     if lost := [name for name in axes if name not in _NAMES]:
         raise UserError(f"{lost[0]}: expected a dial of the picture, as this is about the finished one; leave it out")
-    painted = {"styles": tuple(map(str, styles))}
-    if not each_style:
-        painted = {"style": ",".join(str(path).replace(",", r"\,") for path in styles)}  # type: ignore[dict-item]
-    maps: dict[str, Any] = {"regions": (str(regions),)} if regions else {}
+    images: dict[str, Any] = {"contents": (str(content),)}
+    if each_style:
+        images["styles"] = tuple(map(str, styles))
+    else:
+        images["style"] = ",".join(str(path).replace(",", r"\,") for path in styles)
+    if regions:
+        images["regions"] = (str(regions),)
     if style_regions:
-        maps["style_regions"] = (tuple(map(str, style_regions)),)
-    flags = SweepFlags(workdir=str(folder / SWEEP), contents=(str(content),), **painted, **maps, **values)
+        images["style_regions"] = (tuple(map(str, style_regions)),)
+    flags = SweepFlags(workdir=str(folder / SWEEP), **images, **values)
     for cell in make_grid(flags).cells:
         resolve(cell.flags, pretrained.resolve(cell.flags.backbone))
     return flags
