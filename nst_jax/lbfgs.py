@@ -7,6 +7,7 @@ of Optax know neither bounds nor auxiliary outputs, so clipping would cost a sec
 third.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,9 @@ def lbfgs(
         return first_state(evaluate, variables, direction_of.init, bounds)
 
     def step(evaluate: Evaluate, state: State) -> tuple[State, Info]:
-        state = _started_over(state, change_every) if change_every else state
+        if change_every:  # the first evaluation with another objective is a step here
+            due = state.evaluated & ((state.step + 1) % change_every == 0)
+            state = _started_over(state, due).replace(step=state.step + due.astype(state.step.dtype))
         # Of a state that is still to be evaluated the gradient is 0, so that the first try stays where it is.
         here, first, number = state.evaluation, ~state.evaluated, following(state)
         frozen = state.memory.count == _FROZEN
@@ -113,7 +116,7 @@ def lbfgs(
         after, info = accepted(state.replace(memory=None), there, None, tries, finite=finite)
         return after.replace(memory=jax.lax.optimization_barrier(memory)), info
 
-    return Solver(init, step, _map_lbfgs_memory)
+    return Solver(init, step, _map_lbfgs_memory, functools.partial(_started_over, due=True))
 
 
 def _map_lbfgs_memory(function: Callable[[jax.Array], Any], memory: Any) -> Any:
@@ -121,17 +124,15 @@ def _map_lbfgs_memory(function: Callable[[jax.Array], Any], memory: Any) -> Any:
     return memory._replace(**{name: jax.tree.map(function, getattr(memory, name)) for name in fields})
 
 
-def _started_over(state: State, change_every: int) -> State:
-    """Returns a state of L-BFGS whose variables are to be evaluated again, as a step, where the next has a new loss."""
+def _started_over(state: State, due: jax.Array | bool) -> State:
+    """Returns a state of L-BFGS whose variables are to be evaluated again, and that remembers nothing, where due."""
     here, memory = state.evaluation, state.memory
-    due = state.evaluated & ((state.step + 1) % change_every == 0)
     return state.replace(
         evaluation=here.replace(
             loss=jnp.where(due, jnp.inf, here.loss),
             gradient=jax.tree.map(lambda leaf: jnp.where(due, 0, leaf), here.gradient),
         ),
-        step=state.step + due.astype(state.step.dtype),
-        evaluated=state.evaluated & ~due,
+        evaluated=state.evaluated & jnp.logical_not(due),
         memory=memory._replace(
             count=jnp.where(due, 0, memory.count),
             weights_memory=jnp.where(due, 0, memory.weights_memory),

@@ -105,6 +105,8 @@ def run(
     first: int = 0,
     state: State | None = None,
     pause_every: int = 0,
+    chunk_seconds: float = CHUNK_SECONDS,
+    steer: Callable[[int, Any], Any | None] | None = None,
 ) -> Iterator[Progress]:
     """Runs the stages, yielding between chunks of steps; the results do not depend on the chunks.
 
@@ -112,7 +114,11 @@ def run(
         stages: one or more stages.
         first: index of the stage to begin with.
         state: state from which to resume that stage, donated to the device; by default the stage begins at its start.
-        pause_every: number of steps at whose multiples to yield; 0 yields about every `CHUNK_SECONDS` only.
+        pause_every: number of steps at whose multiples to yield; 0 yields about every `chunk_seconds` only.
+        chunk_seconds: seconds for which a chunk should run.
+        steer: asked before each chunk: (index of the stage, its problem) → the problem with other arrays in it, such as
+            other weights, for the same program; or None, with which it stays. The problem's `again` makes of the state
+            one that is evaluated with the new arrays, which is no step.
 
     Yields:
         The progress: once before the first step of a stage, unless it is resumed, then after each chunk. Its state is
@@ -137,9 +143,13 @@ def run(
                     _free(before, but=state)
                 result = before = None
             done = int(np.max(jax.device_get(state.step)))
+            if steer:
+                _AGAIN.lower(problem, state).compile()  # so that the first change compiles nothing
             if not stage.advance and (begins or done < stage.steps):
                 compile_chunk(problem, state)  # on its own, so that what it leaves is trimmed before a step
             if begins:
+                if steer and (changed := steer(index, problem)) is not None:
+                    problem = changed
                 state, _ = advance(problem, state, int32_on_device(1))  # evaluates the start
                 yield _first_progress(index, problem, state)
             length, seconds = 1, None
@@ -147,6 +157,9 @@ def run(
                 length = min(length, stage.steps - done, LONGEST_CHUNK)
                 if pause_every:
                     length = min(length, pause_every - done % pause_every)
+                if steer and (changed := steer(index, problem)) is not None:
+                    problem = changed
+                    state, _ = advance(problem, _AGAIN(problem, state), int32_on_device(1))
                 began = time.perf_counter()
                 state, info = advance(problem, state, int32_on_device(length))
                 info = jax.tree.map(operator.itemgetter(slice(length)), jax.device_get(info))
@@ -156,7 +169,7 @@ def run(
                     ahead = _in_thread(upcoming, cancelled)
                 yield _checked(Progress(index, problem, state, history_of(done, info), info.finite))
                 done += length
-                length = max(1, int(length * CHUNK_SECONDS / seconds)) if warm else 1
+                length = max(1, int(length * chunk_seconds / seconds)) if warm else 1
             if upcoming:
                 result, before = _RESULT(problem, state), state
             state = None
@@ -260,6 +273,10 @@ def _carry(problem: Any, before: State, state: State) -> State:
     return problem.carry(before, state)
 
 
+def _again(problem: Any, state: State) -> State:
+    return problem.again(state)
+
+
 def _result(problem: Problem, state: State) -> Any:
     return problem.result(state)
 
@@ -269,6 +286,7 @@ def _finite(state: State) -> jax.Array:
 
 
 _INIT, _RESULT, _FINITE = Jit(_init), Jit(_result), Jit(_finite)
+_AGAIN = Jit(_again, donate_argnames="state")
 _CARRY = Jit(_carry, donate_argnames="state")  # L-BFGS has 24 arrays of the picture's size in it
 # The weights behind the last layer that is wanted lie on the device all the same, and whoever asks the program for its
 # memory is to be told of them: jax 0.12 would leave them out of its arguments.

@@ -106,12 +106,15 @@ class Solver(NamedTuple):
             was; its memory alone may say so.
         map_memory: (function, memory) → the memory with the function applied to every array that has the shape of a
             variable, or that shape after a leading axis.
+        again: state → the same for an objective that has changed: the next step evaluates its variables, and neither
+            moves nor counts.
         read: state → the variables that it stands for, which may be a mean of those that the steps went through.
     """
 
     init: Callable[[Evaluate, Variables], State]
     step: Callable[[Evaluate, State], tuple[State, Info]]
     map_memory: Callable[[Callable[[jax.Array], Any], Any], Any]
+    again: Callable[[State], State]
     read: Callable[[State], Variables] = lambda state: state.variables
 
 
@@ -162,7 +165,7 @@ def _following(transformation: optax.GradientTransformation, bounds: Bounds, *, 
         memory = optax.tree.where(first, state.memory, memory)
         return accepted(state, there, memory, jnp.full_like(state.step, 1))
 
-    return Solver(init, step, functools.partial(optax.tree.map_params, transformation))
+    return Solver(init, step, functools.partial(optax.tree.map_params, transformation), unevaluated)
 
 
 def adam(learning_rate: jax.Array | float, *, bounds: Bounds = UNBOUNDED, decay: float = Settings.adam_decay) -> Solver:
@@ -233,10 +236,14 @@ def averaged(solver: Solver, decay: float) -> Solver:
     def map_memory(function: Callable[[jax.Array], Any], memory: Any) -> Any:
         return memory.replace(memory=solver.map_memory(function, memory.memory), sum=jax.tree.map(function, memory.sum))
 
+    def again(state: State) -> State:
+        own = solver.again(state.replace(memory=state.memory.memory))
+        return own.replace(memory=state.memory.replace(memory=own.memory))
+
     def read(state: State) -> Variables:
         return jax.tree.map(lambda total: total / state.memory.share, state.memory.sum)
 
-    return Solver(init, step, map_memory, read)
+    return Solver(init, step, map_memory, again, read)
 
 
 def map_variables(solver: Solver, state: State, function: Callable[[jax.Array], Any]) -> State:
@@ -269,6 +276,11 @@ def first_state(evaluate: Evaluate, variables: Variables, memory: Callable[[Vari
     unevaluated = nothing.replace(variables=clipped, loss=jnp.full_like(nothing.loss, jnp.inf))
     with jax_defaults(clipped):
         return State(unevaluated, start, memory(clipped), jnp.zeros((), bool))
+
+
+def unevaluated(state: State) -> State:
+    """Returns a state whose variables the next step evaluates, with the memory that it has."""
+    return state.replace(evaluated=jnp.zeros_like(state.evaluated))
 
 
 def following(state: State) -> jax.Array:

@@ -122,6 +122,10 @@ class Transfer(struct.PyTreeNode):
         )
         return state.replace(memory=memory)
 
+    def again(self, state: optimize.State) -> optimize.State:
+        """Returns a state of this transfer with other weights as one of it as it is, see `optimize.Solver`."""
+        return self.solver.again(state)
+
     def evaluate(self, variables: jax.Array, step: jax.Array, chosen: Choices | None = None) -> optimize.Evaluation:
         """Returns the loss of the canvas that the variables render to in a step, its terms and its gradient.
 

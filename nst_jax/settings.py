@@ -398,3 +398,18 @@ _WORDS = {name: get_args(hint) for name, hint in get_type_hints(Settings).items(
 
 TRACED: frozenset[str] = frozenset(row.name for row in dataclasses.fields(Settings) if row.metadata["traced"])
 """Options that may differ between transfers that run as one compiled program; but luminance of `colours` is another."""
+
+WEIGHING: tuple[str, ...] = (
+    "content_weight",
+    "style_weight",
+    "style_layer_weights",
+    "strength",
+    "blend_weights",
+    "region_weights",
+    "tv_weight",
+    "laplacian_weight",
+    "matting_weight",
+    "dream_weight",
+    "learning_rate",
+)
+"""Traced options that say how much terms count: a transfer may change them on its way, see `stacking.reweighted`."""

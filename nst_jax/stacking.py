@@ -17,9 +17,10 @@ from flax import struct
 from nst_jax import optimize
 from nst_jax.errors import UserError
 from nst_jax.problem import Transfer
+from nst_jax.regions import Regions
 from nst_jax.settings import TRACED, Settings
 from nst_jax.surroundings import float32_on_device, int32_on_device
-from nst_jax.targets import Layers, network_layers, union
+from nst_jax.targets import Layers, make_weights, network_layers, union
 from nst_jax.targets import stack as stack_trees
 from nst_jax.terms import STYLE
 from nst_jax.vocabulary import LUMINANCE
@@ -54,6 +55,10 @@ class Batch(struct.PyTreeNode):
     def carry(self, before: optimize.State, states: optimize.State) -> optimize.State:
         """Returns states from starts with what goes on from the last states of a coarser scale."""
         return self._each(lambda cell, both: cell.carry(*both), (before, states))
+
+    def again(self, states: optimize.State) -> optimize.State:
+        """Returns states of these cells with other weights as states of the cells as they are."""
+        return self._each(lambda cell, state: cell.again(state), states)
 
     @property
     def start_shape(self) -> jax.ShapeDtypeStruct:
@@ -121,6 +126,32 @@ def stack(transfers: Sequence[Transfer], *, style_images: int = 0) -> Batch:
     parts = [map_cells(lambda part: part, transfer, shared=lambda _: None) for transfer in wide]
     cells = stack_trees(parts) if len(parts) > 1 else jax.tree.map(_alone, parts[0])
     return Batch(cells.replace(params=params), len(transfers))
+
+
+def reweighted(batch: Batch, settings: Sequence[Settings], *, regions: Regions | None = None) -> Batch:
+    """Returns a batch of transfers whose terms weigh what other settings say: other data for the same program.
+
+    Nothing is measured, and nothing compiled, so that a run can change its weights on its way; see `loop.run`.
+
+    Args:
+        batch: the batch.
+        settings: for each cell the settings that it has, but for those in `settings.WEIGHING`. A term that the batch does not
+            have stays out.
+        regions: the regions of all cells, if they have some.
+
+    Raises:
+        UserError: a region has no style image with a share.
+    """
+    before = batch.cells.weights
+    layers = {term: tuple(of) for term, of in before.layers.items()}
+    images = before.style_images.shape[-1]
+    each = [make_weights(own, layers, style_images=images, regions=regions) for own in settings]
+    # On the host: on the device, the first change of each kind would compile what stacks it.
+    weights = jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves)), *jax.device_get(each))
+    if before.regions is not None:
+        weights = weights.replace(regions=weights.regions.replace(positions=before.regions.positions))
+    rates = float32_on_device(np.array([own.learning_rate for own in settings]))
+    return batch.replace(cells=batch.cells.replace(weights=weights, learning_rate=rates))
 
 
 def compiled_settings(settings: Settings) -> tuple[tuple[str, Any], ...]:

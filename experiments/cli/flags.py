@@ -243,7 +243,7 @@ class _Parser(flags.ArgumentParser):
             self.syntactic_help = "lists, separated by semicolons" if nested else "comma-separated"
 
     def parse(self, argument: Any) -> Any:
-        return _value(argument, self.kind) if isinstance(argument, str) else argument
+        return parse_value(argument, self.kind) if isinstance(argument, str) else argument
 
     def flag_type(self) -> str:
         return getattr(self.kind, "__name__", str(self.kind))
@@ -254,11 +254,16 @@ class _Serializer(flags.ArgumentSerializer):
         return serialize(value)
 
 
-def _value(text: str, kind: Any) -> Any:
+def parse_value(text: str, kind: Any) -> Any:
+    """Returns the value that a text means for a type, see above.
+
+    Raises:
+        ValueError: it means none; the message says what was expected.
+    """
     origin = typing.get_origin(kind)
     if origin is Annotated:
         base, read = typing.get_args(kind)
-        return read(_value(text, base))
+        return read(parse_value(text, base))
     if origin is tuple and not text.strip():
         return ((),) if typing.get_origin(typing.get_args(kind)[0]) is tuple else ()
     if not text.strip():  # an unset variable in a shell: whatever was meant, it was not the default
@@ -266,7 +271,7 @@ def _value(text: str, kind: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         for choice in typing.get_args(kind):
             with contextlib.suppress(ValueError):
-                return _value(text, choice)
+                return parse_value(text, choice)
         expected = " or ".join(
             _EXPECTED.get(choice) or "|".join(typing.get_args(choice)) for choice in typing.get_args(kind)
         )
@@ -282,7 +287,7 @@ def _value(text: str, kind: Any) -> Any:
         if item in (int, float) and text.strip().lower() == _AUTO:
             return ()
         separator = ";" if typing.get_origin(item) is tuple else ","
-        return tuple(_value(part, item) for part in split(text, separator))
+        return tuple(parse_value(part, item) for part in split(text, separator))
     try:
         return kind(text)
     except ValueError:

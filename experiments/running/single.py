@@ -13,24 +13,20 @@ from jax.sharding import Mesh
 from nst_jax import parallel, pyramid, stacking
 from nst_jax.errors import UserError
 from nst_jax.history import History
-from nst_jax.io import images
 from nst_jax.io.files import make_folder, remove
 from nst_jax.loop import Progress
 from nst_jax.loop import run as run_stages
 from nst_jax.memory import decided
-from nst_jax.rendering import colour_finish
 from nst_jax.settings import Settings
-from nst_jax.vocabulary import LUMINANCE
 
-from ..cli.run_flags import COARSE, FINE, UNTIL, SingleFlags
-from ..cli.transfer_flags import describe
+from ..cli.run_flags import SingleFlags
 from .checkpoints import Checkpoints, Restored
 from .job import Job, prepare
 from .loop import Courses, follow
 from .progress import Interrupt, graceful_interrupt, progress_bar
 from .records import plot_losses, write_losses
 from .rescue import SavedElsewhereError, write_or_rescue
-from .run_record import versions, write_json
+from .results import Results, check_finish
 from .standstill import standstill
 
 _SNAPSHOT = "step{}.png"
@@ -55,12 +51,7 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
     with graceful_interrupt() as interrupt:
         began = time.monotonic()
         job = prepare(flags, begun=Checkpoints(workdir / _CHECKPOINTS, {}) if flags.resume else None)
-        if flags.colour_finish != "none" and not job.styles:
-            raise UserError("colour_finish: expected none without style images, found oklab; leave it out")
-        if flags.colour_finish != "none" and job.settings.colours in ("grey", LUMINANCE):
-            raise UserError(
-                f"colour_finish: expected none with colours {job.settings.colours}, found oklab; leave one of them out"
-            )
+        check_finish(flags, job)
         if interrupt.requested:
             raise KeyboardInterrupt("before the first step, nothing was written")
         try:
@@ -73,35 +64,14 @@ def run(flags: SingleFlags, workdir: Path, output: Path) -> Result:
 
 def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interrupt: Interrupt, began: float) -> Result:
     """Runs a prepared job and writes its results; see `run`."""
-    record = {
-        "settings": {
-            **describe(job.paths, job.identity),
-            "preset": flags.preset,
-            "steps": job.steps,
-            **decided(job.settings),
-            "bits": flags.bits,
-            "colour_finish": flags.colour_finish,
-            **{name: made_of for name in (FINE, COARSE, UNTIL) if (made_of := getattr(flags, name)) is not None},
-        },
-        "steps_asked": job.steps_asked,
-        "versions": versions(),
-        "device": jax.devices()[0].device_kind,
-    }
+    left = Results(job, flags, workdir)
     seconds = {"prepare": time.monotonic() - began}
 
     def save_picture(path: Path, progress: Progress, *, finish: bool = False) -> None:
-        pixels = jax.device_get(progress.result)[0]
-        if pixels.shape != job.content.pixels.shape:  # of a coarser scale
-            pixels = np.clip(images.resize(pixels, job.content.pixels.shape[:2]), 0, 1)
-        recoloured = finish and flags.colour_finish == "oklab"
-        if recoloured:
-            pixels = colour_finish.finish(pixels, job.content.pixels, job.styles, shares=job.identity["blend_weights"])
-        if job.regions is not None:
-            pixels = job.regions.put_back(pixels, job.content.pixels, recoloured=recoloured)
-        images.write(path, job.content._replace(pixels=pixels), bits=flags.bits, settings=record["settings"])
+        left.write_picture(path, jax.device_get(progress.result)[0], finish=finish)
 
     def save_record(done: int) -> None:
-        write_json(workdir / "run.json", {**record, "steps_done": done, "seconds": seconds})
+        left.write_record(done, seconds)
 
     mesh = _mesh(job.settings)
 

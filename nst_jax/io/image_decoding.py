@@ -146,6 +146,16 @@ def frames(file: io.BufferedReader) -> int:
     return count
 
 
+def stored_shape(file: io.BufferedReader) -> tuple[int, int]:
+    """Returns height and width of the first picture of a file that `decoding` has opened, as they are stored."""
+    if file.peek(4)[:4] in _TIFF_HEADS:
+        with tifffile.TiffFile(file) as tiff:
+            page = tiff.pages.first
+            return page.imagelength, page.imagewidth
+    with _opened(file) as image:
+        return image.height, image.width
+
+
 def _loaded(block: bytes) -> Image.Exif:
     exif = Image.Exif()
     exif.load(block)

@@ -16,7 +16,7 @@ from PIL import Image
 from nst_jax.errors import UserError
 from nst_jax.io.colour_profile import to_srgb
 from nst_jax.io.files import atomic_write, check_target, file_error
-from nst_jax.io.image_decoding import BAD_DATA, MAX_PIXELS, Source, decode, decoding, read_settings_text
+from nst_jax.io.image_decoding import BAD_DATA, MAX_PIXELS, Source, decode, decoding, read_settings_text, stored_shape
 from nst_jax.io.image_encoding import ENCODERS, encoder
 from nst_jax.io.image_metadata import add_settings
 
@@ -76,6 +76,16 @@ def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
         # white, like paper, is the least of an object.
         pixels[hidden] = 1
     return Picture(pixels, alpha, source.exif, grey=source.colours.shape[-1] == 1)
+
+
+def shape_of(path: str | os.PathLike) -> tuple[int, int]:
+    """Returns height and width of the (first) picture of a file, as it says, before EXIF turns it; decodes no pixel.
+
+    Raises:
+        UserError: the file is missing or no picture.
+    """
+    with decoding(Path(path)) as file:
+        return stored_shape(file)
 
 
 def resize(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli.flags import Common, FilePath, FilePaths, _value, serialize, without_none
+from experiments.cli.flags import Common, FilePath, FilePaths, parse_value, serialize, without_none
 from experiments.cli.transfer_flags import TransferFlags, resolve
 from experiments.sweeping.grid import GridFlags, make_grid
 from nst_jax.errors import UserError
@@ -67,9 +67,9 @@ def test_values(run):
 
 def test_a_comma_behind_a_backslash_separates_nothing():
     for text, items in {r"a\,b, c": ("a,b", "c"), r"\,": (",",), r"x\y,z": (r"x\y", "z"), "a;b": ("a;b",)}.items():
-        assert _value(text, tuple[str, ...]) == items
-        assert _value(serialize(items), tuple[str, ...]) == items
-    assert _value(r"a\;b\,c,d;e", tuple[tuple[str, ...], ...]) == (("a;b,c", "d"), ("e",))
+        assert parse_value(text, tuple[str, ...]) == items
+        assert parse_value(serialize(items), tuple[str, ...]) == items
+    assert parse_value(r"a\;b\,c,d;e", tuple[tuple[str, ...], ...]) == (("a;b,c", "d"), ("e",))
 
 
 @pytest.mark.parametrize("nothing", ["", " ", ","])
@@ -132,7 +132,7 @@ def test_help_into_a_pipe_that_is_closed(module):
 )
 def test_what_help_says_of_an_empty_list_holds_for_transfers_and_sweeps(name):
     hints = [typing.get_type_hints(flags)[name] for flags in (TransferFlags, GridFlags)]
-    single, swept = (_value("", without_none(hint)) for hint in hints)
+    single, swept = (parse_value("", without_none(hint)) for hint in hints)
     assert (single, swept) == ((), ((),))
     (cell,) = make_grid(GridFlags(**{name: swept})).cells
     assert getattr(resolve(cell.flags, "squeezenet1_1"), name) == ()
@@ -211,7 +211,7 @@ def test_the_range_of_an_option_is_that_of_its_flags():
 )
 def test_a_tilde_at_the_beginning_of_a_path_is_the_home_folder(kind, text, expected, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    assert _value(text, kind) == expected
+    assert parse_value(text, kind) == expected
 
 
 def test_every_flag_for_a_path_expands_it(config):

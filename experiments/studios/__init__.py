@@ -1,0 +1,1 @@
+"""The studio: a page on one's own machine where the picture changes while one moves the dials."""

@@ -1,0 +1,107 @@
+"""Connections: how many there may be, and how long one may keep silent."""
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from nst_jax.errors import UserError, one_line
+
+from .guard import App
+
+MOST_CONNECTIONS = 200
+"""Beyond, connections are answered with status 503."""
+
+HEAD_SECONDS = 10.0
+"""Within which the head of a request has to arrive."""
+
+_SHUTDOWN_SECONDS = 2
+
+
+class PromptProtocol(H11Protocol):
+    """HTTP over a connection that is closed where the head of a request does not arrive in time.
+
+    Uvicorn has a time for connections between two requests, none for those that begin one and keep silent: two hundred
+    of these would leave no room for a page.
+    """
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Takes a new connection."""
+        super().connection_made(transport)
+        self._look()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes bytes that have arrived."""
+        super().data_received(data)
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Notes the end of the connection."""
+        self._wait_no_longer()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        """Begins to wait where a head is still to come, and ends it where one is there."""
+        if self.conn.their_state is not h11.IDLE:
+            self._wait_no_longer()
+        elif self._waiting is None:
+            self._waiting = self.loop.call_later(HEAD_SECONDS, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        self._waiting = None
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self.transport.close()
+
+    def _wait_no_longer(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Returns a socket that listens.
+
+    Args:
+        host: the address.
+        port: 0 for a free one.
+
+    Raises:
+        UserError: the address is none of this machine, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    own = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own.bind((host, port))
+        own.listen()  # so that a browser that is quick waits
+    except OSError as error:
+        own.close()
+        raise UserError(
+            f"--host, --port: expected an address of this machine and a free port, found {one_line(host)} {port} "
+            f"({error.strerror or error}); choose others"
+        ) from None
+    return own
+
+
+def serve(app: App, listening: socket.socket) -> None:
+    """Serves an application until a signal comes."""
+    config = uvicorn.Config(
+        app,
+        http=PromptProtocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,  # the token is in every address
+        log_level="error",
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        server_header=False,
+        proxy_headers=False,
+    )
+    with contextlib.closing(listening):
+        uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,756 @@
+"""The desk: which run is painted and which wait, what is asked of them, and the state that pages see.
+
+All of it runs in the thread of the server, one call after the other; news of the worker come here too.
+"""
+
+import asyncio
+import collections
+import itertools
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nst_jax.errors import UserError, one_line
+from nst_jax.io.files import file_error
+
+from ..cli import samples
+from ..cli.flags import command_line
+from ..cli.run_flags import SingleFlags
+from . import dials as of_dials
+from . import messages
+from .folders import DEEP_PICTURE, IMAGES, MARKS, PICTURE, stage_folder, start_picture
+from .gallery import Gallery, finite
+from .protocol import (
+    MOST_MARKS,
+    MOST_STYLES,
+    MOST_WAITING,
+    Dials,
+    Entry,
+    Images,
+    Live,
+    Losses,
+    Mark,
+    Message,
+    Moved,
+    NewRun,
+    NewSweep,
+    Stage,
+    State,
+)
+from .sweeps import SweepFlags, cells_done, sweep_flags, with_names
+from .uploads import Uploads, shown_name
+from .worker import Worker
+
+FEW_STEPS = 5
+"""A stage that has not done more is not worth being gone on from: other dials begin it anew."""
+
+_MOST_CRASHES = 3
+"""Ends of the worker without a further step, after which a run is given up."""
+
+_SAVE_SECONDS = 120.0
+_COUNT_SECONDS = 2.0
+_MESSAGES = 20
+
+
+class NotNowError(Exception):
+    """What was asked for cannot be done now; the message says why."""
+
+
+class Desk:
+    """Runs, and what is asked of them.
+
+    Attributes:
+        gallery: all runs.
+        uploads: all images.
+        frame: number, step and bytes of the newest frame of the run at work; None without one.
+    """
+
+    def __init__(self, workdir: Path) -> None:
+        """Takes the folder of the studio."""
+        self.gallery = Gallery(workdir)
+        self.uploads = Uploads(workdir / IMAGES)
+        self.frame: tuple[int, int, bytes] | None = None
+        self._live: Live | None = None
+        self._waiting: list[str] = []
+        self._from_marks: dict[str, Mark] = {}
+        self._then: tuple[str, Mark | None] | None = None
+        self._losses: dict[str, list[Any]] = {"step": [], "loss": []}
+        self._epoch = 0
+        self._asked_frame = False
+        self._worker: Worker | None = None
+        self._worker_status, self._device = "starting", ""
+        self._messages: collections.deque[Message] = collections.deque(maxlen=_MESSAGES)
+        self._numbers = itertools.count(1)
+        self._tickets: dict[int, asyncio.Future[str]] = {}
+        self._crashes: dict[str, tuple[int, tuple[int, int]]] = {}
+        self._version, self._gallery_version = 1, 1
+        self._changed = asyncio.Event()
+        self._closing = False
+
+    # The worker.
+
+    def open(self) -> None:
+        """Starts the worker, and gives the runs that the end of the server interrupted their turns again."""
+        self._loop = asyncio.get_running_loop()
+        for entry in self.gallery.interrupted():
+            entry.status = "waiting"
+            self._waiting.append(entry.id)
+        self._start_worker()
+        self._next()
+        self._counting = asyncio.create_task(self._count_cells())
+
+    async def close(self) -> None:
+        """Ends the worker, which writes a checkpoint first; the run at work goes on when the studio is opened again."""
+        self._closing = True
+        self._counting.cancel()
+        worker = self._worker
+        if worker is None:
+            return
+        if self._live and self.gallery.entries[self._live.id].kind == "sweep":
+            worker.interrupt()
+        worker.send(messages.Quit())
+        if not await asyncio.to_thread(worker.join, 20):
+            worker.kill()
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The id of the worker process."""
+        return self._worker.pid if self._worker else None
+
+    def _start_worker(self) -> None:
+        loop = self._loop
+
+        def later(function: Any, worker_of: list[Worker]) -> Any:
+            def call(value: Any) -> None:
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(lambda: function(value) if worker_of[:1] == [self._worker] else None)
+
+            return call
+
+        mine: list[Worker] = []
+        chosen = samples.content_image(), samples.style_image()
+        self._worker = Worker(later(self._hear, mine), later(self._ended_worker, mine), chosen)
+        mine.append(self._worker)
+        self._asked_frame = False
+
+    def _ended_worker(self, code: int | None) -> None:
+        """Starts another worker, and the run at work from its checkpoint."""
+        if self._closing:
+            return
+        for ticket in list(self._tickets):
+            self._tickets.pop(ticket).set_result("the program that paints ended; try again")
+        self._worker_status = "restarting"
+        entry = self._entry()
+        self._start_worker()
+        if entry is None:
+            self._change()
+            return
+        how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
+        place = (len(entry.stages), entry.step)
+        count, furthest = self._crashes.get(entry.id, (0, (0, 0)))
+        count = 1 if place > furthest else count + 1
+        self._crashes[entry.id] = (count, max(place, furthest))
+        if self._then is not None:
+            self._end(entry, "stopped", "")
+        elif count >= _MOST_CRASHES:
+            self._end(
+                entry,
+                "failed",
+                f"what paints ended {count} times ({how}): perhaps memory is short; choose a smaller size",
+            )
+        else:
+            self.say(
+                "note",
+                f"what paints ended ({how}); it was started again and goes on from the last checkpoint",
+                entry.id,
+            )
+            self._begin(entry)
+        self._change()
+
+    # What pages see.
+
+    def state(self) -> State:
+        """Returns the state."""
+        return State(
+            version=self._version,
+            worker=self._worker_status,
+            device=self._device,
+            run=self._live,
+            entry=self._entry(),
+            waiting=list(self._waiting),
+            gallery=self._gallery_version,
+            messages=list(self._messages),
+        )
+
+    def losses_since(self, seen: tuple[int, int]) -> tuple[Losses | None, tuple[int, int]]:
+        """Returns the losses of the run at work that are new, and what is then seen.
+
+        Args:
+            seen: what the call before returned; `(0, 0)` at first.
+        """
+        epoch, count = seen if seen[0] == self._epoch else (self._epoch, 0)
+        total = len(self._losses["step"])
+        if self._live is None or (total == count and seen[0] == epoch):
+            return None, (epoch, count)
+        step, loss, *_ = self._losses.values()
+        terms = {name: values[count:] for name, values in self._losses.items() if name not in ("step", "loss")}
+        return Losses(self._live.id, count, step[count:], loss[count:], terms), (epoch, total)
+
+    async def changed(self, version: int, seconds: float) -> None:
+        """Waits until the state has another version, or for some seconds."""
+        if version != self._version:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def want_frame(self) -> None:
+        """Asks for a frame."""
+        if self._worker and self._live and not self._asked_frame:
+            self._asked_frame = True
+            self._worker.send(messages.WantFrame())
+
+    def say(self, level: str, text: str, run: str = "") -> None:
+        """Tells pages something."""
+        self._messages.append(Message(next(self._numbers), time.time(), level, one_line(text, longest=1000), run))
+        self._change()
+
+    def _change(self, *, gallery: bool = False) -> None:
+        self._version += 1
+        self._gallery_version += gallery
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    # What is asked.
+
+    def entry(self, identity: str) -> Entry:
+        """Returns a run.
+
+        Raises:
+            LookupError: there is none.
+        """
+        if identity not in self.gallery.entries:
+            raise LookupError("there is no such run")
+        return self.gallery.entries[identity]
+
+    def new_run(self, new: NewRun) -> str:
+        """Adds a run, which is painted when its turn comes.
+
+        Raises:
+            UserError: its images or dials cannot be used.
+            LookupError: an image is not there.
+            NotNowError: too many wait.
+        """
+        self._check_new(new)
+        of_dials.flags_of(new.dials, *self._paths(_images(new)))
+        return self._queue(self.gallery.add(new, self._name(new)))
+
+    def new_sweep(self, new: NewSweep) -> str:
+        """Adds a sweep; raises as `new_run`."""
+        self._check_new(new)
+        sweep_flags(Path(), new.dials, new.axes, *self._paths(_images(new)), each_style=new.each_style)
+        return self._queue(self.gallery.add(new, self._name(new)))
+
+    def move(self, identity: str, news: Moved) -> str:
+        """Moves dials of a run, or gives it other images; returns whether that acts at once or begins a new stage.
+
+        Raises:
+            UserError: they cannot be used.
+            LookupError: there is no such run, or image.
+        """
+        entry = self.entry(identity)
+        if entry.kind != "picture":
+            raise UserError("a sweep has no dials that can be moved: start another one")
+        dials, images = of_dials.moved(entry.dials, news.dials), _changed(entry.images, news)
+        _check_images(images)
+        flags = self._flags(entry, dials, images)
+        acts = self._acts(entry, flags)
+        entry.dials, entry.images = dials, images
+        live = self._live
+        if live and live.id == identity and self._then is None:
+            if acts == of_dials.AT_ONCE:
+                live.moved = sorted({*live.moved, *news.dials})
+                self._send(messages.Steer(identity, flags))
+            else:
+                self._stop_for(("stage", None), start=start_picture(self.gallery.folder(identity), len(entry.stages)))
+        self._note(entry)
+        return acts
+
+    def pause(self, identity: str) -> None:
+        """Has the run at work wait."""
+        self._send(messages.Pause(self._at_work(identity).id))
+
+    def go_on(self, identity: str) -> None:
+        """Has a paused run go on, or gives one of the gallery its turn."""
+        entry = self.entry(identity)
+        if self._live and self._live.id == identity:
+            self._send(messages.GoOn(identity))
+            entry.status = "running"
+            self._note(entry)
+        elif identity not in self._waiting:
+            self._queue(entry)
+
+    def stop(self, identity: str) -> None:
+        """Ends the turn of a run."""
+        entry = self.entry(identity)
+        if identity in self._waiting:
+            self._waiting.remove(identity)
+            entry.status = "stopped"
+            self._note(entry)
+        elif self._live and self._live.id == identity:
+            self._stop_for(("stop", None))
+        else:
+            raise NotNowError("it is not its turn")
+
+    def restart(self, identity: str) -> None:
+        """Begins a run anew, with its dials as they are."""
+        entry = self.entry(identity)
+        if self._live and self._live.id == identity:
+            self._stop_for(("restart", None))
+            return
+        self._forget_progress(entry)
+        if identity not in self._waiting:
+            self._queue(entry)
+
+    def mark(self, identity: str) -> int:
+        """Keeps the state of the run at work, and returns the number of the mark."""
+        entry = self._at_work(identity)
+        number = max((mark.number for mark in entry.marks), default=0) + 1
+        while len(entry.marks) >= MOST_MARKS:
+            oldest = entry.marks.pop(0)
+            shutil.rmtree(self._mark_folder(entry, oldest), ignore_errors=True)
+        self._send(messages.KeepMark(identity, number))
+        return number
+
+    def undo(self, identity: str, number: int) -> None:
+        """Has a run go back to a mark.
+
+        Raises:
+            LookupError: there is no such run, or mark.
+        """
+        entry = self.entry(identity)
+        mark = next((mark for mark in entry.marks if mark.number == number), None)
+        if mark is None:
+            raise LookupError(f"there is no mark {number}")
+        if self._live and self._live.id == identity:
+            if mark.stage == len(entry.stages) - 1 and self._then is None:
+                entry.dials, entry.stages[-1].moves = dict(mark.dials), list(mark.moves)
+                moves = self._moves(entry, mark.moves)
+                self._send(messages.Undo(identity, number, self._flags(entry, entry.dials), moves))
+            else:
+                self._stop_for(("undo", mark))
+            self._note(entry)
+            return
+        if identity in self._waiting:
+            raise NotNowError("it waits for its turn: stop it first")
+        self._back_to(entry, mark)
+        self._from_marks[identity] = mark
+        self._queue(entry)
+
+    def first(self, identity: str) -> None:
+        """Gives a run that waits its turn next."""
+        if identity not in self._waiting:
+            raise NotNowError("it does not wait")
+        self._waiting.remove(identity)
+        self._waiting.insert(0, identity)
+        self._change()
+
+    def remove(self, identity: str) -> None:
+        """Removes a run and its files."""
+        self.entry(identity)
+        if self._live and self._live.id == identity:
+            self._stop_for(("remove", None))
+            return
+        if identity in self._waiting:
+            self._waiting.remove(identity)
+        self.gallery.remove(identity)
+        self._change(gallery=True)
+
+    async def saved(self, identity: str) -> None:
+        """Has the pictures of a run written as it is now, if it is at work.
+
+        Raises:
+            LookupError: there is no such run.
+            UserError: they cannot be written.
+        """
+        entry = self.entry(identity)
+        if not self._live or self._live.id != identity or entry.kind != "picture":
+            return
+        ticket = next(self._numbers)
+        self._tickets[ticket] = asyncio.get_running_loop().create_future()
+        self._send(messages.Save(identity, ticket))
+        try:
+            async with asyncio.timeout(_SAVE_SECONDS):
+                problem = await self._tickets[ticket]
+        except TimeoutError:
+            raise UserError("the picture could not be written in time; try again") from None
+        finally:
+            self._tickets.pop(ticket, None)
+        if problem and not (self.gallery.folder(identity) / PICTURE).is_file():
+            raise UserError(problem)
+
+    def losses(self, identity: str) -> Losses:
+        """Returns all losses of the last stage of a run.
+
+        Raises:
+            LookupError: there is no such run.
+        """
+        entry = self.entry(identity)
+        if self._live and self._live.id == identity:
+            found = self.losses_since((0, 0))[0]
+            return found or Losses(identity, 0, [], [], {})
+        return self.gallery.losses(entry)
+
+    def command(self, entry: Entry) -> str:
+        """Returns the command that makes the picture of a run with its dials as they are."""
+        try:
+            if entry.kind == "sweep":
+                return command_line("experiments.sweep", self._sweep_flags(entry))
+            return command_line("experiments.stylize", self._flags(entry, entry.dials))
+        except (UserError, LookupError):  # an image or a network that was there is gone
+            return ""
+
+    # Turns.
+
+    def _queue(self, entry: Entry) -> str:
+        if len(self._waiting) >= MOST_WAITING:
+            raise NotNowError(f"{MOST_WAITING} runs wait already: remove some")
+        entry.status, entry.message = "waiting", ""
+        self._waiting.append(entry.id)
+        self._note(entry)
+        self._next()
+        return entry.id
+
+    def _next(self) -> None:
+        """Begins the run whose turn it is, if none is at work."""
+        while self._live is None and self._waiting:
+            entry = self.gallery.entries[self._waiting.pop(0)]
+            try:
+                mark = self._from_marks.pop(entry.id, None)
+                if mark is None and entry.kind == "picture" and self._needs_stage(entry):
+                    self._next_stage(entry)
+                self._begin(entry, mark)
+            except (UserError, LookupError) as error:
+                entry.status, entry.message = "failed", one_line(error, longest=1000)
+                self._live = None
+                self._note(entry)
+        self._change()
+
+    def _begin(self, entry: Entry, mark: Mark | None = None) -> None:
+        """Has the worker paint the last stage of a run: from a mark, or else from its checkpoint if there is one."""
+        before = self._live
+        frame = before.frame if before and before.id == entry.id else 0
+        if entry.kind == "sweep":
+            command: messages.Command = messages.BeginSweep(entry.id, self._sweep_flags(entry))
+        else:
+            if not entry.stages:
+                entry.stages.append(Stage(dict(entry.dials), entry.images))
+            stage = entry.stages[-1]
+            command = messages.Begin(
+                run=entry.id,
+                folder=str(self.gallery.folder(entry.id)),
+                stage=len(entry.stages) - 1,
+                flags=self._flags(entry, stage.begun, stage.images),
+                wanted=self._flags(entry, entry.dials),
+                moves=self._moves(entry, stage.moves),
+                resume=entry.step > 0,
+                mark=mark.number if mark else None,
+                frame=frame,
+            )
+        self._live = Live(
+            entry.id, stage=max(0, len(entry.stages) - 1), step=entry.step, steps=entry.steps, frame=frame
+        )
+        self._then = None
+        self._asked_frame = False
+        if not before or before.id != entry.id:
+            self.frame = None
+        self._forget_losses()
+        entry.status, entry.message = "starting", ""
+        self._worker_status = "busy"
+        self._note(entry)
+        self._send(command)
+
+    def _end(self, entry: Entry, status: Any, message: str) -> None:
+        """Ends the turn of the run at work, and does what was to be done then."""
+        then, mark = self._then or ("stop", None)
+        self._then = None
+        side = max(self._live.sides[self._live.scale : self._live.scale + 1], default=0) if self._live else 0
+        entry.status, entry.message = status, one_line(message, longest=1000)
+        if message:
+            self.say("error" if status == "failed" else "note", message, entry.id)
+        if then == "remove":
+            self._live = None
+            self.gallery.remove(entry.id)
+            self._change(gallery=True)
+        elif then == "undo" and mark is not None:
+            self._back_to(entry, mark)
+            self._begin(entry, mark)
+            return
+        elif then == "restart" and status != "failed":
+            self._forget_progress(entry)
+            self._begin(entry)
+            return
+        elif then == "stage" and status != "failed":
+            try:
+                self._next_stage(entry, side)
+                self._begin(entry)
+                return
+            except UserError as error:
+                entry.status, entry.message = "failed", one_line(error, longest=1000)
+        self._live = None
+        if then != "remove":
+            self._note(entry)
+        self._worker_status = "ready"
+        self._next()
+
+    def _stop_for(self, then: tuple[str, Mark | None], start: Path | None = None) -> None:
+        """Has the run at work stop, and notes what is to be done then; the last wish counts, but for a removal."""
+        assert self._live is not None
+        again = self._then is not None
+        if self._then is None or self._then[0] != "remove":
+            self._then = then
+        if again:
+            return
+        entry = self.gallery.entries[self._live.id]
+        if entry.kind == "sweep" and self._worker:
+            self._worker.interrupt()
+        self._send(messages.Stop(self._live.id, None if start is None else str(start)))
+        self._live.doing = "stopping"
+        self._change()
+
+    def _needs_stage(self, entry: Entry) -> bool:
+        """Returns whether a run of the gallery goes on in a new stage, and not from its checkpoint."""
+        done = entry.step >= entry.steps > 0
+        return bool(entry.stages) and (done or self._acts(entry, self._flags(entry, entry.dials)) == of_dials.STAGE)
+
+    def _next_stage(self, entry: Entry, side: int = 0) -> None:
+        """Adds a stage, which begins with the picture so far; or has the first begin anew, if hardly anything is done.
+
+        Args:
+            entry: the run.
+            side: long side of the picture so far; by default that of a whole one.
+
+        Raises:
+            UserError: the picture cannot be written.
+        """
+        folder = self.gallery.folder(entry.id)
+        picture = folder / DEEP_PICTURE
+        if (len(entry.stages) == 1 and entry.step <= FEW_STEPS) or not picture.is_file():
+            self._forget_progress(entry)
+            return
+        start = start_picture(folder, len(entry.stages))
+        if not start.is_file():
+            try:
+                shutil.copyfile(picture, start)
+            except OSError as error:
+                raise file_error(start, f"cannot be written ({error.strerror or error}): make room") from error
+        stage = entry.stages[-1]
+        before, size = self._flags(entry, stage.begun, stage.images).size, self._flags(entry, entry.dials).size
+        side = min(side or before, size)
+        # What was painted at this scale need not be again, if there is a larger one.
+        entry.stages.append(Stage(dict(entry.dials), entry.images, min(side + (size > before), size)))
+        entry.step = entry.steps = 0
+
+    def _back_to(self, entry: Entry, mark: Mark) -> None:
+        """Has a run that is not at work be where it was at a mark."""
+        for stage in range(mark.stage + 1, len(entry.stages)):
+            self._remove_stage(entry, stage)
+        del entry.stages[mark.stage + 1 :]
+        entry.images, entry.stages[-1].moves = entry.stages[-1].images, list(mark.moves)
+        entry.marks = [other for other in entry.marks if other.stage <= mark.stage]
+        entry.dials, entry.step = dict(mark.dials), mark.step
+
+    def _forget_progress(self, entry: Entry) -> None:
+        for stage in range(len(entry.stages)):
+            self._remove_stage(entry, stage)
+        entry.stages, entry.marks, entry.step, entry.steps = [], [], 0, 0
+
+    def _remove_stage(self, entry: Entry, stage: int) -> None:
+        folder = self.gallery.folder(entry.id)
+        shutil.rmtree(stage_folder(folder, stage), ignore_errors=True)
+        start_picture(folder, stage).unlink(missing_ok=True)
+
+    def _mark_folder(self, entry: Entry, mark: Mark) -> Path:
+        return stage_folder(self.gallery.folder(entry.id), mark.stage) / MARKS / str(mark.number)
+
+    # News.
+
+    def _hear(self, news: messages.News) -> None:
+        """Takes in a piece of news of the worker."""
+        if isinstance(news, messages.Ready):
+            self._device = news.device
+            self._worker_status = "busy" if self._live else "ready"
+        elif self._live is not None and news.run == self._live.id:
+            self._hear_of(self._live, self.gallery.entries[news.run], news)
+        elif isinstance(news, messages.Saved):
+            self._answer(news)
+        self._change()
+
+    def _hear_of(self, live: Live, entry: Entry, news: messages.News) -> None:
+        match news:
+            case messages.Doing():
+                live.doing = news.doing if self._then is None else live.doing
+                if news.doing == "painting":
+                    entry.status = "running"
+            case messages.GoesOn():
+                self._forget_losses()
+                stage = entry.stages[-1]
+                stage.moves = [(step, dials) for step, dials in stage.moves if step < news.step]
+                live.step = entry.step = news.step
+            case messages.Progressed():
+                self._progressed(live, entry, news)
+            case messages.Framed():
+                self.frame = (news.number, news.step, news.jpeg)
+                live.frame, live.frame_step = news.number, news.step
+                self._asked_frame = False
+            case messages.Acted():
+                entry.stages[-1].moves.append((news.step, dict(of_dials.as_json(news.flags))))
+                if of_dials.as_json(news.flags) == of_dials.as_json(self._flags(entry, entry.dials)):
+                    live.moved = []
+                self._note(entry)
+            case messages.Marked():
+                moves = list(entry.stages[-1].moves)
+                dials = moves[-1][1] if moves else entry.stages[-1].begun
+                entry.marks.append(Mark(news.number, len(entry.stages) - 1, news.step, dict(dials), moves))
+                self._note(entry)
+            case messages.Paused():
+                entry.status, live.doing = "paused", "waiting"
+                self._note(entry)
+            case messages.Saved():
+                self._note(entry)
+                self._answer(news)
+            case messages.Noted():
+                self.say(news.level, news.text, entry.id)
+            case messages.Ended():
+                if not self._closing:
+                    self._end(entry, news.status, news.message)
+
+    def _progressed(self, live: Live, entry: Entry, news: messages.Progressed) -> None:
+        for name, values in news.losses.items():
+            self._losses.setdefault(name, [])[news.begin :] = [finite(value) for value in values]
+        if news.begin == 0:
+            self._epoch += 1
+        live.step = entry.step = news.step
+        live.steps = entry.steps = news.steps
+        live.scale, live.sides = news.scale, news.sides
+        live.seconds_left, live.seconds_per_step = news.seconds_left, news.seconds_per_step
+        live.weights, live.compilations = news.weights, news.compilations
+        newest = {name: values[-1] for name, values in self._losses.items() if values and name != "step"}
+        live.loss = newest.pop("loss", None)
+        live.terms = newest
+        if entry.status == "starting":
+            entry.status = "running"
+            self._note(entry)
+        if entry.status == "running" and self._then is None:
+            live.doing = "painting"
+
+    def _answer(self, news: messages.Saved) -> None:
+        waits = self._tickets.pop(news.ticket, None)
+        if waits is not None and not waits.done():
+            waits.set_result(news.problem)
+
+    async def _count_cells(self) -> None:
+        """Looks now and then how many cells of the sweep at work are done."""
+        while True:
+            await asyncio.sleep(_COUNT_SECONDS)
+            entry, live = self._entry(), self._live
+            if entry is None or live is None or entry.kind != "sweep":
+                continue
+            done, count = await asyncio.to_thread(cells_done, self.gallery.folder(entry.id))
+            if (done, count) != (entry.step, entry.steps):
+                live.step, live.steps = entry.step, entry.steps = done, count
+                live.doing, entry.status = "painting", "running"
+                self._note(entry)
+
+    # Small things.
+
+    def _entry(self) -> Entry | None:
+        return self.gallery.entries[self._live.id] if self._live else None
+
+    def _at_work(self, identity: str) -> Entry:
+        entry = self.entry(identity)
+        if self._live is None or self._live.id != identity or entry.kind != "picture" or self._then is not None:
+            raise NotNowError("it is not its turn")
+        return entry
+
+    def _send(self, command: messages.Command) -> None:
+        if self._worker:
+            self._worker.send(command)
+
+    def _note(self, entry: Entry) -> None:
+        """Keeps what is known of a run, and tells pages that it has changed."""
+        try:
+            self.gallery.write(entry)
+        except UserError as error:
+            self.say("error", str(error), entry.id)
+        self._change(gallery=True)
+
+    def _forget_losses(self) -> None:
+        self._losses = {"step": [], "loss": []}
+        self._epoch += 1
+
+    def _check_new(self, new: NewRun | NewSweep) -> None:
+        _check_images(_images(new))
+        if len(self._waiting) >= MOST_WAITING:
+            raise NotNowError(f"{MOST_WAITING} runs wait already: remove some")
+
+    def _name(self, new: NewRun | NewSweep) -> str:
+        if new.name:
+            return shown_name(new.name)
+        stems = [Path(self.uploads.image(name).name).stem for name in (new.content, *new.styles)]
+        return one_line(f"{stems[0]}, {' and '.join(stems[1:])}")
+
+    def _paths(self, of: Images) -> tuple[Path, list[Path], Path | None, list[Path]]:
+        path = self.uploads.path
+        regions = None if of.regions is None else path(of.regions)
+        return path(of.content), list(map(path, of.styles)), regions, list(map(path, of.style_regions))
+
+    def _flags(self, entry: Entry, dials: Dials, images: Images | None = None) -> SingleFlags:
+        """Returns the flags that dials mean for the last stage of a run, by default with its images of now."""
+        others: dict[str, Any] = {}
+        if len(entry.stages) > 1:
+            start = start_picture(self.gallery.folder(entry.id), len(entry.stages) - 1)
+            others = {"init": str(start), "coarsest": entry.stages[-1].coarsest, "scales": None}
+        return of_dials.flags_of(dials, *self._paths(images or entry.images), **others)
+
+    def _moves(self, entry: Entry, moves: Sequence[tuple[int, Dials]]) -> list[tuple[int, SingleFlags]]:
+        return [(step, self._flags(entry, dials, entry.stages[-1].images)) for step, dials in moves]
+
+    def _acts(self, entry: Entry, wanted: SingleFlags) -> str:
+        """Returns how a run comes to other flags, see `dials.acts`."""
+        if not entry.stages:
+            return of_dials.AT_ONCE
+        return of_dials.acts(self._flags(entry, entry.stages[-1].begun, entry.stages[-1].images), wanted)
+
+    def _sweep_flags(self, entry: Entry) -> SweepFlags:
+        content, styles, regions, style_regions = self._paths(entry.images)
+        folder = self.gallery.folder(entry.id)
+        named = with_names(folder, [content], "content")[0], with_names(folder, styles, "style")
+        return sweep_flags(folder, entry.dials, entry.axes, *named, regions, style_regions, each_style=entry.each_style)
+
+
+def _images(new: NewRun | NewSweep) -> Images:
+    return Images(new.content, new.styles, new.regions, new.style_regions)
+
+
+def _changed(images: Images, news: Moved) -> Images:
+    """Returns images with those that are given anew."""
+    return Images(
+        images.content,
+        images.styles if news.styles is None else news.styles,
+        images.regions if news.regions is None else news.regions or None,
+        images.style_regions if news.style_regions is None else news.style_regions,
+    )
+
+
+def _check_images(images: Images) -> None:
+    """Checks the numbers of images; raises UserError if they are others than there may be."""
+    styles, maps = len(images.styles), len(images.style_regions)
+    if not 1 <= styles <= MOST_STYLES:
+        raise UserError(f"expected 1 to {MOST_STYLES} style images, found {styles}")
+    if maps not in (0, styles):
+        raise UserError(f"expected a map for each of {styles} style images, found {maps}")

@@ -1,0 +1,46 @@
+"""The first look at a picture: what a network for any style paints in one pass, while the optimiser is made ready."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nst_jax.applications.feedforward import instant, trained
+from nst_jax.io import images
+
+SIDE = 512
+"""Long side of the first look at most: it is to be there within two seconds."""
+
+_STYLE_SIDE = 768
+"""As much as the network sees of a style image that is not very long."""
+
+
+def paint(
+    content: Path, styles: Sequence[Path], *, size: int, shares: Sequence[float] = (), strength: float = 0.5
+) -> np.ndarray:
+    """Returns the picture, `[H, W, 3]` in [0, 1].
+
+    Args:
+        content: the content image.
+        styles: the style images.
+        size: long side of the picture that is wanted; this one has `SIDE` at most.
+        shares: of the style images.
+        strength: that of a transfer; from 0.5 on, the network's whole strength.
+
+    Raises:
+        UserError: the images cannot be used.
+    """
+    painted = [images.read(path, size=_STYLE_SIDE).pixels for path in styles]
+    painter = instant.painter(_network(), painted, shares, strength=min(1.0, 2 * strength))
+    return painter.paint(images.read(content, size=min(size, SIDE)).pixels, room=True)
+
+
+def warm_up(content: Path, style: Path) -> None:
+    """Compiles what the first look at most pictures needs, of sample images."""
+    paint(content, [style], size=SIDE)
+
+
+@functools.cache
+def _network() -> trained.Trained:
+    return trained.load(trained.EMBEDDED)

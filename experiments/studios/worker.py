@@ -1,0 +1,124 @@
+"""The worker: a process of its own that has JAX, and a pipe to it.
+
+A pipe and no queues: whoever is killed while he holds the lock of a queue leaves it locked for all others; a pipe whose
+end is closed says so at once. Both ends read in a thread and never wait to write.
+"""
+
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from . import messages
+
+_SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads, such as JAX's, may hang
+
+_BROKEN = (EOFError, OSError)
+
+
+class Worker:
+    """A worker process, as the server sees it."""
+
+    def __init__(
+        self, heard: Callable[[messages.News], None], ended: Callable[[int | None], None], samples: tuple[Path, Path]
+    ) -> None:
+        """Starts the process.
+
+        Args:
+            heard: called in a thread with every piece of news.
+            ended: called in the same thread when the process has ended, with its exit code, negative for a signal.
+            samples: see `engine.serve`.
+        """
+        here, there = _SPAWN.Pipe()
+        self._outbox: queue.SimpleQueue[messages.Command | None] = queue.SimpleQueue()
+        self._process = _SPAWN.Process(target=_main, args=(there, samples), name="nst-jax studio", daemon=True)
+        self._process.start()
+        there.close()  # so that the pipe ends when the process does
+        threading.Thread(target=self._read, args=(here, heard, ended), daemon=True).start()
+        threading.Thread(target=self._write, args=(here,), daemon=True).start()
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process."""
+        return self._process.pid
+
+    def send(self, command: messages.Command) -> None:
+        """Sends a command; one that does not arrive, as the process has ended, is lost."""
+        self._outbox.put(command)
+
+    def interrupt(self) -> None:
+        """Has a sweep stop as soon as it can."""
+        if self._process.is_alive() and self._process.pid:
+            os.kill(self._process.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self._process.kill()
+
+    def join(self, seconds: float) -> bool:
+        """Waits for the end of the process, and returns whether it came."""
+        self._process.join(seconds)
+        return not self._process.is_alive()
+
+    def _read(
+        self, connection: Connection, heard: Callable[[messages.News], None], ended: Callable[[int | None], None]
+    ) -> None:
+        try:
+            while True:
+                heard(connection.recv())
+        except _BROKEN:
+            pass
+        except Exception:  # bytes of a process that was killed while it wrote
+            traceback.print_exc()
+        self._outbox.put(None)
+        self._process.join()
+        ended(self._process.exitcode)
+
+    def _write(self, connection: Connection) -> None:
+        while (command := self._outbox.get()) is not None:
+            try:
+                connection.send(command)
+            except _BROKEN:
+                return
+
+
+def _main(connection: Connection, samples: tuple[Path, Path]) -> None:
+    """Is the worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server tells when to end; a sweep sets its own
+    from . import engine
+    from .compilations import counter
+
+    inbox: queue.Queue[messages.Command] = queue.Queue()
+    outbox: queue.Queue[messages.News | None] = queue.Queue()
+    wanted = threading.Event()
+
+    def read() -> None:
+        try:
+            while True:
+                command = connection.recv()
+                if isinstance(command, messages.WantFrame):
+                    wanted.set()
+                else:
+                    inbox.put(command)
+        except _BROKEN:
+            os._exit(1)  # the server is gone: what is on the disk can be gone on from
+
+    def write() -> None:
+        while (news := outbox.get()) is not None:
+            connection.send(news)
+
+    threading.Thread(target=read, daemon=True).start()
+    writing = threading.Thread(target=write, daemon=True)
+    writing.start()
+    link: Any = engine.Link(inbox=inbox, tell=outbox.put, wanted=wanted, compilations=counter())
+    engine.serve(link, samples)
+    outbox.put(None)
+    writing.join()
+    sys.stdout.flush()
