@@ -173,6 +173,8 @@ def check_canvas(backbone: Backbone, settings: Settings, height: int, width: int
 
 def why_untiled(backbone: Backbone, settings: Settings) -> str:
     """Returns why a picture cannot be computed in tiles; nothing if it can."""
+    if settings.smoothing != "none":
+        return f"smoothing {settings.smoothing}, which sees the whole of a layer"
     formulas = [(kind, kind.formula) for kind in TERMS.values() if kind.layers and kind.formula]
     if settings.finish_steps:
         formulas.append((TERMS[STYLE], "finish_loss"))

@@ -67,6 +67,7 @@ def make_config(backbone: Backbone, settings: Settings, *, solver: optimize.Make
         formulas=tuple((term, kind.chosen(settings)) for term, kind in TERMS.items()),
         blending=settings.blending,
         rotations=settings.style_rotations,
+        smoothing=settings.smoothing,
         tile=settings.tile if isinstance(settings.tile, int) else 0,
     )
     return TransferConfig(

@@ -20,8 +20,9 @@ from nst_jax.losses import Term
 from nst_jax.measuring import Positions, in_tiles, measured
 from nst_jax.ops.blur import blur
 from nst_jax.ops.circular_padding import CIRCULAR
-from nst_jax.terms import CANVAS, TERMS
-from nst_jax.vocabulary import Blending, Padding, Pooling, Precision
+from nst_jax.smoothing import smoothed
+from nst_jax.terms import CANVAS, CONTENT, STYLE, TERMS
+from nst_jax.vocabulary import Blending, Padding, Pooling, Precision, Smoothing
 
 Targets = dict[str, dict[str, Any]]
 """Term → layer → target of the statistic. Content: features `[H, W, C]`. Style: that of each style image, mostly its
@@ -75,6 +76,7 @@ class Objective:
         formulas: (term in `TERMS`, its formula).
         blending: see `vocabulary.Blending`.
         rotations: whether style images are also turned by 90, 180 and 270 degrees.
+        smoothing: see `vocabulary.Smoothing`; without tiles.
         tile: about how many pixels a side the parts have in which the network sees a picture; 0 for all of it at once.
         mesh: devices among which these parts are divided; see `parallel.spread_tiles`.
     """
@@ -88,6 +90,7 @@ class Objective:
     formulas: tuple[tuple[str, Term], ...]
     blending: Blending
     rotations: bool = False
+    smoothing: Smoothing = "none"
     tile: int = 0
     mesh: Mesh | None = None
 
@@ -144,7 +147,7 @@ class Objective:
         if windows is None:
 
             def target(layer: str, values: jax.Array) -> Any:
-                aligned = _aligned(formula, values, image.shape)
+                aligned = _aligned(formula, self._smoothed(term, values), image.shape)
                 return formula.target(aligned) if formula.target else measured(formula, aligned, positions.get(layer))
 
             return self._read(padding, params, image, {layer: functools.partial(target, layer) for layer in layers})
@@ -169,7 +172,10 @@ class Objective:
         for term, formula in self.formulas:
             if formula.joint is None or not targets.get(term):
                 continue
-            align = functools.partial(_aligned, formula, picture=canvas.shape)
+
+            def align(values: jax.Array, term: str = term, formula: Term = formula) -> jax.Array:
+                return _aligned(formula, self._smoothed(term, values), canvas.shape)
+
             values = self._read(self.padding, params, seen, dict.fromkeys(targets[term], align))
             pick = functools.partial(formula.joint.choose, values, weights.layers[term])
             found[term] = jax.lax.map(pick, targets[term])  # one style image after the other, to save memory
@@ -203,10 +209,10 @@ class Objective:
         def errors(layer: str, values: jax.Array) -> dict[str, Any]:
             return {
                 term: jax.vmap(formula.joint.part, in_axes=(None, 0, 0))(
-                    _aligned(formula, values, canvas.shape), targets[term][layer], choices[term]
+                    _aligned(formula, self._smoothed(term, values), canvas.shape), targets[term][layer], choices[term]
                 )
                 if formula.joint
-                else self._error(layer, term, values, targets[term][layer], weights)
+                else self._error(layer, term, self._smoothed(term, values), targets[term][layer], weights)
                 for term, formula in self.formulas
                 if layer in targets.get(term, ())
             }
@@ -256,6 +262,10 @@ class Objective:
     def _read(self, padding: Padding, params: Any, image: jax.Array, readers: Mapping[str, Callable]) -> dict[str, Any]:
         network = features.Features(self.backbone, self.pooling, padding, self.precision, self.remat)
         return cast(dict[str, Any], network.apply(params, image, readers))  # Linen's apply is untyped
+
+    def _smoothed(self, term: str, values: jax.Array) -> jax.Array:
+        """Returns a layer's features as a term sees them."""
+        return smoothed(values, self.smoothing) if term in (CONTENT, STYLE) else values
 
     def _error(self, layer: str, term: str, values: jax.Array, target: Any, weights: Weights) -> jax.Array:
         """Returns the error of a layer's features."""

@@ -23,6 +23,7 @@ from nst_jax.vocabulary import (
     Pooling,
     Precision,
     RegionGuides,
+    Smoothing,
     StyleLoss,
     Tiles,
     VariationLoss,
@@ -81,6 +82,11 @@ class Settings:
     content_loss: ContentLoss = option("relative_squared_error", "Formula of the content loss.")
     style_loss: StyleLoss = option(
         "relative_squared_error", "Formula of the style loss: what it compares, and how differences count."
+    )
+    smoothing: Smoothing = option(
+        "none",
+        "Smoothing of activations before content and style are compared: softmax over each layer, for networks with "
+        "residual sums, whose few large activations are all that counts otherwise.",
     )
     variation_loss: VariationLoss = option("squared_variation", "Formula of the total variation loss.")
     content_weight: float = option(

@@ -91,6 +91,10 @@ that was most like it when the scale began; the layers' weights are those of the
 The last five and `normalized_gradient_gram_error` have no mean over positions: of several style images they blend
 losses, no targets, and they know no regions."""
 
+Smoothing = Literal["none", "softmax"]
+"""What happens to activations before content and style are compared: nothing, or a softmax over all of a layer, for
+networks with residual sums; see `smoothing`."""
+
 VariationLoss = Literal[
     "squared_variation", "neural_style_variation", "crowson_variation", "circular_squared_variation"
 ]

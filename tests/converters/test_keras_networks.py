@@ -1,4 +1,4 @@
-"""Networks of keras-applications with batch normalisation: Keras builds, saves and computes them, and we do the same."""
+"""Networks of keras-applications with batch normalisation: Keras builds, saves and computes them, and so do we."""
 
 import functools
 from typing import Any, NamedTuple

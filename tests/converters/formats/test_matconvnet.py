@@ -126,10 +126,10 @@ def test_a_network_saved_as_one_variable(tmp_path, layers):
 
 def test_other_layers_have_numbered_weights(tmp_path):
     numbers = [np.full((4, 1), number, np.float32) for number in range(3)]
-    path = save(tmp_path / "a.mat", {"layers": cell(new("bn", *numbers, kind="bnorm"), new("x", numbers[0]))})
+    path = save(tmp_path / "a.mat", {"layers": cell(new("lrn", *numbers, kind="lrn"), new("x", numbers[0]))})
     assert_same(
         values(path),
-        {f"bn/{number}": array for number, array in enumerate(numbers)} | {"x/kernel": numbers[0][..., None, None]},
+        {f"lrn/{number}": array for number, array in enumerate(numbers)} | {"x/kernel": numbers[0][..., None, None]},
     )
 
 
