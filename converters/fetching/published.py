@@ -92,6 +92,55 @@ FILES = (
         size=574_710_816,
         hashes={"md5": "cbe5617147190e668d6c5d5026f83318"},
     ),
+    # MD5: keras/src/applications/resnet.py and inception_v3.py; of MobileNet v2 none is stated.
+    Published(
+        "resnet50_keras",
+        "keras",
+        f"{_KERAS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        classifier=False,
+        size=None,
+        hashes={"md5": "4d473c1dd8becc155b73f8504c6f6626"},
+    ),
+    Published(
+        "resnet50_keras",
+        "keras",
+        f"{_KERAS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels.h5",
+        classifier=True,
+        size=None,
+        hashes={"md5": "2cb95161c43110f7111970584f804107"},
+    ),
+    Published(
+        "inception_v3",
+        "keras",
+        f"{_KERAS}/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        classifier=False,
+        size=None,
+        hashes={"md5": "bcbd6486424b2319ff4ef7d526e38f63"},
+    ),
+    Published(
+        "inception_v3",
+        "keras",
+        f"{_KERAS}/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
+        classifier=True,
+        size=None,
+        hashes={"md5": "9a0d58056eeedaa3f26cb7ebd46da564"},
+    ),
+    Published(
+        "mobilenet_v2",
+        "keras",
+        f"{_KERAS}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
+        classifier=False,
+        size=None,
+        hashes={},
+    ),
+    Published(
+        "mobilenet_v2",
+        "keras",
+        f"{_KERAS}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5",
+        classifier=True,
+        size=None,
+        hashes={},
+    ),
     Published(
         "squeezenet1_1",
         "keras",
@@ -231,6 +280,30 @@ FILES = (
             *("squeezenet1_0-b66bff10", "alexnet-owt-7be5be79"),
         )
     ),
+    Published(
+        "resnet50_torchvision",
+        "torchvision",
+        f"{_TORCHVISION}/resnet50-0676ba61.pth",
+        classifier=True,
+        size=None,
+        hashes={"sha256": "0676ba61"},
+    ),
+    Published(
+        "inception_v3_torchvision",
+        "torchvision",
+        f"{_TORCHVISION}/inception_v3_google-0cc3c7bd.pth",
+        classifier=True,
+        size=None,
+        hashes={"sha256": "0cc3c7bd"},
+    ),
+    Published(
+        "mobilenet_v2_torchvision",
+        "torchvision",
+        f"{_TORCHVISION}/mobilenet_v2-b0353104.pth",
+        classifier=True,
+        size=None,
+        hashes={"sha256": "b0353104"},
+    ),
     # MD5: matconvnet/doc/site/docs/pretrained.md.
     Published(
         "vgg16",
@@ -254,6 +327,9 @@ _AMDEGROOT = "vgg16_features by amdegroot (RGB from 0 to 255 minus mean), which 
 
 _CONVENTIONS = {
     **{file.hashes["sha256"]: file.source for file in FILES if file.source == "torchvision"},
+    "0cc3c7bd": "tensorflow",  # inception_v3, which torchvision's program feeds pixels from -1 to 1
+    "11ad3fa6": "torchvision",  # resnet50, trained anew
+    "7ebf99e0": "torchvision",  # mobilenet_v2, trained anew
     "d01eb7cb": "caffe",  # vgg19, https://web.eecs.umich.edu/~justincj/models/
     "00b39a1b": "caffe",  # vgg16, from the same place
     "74e45263": "caffe",  # vgg19, pystiche

@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from absl import app, flags, logging
 
+from nst_jax.backbones.registry import BACKBONES
 from nst_jax.commands import as_typed_here, command, help_is_success
 from nst_jax.console import any_console
 from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
@@ -95,7 +96,9 @@ class Common(Checked):
     workdir: FilePath | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
     output: FilePath | None = flag(None, "File of the resulting picture; by default in --workdir.")
     backbone: str = flag(
-        "auto", "Network that computes the features; auto means vgg19 if installed, else the embedded SqueezeNet."
+        "auto",
+        "Network that computes the features; auto means vgg19 if installed, else the embedded SqueezeNet. All: "
+        f"{', '.join(BACKBONES)}.",
     )
     size: int = flag(512, "Long side of the picture in pixels.", least=1)
     steps: int | None = option_flag("steps")

@@ -32,7 +32,7 @@ def plot_curves(path: Path, files: Mapping[str, Path]) -> None:
         for name, losses in curves.items():
             axes.plot(np.linspace(0, 1, len(losses)), losses / losses[0], label=name)
         if curves:
-            axes.legend(frameon=False, ncols=2 if len(curves) > 6 else 1, fontsize="small")
+            axes.legend(loc="upper right", frameon=False, ncols=2 if len(curves) > 6 else 1, fontsize="small")
         axes.grid(visible=True, which="both", alpha=0.2)
 
 

@@ -27,11 +27,13 @@ _HEAD = (
     "time",
     "style layers",
     "content layers",
-    "weights",
+    "numbers",
     "licence",
     "citation",
 )
 _NONE = "–"
+_UNIT = "\u00a0"
+"""The space between a number and its unit, where no line is broken."""
 
 
 def show(workdir: Path, measured: Mapping[str, Measured]) -> None:
@@ -77,7 +79,7 @@ def _row(name: str, cell: Mapping[str, Any], measured: Measured) -> list[str]:
         _bytes(networks.file_size(name)),
         _error(losses.get(CONTENT)),
         _error(losses.get(STYLE)),
-        _NONE if cell["seconds"] is None else f"{cell['seconds']:.0f} s",
+        _NONE if cell["seconds"] is None else f"{cell['seconds']:.0f}{_UNIT}s",
         _layers(settings.get("style_layers")),
         _layers(settings.get("content_layers")),
         settings.get("weights") or _NONE,
@@ -87,13 +89,13 @@ def _row(name: str, cell: Mapping[str, Any], measured: Measured) -> list[str]:
 
 
 def _seconds(measured: Measured) -> str:
-    return _NONE if measured.seconds is None else f"{measured.seconds:.3g} s"
+    return _NONE if measured.seconds is None else f"{measured.seconds:.3g}{_UNIT}s"
 
 
 def _bytes(number: float | None) -> str:
     if number is None:
         return _NONE
-    return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.3g} MB"
+    return f"{number / 1e9:.2f}{_UNIT}GB" if number >= 1e9 else f"{number / 1e6:.3g}{_UNIT}MB"
 
 
 def _error(value: float | None) -> str:

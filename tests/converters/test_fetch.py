@@ -414,7 +414,7 @@ def test_command_line_errors(given, message):
 
 
 def test_without_a_name_it_lists_all(folder):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True)
     (folder / "alexnet.safetensors").touch()
     result = commands.run("fetch")
     assert (result.returncode, result.stderr) == (0, "")

@@ -20,6 +20,7 @@ WITHOUT = {
     "laplacian_pool": 4,  # nothing without a weight
     "matting_weight": 0.0,
     "style_rotations": False,
+    "smoothing": "none",
     "match_content": 0.75,  # nothing without hypercolumns
     "blending": "targets",
     "blend_weights": (),
