@@ -74,7 +74,9 @@ class TrainFlags(ClusterFlags):
     shifts: int | None = option_flag("shifts")
     precision: Precision | None = option_flag("precision", note="Here of the trained network, too.")
     samples: FilePath | None = flag(
-        None, "Folder of photographs to show as the training goes on; by default some of --contents are held out."
+        None,
+        "Folder of photographs, or of maps, to show as the training goes on; by default some of --contents, which are "
+        "held out in any case, or random maps.",
     )
     show_every: int = flag(500, "Number of steps between sample pictures; 0 shows the last ones only.", least=0)
     save_every: int = flag(500, "Number of steps between checkpoints; 0 means none but the last.", least=0)

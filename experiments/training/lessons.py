@@ -17,6 +17,7 @@ from nst_jax.errors import UserError
 from nst_jax.io import image_folder, images, region_maps
 from nst_jax.io.files import sha256
 from nst_jax.io.image_folder import list_pictures
+from nst_jax.pyramid import scaled
 from nst_jax.regions import from_maps
 
 from .crops import Crops, style_of
@@ -190,26 +191,12 @@ def _doodle(flags: TrainFlags) -> Lesson:
     network = recipes.scaled(networks.doodle(style_map.colours), flags.width or 1.0)
     count = len(network.regions)
 
-    def shown(name: str, guides: np.ndarray, number: int) -> tuple[str, Shown]:
-        noise = np.random.default_rng([flags.seed, _SHOWN, number])
-        colours = np.array(network.regions, np.float32) / 255
-        return name, Shown(doodles.painted_from(network, guides, noise), guides @ colours)
-
     def row(made: Training, number: int, step: int) -> Batch:
         random = np.random.default_rng([flags.seed, _DOODLE, number])
         guides = doodles.random_guides(count, flags.size, random)
         maps = doodles.painted_from(network, guides, random)
         return Batch(maps, np.int32(0), {}, regions=made.regions_of(guides, step))
 
-    random = [np.random.default_rng([flags.seed, _SHOWN, number, 0]) for number in range(_HELD_OUT)]
-    maps = [doodles.random_guides(count, flags.size, each) for each in random]
-    drawn = list_pictures(Path(flags.samples)) if flags.samples else []
-    maps_drawn = {
-        each.name: doodles.guides_of(network, found, _scaled(found.labels.shape, flags.size))
-        for each in drawn
-        for found in [region_maps.read(each)]
-    }
-    named = maps_drawn or {f"map {number}": guides for number, guides in enumerate(maps, 1)}
     return Lesson(
         network=network,
         painted=[image],
@@ -217,7 +204,7 @@ def _doodle(flags: TrainFlags) -> Lesson:
         row=row,
         styles=(path.stem,),
         of_network=(),
-        shown=dict(shown(name, guides, number) for number, (name, guides) in enumerate(named.items())),
+        shown=_maps(flags, network),
         codes=lambda params: {path.stem: None},  # noqa: ARG005 - the network has one style
         unreadable=dict,
         identity={
@@ -227,6 +214,29 @@ def _doodle(flags: TrainFlags) -> Lesson:
         },
         files={"style": str(path), "style_regions": str(style_map.path)},
     )
+
+
+def _maps(flags: TrainFlags, network: Doodle) -> dict[str, Shown]:
+    """Returns what a doodle shows: the maps of a folder, or random ones."""
+    if flags.samples:
+        read = [region_maps.read(path) for path in list_pictures(Path(flags.samples))]
+        guides = {
+            each.path.name: doodles.guides_of(
+                network, each, scaled(each.labels.shape, flags.size / max(each.labels.shape))
+            )
+            for each in read
+        }
+    else:
+        random = [np.random.default_rng([flags.seed, _SHOWN, number]) for number in range(_HELD_OUT)]
+        guides = {
+            f"map {number}": doodles.random_guides(len(network.regions), flags.size, each)
+            for number, each in enumerate(random, 1)
+        }
+    colours, noise = np.array(network.regions, np.float32) / 255, np.random.default_rng([flags.seed, _SHOWN])
+    return {
+        name: Shown(doodles.painted_from(network, each, noise), np.clip(each @ colours, 0, 1))
+        for name, each in guides.items()
+    }
 
 
 class _Photographs:
@@ -258,12 +268,6 @@ def _held_out(files: list[Path], seed: int) -> tuple[list[Path], list[Path]]:
     if len(files) - len(shown) < _LEAST_LEFT:
         return shown, files
     return shown, [file for file in files if file not in shown]
-
-
-def _scaled(shape: Sequence[int], size: int) -> tuple[int, int]:
-    """Returns a height and width with a long side of `size`."""
-    height, width = shape[:2]
-    return round(height * size / max(height, width)), round(width * size / max(height, width))
 
 
 def _distinct(names: list[str], taken: tuple[str, ...]) -> tuple[str, ...]:

@@ -134,8 +134,8 @@ def halves(tmp_path):
 def test_each_region_has_its_own_style(run, pictures, halves, tmp_path):
     """Far from their border the last layer, which sees three pixels, paints as with the style of the region alone."""
     both = ",".join(str(pictures / f"{name}.png") for name in ("first", "second"))
-    result = run(style=both, regions=halves)
     first, second = (pixels(run(style=str(pictures / f"{name}.png"))) for name in ("first", "second"))
+    result = run(style=both, regions=halves)
     found = pixels(result)
     np.testing.assert_array_equal(found[:16], first[:16])
     np.testing.assert_array_equal(found[20:], second[20:])

@@ -155,6 +155,7 @@ def test_style_images(page, exported, photo, tmp_path):
     assert np.abs(seen(page) - strong).max() > 1
 
     raced = page.run("""(async () => { const before = photo, own = engine.ask.bind(engine);
+      before.code = null;
       engine.ask = (...given) => { photo = { ...before, code: null }; return own(...given); };
       await codeFor(bytesOf(before, 48), before);
       const found = [before.code !== null, photo.code]; engine.ask = own; return found; })()""")

@@ -7,7 +7,7 @@ import tiny
 from jax import export
 
 from experiments.exporting import stablehlo
-from nst_jax.applications.feedforward import networks, painting
+from nst_jax.applications.feedforward import instant, networks, painting
 
 SIZES = {"covariance": ((32, 40), (48, 36))}
 PAINT = jax.jit(painting.paint, static_argnums=0)
@@ -18,7 +18,7 @@ def test_round_trip(name):
     trained = tiny.trained(name)
     network = trained.network
     code = {"several styles": np.array([0.2, 0.5, 0.3], np.float32)}.get(name)
-    if networks.input_channels(network) == 3 and not hasattr(network, "styles"):
+    if instant.takes_images(network):
         style = tiny.image(16, 16, seed=1)
         code = painting.encode(network, trained.params, style)
         found = export.deserialize(bytearray(stablehlo.coder(trained))).call(style)

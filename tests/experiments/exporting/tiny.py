@@ -53,7 +53,7 @@ NETWORKS = {
             Conv("b", 3, kernel=3, enlarge=2, bias=True, activation="sigmoid"),
         ),
         ((0, 0, 0), (255, 0, 0)),
-        noise=1,
+        noise=2,
     ),
     "covariance": Matched(_ENCODER, _DECODER, "covariance", CONVENTIONS["caffe"], Output(scale=0.01, shift=0.4)),
 }
