@@ -227,7 +227,8 @@ def _there(problem: Problem, shapes: Any) -> Any:
     anything else would be compiled again.
     """
     shardings = [leaf.sharding for leaf in jax.tree.leaves(problem) if isinstance(leaf, jax.Array)]
-    if not shardings or not all(isinstance(of, NamedSharding) and of.is_fully_replicated for of in shardings):
+    copies = (isinstance(of, NamedSharding) and of.is_fully_replicated and of.num_devices > 1 for of in shardings)
+    if not shardings or not all(copies):
         return shapes
     everywhere = NamedSharding(shardings[0].mesh, PartitionSpec())
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), shapes)
