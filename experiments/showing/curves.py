@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nst_jax.errors import choose, one_line
-from nst_jax.terms import CONTENT, STYLE
 
+from ..cli.transfer_flags import CONTENT, STYLE  # as the losses towards these images are called, too
 from ..plotting.figures import plot
 
 _ACROSS = 3
