@@ -6,6 +6,7 @@
 Two style images give a path from one to the other. Three give a triangle: one style image at each corner, a third of
 each in the middle. The flags of `experiments.stylize` work here too; `--blending` chooses what is blended. Writes the
 same files as `experiments.sweep`, and an animation along the path or around the triangle (--output, .webp or .gif).
+What `experiments.stylize` makes of --style_fine and --style_coarse is in its strokes/style.png, an image for --style.
 All pictures share one compiled program. Five pictures of 384 pixels take 4 minutes with the embedded SqueezeNet on 2
 cores.
 """

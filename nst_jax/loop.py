@@ -239,10 +239,11 @@ def _there(problem: Problem, shapes: Any) -> Any:
     Of a problem with a copy on each of several devices, its states are copies too: a program that was compiled for
     anything else would be compiled again.
     """
-    shardings = [leaf.sharding for leaf in jax.tree.leaves(problem) if isinstance(leaf, jax.Array)]
-    if not shardings or not all(isinstance(of, NamedSharding) and of.is_fully_replicated for of in shardings):
+    placed = [leaf.sharding for leaf in jax.tree.leaves(problem) if isinstance(leaf, jax.Array)]
+    copies = [of for of in placed if isinstance(of, NamedSharding) and of.is_fully_replicated and of.num_devices > 1]
+    if not copies or len(copies) < len(placed):
         return shapes
-    everywhere = NamedSharding(shardings[0].mesh, PartitionSpec())
+    everywhere = NamedSharding(copies[0].mesh, PartitionSpec())
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), shapes)
 
 

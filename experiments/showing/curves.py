@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nst_jax.errors import choose, one_line
-from nst_jax.terms import CONTENT, STYLE
 
+from ..cli.transfer_flags import CONTENT, STYLE  # as the losses towards these images are called, too
 from ..plotting.figures import plot
 
 _ACROSS = 3
@@ -77,10 +77,10 @@ def ratio(one: Curve, other: Curve) -> float | None:
     That is the geometric mean over the content errors that both have, between whose points errors follow power laws;
     None if they share none.
     """
-    shared = max(one.content.min(), other.content.min()), min(one.content.max(), other.content.max())
-    if shared[0] >= shared[1]:
+    least, most = max(one.content.min(), other.content.min()), min(one.content.max(), other.content.max())
+    if least >= most:
         return None
-    at = np.linspace(*np.log(shared), _POINTS)
+    at = np.linspace(math.log(least), math.log(most), _POINTS)
 
     def style(curve: Curve) -> np.ndarray:
         order = np.argsort(curve.content)
@@ -112,10 +112,10 @@ def plot_curves(path: Path, found: Sequence[Curve], along: str) -> None:
             axes.grid(visible=True, which="both", alpha=0.2)
             for curve in (curve for curve in found if curve.panel == panel):
                 order = np.argsort(curve.content)
-                line = {"marker": "o", "markersize": 4, "color": colours[curve.label], "label": _plain(curve.label)}
-                axes.plot(curve.content[order], curve.style[order], **line)
-                for value, *at in zip(curve.values, curve.content, curve.style, strict=True):
-                    axes.annotate(_plain(value), at, (3, 3), textcoords="offset points", fontsize=6, color="0.4")
+                (line,) = axes.plot(curve.content[order], curve.style[order], "o-", markersize=4)
+                line.set(color=colours[curve.label], label=_plain(curve.label))
+                for value, content, style in zip(curve.values, curve.content, curve.style, strict=True):
+                    axes.annotate(_plain(value), (content, style), (3, 3), textcoords="offset points", fontsize=6)
             axes.legend(fontsize=7, frameon=False)
         figure.suptitle(f"along {_plain(along)}", fontsize=9)
 

@@ -3,11 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 from nst_jax.errors import UserError
 
 from ..cli.run_flags import COARSE, FINE, UNTIL, RunFlags, StrokeFlags, parts
-from ..cli.transfer_flags import TransferFlags
+from ..cli.transfer_flags import STYLE, TransferFlags
 from ..running.strokes import flags_of
 from . import cells
 from .grid import Axis, Grid, GridCell
@@ -15,7 +16,7 @@ from .outcome import Outcome
 from .runner import run_grid
 
 _FOLDER = "strokes"
-_BITS = 16
+_BITS: Literal[16] = 16
 
 
 def run(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
@@ -60,7 +61,7 @@ def _with(grid: Grid, made: Mapping[str, Path]) -> Grid:
     """Returns a grid whose cells, by name, have these style images."""
 
     def of(cell: GridCell) -> GridCell:
-        nothing = dict.fromkeys((FINE, COARSE, UNTIL))
-        return dataclasses.replace(cell, flags=dataclasses.replace(cell.flags, **nothing, style=str(made[cell.name])))
+        own: dict[str, Any] = {**dict.fromkeys((FINE, COARSE, UNTIL)), STYLE: str(made[cell.name])}
+        return dataclasses.replace(cell, flags=dataclasses.replace(cell.flags, **own))
 
     return dataclasses.replace(grid, cells=tuple(map(of, grid.cells)))
