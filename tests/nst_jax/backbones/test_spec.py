@@ -16,7 +16,7 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-@pytest.mark.parametrize("size", [(64, 64), (67, 81)])
+@pytest.mark.parametrize("size", [(80, 80), (83, 97)])
 def test_shapes_are_those_of_the_interpreter(name, size):
     assert_shapes(BACKBONES[name], size)
 
@@ -31,7 +31,12 @@ def assert_shapes(backbone, size):
     variables, features = jax.eval_shape(
         lambda x: (lambda v: (v, Features(backbone).apply(v, x)))(Features(backbone).init(jax.random.key(0), x)), images
     )
-    assert {name: leaf.shape for name, leaf in variables["params"].items()} == spec.parameter_shapes(backbone)
+    computed = {
+        f"{row.name}/{role}": shape
+        for row, channels in spec.convolutions(backbone)
+        for role, shape in row.computed(channels).items()
+    }
+    assert {name: leaf.shape for name, leaf in variables["params"].items()} == computed
     assert {name: leaf.shape for name, leaf in features.items()} == {
         layer: (2, *shape) for layer, shape in spec.layer_shapes(backbone, *size).items()
     }
@@ -41,11 +46,14 @@ def assert_shapes(backbone, size):
 @pytest.mark.parametrize(
     ("name", "parameters", "with_head"),
     [
-        # Keras applications, include_top=False: model.count_params(); whole networks: torchvision's table.
+        # Keras applications, model.count_params() without and with their top; of those without normalisation, whole: torchvision's table.
         ("vgg16", 14_714_688, 138_357_544),
         ("vgg19", 20_024_384, 143_667_240),
         ("vgg19_torchvision", 20_024_384, 143_667_240),
         ("squeezenet1_1", 722_496, 1_235_496),
+        ("resnet50_keras", 23_587_712, 25_636_712),
+        ("inception_v3", 21_802_784, 23_851_784),
+        ("mobilenet_v2", 2_257_984, 3_538_984),
     ],
 )
 def test_number_of_parameters(name, parameters, with_head):
@@ -89,8 +97,11 @@ def test_blocks_read_nothing_of_those_before_but_their_last_map(name):
     backbone = spec.with_head(BACKBONES[name])
     parts = spec.blocks(backbone)
     assert sum(parts, ()) == backbone.rows
-    # Each pool of VGG, and the head where the table has one; SqueezeNet's three pools, and what is behind them.
-    assert len(parts) == (4 if name.startswith("squeezenet") else 5 + bool(BACKBONES[name].head))
+    # The pools and sums that nothing goes around, and what is behind the last: five pools in VGG, three in SqueezeNet,
+    # two in Inception, whose modules are read side by side; the sums of MobileNet; a pool and the sums of ResNet.
+    ends = {"vgg": 5, "squeezenet": 3, "inception": 2, "mobilenet": 10, "resnet": 17}
+    count = next(number for start, number in ends.items() if name.startswith(start))
+    assert len(parts) == count + bool(BACKBONES[name].head)
     before = spec.INPUT
     for part in parts:
         known = {before}
