@@ -54,6 +54,7 @@ if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import rendering as rendering
     from nst_jax import scaled_batches as scaled_batches
     from nst_jax import settings as settings
+    from nst_jax import smoothing as smoothing
     from nst_jax import solvers as solvers
     from nst_jax import stacking as stacking
     from nst_jax import statistics as statistics
@@ -134,6 +135,7 @@ __all__ = [
     "run",
     "scaled_batches",
     "settings",
+    "smoothing",
     "solvers",
     "stack",
     "stacking",

@@ -185,9 +185,8 @@ def _normalisation(
         shapes = ", ".join(_described(array) for array in arrays)
         raise UnusableError(where, f"expected multipliers, biases and moments of a normalisation, found {shapes}")
     scale, shift, moments = arrays
-    epsilon = fields.get("epsilon")
-    has_own = epsilon is not None and _kind(epsilon) in _NUMBERS and epsilon.size == 1
-    added = float(epsilon.item()) if epsilon is not None and has_own else _EPSILON
+    epsilon: Any = fields.get("epsilon")
+    added = float(epsilon.item()) if _kind(epsilon) in _NUMBERS and epsilon.size == 1 else _EPSILON
     deviation = moments[:, 1].astype(np.float64)
     yield f"{name}/scale", scale.reshape(-1)
     yield f"{name}/shift", shift.reshape(-1)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-@pytest.mark.parametrize("size", [(64, 64), (67, 81)])
+@pytest.mark.parametrize("size", [(80, 80), (83, 97)])
 def test_shapes_are_those_of_the_interpreter(name, size):
     assert_shapes(BACKBONES[name], size)
 
@@ -48,7 +48,7 @@ def assert_shapes(backbone, size):
 @pytest.mark.parametrize(
     ("name", "parameters", "with_head"),
     [
-        # Keras applications, include_top=False: model.count_params(); whole networks: torchvision's table.
+        # Keras applications: model.count_params() without and with its top; VGG and SqueezeNet as a whole: torchvision.
         ("vgg16", 14_714_688, 138_357_544),
         ("vgg19", 20_024_384, 143_667_240),
         ("vgg19_torchvision", 20_024_384, 143_667_240),
@@ -69,6 +69,9 @@ def assert_shapes(backbone, size):
         ("nin", 7_595_176, 7_595_176),
         # The files of BVLC's model, without the classifiers on the way; 1000 · 1025 of them are the last layer's.
         ("googlenet", 5_973_552, 6_998_552),
+        ("resnet50_keras", 23_587_712, 25_636_712),
+        ("inception_v3", 21_802_784, 23_851_784),
+        ("mobilenet_v2", 2_257_984, 3_538_984),
     ],
 )
 def test_number_of_parameters(name, parameters, with_head):
@@ -146,11 +149,13 @@ def test_blocks_read_nothing_of_those_before_but_their_last_map(name):
     backbone = spec.with_head(BACKBONES[name])
     parts = spec.blocks(backbone)
     assert sum(parts, ()) == backbone.rows
-    # Each pool of VGG, and the head where the table has one; the three pools of others, and what is behind them; each
-    # of the nine sums of EfficientNet and the ten of MobileNet, likewise; the pools of GoogLeNet that halve the map.
-    known = {"vgg": 5 + bool(BACKBONES[name].head), "squeezenet": 4, "alexnet": 4, "caffenet": 4, "nin": 4}
-    known |= {"efficientnet": 10, "mobilenet": 11, "googlenet": 5, "inception_v1": 5}
-    assert len(parts) == next((count for start, count in known.items() if name.startswith(start)), len(parts))
+    # The pools and sums that nothing goes around, and what is behind the last: five pools in VGG, three in SqueezeNet,
+    # AlexNet and Network in Network, four in GoogLeNet, two in Inception v3, whose modules are read side by side; the
+    # sums of MobileNet and EfficientNet; a pool and the sums of ResNet. Behind the last of EfficientNet there is a row.
+    ends = {"vgg": 5, "squeezenet": 3, "alexnet": 3, "caffenet": 3, "nin": 3, "googlenet": 4, "inception_v1": 4}
+    ends |= {"inception_v3": 2, "mobilenet": 10, "efficientnet": 9, "resnet": 17}
+    count = next(number for start, number in ends.items() if name.startswith(start))
+    assert len(parts) == count + bool(BACKBONES[name].head)
     before = spec.INPUT
     for part in parts:
         known = {before}
