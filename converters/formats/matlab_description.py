@@ -149,7 +149,7 @@ def _normalisation(
         shapes = ", ".join(_described(array) for array in arrays)
         raise UnusableError(where, f"expected multipliers, biases and moments of a normalisation, found {shapes}")
     scale, shift, moments = arrays
-    epsilon = fields.get("epsilon")
+    epsilon: Any = fields.get("epsilon")
     added = float(epsilon.item()) if _kind(epsilon) in _NUMBERS and epsilon.size == 1 else _EPSILON
     deviation = moments[:, 1].astype(np.float64)
     yield f"{name}/scale", scale.reshape(-1)

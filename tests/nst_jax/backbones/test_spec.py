@@ -16,7 +16,7 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-@pytest.mark.parametrize("size", [(64, 64), (67, 81)])
+@pytest.mark.parametrize("size", [(80, 80), (83, 97)])
 def test_shapes_are_those_of_the_interpreter(name, size):
     assert_shapes(BACKBONES[name], size)
 
@@ -48,7 +48,7 @@ def assert_shapes(backbone, size):
 @pytest.mark.parametrize(
     ("name", "parameters", "with_head"),
     [
-        # Keras applications, include_top=False: model.count_params(); whole networks: torchvision's table.
+        # Keras applications, model.count_params() without and with their top; of those without normalisation, whole: torchvision's table.
         ("vgg16", 14_714_688, 138_357_544),
         ("vgg19", 20_024_384, 143_667_240),
         ("vgg19_torchvision", 20_024_384, 143_667_240),
@@ -67,6 +67,9 @@ def assert_shapes(backbone, size):
         ("vgg16_c", 9_996_096, 133_638_952),
         # The 29 MB of the authors' file are 7.6 million numbers of 4 bytes.
         ("nin", 7_595_176, 7_595_176),
+        ("resnet50_keras", 23_587_712, 25_636_712),
+        ("inception_v3", 21_802_784, 23_851_784),
+        ("mobilenet_v2", 2_257_984, 3_538_984),
     ],
 )
 def test_number_of_parameters(name, parameters, with_head):
@@ -84,6 +87,8 @@ def test_number_of_parameters(name, parameters, with_head):
         ("vgg13_bn_torchvision", 133_053_736),
         ("vgg16_bn_torchvision", 138_365_992),
         ("vgg19_bn_torchvision", 143_678_248),
+        # Of Google's table, in thousands: 4652.
+        ("efficientnet_lite0", 4_652_008),
     ],
 )
 def test_number_of_trained_parameters(name, parameters):
@@ -144,11 +149,12 @@ def test_blocks_read_nothing_of_those_before_but_their_last_map(name):
     backbone = spec.with_head(BACKBONES[name])
     parts = spec.blocks(backbone)
     assert sum(parts, ()) == backbone.rows
-    # Each pool of VGG, and the head where the table has one; the three pools of others, and what is behind them; each
-    # of the nine sums of EfficientNet and the ten of MobileNet, likewise.
-    known = {"vgg": 5 + bool(BACKBONES[name].head), "squeezenet": 4, "alexnet": 4, "caffenet": 4, "nin": 4}
-    known |= {"efficientnet": 10, "mobilenet": 11}
-    assert len(parts) == next((count for start, count in known.items() if name.startswith(start)), len(parts))
+    # The pools and sums that nothing goes around, and what is behind the last: five pools in VGG, three in SqueezeNet,
+    # two in Inception, whose modules are read side by side; the sums of MobileNet; a pool and the sums of ResNet.
+    ends = {"vgg": 5, "squeezenet": 3, "inception": 2, "mobilenet": 10, "resnet": 17}
+    ends |= {"alexnet": 3, "caffenet": 3, "nin": 3, "efficientnet": 9}
+    count = next(number for start, number in ends.items() if name.startswith(start))
+    assert len(parts) == count + bool(BACKBONES[name].head)
     before = spec.INPUT
     for part in parts:
         known = {before}
