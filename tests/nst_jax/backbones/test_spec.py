@@ -48,7 +48,8 @@ def assert_shapes(backbone, size):
 @pytest.mark.parametrize(
     ("name", "parameters", "with_head"),
     [
-        # Keras applications, model.count_params() without and with their top; of those without normalisation, whole: torchvision's table.
+        # Keras applications, model.count_params() without and with their top; of those without normalisation, whole:
+        # torchvision's table.
         ("vgg16", 14_714_688, 138_357_544),
         ("vgg19", 20_024_384, 143_667_240),
         ("vgg19_torchvision", 20_024_384, 143_667_240),
