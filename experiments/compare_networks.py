@@ -9,7 +9,7 @@ memory are measured as `experiments.benchmark` does, on its own pictures at --si
 machine meanwhile. A network that cannot be read or used is named, and the others go on. The same command continues what
 was stopped, and takes in networks that were installed since with the same --workdir.
 
-With 256 pixels and 150 steps, SqueezeNet and VGG-19 take four minutes on 2 cores.
+A network takes what its picture takes in `experiments.stylize`, and up to a minute more to be measured.
 """
 
 import dataclasses

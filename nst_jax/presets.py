@@ -182,8 +182,9 @@ PRESETS: dict[str, Settings] = {
         steps=300,
     ),
     "efficientnet": Settings(
-        content_layers=("blocks_4/expand",),
-        style_layers=("stem", *(f"blocks_{index}/expand" for index in (1, 2, 3, 4, 5, 6))),
+        content_layers=("blocks_6/expand",),
+        style_layers=("stem", *(f"blocks_{index}/expand" for index in (1, 2, 3, 4, 6, 8, 10))),
+        style_weight=150.0,
         padding="reflect",
         antialias=True,
         shifts=8,

@@ -79,7 +79,7 @@ FAMILY = Family(
     # One for each size of its feature maps.
     depth_layers=("stem", "blocks_2/expand", "blocks_4/expand", "blocks_8/expand", "blocks_14/expand"),
     texture_preset="efficientnet",
-    texture_layers=("stem", "blocks_1/expand", "blocks_2/expand", "blocks_4/expand", "blocks_6/expand"),
+    texture_layers=("stem", *(f"blocks_{index}/expand" for index in (1, 2, 3, 4, 6, 8, 10))),
     fine_until="blocks_1/expand",
     dream_layers=("blocks_8/expand", "blocks_10/expand"),
     logits="logits",

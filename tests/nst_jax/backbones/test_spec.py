@@ -48,7 +48,8 @@ def assert_shapes(backbone, size):
 @pytest.mark.parametrize(
     ("name", "parameters", "with_head"),
     [
-        # Keras applications: model.count_params() without and with its top; VGG and SqueezeNet as a whole: torchvision.
+        # Keras applications, model.count_params() without and with their top; of those without normalisation, whole:
+        # torchvision's table.
         ("vgg16", 14_714_688, 138_357_544),
         ("vgg19", 20_024_384, 143_667_240),
         ("vgg19_torchvision", 20_024_384, 143_667_240),
@@ -89,6 +90,8 @@ def test_number_of_parameters(name, parameters, with_head):
         ("vgg13_bn_torchvision", 133_053_736),
         ("vgg16_bn_torchvision", 138_365_992),
         ("vgg19_bn_torchvision", 143_678_248),
+        # Of Google's table, in thousands: 4652.
+        ("efficientnet_lite0", 4_652_008),
     ],
 )
 def test_number_of_trained_parameters(name, parameters):
