@@ -32,6 +32,9 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
         UserError: there are none or far too many, a file is a link or damaged or has more than one variable in it, or
             there is no room for a temporary file.
     """
+    if not regions.is_folder(path):
+        regions.file_size(path)  # a pipe is told as everywhere
+        raise file_error(path, "expected a folder of MATLAB files, found a file")
     files = [path / name for name in _names(path) if name.endswith(_ENDINGS)]
     if not 0 < len(files) <= _MOST_FILES:
         raise file_error(
