@@ -20,6 +20,7 @@ from nst_jax.applications.feedforward.networks import (
     Network,
     Predicted,
     content_steps,
+    input_channels,
     network_stride,
 )
 from nst_jax.applications.feedforward.painting import Code
@@ -79,6 +80,10 @@ class InstantPainter:
         """
         network = self.trained.network
         check_sides(network, content.shape)
+        if content.shape[2:] != (input_channels(network),):
+            raise UserError(
+                f"content: expected [H, W, {input_channels(network)}] for this network, found {list(content.shape)}"
+            )
         if self.regions is not None:
             self.regions.check(content.shape, [guide.shape for guide in self.regions.styles])
         side = self.tile(content.shape, tile)
