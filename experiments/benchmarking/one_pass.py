@@ -11,9 +11,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from nst_jax.applications.feedforward import instant, painting, trained
+from nst_jax.applications.feedforward import doodles, instant, painting, trained
+from nst_jax.applications.feedforward.networks import Doodle
 from nst_jax.errors import UserError
 from nst_jax.io.files import file_error
+from nst_jax.regions import resized
 
 from . import pytorch, workload
 
@@ -49,6 +51,10 @@ def measure(name: str, network: trained.Trained, size: int, *, rounds: int, fold
         the style image takes once, None without one; `difference`: side → the largest one of its pixels from ours.
     """
     content, style = workload.pictures(size)
+    if isinstance(network.network, Doodle):
+        random = np.random.default_rng(0)
+        guides = doodles.random_guides(len(network.network.regions), size, random)
+        content = doodles.painted_from(network.network, resized(guides, content.shape), random)
     painter = instant.painter(network, [style] if instant.takes_images(network.network) else [])
     sides: dict[str, Callable[[], np.ndarray]] = {OURS: lambda: painter.paint(content, tile="off")}
     written = jax.jit(functools.partial(painting.paint, network.network))

@@ -19,6 +19,7 @@ from nst_jax.applications.feedforward.steps import Conv, Mean, Norm
 from nst_jax.errors import UserError
 from nst_jax.io import images
 from nst_jax.presets import PRESETS
+from nst_jax.regions import Regions
 from nst_jax.rendering.colour_matching import matched
 
 
@@ -352,9 +353,15 @@ def test_what_a_user_has_set_in_jax_changes_nothing(network, weights):
     random = np.random.default_rng(0)
     content, style = (random.uniform(size=shape).astype(np.float32) for shape in ((40, 70, 3), (33, 50, 3)))
 
+    guides = np.stack([np.tri(40, 70, dtype=np.float32), 1 - np.tri(40, 70, dtype=np.float32)], axis=-1)
+    of_styles = tuple(np.eye(2, dtype=np.float32)[:, None, None])
+    regions = Regions(guides, of_styles)
+
     def painted():
         painter = library.painter(trained.read(weights[network]), [style], strength=0.5)
-        return [painter.paint(content), painter.paint(content, room=True), painter.paint(content, tile=64)]
+        found = [painter.paint(content), painter.paint(content, room=True), painter.paint(content, tile=64)]
+        split = library.painter(trained.read(weights[network]), [style, content], strength=0.5, regions=regions)
+        return [*found, split.paint(content), split.paint(content, tile=64)]
 
     before = painted()
     with (

@@ -20,6 +20,7 @@ from nst_jax.applications.feedforward.networks import (
     Network,
     Predicted,
     content_steps,
+    input_channels,
     network_stride,
 )
 from nst_jax.applications.feedforward.painting import Code
@@ -79,6 +80,10 @@ class InstantPainter:
         """
         network = self.trained.network
         check_sides(network, content.shape)
+        if content.shape[2:] != (input_channels(network),):
+            raise UserError(
+                f"content: expected [H, W, {input_channels(network)}] for this network, found {list(content.shape)}"
+            )
         if self.regions is not None:
             self.regions.check(content.shape, [guide.shape for guide in self.regions.styles])
         side = self.tile(content.shape, tile)
@@ -225,7 +230,7 @@ def code_of(trained: Trained, params: Any, image: np.ndarray) -> Code:
         side = _fitting(network, image.shape)
         if isinstance(side, int):
             spread = tiles.spread_in_tiles(network, params, image, tile=side, fast=True)
-            code: Code = jax.device_get(painting.own_code(network, spread))
+            code: Code = jax.device_get(_own_code(network, spread))
             return code
     seen = _squares(image, network.side) if isinstance(network, Predicted) else [image]
     codes = [jax.device_get(_encoded(network, params, float32_on_device(each))) for each in seen]
@@ -267,6 +272,11 @@ def _squares(image: np.ndarray, side: int) -> list[np.ndarray]:
 def _blend(codes: Sequence[Code], shares: np.ndarray) -> Code:
     """Returns the sum of codes on the host."""
     return jax.tree.map(lambda *leaves: sum(share * leaf for share, leaf in zip(shares, leaves, strict=True)), *codes)
+
+
+@functools.partial(jax.jit, static_argnames=("network",))
+def _own_code(network: Matched, spread: painting.Spread) -> Code:
+    return painting.own_code(network, spread)
 
 
 @functools.partial(jax.jit, static_argnames=("network",))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nst_jax.applications.feedforward import doodles, networks
+from nst_jax.applications.feedforward import doodles, instant, networks, trained
 from nst_jax.errors import UserError
 from nst_jax.io.region_maps import RegionMap
 
@@ -39,6 +39,14 @@ def test_noise():
     assert 0.8 < alike[1] < 0.97
     assert alike[2] > 0.98
     assert np.all((noise.std(axis=(0, 1)) > 0.5) & (noise.std(axis=(0, 1)) < 1.2))
+
+
+def test_a_photograph_is_no_map():
+    shapes = networks.network_parameters(NETWORK)
+    params = trained.grouped({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, NETWORK)
+    painter = instant.painter(trained.Trained(NETWORK, params, (), "", {}))
+    with pytest.raises(UserError, match=r"content: expected \[H, W, 6\] for this network, found \[40, 50, 3\]"):
+        painter.paint(np.zeros((40, 50, 3), np.float32))
 
 
 def test_random_maps():
