@@ -125,6 +125,7 @@ __all__ = [
     "parallel",
     "prepare",
     "presets",
+    "problem",
     "pyramid",
     "quantiles",
     "ranges",
