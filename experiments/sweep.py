@@ -5,6 +5,7 @@
 Every flag of `experiments.stylize` takes a list of values here; a flag that is a list already, such as --style_layers,
 takes lists separated by semicolons. Every flag with several values is an axis of the grid; `--rows` and `--cols` place
 the axes on the sheet. Cells that differ only in numbers, style images or layers share one compiled program.
+Style images that --style_fine and --style_coarse ask for are made first, in strokes/ within the folder.
 
 Writes to --workdir the picture of each cell, sheet.png with all of them, tradeoff.png with content loss against style
 loss, manifest.json and cells.csv with settings and losses, and index.html, which shows and compares the cells in a

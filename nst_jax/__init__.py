@@ -126,6 +126,7 @@ __all__ = [
     "parallel",
     "prepare",
     "presets",
+    "problem",
     "pyramid",
     "quantiles",
     "ranges",

@@ -22,6 +22,7 @@ _ACROSS = 3
 _SIDE = 3.6
 """Of a panel, in inches."""
 
+_TICKS = 5
 _POINTS = 65
 """At which two curves are compared."""
 
@@ -105,11 +106,17 @@ def plot_curves(path: Path, found: Sequence[Curve], along: str) -> None:
     across = min(_ACROSS, len(panels))
     down = -(-len(panels) // across)
     with plot(path, width=_SIDE * across, height=_SIDE * down) as figure:
+        from matplotlib.ticker import MaxNLocator, NullLocator  # inside of `plot`, which imports it as it should be
+
         for index, panel in enumerate(panels):
             axes = figure.add_subplot(down, across, index + 1, xscale="log", yscale="log")
             axes.set(xlabel="content error", ylabel="style error")
             axes.set_title(_plain(panel), fontsize=9)
-            axes.grid(visible=True, which="both", alpha=0.2)
+            for axis in (axes.xaxis, axes.yaxis):  # mostly less than a decade, of which the powers of 10 say nothing
+                axis.set_major_locator(MaxNLocator(_TICKS))
+                axis.set_major_formatter("{x:.3g}")
+                axis.set_minor_locator(NullLocator())
+            axes.grid(visible=True, alpha=0.2)
             for curve in (curve for curve in found if curve.panel == panel):
                 order = np.argsort(curve.content)
                 (line,) = axes.plot(curve.content[order], curve.style[order], "o-", markersize=4)
