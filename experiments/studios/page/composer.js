@@ -10,9 +10,15 @@ import { get, watch } from "./store.js";
 /** Makes the composer, which is shown while no run is. */
 export function prepareComposer() {
   const host = find("composer", HTMLElement);
+  let drawn = "";
   watch(["draft", "studio", "images", "selected"], ({ studio, selected }) => {
     host.hidden = selected !== null;
     if (!studio || selected !== null) return;
+    const { draft } = get();
+    const samples = [...studio.samples.contents, ...studio.samples.styles];
+    const key = JSON.stringify([draft, [draft.content ?? "", ...draft.styles].map(nameOf), samples.length]);
+    if (key === drawn) return;
+    drawn = key;
     const focused = host.contains(document.activeElement) ? document.activeElement?.getAttribute("data-key") : null;
     host.replaceChildren(photo(), paintings(), go());
     if (focused) /** @type {HTMLElement | null} */ (host.querySelector(`[data-key="${focused}"]`))?.focus();

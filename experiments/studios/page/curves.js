@@ -45,7 +45,9 @@ export const known = () => all.run;
  */
 export function drawCurves(run, stage, weights) {
   const host = find("curves", HTMLElement);
-  const curves = Object.entries({ "loss in all": all.loss, ...all.terms }).filter(([, values]) => values.some(isPositive));
+  // Of a term that several layers have, there is also each layer's part, "style/conv1": too many to see.
+  const whole = Object.entries(all.terms).filter(([name]) => !name.includes("/"));
+  const curves = Object.entries({ "loss in all": all.loss, ...Object.fromEntries(whole) }).filter(([, values]) => values.some(isPositive));
   host.hidden = all.run !== run || all.step.length < 3 || !curves.length;
   if (host.hidden) return;
   const [from = 0, to = 1] = [all.step[0], all.step.at(-1)];

@@ -23,6 +23,14 @@ const ELSEWHERE = ["region_styles", "keep"];
 /** Of dials with a value for each image or region: what each has where they are left alone; null: equal shares. */
 const NEUTRAL = { style_scale: 1, region_weights: 1, blend_weights: null };
 
+/** Plainer words for some choices. @type {Record<string, Record<string, string>>} */
+const WORDS = {
+  all: { "": "as it is", auto: "automatic", none: "no" },
+  colours: { free: "of the painting", luminance: "of the photo", grey: "grey" },
+  init: { content: "the photo", noise: "noise", blend: "photo and noise", instant: "a first look" },
+  style_rotate: { 0: "no", 90: "by 90°", 180: "by 180°", 270: "by 270°" },
+};
+
 const MORE = "studio-more-dials";
 const STEPS = 1000;
 
@@ -102,11 +110,11 @@ function showMissing() {
  * @returns {HTMLElement[]}
  */
 function row(dial, styles, colours) {
-  const { name, kind } = dial;
+  const { name } = dial;
   if (ELSEWHERE.includes(name)) return [];
   const ofRegions = dial.group === "regions";
   if (ofRegions && !colours.length) return [];
-  if (kind === "numbers" && name === "blend_weights" && styles.length < 2) return [];
+  if (name === "blend_weights" && styles.length < 2) return [];
   const id = `dial-${name}`;
   const reset = button(`Reset: ${dial.label}`, () => move(name, null), { icon: "reset", bare: true, class: "quiet reset" });
   const help = make("p", { class: "help muted small", id: `${id}-help`, hidden: true }, `${dial.help} ${acts(dial)}`);
@@ -117,7 +125,7 @@ function row(dial, styles, colours) {
   const { fields, show, labelled } = control(dial, id, styles, colours);
   const label = labelled ? make("label", { for: id }, dial.label) : make("span", { id: `${id}-label` }, dial.label);
   const head = make("div", { class: "head" }, label, asks, reset);
-  const whole = make("div", { class: `dial ${kind}`, "data-dial": name }, head, ...fields, help);
+  const whole = make("div", { class: `dial ${lookOf(dial)}`, "data-dial": name }, head, ...fields, help);
   if (!labelled) {
     whole.setAttribute("role", "group");
     whole.setAttribute("aria-labelledby", `${id}-label`);
@@ -145,6 +153,12 @@ const acts = ({ acts: how, group }) => {
   return how === "at once" ? "Acts at once." : "Paints on from the picture so far, as a new stage.";
 };
 
+/** What a dial is shown as: numbers of which there are few, or which no slider has, are chosen or written. @param {Dial} dial */
+const lookOf = ({ kind, choices, slider: ends }) => {
+  if (kind !== "numbers" || ends) return kind;
+  return choices.length ? "choice" : "text";
+};
+
 /** What is in a row, and what shows a value in it. @typedef {{ fields: HTMLElement[], show: (value: Value | null) => void, labelled: boolean }} Control */
 
 /**
@@ -155,10 +169,11 @@ const acts = ({ acts: how, group }) => {
  * @returns {Control}
  */
 function control(dial, id, styles, colours) {
-  if (dial.kind === "numbers") return several(dial, id, styles, colours);
-  if (dial.kind === "switch") return turned(dial, id);
-  if (dial.kind === "choice") return chosen(dial, id);
-  if (dial.kind === "text") return written(dial, id);
+  const look = lookOf(dial);
+  if (look === "numbers") return several(dial, id, styles, colours);
+  if (look === "switch") return turned(dial, id);
+  if (look === "choice") return chosen(dial, id);
+  if (look === "text") return written(dial, id);
   const { fields, show } = slider(dial, id, dial.label, (value) => move(dial.name, value));
   return { fields, show: (value) => show(value === null ? null : Number(value)), labelled: true };
 }
@@ -284,7 +299,7 @@ function chosen(dial, id) {
       const now = JSON.stringify([choices, suits]);
       if (now !== drawn) {
         drawn = now;
-        const options = choices.map((choice, index) => make("option", { value: choice, disabled: !suits[index] }, says(choice)));
+        const options = choices.map((choice, index) => make("option", { value: choice, disabled: !suits[index] }, says(dial.name, choice)));
         list.replaceChildren(...options);
       }
       list.value = String(first ?? "");
@@ -292,8 +307,11 @@ function chosen(dial, id) {
   };
 }
 
-/** @param {string} choice */
-const says = (choice) => (choice === "" ? "as it is" : choice.replaceAll("_", " "));
+/**
+ * @param {string} name
+ * @param {string} choice
+ */
+const says = (name, choice) => WORDS[name]?.[choice] ?? WORDS.all?.[choice] ?? choice.replaceAll("_", " ");
 
 /** Whether a preset suits the network that is chosen. @param {string} preset */
 function suitsNetwork(preset) {

@@ -9,7 +9,7 @@ import { watch } from "./store.js";
 const SAYS = {
   waiting: "waits",
   starting: "begins",
-  running: "is painted",
+  running: "painting",
   paused: "paused",
   stopped: "stopped",
   finished: "",

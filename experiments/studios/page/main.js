@@ -96,7 +96,7 @@ async function showPicture() {
   }
   const live = shownLive();
   if (live) {
-    void lookForFrames();
+    await lookForFrames();
     const large = (live.sides.at(-1) ?? 0) > FRAME_SIDE && entry.status === "paused";
     if (large) await showOnce(`${api.fileAddress(entry.id, "picture.png")}?frame=${live.frame}`, "The picture so far");
     else if (!onScreen) await showOnce(started(entry), "The picture so far");
@@ -183,7 +183,7 @@ function hearAll() {
   watch(["connected", "state"], ({ connected, state }) => {
     find("offline", HTMLElement).hidden = connected;
     const device = find("device", HTMLElement);
-    device.textContent = state?.device ?? "";
+    device.textContent = state?.device ? `on ${state.device}` : "";
   });
   watch(["selected", "state"], ({ state, selected }) => {
     drawCurvesSoon();

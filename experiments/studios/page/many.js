@@ -12,6 +12,9 @@ const MOST_AXES = 3;
 const MOST_PICTURES = 100;
 const FEW = 4;
 
+/** Between values that are suggested. */
+const FACTOR = 4;
+
 /** Dials with which one begins, as they show most. */
 const FIRST = ["style_weight", "tv_weight"];
 
@@ -102,10 +105,9 @@ function suggested(dial) {
   if (dial.kind === "choice") return dial.choices.filter((choice) => choice !== "auto").slice(0, FEW);
   if (dial.kind === "switch") return ["false", "true"];
   const now = Number(valueOf(dial.name) ?? 0);
-  if (dial.scale === "log" && now > 0) {
-    const around = [now / 4, now, now * 4].map((value) => (dial.kind === "whole" ? Math.round(value) : Number(value.toPrecision(2))));
-    return around.filter((value) => value >= (dial.least ?? -Infinity) && value <= (dial.most ?? Infinity));
-  }
-  const places = dial.name === "seed" ? [0, 0.01, 0.02] : [0.2, 0.5, 0.8];
-  return places.map((place) => valueAt(dial, place));
+  if (dial.name === "seed") return [0, 1, 2];
+  if (dial.scale === "linear" || now <= 0) return [0.2, 0.5, 0.8].map((place) => valueAt(dial, place));
+  const around = [now / FACTOR, now, now * FACTOR].map((value) => Number(value.toPrecision(2)));
+  const values = dial.kind === "whole" ? around.map(Math.round) : around;
+  return values.filter((value) => value >= (dial.least ?? -Infinity) && value <= (dial.most ?? Infinity));
 }

@@ -35,7 +35,12 @@ export async function editRegions() {
   const brush = new Brush(canvas, ring, labels, size, PALETTE, () => shown());
   const list = make("div", { class: "regions", role: "radiogroup", "aria-label": "What the brush paints" });
   const ends = make("input", { type: "range", min: 1, max: 40, value: brush.size * 100, id: "brush-size" });
-  ends.addEventListener("input", () => (brush.size = Number(ends.value) / 100));
+  const grow = () => {
+    brush.size = Number(ends.value) / 100;
+    ends.style.setProperty("--place", `${((Number(ends.value) - 1) / 39) * 100}%`);
+  };
+  ends.addEventListener("input", grow);
+  grow();
   const add = button("Another region", addRegion, { icon: "plus" });
   const tools = make(
     "div",

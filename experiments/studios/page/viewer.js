@@ -26,6 +26,7 @@ export class Viewer {
   #fits = true;
   #compares = false;
   #split = 0.5;
+  #wanted = { after: "", before: "" };
 
   /** @type {Map<number, { x: number, y: number }>} */
   #pointers = new Map();
@@ -106,6 +107,7 @@ export class Viewer {
    */
   async #swap(layer, address, description) {
     const next = make("img", { alt: description, draggable: "false", class: layer });
+    this.#wanted[layer] = address ?? "";
     if (address !== null) {
       next.src = address;
       try {
@@ -113,6 +115,7 @@ export class Viewer {
       } catch {
         return false;
       }
+      if (this.#wanted[layer] !== address) return false; // Another one was wanted meanwhile.
     }
     const last = layer === "after" ? this.#after : this.#before;
     if (layer === "after") this.#after = next;
