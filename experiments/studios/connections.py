@@ -79,6 +79,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         own.bind((host, port))
+        own.listen()  # so that a browser that is quick waits
     except OSError as error:
         own.close()
         raise UserError(

@@ -6,7 +6,6 @@ All of it runs in the thread of the server, one call after the other; news of th
 import asyncio
 import collections
 import itertools
-import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -22,23 +21,25 @@ from ..cli.run_flags import SingleFlags
 from . import dials as of_dials
 from . import messages
 from .folders import DEEP_PICTURE, IMAGES, MARKS, PICTURE, stage_folder, start_picture
-from .gallery import Gallery
+from .gallery import Gallery, finite
 from .protocol import (
     MOST_MARKS,
     MOST_STYLES,
     MOST_WAITING,
     Dials,
     Entry,
+    Images,
     Live,
     Losses,
     Mark,
     Message,
+    Moved,
     NewRun,
     NewSweep,
     Stage,
     State,
 )
-from .sweeps import SweepFlags, sweep_flags, with_names
+from .sweeps import SweepFlags, cells_done, sweep_flags, with_names
 from .uploads import Uploads, shown_name
 from .worker import Worker
 
@@ -49,6 +50,7 @@ _MOST_CRASHES = 3
 """Ends of the worker without a further step, after which a run is given up."""
 
 _SAVE_SECONDS = 120.0
+_COUNT_SECONDS = 2.0
 _MESSAGES = 20
 
 
@@ -97,10 +99,12 @@ class Desk:
             self._waiting.append(entry.id)
         self._start_worker()
         self._next()
+        self._counting = asyncio.create_task(self._count_cells())
 
     async def close(self) -> None:
         """Ends the worker, which writes a checkpoint first; the run at work goes on when the studio is opened again."""
         self._closing = True
+        self._counting.cancel()
         worker = self._worker
         if worker is None:
             return
@@ -242,35 +246,35 @@ class Desk:
             NotNowError: too many wait.
         """
         self._check_new(new)
-        self._flags(new, new.dials)
+        of_dials.flags_of(new.dials, *self._paths(_images(new)))
         return self._queue(self.gallery.add(new, self._name(new)))
 
     def new_sweep(self, new: NewSweep) -> str:
         """Adds a sweep; raises as `new_run`."""
         self._check_new(new)
-        content, styles, regions, style_regions = self._paths(new)
-        sweep_flags(Path(), new.dials, new.axes, content, styles, regions, style_regions, each_style=new.each_style)
+        sweep_flags(Path(), new.dials, new.axes, *self._paths(_images(new)), each_style=new.each_style)
         return self._queue(self.gallery.add(new, self._name(new)))
 
-    def move(self, identity: str, news: Dials) -> str:
-        """Moves dials of a run, and returns whether that acts at once or begins a new stage.
+    def move(self, identity: str, news: Moved) -> str:
+        """Moves dials of a run, or gives it other images; returns whether that acts at once or begins a new stage.
 
         Raises:
             UserError: they cannot be used.
-            LookupError: there is no such run.
+            LookupError: there is no such run, or image.
         """
         entry = self.entry(identity)
         if entry.kind != "picture":
             raise UserError("a sweep has no dials that can be moved: start another one")
-        moved = of_dials.moved(entry.dials, news)
-        self._flags(entry, moved)
-        acts = self._acts(entry, moved)
-        entry.dials = moved
+        dials, images = of_dials.moved(entry.dials, news.dials), _changed(entry.images, news)
+        _check_images(images)
+        flags = self._flags(entry, dials, images)
+        acts = self._acts(entry, flags)
+        entry.dials, entry.images = dials, images
         live = self._live
         if live and live.id == identity and self._then is None:
             if acts == of_dials.AT_ONCE:
-                live.moved = sorted({*live.moved, *news})
-                self._send(messages.Steer(identity, self._flags(entry, moved)))
+                live.moved = sorted({*live.moved, *news.dials})
+                self._send(messages.Steer(identity, flags))
             else:
                 self._stop_for(("stage", None), start=start_picture(self.gallery.folder(identity), len(entry.stages)))
         self._note(entry)
@@ -390,10 +394,16 @@ class Desk:
             raise UserError(problem)
 
     def losses(self, identity: str) -> Losses:
-        """Returns all losses of a run at work; none of another one."""
-        self.entry(identity)
-        found = self.losses_since((0, 0))[0] if self._live and self._live.id == identity else None
-        return found or Losses(identity, 0, [], [], {})
+        """Returns all losses of the last stage of a run.
+
+        Raises:
+            LookupError: there is no such run.
+        """
+        entry = self.entry(identity)
+        if self._live and self._live.id == identity:
+            found = self.losses_since((0, 0))[0]
+            return found or Losses(identity, 0, [], [], {})
+        return self.gallery.losses(entry)
 
     def command(self, entry: Entry) -> str:
         """Returns the command that makes the picture of a run with its dials as they are."""
@@ -438,13 +448,13 @@ class Desk:
             command: messages.Command = messages.BeginSweep(entry.id, self._sweep_flags(entry))
         else:
             if not entry.stages:
-                entry.stages.append(Stage(dict(entry.dials)))
+                entry.stages.append(Stage(dict(entry.dials), entry.images))
             stage = entry.stages[-1]
             command = messages.Begin(
                 run=entry.id,
                 folder=str(self.gallery.folder(entry.id)),
                 stage=len(entry.stages) - 1,
-                flags=self._flags(entry, stage.begun),
+                flags=self._flags(entry, stage.begun, stage.images),
                 wanted=self._flags(entry, entry.dials),
                 moves=self._moves(entry, stage.moves),
                 resume=entry.step > 0,
@@ -514,9 +524,8 @@ class Desk:
 
     def _needs_stage(self, entry: Entry) -> bool:
         """Returns whether a run of the gallery goes on in a new stage, and not from its checkpoint."""
-        return bool(entry.stages) and (
-            entry.step >= entry.steps > 0 or self._acts(entry, entry.dials) == of_dials.STAGE
-        )
+        done = entry.step >= entry.steps > 0
+        return bool(entry.stages) and (done or self._acts(entry, self._flags(entry, entry.dials)) == of_dials.STAGE)
 
     def _next_stage(self, entry: Entry, side: int = 0) -> None:
         """Adds a stage, which begins with the picture so far; or has the first begin anew, if hardly anything is done.
@@ -539,10 +548,11 @@ class Desk:
                 shutil.copyfile(picture, start)
             except OSError as error:
                 raise file_error(start, f"cannot be written ({error.strerror or error}): make room") from error
-        before, size = (self._flags(entry, dials).size for dials in (entry.stages[-1].begun, entry.dials))
+        stage = entry.stages[-1]
+        before, size = self._flags(entry, stage.begun, stage.images).size, self._flags(entry, entry.dials).size
         side = min(side or before, size)
         # What was painted at this scale need not be again, if there is a larger one.
-        entry.stages.append(Stage(dict(entry.dials), min(side + (size > before), size)))
+        entry.stages.append(Stage(dict(entry.dials), entry.images, min(side + (size > before), size)))
         entry.step = entry.steps = 0
 
     def _back_to(self, entry: Entry, mark: Mark) -> None:
@@ -550,7 +560,7 @@ class Desk:
         for stage in range(mark.stage + 1, len(entry.stages)):
             self._remove_stage(entry, stage)
         del entry.stages[mark.stage + 1 :]
-        entry.stages[-1].moves = list(mark.moves)
+        entry.images, entry.stages[-1].moves = entry.stages[-1].images, list(mark.moves)
         entry.marks = [other for other in entry.marks if other.stage <= mark.stage]
         entry.dials, entry.step = dict(mark.dials), mark.step
 
@@ -611,6 +621,7 @@ class Desk:
                 entry.status, live.doing = "paused", "waiting"
                 self._note(entry)
             case messages.Saved():
+                self._note(entry)
                 self._answer(news)
             case messages.Noted():
                 self.say(news.level, news.text, entry.id)
@@ -620,7 +631,7 @@ class Desk:
 
     def _progressed(self, live: Live, entry: Entry, news: messages.Progressed) -> None:
         for name, values in news.losses.items():
-            self._losses.setdefault(name, [])[news.begin :] = [_finite(value) for value in values]
+            self._losses.setdefault(name, [])[news.begin :] = [finite(value) for value in values]
         if news.begin == 0:
             self._epoch += 1
         live.step = entry.step = news.step
@@ -641,6 +652,19 @@ class Desk:
         waits = self._tickets.pop(news.ticket, None)
         if waits is not None and not waits.done():
             waits.set_result(news.problem)
+
+    async def _count_cells(self) -> None:
+        """Looks now and then how many cells of the sweep at work are done."""
+        while True:
+            await asyncio.sleep(_COUNT_SECONDS)
+            entry, live = self._entry(), self._live
+            if entry is None or live is None or entry.kind != "sweep":
+                continue
+            done, count = await asyncio.to_thread(cells_done, self.gallery.folder(entry.id))
+            if (done, count) != (entry.step, entry.steps):
+                live.step, live.steps = entry.step, entry.steps = done, count
+                live.doing, entry.status = "painting", "running"
+                self._note(entry)
 
     # Small things.
 
@@ -670,12 +694,7 @@ class Desk:
         self._epoch += 1
 
     def _check_new(self, new: NewRun | NewSweep) -> None:
-        if not 1 <= len(new.styles) <= MOST_STYLES:
-            raise UserError(f"expected 1 to {MOST_STYLES} style images, found {len(new.styles)}")
-        if len(new.style_regions) not in (0, len(new.styles)):
-            raise UserError(
-                f"expected a map for each of {len(new.styles)} style images, found {len(new.style_regions)}"
-            )
+        _check_images(_images(new))
         if len(self._waiting) >= MOST_WAITING:
             raise NotNowError(f"{MOST_WAITING} runs wait already: remove some")
 
@@ -685,35 +704,53 @@ class Desk:
         stems = [Path(self.uploads.image(name).name).stem for name in (new.content, *new.styles)]
         return one_line(f"{stems[0]}, {' and '.join(stems[1:])}")
 
-    def _paths(self, of: NewRun | NewSweep | Entry) -> tuple[Path, list[Path], Path | None, list[Path]]:
+    def _paths(self, of: Images) -> tuple[Path, list[Path], Path | None, list[Path]]:
         path = self.uploads.path
         regions = None if of.regions is None else path(of.regions)
         return path(of.content), list(map(path, of.styles)), regions, list(map(path, of.style_regions))
 
-    def _flags(self, of: NewRun | Entry, dials: Dials) -> SingleFlags:
-        """Returns the flags that dials mean, for the last stage of a run."""
+    def _flags(self, entry: Entry, dials: Dials, images: Images | None = None) -> SingleFlags:
+        """Returns the flags that dials mean for the last stage of a run, by default with its images of now."""
         others: dict[str, Any] = {}
-        if isinstance(of, Entry) and len(of.stages) > 1:
-            start = start_picture(self.gallery.folder(of.id), len(of.stages) - 1)
-            others = {"init": str(start), "coarsest": of.stages[-1].coarsest, "scales": None}
-        return of_dials.flags_of(dials, *self._paths(of), **others)
+        if len(entry.stages) > 1:
+            start = start_picture(self.gallery.folder(entry.id), len(entry.stages) - 1)
+            others = {"init": str(start), "coarsest": entry.stages[-1].coarsest, "scales": None}
+        return of_dials.flags_of(dials, *self._paths(images or entry.images), **others)
 
     def _moves(self, entry: Entry, moves: Sequence[tuple[int, Dials]]) -> list[tuple[int, SingleFlags]]:
-        return [(step, self._flags(entry, dials)) for step, dials in moves]
+        return [(step, self._flags(entry, dials, entry.stages[-1].images)) for step, dials in moves]
 
-    def _acts(self, entry: Entry, wanted: Dials) -> str:
+    def _acts(self, entry: Entry, wanted: SingleFlags) -> str:
+        """Returns how a run comes to other flags, see `dials.acts`."""
         if not entry.stages:
             return of_dials.AT_ONCE
-        flags = [self._flags(entry, dials) for dials in (entry.dials, wanted, entry.stages[-1].begun)]
-        return of_dials.acts(*flags)
+        return of_dials.acts(self._flags(entry, entry.stages[-1].begun, entry.stages[-1].images), wanted)
 
     def _sweep_flags(self, entry: Entry) -> SweepFlags:
-        content, styles, regions, style_regions = self._paths(entry)
+        content, styles, regions, style_regions = self._paths(entry.images)
         folder = self.gallery.folder(entry.id)
         named = with_names(folder, [content], "content")[0], with_names(folder, styles, "style")
         return sweep_flags(folder, entry.dials, entry.axes, *named, regions, style_regions, each_style=entry.each_style)
 
 
-def _finite(value: float) -> float | None:
-    """Returns a number as JSON has it, which knows no other than finite ones."""
-    return value if math.isfinite(value) else None
+def _images(new: NewRun | NewSweep) -> Images:
+    return Images(new.content, new.styles, new.regions, new.style_regions)
+
+
+def _changed(images: Images, news: Moved) -> Images:
+    """Returns images with those that are given anew."""
+    return Images(
+        images.content,
+        images.styles if news.styles is None else news.styles,
+        images.regions if news.regions is None else news.regions or None,
+        images.style_regions if news.style_regions is None else news.style_regions,
+    )
+
+
+def _check_images(images: Images) -> None:
+    """Checks the numbers of images; raises UserError if they are others than there may be."""
+    styles, maps = len(images.styles), len(images.style_regions)
+    if not 1 <= styles <= MOST_STYLES:
+        raise UserError(f"expected 1 to {MOST_STYLES} style images, found {styles}")
+    if maps not in (0, styles):
+        raise UserError(f"expected a map for each of {styles} style images, found {maps}")

@@ -197,19 +197,13 @@ def moved(before: Dials, news: Dials) -> Dials:
     return {name: value for name, value in both.items() if value is not None}
 
 
-def acts(before: SingleFlags, after: SingleFlags, begun: SingleFlags) -> str:
-    """Returns whether a run with some flags can go on with others, `at once`, or needs a new `stage`.
-
-    Args:
-        before: the flags.
-        after: the others.
-        begun: the flags with which its stage began.
-    """
-    differ = {name for name in _FIELDS if getattr(before, name) != getattr(after, name)}
+def acts(begun: SingleFlags, wanted: SingleFlags) -> str:
+    """Returns whether a stage that began with some flags goes on with others, `at once`, or a new `stage` has to."""
+    differ = {name for name in _FIELDS if getattr(begun, name) != getattr(wanted, name)}
     if not differ <= set(_MOVABLE):
         return STAGE
     backbone = pretrained.resolve(begun.backbone)
-    has, wants = resolve(begun, backbone), resolve(after, backbone)
+    has, wants = resolve(begun, backbone), resolve(wanted, backbone)
     missing = any(getattr(wants, name) and not getattr(has, name) for name in _KEPT_IN)
     return STAGE if missing else AT_ONCE
 

@@ -158,7 +158,7 @@ class _Painting:
         self._told = 0
         self._paused = False
         self._pace = _Pace()
-        self._seconds: dict[str, float] = {}
+        self._began = time.monotonic()
         self._checkpoint_at = 0.0
 
     def run(self) -> messages.Ended:
@@ -167,7 +167,7 @@ class _Painting:
         Raises:
             UserError: the input cannot be used, the run diverged, or something cannot be written.
         """
-        begin, began = self._begin, time.monotonic()
+        begin = self._begin
         self._tell(messages.Doing(self._run, "reading"))
         goes_on = begin.resume or begin.mark is not None
         if begin.stage == 0 and not goes_on:
@@ -178,7 +178,6 @@ class _Painting:
         check_finish(begin.wanted, self._job)
         self._shapes = [scale.shape for scale in self._job.scales]
         self._checkpoints = Checkpoints(self._stage / CHECKPOINTS, self._job.identity)
-        self._seconds["prepare"] = time.monotonic() - began
         restored = None
         if begin.mark is not None:
             restored = self._mark(begin.mark).restore(self._job.state_shapes)
@@ -273,8 +272,6 @@ class _Painting:
         """Tells how far the run is, and shows it if somebody looks."""
         self._last = progress
         history, scales, index = self._courses.histories[0], self._job.scales, progress.stage
-        if self._step and "compile" not in self._seconds:
-            self._seconds["compile"] = self._pace.seconds_since_start
         self._pace.at(index, self._step)
         news = {"step": history.step, "loss": history.loss, **history.terms}
         self._tell(
@@ -392,7 +389,9 @@ class _Painting:
         for bits, name in ((8, PICTURE), (16, DEEP_PICTURE)):
             results = Results(self._job, dataclasses.replace(flags, bits=bits), self._stage)
             results.write_picture(self._folder / name, pixels, finish=True, more=more)
-        Results(self._job, flags, self._stage).write_record(self._step, self._seconds, more=more)
+        Results(self._job, flags, self._stage).write_record(
+            self._step, {"all": time.monotonic() - self._began}, more=more
+        )
         write_losses(self._stage / LOSSES, self._courses.histories[0], self._job.scales)
         with atomic_write(self._folder / THUMBNAIL) as file:
             file.write(encode(pixels, _THUMBNAIL_SIDE))
@@ -447,14 +446,9 @@ class _Pace:
     """How long a step takes, at the scale at work."""
 
     def __init__(self) -> None:
-        self._start = self._since = time.monotonic()
+        self._since = time.monotonic()
         self._scale, self._step = -1, 0
         self.per_step: float | None = None
-
-    @property
-    def seconds_since_start(self) -> float:
-        """Seconds since it was made."""
-        return time.monotonic() - self._start
 
     def at(self, scale: int, step: int) -> None:
         """Notes that a step of a scale is done now."""

@@ -1,7 +1,9 @@
 """The gallery: a folder for each run, with all that is known of it, so that it survives the server."""
 
+import csv
 import dataclasses
 import json
+import math
 import re
 import secrets
 import shutil
@@ -14,10 +16,11 @@ from nst_jax.errors import one_line
 from nst_jax.io.files import make_folder
 
 from ..running.run_record import write_json
-from .folders import ENTRY, PICTURE, RUNS
-from .protocol import Dials, Entry, Mark, NewRun, NewSweep, Stage
+from .folders import ENTRY, LOSSES, PICTURE, RUNS, stage_folder
+from .protocol import Dials, Entry, Images, Losses, Mark, NewRun, NewSweep, Stage
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+_NO_TERMS = ("evaluations", "scale")
 _UNDER_WAY = ("starting", "running")
 
 
@@ -53,10 +56,7 @@ class Gallery:
             name=name,
             created=now,
             status="waiting",
-            content=new.content,
-            styles=list(new.styles),
-            regions=new.regions,
-            style_regions=list(new.style_regions),
+            images=Images(new.content, list(new.styles), new.regions, list(new.style_regions)),
             dials=dict(new.dials),
             axes=dict(new.axes) if isinstance(new, NewSweep) else {},
             each_style=isinstance(new, NewSweep) and new.each_style,
@@ -84,12 +84,31 @@ class Gallery:
         del self.entries[identity]
         shutil.rmtree(self.folder(identity), ignore_errors=True)
 
+    def losses(self, entry: Entry) -> Losses:
+        """Returns the losses of the last stage of a run, as they were written; none if there are none."""
+        path = stage_folder(self.folder(entry.id), max(0, len(entry.stages) - 1)) / LOSSES
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                names, *rows = csv.reader(file)
+            columns = {name: [float(row[place]) for row in rows] for place, name in enumerate(names)}
+            step, loss = [int(number) for number in columns.pop("step")], columns.pop("loss")
+        except (OSError, ValueError, LookupError):
+            return Losses(entry.id, 0, [], [], {})
+        terms = {name: list(map(finite, values)) for name, values in columns.items() if name not in _NO_TERMS}
+        return Losses(entry.id, 0, step, list(map(finite, loss)), terms)
+
     def used_images(self) -> set[str]:
         """Returns the ids of the images that runs have."""
         found: set[str] = set()
         for entry in self.entries.values():
-            found.update([entry.content, *entry.styles, *entry.style_regions, *filter(None, [entry.regions])])
+            for images in (entry.images, *(stage.images for stage in entry.stages)):
+                found.update([images.content, *images.styles, *images.style_regions, *filter(None, [images.regions])])
         return found
+
+
+def finite(value: float) -> float | None:
+    """Returns a number as JSON has it, which knows no other than finite ones."""
+    return value if math.isfinite(value) else None
 
 
 def _read(folder: Path) -> Entry | None:
@@ -99,7 +118,10 @@ def _read(folder: Path) -> Entry | None:
         hints = typing.get_type_hints(Entry)
         kept: dict[str, Any] = {name: found[name] for name in hints if name in found}
         kept["marks"] = [Mark(**{**mark, "moves": _moves(mark)}) for mark in found["marks"]]
-        kept["stages"] = [Stage(**{**stage, "moves": _moves(stage)}) for stage in found["stages"]]
+        kept["images"] = Images(**found["images"])
+        kept["stages"] = [
+            Stage(**{**stage, "moves": _moves(stage), "images": Images(**stage["images"])}) for stage in found["stages"]
+        ]
         entry = Entry(**kept)
         if entry.id != folder.name or not isinstance(entry.dials, dict):
             return None

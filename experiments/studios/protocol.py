@@ -22,7 +22,7 @@ GET  `api/images/ID?side=512`      the image as JPEG, reduced to this long side 
 POST `api/runs`                    body: `NewRun` → `{"id": ID}`; it is painted at once, or waits for its turn
 GET  `api/runs`                    the gallery: a list of `Entry`, the newest first
 GET  `api/runs/ID`                 `Entry`, with all that is known
-POST `api/runs/ID/dials`           body: `{"dials": Dials}`, those that were moved → `{"acts": "at once" | "stage"}`
+POST `api/runs/ID/dials`           body: `Moved`, what has changed → `{"acts": "at once" | "stage"}`
 POST `api/runs/ID/pause`           body of this and the next ones: none
 POST `api/runs/ID/go_on`           also for a run of the gallery that was stopped, whose turn then comes
 POST `api/runs/ID/stop`            ends its turn; picture and checkpoint are kept
@@ -99,6 +99,23 @@ class NewRun:
     regions: str | None = None
     style_regions: list[str] = field(default_factory=list)
     name: str = ""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What has changed of a run.
+
+    Attributes:
+        dials: those that were moved.
+        styles: other style images; None for those that there are.
+        regions: another map of the content image; None for that which there is, "" for no regions.
+        style_regions: other maps of the style images; None for those that there are.
+    """
+
+    dials: Dials = field(default_factory=dict)
+    styles: list[str] | None = None
+    regions: str | None = None
+    style_regions: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -218,15 +235,15 @@ class Losses:
         run: its id.
         begin: index of the first one here.
         step: number of the step in its stage; with another stage they begin anew.
-        loss: the loss.
-        terms: name → that term's part, without its weight.
+        loss: the loss; None where it is no number.
+        terms: name → that term's part, without its weight; likewise.
     """
 
     run: str
     begin: int
     step: list[int]
-    loss: list[float]
-    terms: dict[str, list[float]]
+    loss: list[float | None]
+    terms: dict[str, list[float | None]]
 
 
 @dataclass(frozen=True)
@@ -246,6 +263,16 @@ class Message:
     level: str
     text: str
     run: str = ""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a run; see `NewRun`."""
+
+    content: str
+    styles: list[str]
+    regions: str | None = None
+    style_regions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -273,11 +300,13 @@ class Stage:
 
     Attributes:
         begun: the dials with which it began.
+        images: its images.
         coarsest: long side of the scale at which it began; None for the first stage, whose scales the dials say.
         moves: `[[step, dials], ...]`, in the order in which they acted.
     """
 
     begun: Dials
+    images: Images
     coarsest: int | None = None
     moves: list[tuple[int, Dials]] = field(default_factory=list)
 
@@ -289,7 +318,7 @@ class Live:
     Attributes:
         id: its id.
         stage: index of its stage, from 0.
-        step: steps that are done in this stage.
+        step: steps that are done in this stage; of a sweep, cells, likewise below.
         steps: of this stage in all.
         scale: index of the scale at work, from 0.
         sides: long side of each scale of the stage.
@@ -358,13 +387,10 @@ class Entry:
         name: what it is called.
         created: when.
         status: see `Status`.
-        content: id of the content image.
-        styles: ids of the style images.
-        regions: id of the map, or None.
-        style_regions: ids of maps of the style images.
-        dials: all dials as they are now.
+        images: its images as they are now.
+        dials: its dials as they are now, those that differ from their defaults.
         stages: its stages so far.
-        step: steps done in the last one.
+        step: steps done in the last one; of a sweep, cells.
         steps: of it in all.
         marks: the oldest first.
         message: why it failed, or what there is to say.
@@ -381,10 +407,7 @@ class Entry:
     name: str
     created: float
     status: Status
-    content: str
-    styles: list[str]
-    regions: str | None = None
-    style_regions: list[str] = field(default_factory=list)
+    images: Images
     dials: Dials = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     step: int = 0

@@ -28,7 +28,7 @@ from . import bodies, dials
 from .desk import Desk, NotNowError
 from .folders import DEEP_PICTURE, PICTURE, RECORD, SWEEP, THUMBNAIL, stage_folder
 from .guard import DOCUMENT_POLICY, Guard
-from .protocol import MOST_BYTES, MOST_JSON, MOST_PIXELS, Dials, Entry, NewRun, NewSweep, Studio
+from .protocol import MOST_BYTES, MOST_JSON, MOST_PIXELS, Entry, Moved, NewRun, NewSweep, Studio
 
 MOST_LISTENERS = 24
 """Pages that may listen to news at once."""
@@ -53,13 +53,6 @@ _TYPES = {
     ".woff2": "font/woff2",
 }
 """Of the page's files; there are no others."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Moved:
-    """The body of a move of dials."""
-
-    dials: Dials
 
 
 class _Busy(Exception):  # noqa: N818 - it is no error of anyone
@@ -238,8 +231,8 @@ class _Routes:
         return _json({"id": self._desk.new_sweep(new)}, status=201)
 
     async def move(self, request: Request) -> Response:
-        moved = await bodies.read(request, _Moved, most=MOST_JSON)
-        return _json({"acts": self._desk.move(request.path_params["run"], moved.dials)})
+        moved = await bodies.read(request, Moved, most=MOST_JSON)
+        return _json({"acts": self._desk.move(request.path_params["run"], moved)})
 
     async def remove(self, request: Request) -> Response:
         self._desk.remove(request.path_params["run"])
@@ -295,7 +288,8 @@ class _Routes:
 
     def _described(self, entry: Entry) -> dict[str, Any]:
         """Returns an entry with its command."""
-        exact = not entry.stages or (not entry.stages[-1].moves and entry.dials == entry.stages[-1].begun)
+        last = entry.stages[-1] if entry.stages else None
+        exact = last is None or (not last.moves and (entry.dials, entry.images) == (last.begun, last.images))
         return {**dataclasses.asdict(entry), "command": self._desk.command(entry), "exact": exact}
 
 

@@ -1,6 +1,7 @@
 """Try many: a sweep from the dials."""
 
 import dataclasses
+import json
 import math
 import os
 import shutil
@@ -15,6 +16,7 @@ from nst_jax.io.files import file_error
 from ..cli.run_flags import RunFlags
 from ..cli.transfer_flags import resolve
 from ..sweeping.grid import GridFlags, make_grid
+from ..sweeping.outcome import MANIFEST
 from .dials import typed
 from .folders import SWEEP
 from .protocol import MOST_VALUES, Dials, Value
@@ -25,6 +27,7 @@ class SweepFlags(RunFlags, GridFlags):
     """The flags of a sweep."""
 
 
+_FINISHED = "finished"
 _NAMES = frozenset(field.name for field in dataclasses.fields(SweepFlags))
 
 
@@ -96,3 +99,12 @@ def with_names(folder: Path, paths: Sequence[Path], word: str) -> list[Path]:
                 raise file_error(link, f"cannot be written ({error.strerror or error})") from error
         named.append(link)
     return named
+
+
+def cells_done(folder: Path) -> tuple[int, int]:
+    """Returns how many cells of the sweep of a run, given its folder, are done, and of how many; 0 if nobody knows."""
+    try:
+        cells = json.loads((folder / SWEEP / MANIFEST).read_bytes())["cells"]
+        return sum(cell["status"] == _FINISHED for cell in cells), len(cells)
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0, 0
