@@ -4,7 +4,8 @@
 /** @import { Draft } from "./store.js" */
 import * as api from "./api.js";
 import { say, trying } from "./messages.js";
-import { EMPTY, get, set, shownEntry, shownLive, valueOf } from "./store.js";
+import { editRegions } from "./regions.js";
+import { EMPTY, get, set, shownEntry, shownLive, subject, valueOf } from "./store.js";
 
 const DRAFT = "studio-draft";
 
@@ -42,8 +43,8 @@ export function startNew() {
 }
 
 /** Begins to put together a picture from the images and dials of one that there is. */
-export function startFrom(/** @type {Entry} */ { content, styles, regions, style_regions, dials }) {
-  changeDraft({ content, styles, regions, style_regions, dials });
+export function startFrom(/** @type {Entry} */ { images, dials }) {
+  changeDraft({ ...images, dials });
   select(null);
 }
 
@@ -92,6 +93,27 @@ export function wanted() {
   if (content === null || !styles.length) return null;
   return { content, styles, regions, style_regions, dials };
 }
+
+/** Has the visitor paint the regions of what is shown. */
+export async function paintRegions() {
+  const entry = shownEntry();
+  await editRegions(subject(), async (map, dials) => {
+    if (!entry) {
+      changeDraft({ regions: map, style_regions: [], dials: settled(noRegions().dials ?? {}, dials) });
+      return;
+    }
+    await trying(() => api.move(entry.id, { dials, regions: map ?? "", style_regions: [] }));
+    await refresh();
+  });
+}
+
+/**
+ * Returns dials after others were moved, without those that are left alone.
+ *
+ * @param {Dials} dials
+ * @param {Dials} moved
+ */
+const settled = (dials, moved) => Object.fromEntries(Object.entries({ ...dials, ...moved }).filter(([, value]) => value !== null));
 
 /** Has the draft painted. */
 export async function paint() {
@@ -143,7 +165,7 @@ async function sendMoves(id) {
     while (Object.keys(unsent).length) {
       const dials = unsent;
       unsent = {};
-      const answer = await trying(() => api.moveDials(id, dials));
+      const answer = await trying(() => api.move(id, { dials }));
       if (answer) takeUp(id, dials);
       if (get().selected !== id) continue;
       const pending = Object.entries(get().pending).filter(([name, value]) => name in unsent || value !== dials[name]);
@@ -182,6 +204,16 @@ export async function askDefaults() {
 /** @param {"pause" | "go_on" | "stop" | "restart" | "mark" | "first"} what */
 export async function tell(/** @type {string} */ id, what) {
   await trying(() => api.tell(id, what));
+  await refresh();
+}
+
+/** Gives a run that waits its turn now, and ends that of the one at work, which can go on later. */
+export async function paintNow(/** @type {string} */ id) {
+  const atWork = get().state?.run?.id;
+  await trying(async () => {
+    await api.tell(id, "first");
+    if (atWork !== undefined && atWork !== id) await api.tell(atWork, "stop");
+  });
   await refresh();
 }
 

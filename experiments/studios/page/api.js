@@ -1,6 +1,6 @@
 /** What the page asks of the server. Addresses are relative, so that the page need not know the token in its own. */
 
-/** @import { Dials, Entry, Losses, NewRun, NewSweep, StoredImage, Studio, Value } from "./protocol.js" */
+/** @import { Dials, Entry, Losses, Moved, NewRun, NewSweep, StoredImage, Studio, Value } from "./protocol.js" */
 
 /** A request that failed; the message is one line to show. */
 export class AskError extends Error {
@@ -109,10 +109,10 @@ export const entry = (id) => read(run(id));
 
 /**
  * @param {string} id
- * @param {Dials} dials
+ * @param {Moved} moved
  * @returns {Promise<{ acts: "at once" | "stage" }>}
  */
-export const moveDials = (id, dials) => post(`${run(id)}/dials`, { dials });
+export const move = (id, moved) => post(`${run(id)}/dials`, moved);
 
 /**
  * @param {string} id

@@ -4,7 +4,6 @@ import * as actions from "./actions.js";
 import { button, find, icon, make } from "./dom.js";
 import { choose, details, nameOf, send, thumbnail } from "./images.js";
 import { openMany } from "./many.js";
-import { editRegions } from "./regions.js";
 import { get, watch } from "./store.js";
 
 /** Makes the composer, which is shown while no run is. */
@@ -38,7 +37,7 @@ function photo() {
     return card;
   }
   void details(draft.content);
-  const regions = button(draft.regions ? "Edit regions" : "Paint regions", () => void editRegions(), { icon: "brush" });
+  const regions = button(draft.regions ? "Edit regions" : "Paint regions", () => void actions.paintRegions(), { icon: "brush" });
   regions.title = "Parts of the photo that follow different paintings, or stay as they are";
   regions.dataset.key = "regions";
   const picture = make("figure", { class: "chosen" }, thumbnail(draft.content, 1024));

@@ -55,7 +55,7 @@ function tile(entry, selected, waiting) {
   const status = place > 0 ? `waits, number ${place + 1}` : SAYS[entry.status];
   const what = entry.kind === "sweep" ? "many pictures" : "";
   const badge = [what, status].filter(Boolean).join(", ");
-  const address = entry.pictures ? `${api.fileAddress(entry.id, "thumbnail")}?step=${entry.stages.length}-${entry.step}-${entry.status}` : api.imageAddress(entry.content, 256);
+  const address = entry.pictures ? `${api.fileAddress(entry.id, "thumbnail")}?step=${entry.stages.length}-${entry.step}-${entry.status}` : api.imageAddress(entry.images.content, 256);
   const open = make(
     "button",
     {

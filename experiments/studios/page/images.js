@@ -35,20 +35,30 @@ export function remember(image) {
   return image;
 }
 
-/** @type {Map<string, Promise<StoredImage | undefined>>} */
+/** @type {Map<string, Promise<StoredImage>>} */
 const asked = new Map();
 
 /**
- * Returns what is known of an image, asking where it is not; undefined where it is gone.
+ * Returns what is known of an image, asking where it is not; of one that is gone, what a view of it shows.
  *
  * @param {string} id
  */
 export async function details(id) {
   const found = get().images[id];
   if (found) return found;
-  const asking = asked.get(id) ?? api.imageDetails(id).then(remember, () => undefined);
+  const asking = asked.get(id) ?? api.imageDetails(id).catch(() => looked(id)).then(remember);
   asked.set(id, asking);
   return asking;
+}
+
+/**
+ * @param {string} id
+ * @returns {Promise<StoredImage>}
+ */
+async function looked(id) {
+  const view = make("img", { src: api.imageAddress(id, 1024) });
+  await view.decode().catch(() => {});
+  return { id, name: "image", width: view.naturalWidth || 1, height: view.naturalHeight || 1, colours: [] };
 }
 
 /** @param {string} id */

@@ -89,10 +89,10 @@ async function showPicture() {
     showSweep(entry.id, entry.status);
     return;
   }
-  await sizeViewer(entry.content);
-  if (compared !== entry.content) {
-    compared = entry.content;
-    void viewer.compareWith(api.imageAddress(entry.content, 2048));
+  await sizeViewer(entry.images.content);
+  if (compared !== entry.images.content) {
+    compared = entry.images.content;
+    void viewer.compareWith(api.imageAddress(entry.images.content, 2048));
   }
   const live = shownLive();
   if (live) {
@@ -104,13 +104,13 @@ async function showPicture() {
     const version = `${entry.stages.length}-${entry.step}-${entry.status}`;
     await showOnce(`${api.fileAddress(entry.id, "picture.png")}?step=${version}`, `The picture of ${entry.name}`);
   } else {
-    await showOnce(api.imageAddress(entry.content, 1024), "The photo, of which nothing is painted yet");
+    await showOnce(api.imageAddress(entry.images.content, 1024), "The photo, of which nothing is painted yet");
   }
 }
 
 /** What is shown before the first frame. @param {import("./protocol.js").Entry} entry */
 const started = (entry) =>
-  entry.pictures ? `${api.fileAddress(entry.id, "thumbnail")}?of=${entry.step}` : api.imageAddress(entry.content, 1024);
+  entry.pictures ? `${api.fileAddress(entry.id, "thumbnail")}?of=${entry.step}` : api.imageAddress(entry.images.content, 1024);
 
 /**
  * @param {string} address
@@ -124,8 +124,7 @@ async function showOnce(address, description) {
 
 /** Gives the viewer the size that the picture has when it is finished. @param {string} content */
 async function sizeViewer(content) {
-  const found = await details(content);
-  const [wide, high] = [found?.width || 1, found?.height || 1];
+  const { width: wide, height: high } = await details(content);
   const side = shownLive()?.sides.at(-1) ?? Number(valueOf("size") ?? Math.max(wide, high));
   const scale = side / Math.max(wide, high);
   viewer.size(Math.round(wide * scale), Math.round(high * scale));

@@ -70,6 +70,8 @@ export function hear(messages) {
   const newest = messages.at(-1)?.number ?? 0;
   const after = newest < seen ? 0 : seen; // Another server counts from 1 again.
   for (const { number, level, text, time } of messages) {
+    // What every stage notes again has been read once.
+    if (level === "note" && all.some((told) => told.text === text)) continue;
     if (number > after && (after > 0 || Date.now() / 1000 - time < RECENT_SECONDS)) say(text, level);
   }
   sessionStorage.setItem(SEEN, String(newest));

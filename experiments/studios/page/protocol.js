@@ -11,6 +11,13 @@
  * @property {Dials} dials
  * @property {string | null} regions
  * @property {string[]} style_regions
+ * @property {string} [name]
+ *
+ * @typedef {object} Moved
+ * @property {Dials} dials
+ * @property {string[] | null} [styles]
+ * @property {string | null} [regions]
+ * @property {string[] | null} [style_regions]
  *
  * @typedef {NewRun & { axes: Record<string, Value[]>, each_style: boolean }} NewSweep
  *
@@ -53,6 +60,12 @@
  * @property {(number | null)[]} loss
  * @property {Record<string, (number | null)[]>} terms
  *
+ * @typedef {object} Images
+ * @property {string} content
+ * @property {string[]} styles
+ * @property {string | null} regions
+ * @property {string[]} style_regions
+ *
  * @typedef {object} Message
  * @property {number} number
  * @property {number} time
@@ -65,9 +78,11 @@
  * @property {number} stage
  * @property {number} step
  * @property {Dials} dials
+ * @property {[number, Dials][]} moves
  *
  * @typedef {object} Stage
  * @property {Dials} begun
+ * @property {Images} images
  * @property {number | null} coarsest
  * @property {[number, Dials][]} moves
  *
@@ -95,10 +110,7 @@
  * @property {string} name
  * @property {number} created
  * @property {Status} status
- * @property {string} content
- * @property {string[]} styles
- * @property {string | null} regions
- * @property {string[]} style_regions
+ * @property {Images} images
  * @property {Dials} dials
  * @property {Stage[]} stages
  * @property {number} step

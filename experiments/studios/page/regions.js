@@ -1,13 +1,11 @@
 /** Regions of the photo: painted over it, and what each of them follows. */
 
-/** @import { StoredImage, Value } from "./protocol.js" */
-import * as actions from "./actions.js";
+/** @import { Dials, StoredImage } from "./protocol.js" */
 import * as api from "./api.js";
 import { Brush, mapSize, rgb } from "./brush.js";
 import { button, make, openDialog } from "./dom.js";
 import { details, nameOf, remember } from "./images.js";
 import { say, trying } from "./messages.js";
-import { get } from "./store.js";
 
 /** Colours that are easily told apart, on the map and by eye; that of what is not painted first. */
 const PALETTE = ["#2b3f6b", "#f2a33c", "#3fa7d6", "#e4572e", "#59c36a", "#b565d9", "#f4d35e", "#e58fb1", "#2fb8a6"];
@@ -17,17 +15,26 @@ const LEAST_SHARE = 0.005;
 
 const KEPT = -1;
 
-/** Paints the regions of the draft's photo. */
-export async function editRegions() {
-  const { draft } = get();
-  if (draft.content === null) return;
-  const image = await loaded(api.imageAddress(draft.content, 1024));
-  const { width, height } = (await details(draft.content)) ?? { width: image.naturalWidth, height: image.naturalHeight };
+/** A photo with its regions, and the paintings. @typedef {{ content: string | null, styles: string[], regions: string | null, dials: Dials }} Of */
+
+/** Dials of a picture without regions. */
+const NO_DIALS = { region_styles: null, region_weights: null, keep: null };
+
+/**
+ * Paints the regions of a photo.
+ *
+ * @param {Of} of
+ * @param {(map: string | null, dials: Dials) => void} done Takes the map, null for none, and what regions follow.
+ */
+export async function editRegions(of, done) {
+  if (of.content === null) return;
+  const image = await loaded(api.imageAddress(of.content, 1024));
+  const { width, height } = await details(of.content);
   const size = mapSize(width, height);
   const labels = new Uint8Array(size.width * size.height);
   /** What each label follows: the index of a painting, or that it is kept. @type {number[]} */
-  const follows = [0, draft.styles.length > 1 ? 1 : KEPT];
-  if (draft.regions !== null) await readMap(draft.regions, labels, size, follows);
+  const follows = [0, of.styles.length > 1 ? 1 : KEPT];
+  if (of.regions !== null) await readMap(of, labels, size, follows);
 
   const canvas = make("canvas", { tabindex: 0, "aria-label": "The photo: move the brush with the arrows, paint with the space bar, [ and ] change its size" });
   const ring = make("div", { class: "ring", hidden: true });
@@ -65,7 +72,7 @@ export async function editRegions() {
   shown();
 
   function addRegion() {
-    follows.push(follows.length % Math.max(draft.styles.length, 1));
+    follows.push(follows.length % Math.max(of.styles.length, 1));
     brush.label = follows.length - 1;
     shown();
   }
@@ -90,8 +97,8 @@ export async function editRegions() {
     swatch.style.background = label ? /** @type {string} */ (PALETTE[label]) : "none";
     const name = label ? `Region ${label}` : "The rest (eraser)";
     const what = make("select", { "aria-label": `What becomes of: ${name}`, id: `follows-${label}` });
-    draft.styles.forEach((id, index) => {
-      const text = draft.styles.length > 1 ? `as ${nameOf(id)}` : "painted";
+    of.styles.forEach((id, index) => {
+      const text = of.styles.length > 1 ? `as ${nameOf(id)}` : "painted";
       what.append(make("option", { value: index, selected: own === index }, text));
     });
     what.append(make("option", { value: KEPT, selected: own === KEPT }, "stays the photo"));
@@ -109,47 +116,46 @@ export async function editRegions() {
       return;
     }
     if (there.length === 1) {
-      actions.changeDraft(actions.noRegions());
       dialog.close();
+      done(null, NO_DIALS);
       return;
     }
-    const idle = draft.styles.findIndex((_id, index) => !painted.some((label) => follows[label] === index));
+    const idle = of.styles.findIndex((_id, index) => !painted.some((label) => follows[label] === index));
     if (painted.length > 1 && idle >= 0) {
-      say(`No region follows ${nameOf(/** @type {string} */ (draft.styles[idle]))}: give it one, or leave it out.`, "error");
+      say(`No region follows ${nameOf(/** @type {string} */ (of.styles[idle]))}: give it one, or leave it out.`, "error");
       return;
     }
     const map = await trying(async () => api.upload(await brush.map(), "regions.png", "map"));
     if (!map) return;
     remember(map);
-    actions.changeDraft({ regions: map.id, style_regions: [], dials: { ...get().draft.dials, ...dialsOf(map) } });
     dialog.close();
+    done(map.id, dialsOf(map));
   }
 
-  /** @param {StoredImage} map */
+  /** @param {StoredImage} map @returns {Dials} */
   function dialsOf(map) {
     const labelsOfMap = map.colours.map(([colour]) => PALETTE.indexOf(colour.toLowerCase()));
     const painted = labelsOfMap.filter((label) => follows[label] !== KEPT);
     const kept = map.colours.filter((_colour, index) => follows[labelsOfMap[index] ?? 0] === KEPT).map(([colour]) => colour);
-    /** @type {Record<string, Value | null>} */
-    const dials = {
+    return {
+      ...NO_DIALS,
       region_styles: painted.length > 1 ? painted.map((label) => (follows[label] ?? 0) + 1) : null,
       keep: kept.length ? kept : null,
-      region_weights: null,
     };
-    return dials;
   }
 }
 
 /**
  * Reads a map that was painted here before.
  *
- * @param {string} id
+ * @param {Of} of
  * @param {Uint8Array} labels
  * @param {{ width: number, height: number }} size
  * @param {number[]} follows
  */
-async function readMap(id, labels, { width, height }, follows) {
-  const map = await loaded(api.imageAddress(id, 1024));
+async function readMap({ regions, styles, dials }, labels, { width, height }, follows) {
+  if (regions === null) return;
+  const map = await loaded(api.imageAddress(regions, 1024));
   const flat = new OffscreenCanvas(width, height);
   const context = /** @type {OffscreenCanvasRenderingContext2D} */ (flat.getContext("2d"));
   context.imageSmoothingEnabled = false;
@@ -167,10 +173,9 @@ async function readMap(id, labels, { width, height }, follows) {
     });
     labels[index] = best;
   }
-  const { dials, styles } = get().draft;
   const kept = strings(dials.keep);
   const taken = /** @type {number[]} */ (Array.isArray(dials.region_styles) ? dials.region_styles : []);
-  const colours = (await details(id))?.colours ?? [];
+  const { colours } = await details(regions);
   let number = 0;
   for (const [colour] of colours) {
     const label = PALETTE.indexOf(colour.toLowerCase());
@@ -180,7 +185,7 @@ async function readMap(id, labels, { width, height }, follows) {
   }
 }
 
-/** @param {Value | null | undefined} value */
+/** The texts in the value of a dial that is a list. @param {Dials[string] | undefined} value */
 export const strings = (value) => (Array.isArray(value) ? value.map(String) : typeof value === "string" ? value.split(",") : []);
 
 /**
@@ -194,8 +199,8 @@ async function loaded(address) {
 }
 
 /** The colours of the regions that are painted, in the order in which dials speak of them. */
-export async function paintedColours(/** @type {string} */ map, /** @type {Value | null | undefined} */ keep) {
+export async function paintedColours(/** @type {string} */ map, /** @type {Dials[string] | undefined} */ keep) {
   const kept = strings(keep);
-  return ((await details(map))?.colours ?? []).map(([colour]) => colour).filter((colour) => !kept.includes(colour));
+  return (await details(map)).colours.map(([colour]) => colour).filter((colour) => !kept.includes(colour));
 }
 

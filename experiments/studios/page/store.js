@@ -3,7 +3,7 @@
 /** @import { Dials, Entry, State, StoredImage, Studio } from "./protocol.js" */
 
 /**
- * A picture that is being put together and not yet painted.
+ * What a picture is made of; that of the page is being put together and not yet painted.
  *
  * @typedef {object} Draft
  * @property {string | null} content
@@ -103,9 +103,14 @@ export function shownLive({ state, selected } = known) {
   return state?.run && state.run.id === selected ? state.run : null;
 }
 
-/** What images and dials are shown, those of a run or of the draft. */
+/**
+ * What images and dials are shown, those of a run or of the draft.
+ *
+ * @returns {Draft}
+ */
 export function subject(from = known) {
-  return shownEntry(from) ?? from.draft;
+  const entry = shownEntry(from);
+  return entry ? { ...entry.images, dials: entry.dials } : from.draft;
 }
 
 /**

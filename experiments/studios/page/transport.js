@@ -7,7 +7,7 @@ import { button, find } from "./dom.js";
 import { nameOf } from "./images.js";
 import { openMany } from "./many.js";
 import { openSave } from "./saving.js";
-import { get, shownEntry, shownLive, watch } from "./store.js";
+import { get, shownEntry, shownLive, subject, watch } from "./store.js";
 
 /** Of the steps, after how many it is said aloud how far the run is. */
 const SPOKEN_SHARE = 0.1;
@@ -152,15 +152,17 @@ function marks(entry) {
 /** The images of the run, and what can be begun from them. @param {Entry} entry */
 function images(entry) {
   const host = find("made-of", HTMLElement);
-  const key = [entry.id, ...[entry.content, ...entry.styles].map(nameOf)].join(" ");
+  const key = [entry.id, ...[entry.images.content, ...entry.images.styles].map(nameOf)].join(" ");
   if (host.dataset.key === key) return;
   host.dataset.key = key;
   const save = button("Save …", () => void openSave(entry.id), { icon: "save", class: "strong" });
   save.id = "save";
   const others = button("Change pictures", () => actions.startFrom(entry));
   others.title = "Other photos, paintings or regions with the same dials, as another picture";
-  const many = button("Try many …", () => openMany(shownEntry() ?? entry), { icon: "grid" });
+  const many = button("Try many …", () => openMany(subject()), { icon: "grid" });
+  const regions = button("Regions …", () => void actions.paintRegions(), { icon: "brush" });
+  regions.title = "Parts of the photo that follow different paintings, or stay as they are";
   const isPicture = entry.kind === "picture";
-  host.replaceChildren(...[isPicture && save, isPicture && many, others].filter((each) => each !== false));
+  host.replaceChildren(...[isPicture && save, isPicture && regions, isPicture && many, others].filter((each) => each !== false));
 }
 
