@@ -90,10 +90,14 @@ def test_the_policy_lets_the_page_be(document):
 def test_what_modules_import_is_there():
     for path in MODULES:
         text = path.read_text("utf-8")
-        for names, module in re.findall(r"^import (?:\* as \w+|\{([^}]*)\}) from \"\./(\w+\.js)\";", text, re.MULTILINE):
+        for names, module in re.findall(
+            r"^import (?:\* as \w+|\{([^}]*)\}) from \"\./(\w+\.js)\";", text, re.MULTILINE
+        ):
             exported = (PAGE / module).read_text("utf-8")
             for name in filter(None, map(str.strip, names.split(","))):
-                assert re.search(rf"^export (?:async )?(?:const|let|class|function) {name}\b", exported, re.MULTILINE), (
+                assert re.search(
+                    rf"^export (?:async )?(?:const|let|class|function) {name}\b", exported, re.MULTILINE
+                ), (
                     path.name,
                     name,
                 )
