@@ -12,7 +12,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from nst_jax.errors import UserError, one_line
 
-from .guard import PATIENCE
+PATIENCE = 30.0
+"""Seconds for each part of a body."""
 
 UPLOAD_SECONDS = 600.0
 JSON_SECONDS = 30.0

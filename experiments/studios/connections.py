@@ -19,17 +19,21 @@ MOST_CONNECTIONS = 200
 HEAD_SECONDS = 10.0
 """Within which the head of a request has to arrive."""
 
+ANSWER_SECONDS = 30.0
+"""Within which some of an answer has to be taken."""
+
 _SHUTDOWN_SECONDS = 2
 
 
 class PromptProtocol(H11Protocol):
-    """HTTP over a connection that is closed where the head of a request does not arrive in time.
+    """HTTP over a connection that ends where the head of a request does not arrive in time, or an answer is not taken.
 
     Uvicorn has a time for connections between two requests, none for those that begin one and keep silent: two hundred
     of these would leave no room for a page.
     """
 
     _waiting: asyncio.TimerHandle | None = None
+    _full: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Takes a new connection."""
@@ -44,7 +48,21 @@ class PromptProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Notes the end of the connection."""
         self._wait_no_longer()
+        self.resume_writing()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Begins to wait for a visitor that takes nothing."""
+        super().pause_writing()
+        # What is left to send would keep a connection that is only closed.
+        self._full = self.loop.call_later(ANSWER_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Waits no longer for one that has taken something."""
+        if self._full is not None:
+            self._full.cancel()
+            self._full = None
+            super().resume_writing()
 
     def _look(self) -> None:
         """Begins to wait where a head is still to come, and ends it where one is there."""
@@ -91,6 +109,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(app: App, listening: socket.socket) -> None:
     """Serves an application until a signal comes."""
+    with contextlib.closing(listening):
+        server(app).run(sockets=[listening])
+
+
+def server(app: App) -> uvicorn.Server:
+    """Returns what serves an application."""
     config = uvicorn.Config(
         app,
         http=PromptProtocol,
@@ -103,5 +127,4 @@ def serve(app: App, listening: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,
     )
-    with contextlib.closing(listening):
-        uvicorn.Server(config).run(sockets=[listening])
+    return uvicorn.Server(config)

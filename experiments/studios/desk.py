@@ -608,7 +608,7 @@ class Desk:
                 live.frame, live.frame_step = news.number, news.step
                 self._asked_frame = False
             case messages.Acted():
-                entry.stages[-1].moves.append((news.step, dict(of_dials.as_json(news.flags))))
+                entry.stages[-1].moves.append((news.step, of_dials.as_json(news.flags)))
                 if of_dials.as_json(news.flags) == of_dials.as_json(self._flags(entry, entry.dials)):
                     live.moved = []
                 self._note(entry)

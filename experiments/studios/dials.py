@@ -5,7 +5,7 @@ A dial is a flag, so that whatever the dials say there is a command that says th
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -221,9 +221,10 @@ def defaults(backbone: str, preset: str) -> dict[str, Any]:
     return {name: getattr(chosen, name) if name in own else _FIELDS[name].default for name in NAMES}
 
 
-def as_json(flags: SingleFlags) -> Mapping[str, Any]:
+def as_json(flags: SingleFlags) -> Dials:
     """Returns the dials that flags stand for, those that differ from their defaults."""
-    return {name: value for name in NAMES if (value := getattr(flags, name)) != _FIELDS[name].default}
+    moved = {name: value for name in NAMES if (value := getattr(flags, name)) != _FIELDS[name].default}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in moved.items()}
 
 
 def _text(value: Value) -> str:

@@ -19,9 +19,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-PATIENCE = 30.0
-"""Seconds in which a visitor has to take a part of an answer, or send one of a body."""
-
 _SLOW_DOWN = 0.5
 """Seconds before a wrong password is answered."""
 
@@ -94,8 +91,7 @@ class Guard:
                 own = dict(message.get("headers", ()))
                 added = {**_HEADERS, b"content-security-policy": POLICY.encode()}
                 message = {**message, "headers": [*({**added, **own}).items()]}
-            async with asyncio.timeout(PATIENCE):
-                await send(message)
+            await send(message)
 
         refused = await self._why_not(scope, headers)
         if refused:
