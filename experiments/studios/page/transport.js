@@ -30,13 +30,13 @@ function show() {
   find("progress-name", HTMLElement).textContent = entry.name;
   speak(entry, live, text);
   bar(entry, live);
-  const moved = entry.status === "stopped" || entry.status === "finished";
+  const goesOn = entry.status === "stopped" || (entry.status === "finished" && hasMoved(entry));
   const works = live !== null && entry.status !== "paused";
   const isPicture = entry.kind === "picture";
   fill("controls", [
     isPicture && live && works && ["Pause", "pause", () => actions.tell(entry.id, "pause"), ""],
     isPicture && live && !works && ["Go on", "play", () => actions.tell(entry.id, "go_on"), "strong"],
-    !live && moved && ["Go on", "play", () => actions.tell(entry.id, "go_on"), "strong"],
+    !live && goesOn && ["Go on", "play", () => actions.tell(entry.id, "go_on"), "strong"],
     !live && entry.status === "failed" && ["Try again", "again", () => actions.tell(entry.id, "restart"), "strong"],
     (get().state?.waiting.indexOf(entry.id) ?? -1) > 0 && ["Next", "first", () => actions.tell(entry.id, "first"), ""],
     isPicture && live && ["Mark", "mark", () => actions.tell(entry.id, "mark"), ""],
@@ -46,6 +46,23 @@ function show() {
   marks(entry);
   images(entry);
 }
+
+/** Whether dials or images are others than those that made the picture so far. @param {Entry} entry */
+function hasMoved({ stages, dials, images }) {
+  const last = stages.at(-1);
+  if (!last) return false;
+  const made = last.moves.at(-1)?.[1] ?? last.begun;
+  return !isSame(made, dials) || !isSame(last.images, images);
+}
+
+/**
+ * @param {object} one
+ * @param {object} other
+ */
+const isSame = (one, other) => sorted(one) === sorted(other);
+
+/** @param {object} value */
+const sorted = (value) => JSON.stringify(Object.entries(value).filter(([, own]) => own !== null).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 /**
  * Fills a row of buttons; one that stays keeps the focus.
@@ -82,6 +99,7 @@ function says(entry, live) {
   if (entry.kind === "sweep") return entry.status === "finished" ? "All pictures are painted" : live ? "Painting many" : "Stopped";
   if (!live) {
     const where = `step ${entry.step} of ${entry.steps}`;
+    if (entry.status === "finished" && hasMoved(entry)) return "Dials were moved: Go on paints with them";
     if (entry.status === "finished") return `Finished after ${entry.step} steps`;
     return entry.status === "stopped" ? `Stopped at ${where}` : "Begins in a moment";
   }

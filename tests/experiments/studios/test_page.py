@@ -13,6 +13,7 @@ from experiments.studios import guard, protocol
 
 PAGE = Path(protocol.__file__).parent / "page"
 MODULES = sorted(PAGE.glob("*.js"))
+IMPORT = r"^import (?:\* as \w+|\{([^}]*)\}) from \"\./(\w+\.js)\";"
 NAMESPACE = "http://www.w3.org/2000/svg"
 RENAMED = {"Image": "StoredImage"}
 """What has a name that browsers have given away."""
@@ -90,17 +91,11 @@ def test_the_policy_lets_the_page_be(document):
 def test_what_modules_import_is_there():
     for path in MODULES:
         text = path.read_text("utf-8")
-        for names, module in re.findall(
-            r"^import (?:\* as \w+|\{([^}]*)\}) from \"\./(\w+\.js)\";", text, re.MULTILINE
-        ):
+        for names, module in re.findall(IMPORT, text, re.MULTILINE):
             exported = (PAGE / module).read_text("utf-8")
             for name in filter(None, map(str.strip, names.split(","))):
-                assert re.search(
-                    rf"^export (?:async )?(?:const|let|class|function) {name}\b", exported, re.MULTILINE
-                ), (
-                    path.name,
-                    name,
-                )
+                export = rf"^export (?:async )?(?:const|let|class|function) {name}\b"
+                assert re.search(export, exported, re.MULTILINE), (path.name, name)
 
 
 def test_what_modules_look_for_is_in_the_document(document):

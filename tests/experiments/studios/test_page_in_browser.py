@@ -20,19 +20,20 @@ DIALS = {"size": SIZE, "shifts": 1, "style_layers": "conv1,fire2/concat", "conte
 
 HELPERS = """
 globalThis.one = (selector) => document.querySelector(selector);
-globalThis.shown = (selector) => [...document.querySelectorAll(selector)].filter((e) => e.getClientRects().length > 0);
+globalThis.shown = (selector) => [...document.querySelectorAll(selector)].filter((element) => element.checkVisibility());
 globalThis.text = (selector) => shown(selector).map((element) => element.textContent).join(" ");
-globalThis.press = (label) => shown("button").find((b) => [b.textContent, b.ariaLabel].some((t) => t?.trim() === label));
-globalThis.dial = (name, value) => {
-  const field = one(`[data-dial=${name}]`).querySelector("input:not([type=range]), select");
+globalThis.press = (label) => shown("button").find(({ textContent, ariaLabel }) => [textContent, ariaLabel].includes(label));
+globalThis.fill = (field, value, event = "change") => {
   field.value = value;
-  field.dispatchEvent(new Event("change", { bubbles: true }));
+  field.dispatchEvent(new Event(event, { bubbles: true }));
 };
+globalThis.dial = (name, value) => fill(one(`[data-dial=${name}]`).querySelector("input:not([type=range]), select"), value);
 globalThis.drop = (over, name, data) => {
   const files = new DataTransfer();
   files.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
   one("body").dispatchEvent(new DragEvent("dragenter", { dataTransfer: files, bubbles: true }));
-  one(`#drop [data-drop=${over}]`).dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true }));
+  const options = { dataTransfer: files, bubbles: true, cancelable: true };
+  one(`#drop [data-drop=${over}]`).dispatchEvent(new DragEvent("drop", options));
 };
 """
 
@@ -133,9 +134,9 @@ def test_a_dial_acts_at_once_and_a_mark_undoes_it(page, studio, pictures):
     choose(page, pictures, "first", steps=90_000)
     run = paint(page, studio)
     page.wait("one('.picture .after').src.startsWith('blob:')")
-    before = studio.get("api/state")["run"]
     press(page, "Mark")
     page.wait("shown('#marks button').length === 1")
+    before = studio.get("api/state")["run"]
     page.run("one('[data-dial=tv_weight] input[type=range]').focus()")
     for _ in range(3):
         page.send("Input.dispatchKeyEvent", type="keyDown", key="PageUp", code="PageUp", windowsVirtualKeyCode=33)
@@ -179,9 +180,9 @@ def test_regions_are_painted_with_a_brush(page, studio, pictures):
     press(page, "Paint regions")
     page.wait("shown('dialog canvas').length === 1 && one('dialog canvas').width === 80")
     left, top, wide, high = page.run(
-        "(() => { const box = one('dialog canvas').getBoundingClientRect(); return [box.x, box.y, box.width, box.height]; })()"
+        "(({ x, y, width, height }) => [x, y, width, height])(one('dialog canvas').getBoundingClientRect())"
     )
-    page.run("one('#brush-size').value = 40; one('#brush-size').dispatchEvent(new Event('input'))")
+    page.run("fill(one('#brush-size'), 40, 'input')")
     at = {"x": left + 0.25 * wide, "y": top + 0.2 * high}
     page.send("Input.dispatchMouseEvent", type="mousePressed", button="left", clickCount=1, **at)
     at["y"] = top + 0.8 * high
@@ -197,7 +198,7 @@ def test_regions_are_painted_with_a_brush(page, studio, pictures):
     # Its regions are there again when they are painted on, and what stays the photo does.
     press(page, "Regions …")
     page.wait("shown('.region .number').map((e) => parseInt(e.textContent)).at(-1) > 20")
-    page.run("one('#follows-0').value = -1; one('#follows-0').dispatchEvent(new Event('change'))")
+    page.run("fill(one('#follows-0'), -1)")
     press(page, "Done")
     page.wait("text('#errors').includes('No region follows') || !one('dialog')")
 
@@ -221,9 +222,7 @@ def test_many_are_tried(page, studio, pictures):
     choose(page, pictures, "first", steps=3)
     press(page, "Try many …")
     page.wait("one('.many output').textContent === '9 pictures'")
-    page.run(
-        "const [, second] = shown('.many input[type=text]'); second.value = '0'; second.dispatchEvent(new Event('input', { bubbles: true }))"
-    )
+    page.run("fill(shown('.many input[type=text]')[1], '0', 'input')")
     page.wait("one('.many output').textContent === '3 pictures'")
     press(page, "Paint them")
     page.wait("text('#progress-text').startsWith('All pictures')", seconds=300)
@@ -286,14 +285,11 @@ def test_sliders_go_to_the_values_of_their_places(page):
             {"slider": [128, 2048], "scale": "log", "kind": "whole", "least": 1, "most": 8192},
         ]
     )
-    found = page.run(f"""import(new URL("page/scales.js", location)).then(({{ valueAt, placeOf }}) => {scales}.map((dial) =>
-      [0, 0.5, 1].map((place) => [valueAt(dial, place), placeOf(dial, valueAt(dial, place))])))""")
-    assert [[value for value, _ in row] for row in found] == [
-        [0.01, 1, 100],
-        [0, 37.5, 300],
-        [0, 0.5, 1],
-        [128, 512, 2048],
-    ]
+    script = """import(new URL("page/scales.js", location)).then(({ valueAt, placeOf }) => DIALS.map((dial) =>
+      [0, 0.5, 1].map((place) => [valueAt(dial, place), placeOf(dial, valueAt(dial, place))])))"""
+    found = page.run(script.replace("DIALS", scales))
+    values = [[value for value, _ in row] for row in found]
+    assert values == [[0.01, 1, 100], [0, 37.5, 300], [0, 0.5, 1], [128, 512, 2048]]
     for row in found:
         assert [place for _, place in row] == pytest.approx([0, 0.5, 1], abs=1e-3)
 
