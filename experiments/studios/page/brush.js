@@ -4,8 +4,8 @@ const MOST_SIDE = 1024;
 const UNDOS = 20;
 const KEY_STEP = 0.02;
 
-/** Opacity of what is painted. */
-const OPACITY = 150;
+/** Opacity of what is painted, of 255. */
+const OPACITY = 190;
 
 /**
  * Returns a size for a map: of the proportions of the image, as exactly as whole pixels can have them.
