@@ -11,6 +11,7 @@ loads nothing from elsewhere, and nobody else can open it. Needs `pip install 'n
 
 import dataclasses
 import importlib.util
+import socket
 import webbrowser
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def run(config: Config) -> None:
 
 
 def _shown(host: str) -> str:
-    """Returns a host as addresses have it."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    """Returns a host as addresses have it; where all of this machine's are meant, its name."""
+    host = socket.gethostname() if host in ("0.0.0.0", "::") else host
     return f"[{host}]" if ":" in host else host
 
 

@@ -79,6 +79,7 @@ class Desk:
         self._losses: dict[str, list[Any]] = {"step": [], "loss": []}
         self._epoch = 0
         self._asked_frame = False
+        self._failed_starts = 0
         self._worker: Worker | None = None
         self._worker_status, self._device = "starting", ""
         self._messages: collections.deque[Message] = collections.deque(maxlen=_MESSAGES)
@@ -139,15 +140,19 @@ class Desk:
         """Starts another worker, and the run at work from its checkpoint."""
         if self._closing:
             return
+        self._failed_starts += not self._device
         for ticket in list(self._tickets):
             self._tickets.pop(ticket).set_result("the program that paints ended; try again")
-        self._worker_status = "restarting"
+        how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
         entry = self._entry()
+        if self._failed_starts >= _MOST_CRASHES:
+            self._give_up(entry, f"what paints cannot be started ({how}); why, the studio has printed")
+            return
+        self._worker_status, self._device = "restarting", ""
         self._start_worker()
         if entry is None:
             self._change()
             return
-        how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
         place = (len(entry.stages), entry.step)
         count, furthest = self._crashes.get(entry.id, (0, (0, 0)))
         count = 1 if place > furthest else count + 1
@@ -167,6 +172,17 @@ class Desk:
                 entry.id,
             )
             self._begin(entry)
+        self._change()
+
+    def _give_up(self, entry: Entry | None, problem: str) -> None:
+        """Has no worker, until a run is to go on."""
+        while self._waiting:
+            self.stop(self._waiting[0])
+        if entry is None:
+            self.say("error", problem)
+        else:
+            self._end(entry, "failed", problem)
+        self._worker, self._worker_status = None, "failed"
         self._change()
 
     # What pages see.
@@ -470,6 +486,8 @@ class Desk:
             self.frame = None
         self._forget_losses()
         entry.status, entry.message = "starting", ""
+        if self._worker is None:  # it could not be started; perhaps it can now
+            self._start_worker()
         self._worker_status = "busy"
         self._note(entry)
         self._send(command)
@@ -582,7 +600,7 @@ class Desk:
     def _hear(self, news: messages.News) -> None:
         """Takes in a piece of news of the worker."""
         if isinstance(news, messages.Ready):
-            self._device = news.device
+            self._device, self._failed_starts = news.device, 0
             self._worker_status = "busy" if self._live else "ready"
         elif self._live is not None and news.run == self._live.id:
             self._hear_of(self._live, self.gallery.entries[news.run], news)

@@ -47,6 +47,9 @@ CHUNK_SECONDS = 0.35
 CHECKPOINT_SECONDS = 30.0
 """Seconds between two checkpoints at least; they take a twentieth of the time at most."""
 
+MOST_PROGRAMS = 300
+"""Compiled programs beyond which all are freed between two runs: some 50 of a size take 70 MB on a CPU."""
+
 _CHECKPOINT_SHARE = 20
 
 _LOOK_SECONDS = 0.1
@@ -83,8 +86,13 @@ def serve(link: Link, samples: tuple[Path, Path]) -> None:
     """
     link.tell(messages.Ready(jax.devices()[0].device_kind))
     if link.inbox.empty():
-        preview.paint(samples[0], samples[1:], size=preview.SIDE)
+        with contextlib.suppress(Exception):  # it is only to be quick later
+            preview.paint(samples[0], samples[1:], size=preview.SIDE)
+    kept_since = link.compilations()
     while True:
+        if link.compilations() - kept_since > MOST_PROGRAMS:
+            jax.clear_caches()
+            kept_since = link.compilations()
         match link.inbox.get():
             case messages.Quit():
                 return
@@ -298,9 +306,16 @@ class _Painting:
         self._checkpoint_at = self._checkpoint_at or now + CHECKPOINT_SECONDS
         if now < self._checkpoint_at or self._step >= self._job.steps:
             return
-        self._courses.save(self._progress)
+        self._save_state()
         spent = time.monotonic() - now
         self._checkpoint_at = now + max(CHECKPOINT_SECONDS, _CHECKPOINT_SHARE * spent)
+
+    def _save_state(self) -> None:
+        """Writes a checkpoint; where it cannot be written, the run goes on all the same."""
+        try:
+            self._courses.save(self._progress)
+        except UserError as error:
+            self._tell(messages.Noted(self._run, "error", str(error)))
 
     def _obey(self) -> None:
         """Does what it was asked meanwhile; waits here while the run is paused."""
@@ -328,7 +343,7 @@ class _Painting:
                     self._tell(messages.Noted(self._run, "error", str(error)))
             case messages.Pause():
                 self._paused = True
-                self._courses.save(self._progress)
+                self._save_state()
                 self._tell(messages.Paused(self._run))
             case messages.GoOn():
                 self._paused = False
@@ -340,8 +355,11 @@ class _Painting:
                 raise _UndoneError(command)
             case messages.KeepMark():
                 state = stacking.state_of(self._progress.state, 0)
-                self._mark(command.number).save(state, self._courses.histories[0])
-                self._tell(messages.Marked(self._run, command.number, self._step))
+                try:
+                    self._mark(command.number).save(state, self._courses.histories[0])
+                    self._tell(messages.Marked(self._run, command.number, self._step))
+                except UserError as error:
+                    self._tell(messages.Noted(self._run, "error", str(error)))
             case messages.Save():
                 problem = ""
                 try:
@@ -366,7 +384,7 @@ class _Painting:
     def _end(self, status: Any, command: messages.Stop | messages.Quit | None = None) -> messages.Ended:
         """Writes everything, and returns how the turn ended."""
         if status == "stopped":
-            self._courses.save(self._progress)
+            self._save_state()
         self._write()
         if isinstance(command, messages.Stop) and command.start is not None:
             images.write(command.start, images.Picture(self._pixels()), bits=16)

@@ -358,7 +358,7 @@ class State:
 
     Attributes:
         version: grows with every change.
-        worker: `starting`, `ready`, `busy` or `restarting`.
+        worker: `starting`, `ready`, `busy`, `restarting` or `failed`.
         device: name of the device that computes; "" while it is not known.
         run: the run at work; None where there is none.
         entry: its `Entry`.

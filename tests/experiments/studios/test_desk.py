@@ -257,8 +257,10 @@ async def test_marks(room):
 @in_a_room
 async def test_a_worker_that_ends_is_replaced_three_times(room):
     run = room.begin()
+    await room.say(messages.Ready("cpu"))
     await room.progress(run, 20, begin=0)
     for number in range(desks._MOST_CRASHES):
+        await room.say(messages.Ready("cpu"))
         before = room.worker
         before.ended(-9)
         await asyncio.sleep(0)
@@ -275,9 +277,26 @@ async def test_a_worker_that_ends_is_replaced_three_times(room):
 
 
 @in_a_room
+async def test_a_worker_that_cannot_begin_is_given_up(room):
+    run, other = room.begin(), room.begin()
+    for _ in range(desks._MOST_CRASHES):
+        room.worker.ended(1)
+        await asyncio.sleep(0)
+    assert len(Worker.all) == desks._MOST_CRASHES
+    assert room.desk.state().worker == "failed"
+    assert room.desk.entry(run).status == "failed"
+    assert "cannot be started" in room.desk.entry(run).message
+    room.desk.go_on(other)
+    assert len(Worker.all) == desks._MOST_CRASHES + 1
+    await room.say(messages.Ready("cpu"))
+    assert room.desk.state().worker == "busy"
+
+
+@in_a_room
 async def test_a_worker_that_ends_while_steps_are_done_is_always_replaced(room):
     run = room.begin()
     for number in range(1, 6):
+        await room.say(messages.Ready("cpu"))
         await room.progress(run, 20 * number, steps=1000, begin=0)
         room.worker.ended(1)
         await asyncio.sleep(0)

@@ -1,0 +1,76 @@
+"""What the worker says of its work; that it does it is in `test_studio`."""
+
+import queue
+import threading
+
+import jax
+import pytest
+
+from experiments.studios import compilations, engine, messages
+from nst_jax.errors import UserError
+from nst_jax.pyramid import Scale
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UserError("photo.jpg: no picture"), "photo.jpg: no picture"),
+        (MemoryError(), "choose a smaller size"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes"), "choose a smaller size"),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out"), "choose a smaller size"),
+        (RuntimeError("other"), "an error of the program: RuntimeError('other')"),
+        (ZeroDivisionError("a\nb"), "an error of the program"),
+    ],
+)
+def test_whatever_happens_is_told_in_a_line(error, said, capsys):
+    told = []
+    link = engine.Link(queue.Queue(), told.append, threading.Event(), lambda: 0)
+
+    def work():
+        raise error
+
+    engine._ending(link, "run", work)
+    [ended] = told
+    assert (ended.run, ended.status) == ("run", "failed")
+    assert said in ended.message
+    assert "\n" not in ended.message
+
+
+def test_the_worker_lives_on_and_ends_when_it_is_told_to(monkeypatch):
+    monkeypatch.setattr(engine.preview, "paint", None)  # raises
+    told, inbox = [], queue.Queue()
+    link = engine.Link(inbox, told.append, threading.Event(), lambda: 0)
+
+    def broken(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(engine._Painting, "run", broken)
+    begin = messages.Begin("run", "folder", 0, None, None)
+    for command in (begin, messages.Steer("run", None), messages.Save("run", 3), begin, messages.Quit()):
+        inbox.put(command)
+    engine.serve(link, (None, None))
+    kinds = [type(news) for news in told]
+    assert kinds == [messages.Ready, messages.Ended, messages.Saved, messages.Ended]
+    assert told[2].problem
+
+
+def test_seconds_that_are_left(monkeypatch):
+    """A step of a scale takes as long as it has pixels: 8 steps of 2 s, and 5 of four times as long."""
+    now = [0.0]
+    monkeypatch.setattr(engine.time, "monotonic", lambda: now[0])
+    pace, scales = engine._Pace(), (Scale((10, 10), 12), Scale((20, 20), 17))
+    pace.at(0, 0)
+    assert pace.left(scales, 0, 0) is None
+    now[0] = 8.0
+    pace.at(0, 4)
+    assert pace.left(scales, 0, 4) == 8 * 2 + 5 * 8
+    pace.at(1, 12)
+    assert pace.left(scales, 1, 12) is None, "a step of this one is still to come"
+
+
+def test_compilations_are_counted():
+    count = compilations.counter()
+    jax.jit(lambda x: x * 3.25 + 1)(2.0)
+    assert count() >= 1
