@@ -21,13 +21,11 @@ export function prepareGallery() {
   const strip = find("gallery", HTMLElement);
   const all = find("gallery-all", HTMLButtonElement);
   all.append(icon("grid"));
-  all.addEventListener("click", () => {
-    const large = document.body.classList.toggle("all-runs");
-    all.setAttribute("aria-expanded", String(large));
-  });
+  all.addEventListener("click", () => showAll(!document.body.classList.contains("all-runs")));
+  strip.addEventListener("keydown", ({ key }) => key === "Escape" && showAll(false));
   find("new", HTMLButtonElement).prepend(icon("plus"));
   find("new", HTMLButtonElement).addEventListener("click", () => {
-    document.body.classList.remove("all-runs");
+    showAll(false);
     actions.startNew();
   });
   watch(["entries", "state", "selected", "removed"], ({ entries, removed, selected, state }) => {
@@ -43,6 +41,12 @@ export function prepareGallery() {
     strip.replaceChildren(...now.map((entry) => tile(entry, selected, state?.waiting ?? [])));
     if (focused) /** @type {HTMLElement | null} */ (strip.querySelector(`[data-key="${focused}"]`))?.focus();
   });
+}
+
+/** Shows all pictures on the whole page, or the strip. @param {boolean} is */
+function showAll(is) {
+  document.body.classList.toggle("all-runs", is);
+  find("gallery-all", HTMLButtonElement).setAttribute("aria-expanded", String(is));
 }
 
 /**
@@ -66,8 +70,7 @@ function tile(entry, selected, waiting) {
       title: entry.name,
       "data-key": `open-${entry.id}`,
       click: () => {
-        document.body.classList.remove("all-runs");
-        find("gallery-all", HTMLButtonElement).setAttribute("aria-expanded", "false");
+        showAll(false);
         actions.select(entry.id);
       },
     },

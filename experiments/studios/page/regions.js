@@ -36,7 +36,8 @@ export async function editRegions(of, done) {
   const follows = [0, of.styles.length > 1 ? 1 : KEPT];
   if (of.regions !== null) await readMap(of, labels, size, follows);
 
-  const canvas = make("canvas", { tabindex: 0, "aria-label": "The photo: move the brush with the arrows, paint with the space bar, [ and ] change its size" });
+  const says = "The photo: the arrows move the brush, the space bar paints, [ and ] change its size";
+  const canvas = make("canvas", { tabindex: 0, role: "application", "aria-label": says });
   const ring = make("div", { class: "ring", hidden: true });
   const sheet = make("div", { class: "canvas" }, image, canvas, ring);
   const brush = new Brush(canvas, ring, labels, size, PALETTE, () => shown());

@@ -14,6 +14,15 @@ const SPOKEN_SHARE = 0.1;
 
 const DOING = { reading: "Reading the pictures", compiling: "Getting ready", painting: "Painting", saving: "Saving", waiting: "Paused" };
 
+/** @type {Record<string, string>} */
+const HINTS = {
+  Pause: "Waits, with all that is needed to go on (Space)",
+  Mark: "Keeps this state, so that you can come back to it (M)",
+  "Start anew": "From the first step, with the dials as they are",
+  Stop: "Ends its turn; it can go on later",
+  "Paint it now": "Before all others; the one at work stops, and can go on later",
+};
+
 /** Makes the bar below the picture. */
 export function prepareTransport() {
   watch(["state", "entries", "selected", "connected"], show);
@@ -24,8 +33,10 @@ function show() {
   const live = shownLive();
   const host = find("transport", HTMLElement);
   host.hidden = entry === null;
+  document.title = entry ? `${entry.name} · Studio` : "Studio";
   if (!entry) return;
   const text = says(entry, live);
+  if (live?.steps) document.title = `${Math.floor((100 * live.step) / live.steps)} % · ${document.title}`;
   find("progress-text", HTMLElement).textContent = text;
   find("progress-name", HTMLElement).textContent = entry.name;
   speak(entry, live, text);
@@ -80,6 +91,7 @@ function fill(id, wanted) {
   const held = host.contains(document.activeElement);
   const buttons = rows.map(([label, look, act, kind]) => {
     const made = button(label, () => void act(), { icon: look, class: kind });
+    made.title = HINTS[label] ?? "";
     made.dataset.act = look;
     return made;
   });
