@@ -123,7 +123,8 @@ function row(dial, styles, colours) {
   asks.setAttribute("aria-expanded", "false");
   asks.setAttribute("aria-controls", help.id);
   const { fields, show, labelled } = control(dial, id, styles, colours);
-  const label = labelled ? make("label", { for: id }, dial.label) : make("span", { id: `${id}-label` }, dial.label);
+  const title = { title: dial.label }; // where there is no room for all of it
+  const label = labelled ? make("label", { for: id, ...title }, dial.label) : make("span", { id: `${id}-label`, ...title }, dial.label);
   const head = make("div", { class: "head" }, label, asks, reset);
   const whole = make("div", { class: `dial ${lookOf(dial)}`, "data-dial": name }, head, ...fields, help);
   if (!labelled) {
