@@ -135,8 +135,8 @@ def reweighted(batch: Batch, settings: Sequence[Settings], *, regions: Regions |
 
     Args:
         batch: the batch.
-        settings: for each cell the settings that it has, but for those in `settings.WEIGHING`. A term that the batch does not
-            have stays out.
+        settings: for each cell the settings that it has, but for those in `settings.WEIGHING`. A term that the batch
+            does not have stays out.
         regions: the regions of all cells, if they have some.
 
     Raises:

@@ -278,7 +278,11 @@ class _Painting:
 
     def _take(self, progress: Progress) -> None:
         """Tells how far the run is, and shows it if somebody looks."""
+        another = self._last is None or self._last.stage != progress.stage
         self._last = progress
+        if another:  # so that the first frame and the first checkpoint of a scale compile nothing later
+            self._pixels()
+            stacking.state_of(progress.state, 0)
         history, scales, index = self._courses.histories[0], self._job.scales, progress.stage
         self._pace.at(index, self._step)
         news = {"step": history.step, "loss": history.loss, **history.terms}

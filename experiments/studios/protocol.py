@@ -329,7 +329,8 @@ class Live:
         loss: the newest loss; None before the first.
         terms: name → the newest value of a term, without its weight.
         weights: name → the weight that it has in the run at this moment, at this scale.
-        compilations: programs that were compiled since the worker began; it does not grow when a dial acts at once.
+        compilations: programs that were compiled since the worker began: for the start of a run, and for its next scale
+            beside the one at work. It does not grow when a dial acts at once.
         moved: dials that were moved and have not acted yet.
         doing: what it is at, to be shown: `reading`, `compiling`, `painting`, `saving`, `waiting`.
     """
