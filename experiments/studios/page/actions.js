@@ -113,7 +113,8 @@ export async function paintRegions() {
  * @param {Dials} dials
  * @param {Dials} moved
  */
-const settled = (dials, moved) => Object.fromEntries(Object.entries({ ...dials, ...moved }).filter(([, value]) => value !== null));
+const settled = (dials, moved) =>
+  Object.fromEntries(Object.entries({ ...dials, ...moved }).filter(([, value]) => value !== null));
 
 /** Has the draft painted. */
 export async function paint() {

@@ -44,7 +44,8 @@ const read = async (path) => (await ask(path)).json();
  * @param {unknown} [body]
  */
 async function post(path, body) {
-  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+  const sent =
+    body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
   const text = await (await ask(path, { method: "POST", ...sent })).text();
   return text ? JSON.parse(text) : null;
 }

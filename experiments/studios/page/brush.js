@@ -20,7 +20,8 @@ export function mapSize(width, height) {
     let least = Infinity;
     for (let side = MOST_SIDE; side > MOST_SIDE * 0.7; side--) {
       const error = Math.abs((side * short) / long - Math.round((side * short) / long)) / side;
-      if (error < least - 1e-9) [least, best] = [error, { long: side, short: Math.max(Math.round((side * short) / long), 1) }];
+      if (error < least - 1e-9)
+        [least, best] = [error, { long: side, short: Math.max(Math.round((side * short) / long), 1) }];
     }
   }
   return width >= height ? { width: best.long, height: best.short } : { width: best.short, height: best.long };
@@ -99,14 +100,6 @@ export class Brush {
     this.#told();
   }
 
-  /** Gives what has one label another one. */
-  replace(/** @type {number} */ label, /** @type {number} */ by) {
-    this.#keep();
-    this.#labels = this.#labels.map((own) => (own === label ? by : own));
-    this.#draw(0, 0, this.#canvas.width, this.#canvas.height);
-    this.#told();
-  }
-
   /** Gives all of the image the label of the brush. */
   fill() {
     this.#keep();
@@ -126,7 +119,9 @@ export class Brush {
     const context = /** @type {OffscreenCanvasRenderingContext2D} */ (flat.getContext("2d"));
     const data = context.createImageData(width, height);
     const colours = this.#palette.map(rgb);
-    this.#labels.forEach((label, index) => data.data.set([.../** @type {number[]} */ (colours[label]), 255], 4 * index));
+    this.#labels.forEach((label, index) =>
+      data.data.set([.../** @type {number[]} */ (colours[label]), 255], 4 * index),
+    );
     context.putImageData(data, 0, 0);
     return flat.convertToBlob({ type: "image/png" });
   }
@@ -137,7 +132,12 @@ export class Brush {
   }
 
   /** Draws a part of the labels. */
-  #draw(/** @type {number} */ left, /** @type {number} */ top, /** @type {number} */ right, /** @type {number} */ bottom) {
+  #draw(
+    /** @type {number} */ left,
+    /** @type {number} */ top,
+    /** @type {number} */ right,
+    /** @type {number} */ bottom,
+  ) {
     const [wide, high] = [right - left, bottom - top];
     if (wide <= 0 || high <= 0) return;
     const data = this.#context.createImageData(wide, high);

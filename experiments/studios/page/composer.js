@@ -28,7 +28,9 @@ export function prepareComposer() {
 function photo() {
   const { draft, studio } = get();
   const samples = (studio?.samples.contents ?? []).map(({ id }) => sample(id, () => actions.setContent(id)));
-  const pick = button(draft.content ? "Another photo" : "Choose a photo", pickContent, { class: draft.content ? "" : "strong" });
+  const pick = button(draft.content ? "Another photo" : "Choose a photo", pickContent, {
+    class: draft.content ? "" : "strong",
+  });
   pick.dataset.key = "photo";
   const card = make("section", { class: "card", "aria-labelledby": "photo-title", "data-drop": "content" });
   card.append(make("h2", { id: "photo-title" }, "The photo"));
@@ -37,11 +39,14 @@ function photo() {
     return card;
   }
   void details(draft.content);
-  const regions = button(draft.regions ? "Edit regions" : "Paint regions", () => void actions.paintRegions(), { icon: "brush" });
+  const regions = button(draft.regions ? "Edit regions" : "Paint regions", () => void actions.paintRegions(), {
+    icon: "brush",
+  });
   regions.title = "Parts of the photo that follow different paintings, or stay as they are";
   regions.dataset.key = "regions";
   const picture = make("figure", { class: "chosen" }, thumbnail(draft.content, 1024));
-  if (draft.regions) picture.append(make("img", { class: "map", src: `api/images/${draft.regions}?side=512`, alt: "Its regions" }));
+  if (draft.regions)
+    picture.append(make("img", { class: "map", src: `api/images/${draft.regions}?side=512`, alt: "Its regions" }));
   card.append(picture, make("div", { class: "row" }, pick, regions));
   if (draft.regions) {
     const without = () => actions.changeDraft(actions.noRegions());
@@ -55,16 +60,27 @@ function paintings() {
   const { styles } = draft;
   const left = (studio?.samples.styles ?? []).filter(({ id }) => !styles.includes(id));
   const samples = left.map(({ id }) => sample(id, () => actions.addStyles([id])));
-  const pick = button(styles.length ? "Add a painting" : "Choose a painting", pickStyles, { class: styles.length || !draft.content ? "" : "strong" });
+  const pick = button(styles.length ? "Add a painting" : "Choose a painting", pickStyles, {
+    class: styles.length || !draft.content ? "" : "strong",
+  });
   pick.dataset.key = "painting";
   const card = make("section", { class: "card", "aria-labelledby": "painting-title", "data-drop": "style" });
   card.append(make("h2", { id: "painting-title" }, styles.length > 1 ? "The paintings" : "The painting"));
   const chosen = styles.map((id) => {
     void details(id);
     const without = () => actions.changeStyles(styles.filter((other) => other !== id));
-    return make("figure", { class: "chosen" }, thumbnail(id, 512), button(`Without ${nameOf(id)}`, without, { icon: "close", bare: true, class: "over" }));
+    return make(
+      "figure",
+      { class: "chosen" },
+      thumbnail(id, 512),
+      button(`Without ${nameOf(id)}`, without, { icon: "close", bare: true, class: "over" }),
+    );
   });
-  card.append(chosen.length ? make("div", { class: "several", "data-count": chosen.length }, ...chosen) : hole("Drop a painting here"));
+  card.append(
+    chosen.length
+      ? make("div", { class: "several", "data-count": chosen.length }, ...chosen)
+      : hole("Drop a painting here"),
+  );
   card.append(make("div", { class: "row" }, pick), offered(chosen.length ? "or add" : "or take", samples));
   return card;
 }

@@ -47,7 +47,9 @@ export function drawCurves(run, stage, weights) {
   const host = find("curves", HTMLElement);
   // Of a term that several layers have, there is also each layer's part, "style/conv1": too many to see.
   const whole = Object.entries(all.terms).filter(([name]) => !name.includes("/"));
-  const curves = Object.entries({ "loss in all": all.loss, ...Object.fromEntries(whole) }).filter(([, values]) => values.some(isPositive));
+  const curves = Object.entries({ "loss in all": all.loss, ...Object.fromEntries(whole) }).filter(([, values]) =>
+    values.some(isPositive),
+  );
   host.hidden = all.run !== run || all.step.length < 3 || !curves.length;
   if (host.hidden) return;
   const [from = 0, to = 1] = [all.step[0], all.step.at(-1)];
@@ -88,4 +90,7 @@ export function drawCurves(run, stage, weights) {
 const isPositive = (value) => typeof value === "number" && value > 0;
 
 /** @param {number} value */
-const short = (value) => (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e5) ? value.toExponential(1) : String(Number(value.toPrecision(3))));
+const short = (value) =>
+  value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e5)
+    ? value.toExponential(1)
+    : String(Number(value.toPrecision(3)));

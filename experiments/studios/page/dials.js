@@ -72,7 +72,9 @@ async function build() {
   const host = find("dials", HTMLElement);
   const groups = Object.entries(GROUPS).map(([group, [title = "", says = ""]]) => {
     const rows = studio.dials
-      .filter((dial) => dial.group === group && (all || dial.simple || (dial.name === "region_weights" && colours.length)))
+      .filter(
+        (dial) => dial.group === group && (all || dial.simple || (dial.name === "region_weights" && colours.length)),
+      )
       .flatMap((dial) => row(dial, styles, colours));
     if (!rows.length) return null;
     const heading = make("h3", {}, title);
@@ -116,7 +118,11 @@ function row(dial, styles, colours) {
   if (ofRegions && !colours.length) return [];
   if (name === "blend_weights" && styles.length < 2) return [];
   const id = `dial-${name}`;
-  const reset = button(`Reset: ${dial.label}`, () => move(name, null), { icon: "reset", bare: true, class: "quiet reset" });
+  const reset = button(`Reset: ${dial.label}`, () => move(name, null), {
+    icon: "reset",
+    bare: true,
+    class: "quiet reset",
+  });
   const help = make("p", { class: "help muted small", id: `${id}-help`, hidden: true }, `${dial.help} ${acts(dial)}`);
   const asks = button(`What is: ${dial.label}`, toggle, { bare: true, class: "quiet asks" });
   asks.append("?");
@@ -124,7 +130,9 @@ function row(dial, styles, colours) {
   asks.setAttribute("aria-controls", help.id);
   const { fields, show, labelled } = control(dial, id, styles, colours);
   const title = { title: dial.label }; // where there is no room for all of it
-  const label = labelled ? make("label", { for: id, ...title }, dial.label) : make("span", { id: `${id}-label`, ...title }, dial.label);
+  const label = labelled
+    ? make("label", { for: id, ...title }, dial.label)
+    : make("span", { id: `${id}-label`, ...title }, dial.label);
   const head = make("div", { class: "head" }, label, asks, reset);
   const whole = make("div", { class: `dial ${lookOf(dial)}`, "data-dial": name }, head, ...fields, help);
   if (!labelled) {
@@ -133,7 +141,8 @@ function row(dial, styles, colours) {
   }
   if (name === "backbone") whole.append(make("div", { id: "missing" }));
   shows.set(name, (value, pending) => {
-    const set = name in subject().dials || name in get().pending ? (get().pending[name] ?? subject().dials[name] ?? null) : null;
+    const set =
+      name in subject().dials || name in get().pending ? (get().pending[name] ?? subject().dials[name] ?? null) : null;
     reset.classList.toggle("unseen", set === null);
     reset.disabled = set === null;
     whole.classList.toggle("moved", set !== null);
@@ -154,13 +163,21 @@ const acts = ({ acts: how, group }) => {
   return how === "at once" ? "Acts at once." : "Paints on from the picture so far, as a new stage.";
 };
 
-/** What a dial is shown as: numbers of which there are few, or which no slider has, are chosen or written. @param {Dial} dial */
+/**
+ * What a dial is shown as: numbers of which there are few, or which no slider has, are chosen or written.
+ *
+ * @param {Dial} dial
+ */
 const lookOf = ({ kind, choices, slider: ends }) => {
   if (kind !== "numbers" || ends) return kind;
   return choices.length ? "choice" : "text";
 };
 
-/** What is in a row, and what shows a value in it. @typedef {{ fields: HTMLElement[], show: (value: Value | null) => void, labelled: boolean }} Control */
+/**
+ * What is in a row, and what shows a value in it.
+ *
+ * @typedef {{ fields: HTMLElement[], show: (value: Value | null) => void, labelled: boolean }} Control
+ */
 
 /**
  * @param {Dial} dial
@@ -189,7 +206,13 @@ function control(dial, id, styles, colours) {
  */
 function slider(dial, id, label, act) {
   const bounds = { min: dial.least, max: dial.most };
-  const field = make("input", { type: "number", id, ...bounds, step: dial.kind === "whole" ? 1 : "any", class: "number" });
+  const field = make("input", {
+    type: "number",
+    id,
+    ...bounds,
+    step: dial.kind === "whole" ? 1 : "any",
+    class: "number",
+  });
   const range = make("input", { type: "range", min: 0, max: STEPS, step: 1, "aria-label": label });
   let newest = 0;
   let sent = 0;
@@ -300,7 +323,9 @@ function chosen(dial, id) {
       const now = JSON.stringify([choices, suits]);
       if (now !== drawn) {
         drawn = now;
-        const options = choices.map((choice, index) => make("option", { value: choice, disabled: !suits[index] }, says(dial.name, choice)));
+        const options = choices.map((choice, index) =>
+          make("option", { value: choice, disabled: !suits[index] }, says(dial.name, choice)),
+        );
         list.replaceChildren(...options);
       }
       list.value = String(first ?? "");

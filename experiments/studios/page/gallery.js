@@ -32,7 +32,17 @@ export function prepareGallery() {
     const shown = (entries ?? []).filter(({ id }) => !removed.includes(id));
     const live = state?.entry;
     const now = shown.map((entry) => (entry.id === live?.id ? live : entry));
-    const key = JSON.stringify([selected, now.map(({ id, status, name, pictures, step }) => [id, status, name, pictures, status === "finished" || status === "stopped" ? step : 0]), state?.waiting]);
+    const key = JSON.stringify([
+      selected,
+      now.map(({ id, status, name, pictures, step }) => [
+        id,
+        status,
+        name,
+        pictures,
+        status === "finished" || status === "stopped" ? step : 0,
+      ]),
+      state?.waiting,
+    ]);
     find("gallery-count", HTMLElement).textContent = now.length ? String(now.length) : "";
     find("gallery-empty", HTMLElement).hidden = entries === null || now.length > 0;
     if (strip.dataset.key === key) return;
@@ -59,7 +69,9 @@ function tile(entry, selected, waiting) {
   const status = place > 0 ? `waits, number ${place + 1}` : SAYS[entry.status];
   const what = entry.kind === "sweep" ? "many pictures" : "";
   const badge = [what, status].filter(Boolean).join(", ");
-  const address = entry.pictures ? `${api.fileAddress(entry.id, "thumbnail")}?step=${entry.stages.length}-${entry.step}-${entry.status}` : api.imageAddress(entry.images.content, 256);
+  const address = entry.pictures
+    ? `${api.fileAddress(entry.id, "thumbnail")}?step=${entry.stages.length}-${entry.step}-${entry.status}`
+    : api.imageAddress(entry.images.content, 256);
   const open = make(
     "button",
     {
@@ -80,7 +92,10 @@ function tile(entry, selected, waiting) {
   );
   const bin = button(`Delete ${entry.name}`, () => actions.remove(entry), { icon: "bin", bare: true, class: "over" });
   bin.dataset.key = `bin-${entry.id}`;
-  const first = button(`Paint ${entry.name} next`, () => void actions.tell(entry.id, "first"), { icon: "first", bare: true, class: "over left" });
+  const first = button(`Paint ${entry.name} next`, () => void actions.tell(entry.id, "first"), {
+    icon: "first",
+    bare: true,
+    class: "over left",
+  });
   return make("li", {}, open, bin, place > 0 && first);
 }
-

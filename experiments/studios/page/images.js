@@ -18,7 +18,10 @@ export async function send(files) {
   for (const file of files) {
     const most = get().studio?.most_bytes ?? Infinity;
     if (file.size > most) {
-      say(`${file.name}: expected ${Math.floor(most / 2 ** 20)} MB at most, found ${Math.ceil(file.size / 2 ** 20)}`, "error");
+      say(
+        `${file.name}: expected ${Math.floor(most / 2 ** 20)} MB at most, found ${Math.ceil(file.size / 2 ** 20)}`,
+        "error",
+      );
       continue;
     }
     const busy = say(`Reading ${file.name} …`);
@@ -46,7 +49,12 @@ const asked = new Map();
 export async function details(id) {
   const found = get().images[id];
   if (found) return found;
-  const asking = asked.get(id) ?? api.imageDetails(id).catch(() => looked(id)).then(remember);
+  const asking =
+    asked.get(id) ??
+    api
+      .imageDetails(id)
+      .catch(() => looked(id))
+      .then(remember);
   asked.set(id, asking);
   return asking;
 }

@@ -21,7 +21,8 @@ const KEYS = [
 /** Shows which keys there are. */
 export function openKeys() {
   const rows = KEYS.flatMap(([keys = "", says = ""]) => [make("dt", {}, make("kbd", {}, keys)), make("dd", {}, says)]);
-  const says = "The wheel, or two fingers, zoom the picture; it is moved by dragging. A double click shows it pixel by pixel.";
+  const says =
+    "The wheel, or two fingers, zoom the picture; it is moved by dragging. A double click shows it pixel by pixel.";
   openDialog("Keys", make("dl", { class: "keys" }, ...rows), make("p", { class: "muted small" }, says));
 }
 
@@ -47,7 +48,8 @@ export function prepareKeys({ viewer, compare }) {
   const always = { "?": openKeys, n: () => actions.startNew() };
   addEventListener("keydown", (event) => {
     const { target, key } = event;
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !(target instanceof Element)) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !(target instanceof Element))
+      return;
     if (document.querySelector("dialog[open]") || target.closest("input, select, textarea")) return;
     // The space bar presses the button that has the focus.
     if (key === " " && target.closest("button, a, summary, [role=slider]")) return;

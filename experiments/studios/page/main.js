@@ -110,7 +110,9 @@ async function showPicture() {
 
 /** What is shown before the first frame. @param {import("./protocol.js").Entry} entry */
 const started = (entry) =>
-  entry.pictures ? `${api.fileAddress(entry.id, "thumbnail")}?of=${entry.step}` : api.imageAddress(entry.images.content, 1024);
+  entry.pictures
+    ? `${api.fileAddress(entry.id, "thumbnail")}?of=${entry.step}`
+    : api.imageAddress(entry.images.content, 1024);
 
 /**
  * @param {string} address
@@ -222,7 +224,9 @@ async function begin() {
     find("offline", HTMLElement).hidden = false;
     return;
   }
-  const samples = Object.fromEntries([...studio.samples.contents, ...studio.samples.styles].map((image) => [image.id, image]));
+  const samples = Object.fromEntries(
+    [...studio.samples.contents, ...studio.samples.styles].map((image) => [image.id, image]),
+  );
   set({ studio, images: samples });
   await actions.refresh();
   hearAll();

@@ -1,6 +1,7 @@
 /** Try many: the same pictures with several values of some dials. */
 
-/** @import { Dial, Dials, Value } from "./protocol.js" */
+/** @import { Dial, Value } from "./protocol.js" */
+/** @import { Draft } from "./store.js" */
 import { refresh, select } from "./actions.js";
 import * as api from "./api.js";
 import { button, make, openDialog } from "./dom.js";
@@ -21,22 +22,34 @@ const FIRST = ["style_weight", "tv_weight"];
 /**
  * Opens the choice of dials and values.
  *
- * @param {{ content: string | null, styles: string[], regions: string | null, style_regions: string[], dials: Dials }} of
+ * @param {Draft} of
  */
 export function openMany(of) {
   const { content, styles, regions, style_regions, dials } = of;
   const { studio } = get();
   if (!studio || content === null) return;
-  const suited = studio.dials.filter(({ kind, name }) => kind !== "numbers" && kind !== "text" && name !== "colour_finish");
+  const suited = studio.dials.filter(
+    ({ kind, name }) => kind !== "numbers" && kind !== "text" && name !== "colour_finish",
+  );
   const axes = Array.from({ length: MOST_AXES }, (_none, index) => axis(index));
   const each = make("input", { type: "checkbox", id: "each-style" });
-  const eachLabel = make("label", { class: "check", for: each.id, hidden: styles.length < 2 }, each, "Each painting for itself");
+  const eachLabel = make(
+    "label",
+    { class: "check", for: each.id, hidden: styles.length < 2 },
+    each,
+    "Each painting for itself",
+  );
   const count = make("output", { "aria-live": "polite" });
   const begin = button("Paint them", () => void start(), { class: "strong" });
   const form = make(
     "div",
     { class: "many" },
-    make("p", { class: "muted" }, "Choose two or three dials, and the values that they are to have. Every combination is painted, on one page where they can be compared."),
+    make(
+      "p",
+      { class: "muted" },
+      "Choose two or three dials, and the values that they are to have. Every combination is painted, " +
+        "on one page where they can be compared.",
+    ),
     ...axes.map(({ row }) => row),
     eachLabel,
     make("div", { class: "row end" }, count, begin),
@@ -50,8 +63,13 @@ export function openMany(of) {
     const title = `${["First", "Second", "Third"][index]} dial`;
     const list = make("select", { "aria-label": title });
     if (index) list.append(make("option", { value: "" }, "none"));
-    for (const { name, label } of suited) list.append(make("option", { value: name, selected: name === FIRST[index] }, label));
-    const values = make("input", { type: "text", "aria-label": `Values of the ${title.toLowerCase()}`, autocomplete: "off" });
+    for (const { name, label } of suited)
+      list.append(make("option", { value: name, selected: name === FIRST[index] }, label));
+    const values = make("input", {
+      type: "text",
+      "aria-label": `Values of the ${title.toLowerCase()}`,
+      autocomplete: "off",
+    });
     const suggest = () => {
       const dial = suited.find(({ name }) => name === list.value);
       values.value = dial ? suggested(dial).join(", ") : "";
@@ -80,7 +98,11 @@ export function openMany(of) {
     const all = pictures();
     const fits = all >= 2 && all <= MOST_PICTURES;
     begin.disabled = !fits;
-    count.textContent = fits ? `${all} pictures` : all < 2 ? "One picture: give more values" : `${all} pictures: ${MOST_PICTURES} at most`;
+    count.textContent = fits
+      ? `${all} pictures`
+      : all < 2
+        ? "One picture: give more values"
+        : `${all} pictures: ${MOST_PICTURES} at most`;
   }
 
   async function start() {

@@ -15,7 +15,11 @@ const LEAST_SHARE = 0.005;
 
 const KEPT = -1;
 
-/** A photo with its regions, and the paintings. @typedef {{ content: string | null, styles: string[], regions: string | null, dials: Dials }} Of */
+/**
+ * A photo with its regions, and the paintings.
+ *
+ * @typedef {{ content: string | null, styles: string[], regions: string | null, dials: Dials }} Of
+ */
 
 /** Dials of a picture without regions. */
 const NO_DIALS = { region_styles: null, region_weights: null, keep: null };
@@ -63,7 +67,12 @@ export async function editRegions(of, done) {
       button("Undo", () => brush.undo(), { icon: "reset" }),
       button("Fill all", () => brush.fill()),
     ),
-    make("div", { class: "row end" }, button("Cancel", () => dialog.close()), button("Done", () => void finish(), { class: "strong" })),
+    make(
+      "div",
+      { class: "row end" },
+      button("Cancel", () => dialog.close()),
+      button("Done", () => void finish(), { class: "strong" }),
+    ),
   );
   const dialog = openDialog("Regions of the photo", make("div", { class: "painting" }, sheet, tools));
   dialog.classList.add("wide");
@@ -92,7 +101,12 @@ export async function editRegions(of, done) {
    * @param {number} share
    */
   function row(own, label, share) {
-    const chosen = make("input", { type: "radio", name: "label", id: `label-${label}`, checked: brush.label === label });
+    const chosen = make("input", {
+      type: "radio",
+      name: "label",
+      id: `label-${label}`,
+      checked: brush.label === label,
+    });
     chosen.addEventListener("change", () => (brush.label = label));
     const swatch = make("i", { class: "swatch" });
     swatch.style.background = label ? /** @type {string} */ (PALETTE[label]) : "none";
@@ -123,7 +137,10 @@ export async function editRegions(of, done) {
     }
     const idle = of.styles.findIndex((_id, index) => !painted.some((label) => follows[label] === index));
     if (painted.length > 1 && idle >= 0) {
-      say(`No region follows ${nameOf(/** @type {string} */ (of.styles[idle]))}: give it one, or leave it out.`, "error");
+      say(
+        `No region follows ${nameOf(/** @type {string} */ (of.styles[idle]))}: give it one, or leave it out.`,
+        "error",
+      );
       return;
     }
     const map = await trying(async () => api.upload(await brush.map(), "regions.png", "map"));
@@ -137,7 +154,9 @@ export async function editRegions(of, done) {
   function dialsOf(map) {
     const labelsOfMap = map.colours.map(([colour]) => PALETTE.indexOf(colour.toLowerCase()));
     const painted = labelsOfMap.filter((label) => follows[label] !== KEPT);
-    const kept = map.colours.filter((_colour, index) => follows[labelsOfMap[index] ?? 0] === KEPT).map(([colour]) => colour);
+    const kept = map.colours
+      .filter((_colour, index) => follows[labelsOfMap[index] ?? 0] === KEPT)
+      .map(([colour]) => colour);
     return {
       ...NO_DIALS,
       region_styles: painted.length > 1 ? painted.map((label) => (follows[label] ?? 0) + 1) : null,
@@ -187,7 +206,8 @@ async function readMap({ regions, styles, dials }, labels, { width, height }, fo
 }
 
 /** The texts in the value of a dial that is a list. @param {Dials[string] | undefined} value */
-export const strings = (value) => (Array.isArray(value) ? value.map(String) : typeof value === "string" ? value.split(",") : []);
+export const strings = (value) =>
+  Array.isArray(value) ? value.map(String) : typeof value === "string" ? value.split(",") : [];
 
 /**
  * @param {string} address
@@ -204,4 +224,3 @@ export async function paintedColours(/** @type {string} */ map, /** @type {Dials
   const kept = strings(keep);
   return (await details(map)).colours.map(([colour]) => colour).filter((colour) => !kept.includes(colour));
 }
-

@@ -45,7 +45,7 @@ function command(line, exact) {
   const text = make("code", { tabindex: 0 }, line);
   const says = exact
     ? "In a terminal, it makes the same picture, byte for byte."
-    : "Dials were moved while it was painted; the command begins with them as they are now, and makes a similar picture.";
+    : "Dials were moved while it was painted: the command has them as they are now, and makes a similar picture.";
   return make(
     "section",
     { class: "command" },
@@ -66,4 +66,8 @@ function command(line, exact) {
 }
 
 /** A file's name without what file systems do not like. @param {string} name */
-const plain = (name) => name.replaceAll(/[^\p{L}\p{N} ,._-]+/gu, " ").trim().replaceAll(/\s+/g, " ") || "picture";
+const plain = (name) =>
+  name
+    .replaceAll(/[^\p{L}\p{N} ,._-]+/gu, " ")
+    .trim()
+    .replaceAll(/\s+/g, " ") || "picture";

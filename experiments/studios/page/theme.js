@@ -4,7 +4,11 @@ import { find, icon } from "./dom.js";
 
 const KEY = "studio-theme";
 const THEMES = /** @type {const} */ (["auto", "light", "dark"]);
-const SAYS = { auto: "Colours of the page: as the system", light: "Colours of the page: light", dark: "Colours of the page: dark" };
+const SAYS = {
+  auto: "Colours of the page: as the system",
+  light: "Colours of the page: light",
+  dark: "Colours of the page: dark",
+};
 
 /** Makes the switch. */
 export function prepareTheme() {

@@ -12,7 +12,13 @@ import { get, shownEntry, shownLive, subject, watch } from "./store.js";
 /** Of the steps, after how many it is said aloud how far the run is. */
 const SPOKEN_SHARE = 0.1;
 
-const DOING = { reading: "Reading the pictures", compiling: "Getting ready", painting: "Painting", saving: "Saving", waiting: "Paused" };
+const DOING = {
+  reading: "Reading the pictures",
+  compiling: "Getting ready",
+  painting: "Painting",
+  saving: "Saving",
+  waiting: "Paused",
+};
 
 /** @type {Record<string, string>} */
 const HINTS = {
@@ -50,8 +56,11 @@ function show() {
     !live && goesOn && ["Go on", "play", () => actions.tell(entry.id, "go_on"), "strong"],
     !live && entry.status === "failed" && ["Try again", "again", () => actions.tell(entry.id, "restart"), "strong"],
     (get().state?.waiting.indexOf(entry.id) ?? -1) > 0 && ["Next", "first", () => actions.tell(entry.id, "first"), ""],
+    entry.status === "waiting" && ["Paint it now", "play", () => actions.paintNow(entry.id), "strong"],
     isPicture && live && ["Mark", "mark", () => actions.tell(entry.id, "mark"), ""],
-    isPicture && entry.status !== "waiting" && entry.status !== "failed" && ["Start anew", "again", () => actions.tell(entry.id, "restart"), ""],
+    isPicture &&
+      entry.status !== "waiting" &&
+      entry.status !== "failed" && ["Start anew", "again", () => actions.tell(entry.id, "restart"), ""],
     (live || entry.status === "waiting") && ["Stop", "stop", () => actions.tell(entry.id, "stop"), ""],
   ]);
   marks(entry);
@@ -73,7 +82,12 @@ function hasMoved({ stages, dials, images }) {
 const isSame = (one, other) => sorted(one) === sorted(other);
 
 /** @param {object} value */
-const sorted = (value) => JSON.stringify(Object.entries(value).filter(([, own]) => own !== null).sort(([a], [b]) => (a < b ? -1 : 1)));
+const sorted = (value) =>
+  JSON.stringify(
+    Object.entries(value)
+      .filter(([, own]) => own !== null)
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
 
 /**
  * Fills a row of buttons; one that stays keeps the focus.
@@ -108,7 +122,8 @@ function says(entry, live) {
   const place = get().state?.waiting.indexOf(entry.id) ?? -1;
   if (place >= 0) return place === 0 ? "Waits, and is next" : `Waits for its turn, number ${place + 1}`;
   if (entry.status === "failed") return "Could not be painted";
-  if (entry.kind === "sweep") return entry.status === "finished" ? "All pictures are painted" : live ? "Painting many" : "Stopped";
+  if (entry.kind === "sweep")
+    return entry.status === "finished" ? "All pictures are painted" : live ? "Painting many" : "Stopped";
   if (!live) {
     const where = `step ${entry.step} of ${entry.steps}`;
     if (entry.status === "finished" && hasMoved(entry)) return "Dials were moved: Go on paints with them";
@@ -116,7 +131,8 @@ function says(entry, live) {
     return entry.status === "stopped" ? `Stopped at ${where}` : "Begins in a moment";
   }
   if (get().state?.worker === "restarting") return "What paints has ended; it is being started again";
-  const doing = entry.status === "paused" ? "Paused" : (DOING[/** @type {keyof typeof DOING} */ (live.doing)] ?? live.doing);
+  const doing =
+    entry.status === "paused" ? "Paused" : (DOING[/** @type {keyof typeof DOING} */ (live.doing)] ?? live.doing);
   if (!live.steps || live.doing === "reading" || live.doing === "compiling") return `${doing} …`;
   const side = live.sides[live.scale];
   const parts = [`${doing} · step ${live.step} of ${live.steps}`];
@@ -193,6 +209,7 @@ function images(entry) {
   const regions = button("Regions …", () => void actions.paintRegions(), { icon: "brush" });
   regions.title = "Parts of the photo that follow different paintings, or stay as they are";
   const isPicture = entry.kind === "picture";
-  host.replaceChildren(...[isPicture && save, isPicture && regions, isPicture && many, others].filter((each) => each !== false));
+  host.replaceChildren(
+    ...[isPicture && save, isPicture && regions, isPicture && many, others].filter((each) => each !== false),
+  );
 }
-

@@ -33,7 +33,7 @@ export class Viewer {
 
   /**
    * @param {HTMLElement} host What it fills.
-   * @param {(zoom: number, fits: boolean) => void} told Hears of every zoom; 1 is a pixel of the picture for one of CSS.
+   * @param {(zoom: number, fits: boolean) => void} told Hears of every zoom; at 1 pixels are those of CSS.
    */
   constructor(host, told) {
     this.#host = host;
