@@ -239,6 +239,8 @@ async function begin() {
   prepareTransport();
   prepareGallery();
   watch(["selected", "draft", "entries", "pending"], () => void actions.askDefaults());
+  // What another window has deleted is shown here no longer.
+  watch(["entries"], ({ selected }) => selected !== null && !shownEntry() && actions.select(null));
   document.body.classList.remove("loading");
 }
 

@@ -55,7 +55,6 @@ function show() {
     isPicture && live && !works && ["Go on", "play", () => actions.tell(entry.id, "go_on"), "strong"],
     !live && goesOn && ["Go on", "play", () => actions.tell(entry.id, "go_on"), "strong"],
     !live && entry.status === "failed" && ["Try again", "again", () => actions.tell(entry.id, "restart"), "strong"],
-    (get().state?.waiting.indexOf(entry.id) ?? -1) > 0 && ["Next", "first", () => actions.tell(entry.id, "first"), ""],
     entry.status === "waiting" && ["Paint it now", "play", () => actions.paintNow(entry.id), "strong"],
     isPicture && live && ["Mark", "mark", () => actions.tell(entry.id, "mark"), ""],
     isPicture &&
