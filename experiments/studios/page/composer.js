@@ -20,7 +20,10 @@ export function prepareComposer() {
     drawn = key;
     const focused = host.contains(document.activeElement) ? document.activeElement?.getAttribute("data-key") : null;
     host.replaceChildren(photo(), paintings(), go());
-    if (focused) /** @type {HTMLElement | null} */ (host.querySelector(`[data-key="${focused}"]`))?.focus();
+    // Who works with the keyboard stays where he was, or comes to what is next.
+    const places = [`[data-key="${focused}"]`, "#paint:enabled", "[data-key=painting]"];
+    const next = places.map((place) => /** @type {HTMLElement | null} */ (host.querySelector(place))).find(Boolean);
+    if (focused) next?.focus();
   });
   prepareDrops();
 }
@@ -118,7 +121,8 @@ const offered = (word, samples) =>
 function sample(id, act) {
   void details(id);
   const label = `Sample: ${nameOf(id)}`;
-  return make("button", { type: "button", click: act, "aria-label": label, title: label }, thumbnail(id));
+  const attributes = { "aria-label": label, title: label, "data-key": id };
+  return make("button", { type: "button", click: act, ...attributes }, thumbnail(id));
 }
 
 async function pickContent() {

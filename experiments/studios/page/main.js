@@ -54,7 +54,9 @@ function prepareViewer() {
     document.body.classList.toggle("composing", selected === null);
     find("first-look", HTMLElement).hidden = true;
     viewer.fit();
-    if (selected !== null) await viewer.show(null, "");
+    if (selected === null) return;
+    if (document.activeElement === document.body) stage.focus({ preventScroll: true }); // What was pressed is gone.
+    await viewer.show(null, "");
   });
   watch(["selected", "entries", "state", "images"], () => void showPicture());
 }

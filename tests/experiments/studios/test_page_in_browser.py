@@ -264,6 +264,17 @@ def test_everything_has_a_name_and_can_be_reached(page, studio, pictures):
     assert [markup for index, markup in wanted if index not in reached] == []
 
 
+def test_the_focus_stays_where_one_works(page, studio):
+    samples = page.run("[...shown('.samples button')].map((button) => button.ariaLabel)")
+    assert len(samples) > 2
+    for label, then in ((samples[0], "Choose a painting"), (samples[1], "Paint")):
+        page.run(f"press({label!r}).focus()")
+        page.send(
+            "Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r"
+        )
+        page.wait(f"!press({label!r}) && document.activeElement.textContent === {then!r}")
+
+
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768), (390, 844)])
 def test_nothing_is_wider_than_the_window(page, studio, pictures, width, height):
     page.window(width, height)
