@@ -75,6 +75,7 @@ class Desk:
         self._live: Live | None = None
         self._waiting: list[str] = []
         self._from_marks: dict[str, Mark] = {}
+        self._last_mark: dict[str, int] = {}
         self._then: tuple[str, Mark | None] | None = None
         self._losses: dict[str, list[Any]] = {"step": [], "loss": []}
         self._epoch = 0
@@ -335,7 +336,8 @@ class Desk:
     def mark(self, identity: str) -> int:
         """Keeps the state of the run at work, and returns the number of the mark."""
         entry = self._at_work(identity)
-        number = max((mark.number for mark in entry.marks), default=0) + 1
+        number = max([self._last_mark.get(identity, 0), *(mark.number for mark in entry.marks)]) + 1
+        self._last_mark[identity] = number
         while len(entry.marks) >= MOST_MARKS:
             oldest = entry.marks.pop(0)
             shutil.rmtree(self._mark_folder(entry, oldest), ignore_errors=True)
@@ -473,7 +475,6 @@ class Desk:
                 flags=self._flags(entry, stage.begun, stage.images),
                 wanted=self._flags(entry, entry.dials),
                 moves=self._moves(entry, stage.moves),
-                resume=entry.step > 0,
                 mark=mark.number if mark else None,
                 frame=frame,
             )
@@ -571,6 +572,7 @@ class Desk:
         side = min(side or before, size)
         # What was painted at this scale need not be again, if there is a larger one.
         entry.stages.append(Stage(dict(entry.dials), entry.images, min(side + (size > before), size)))
+        shutil.rmtree(stage_folder(folder, len(entry.stages) - 1), ignore_errors=True)  # of one that was undone
         entry.step = entry.steps = 0
 
     def _back_to(self, entry: Entry, mark: Mark) -> None:

@@ -177,7 +177,7 @@ class _Painting:
         """
         begin = self._begin
         self._tell(messages.Doing(self._run, "reading"))
-        goes_on = begin.resume or begin.mark is not None
+        goes_on = (self._stage / CHECKPOINTS).exists() or begin.mark is not None
         if begin.stage == 0 and not goes_on:
             self._look_first()
         make_folder(self._stage)
@@ -186,11 +186,7 @@ class _Painting:
         check_finish(begin.wanted, self._job)
         self._shapes = [scale.shape for scale in self._job.scales]
         self._checkpoints = Checkpoints(self._stage / CHECKPOINTS, self._job.identity)
-        restored = None
-        if begin.mark is not None:
-            restored = self._mark(begin.mark).restore(self._job.state_shapes)
-        elif begin.resume:
-            restored = self._checkpoints.restore(self._job.state_shapes)
+        restored = self._restored(self._checkpoints if begin.mark is None else self._mark(begin.mark))
         while True:
             try:
                 self._follow(restored)
@@ -201,7 +197,15 @@ class _Painting:
                 return self._end("stopped", stopped.command)
             except _UndoneError as undone:
                 self._wanted, self._moves = undone.command.flags, list(undone.command.moves)
-                restored = self._mark(undone.command.number).restore(self._job.state_shapes)
+                restored = self._restored(self._mark(undone.command.number))
+
+    def _restored(self, checkpoints: Checkpoints) -> Restored | None:
+        """Returns the state in a checkpoint, None if there is none, or none that can be gone on from, which is told."""
+        try:
+            return checkpoints.restore(self._job.state_shapes)
+        except UserError as error:
+            self._tell(messages.Noted(self._run, "error", f"it begins anew: {error}"))
+            return None
 
     def _look_first(self) -> None:
         """Shows what a network paints in one pass."""

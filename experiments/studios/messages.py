@@ -13,7 +13,7 @@ from .protocol import Status
 
 @dataclass(frozen=True)
 class Begin:
-    """Paint a stage of a run.
+    """Paint a stage of a run, from its last checkpoint if there is one.
 
     Attributes:
         run: id of the run.
@@ -22,7 +22,6 @@ class Begin:
         flags: the flags of `stylize` with which it began, of `run_flags.SingleFlags`.
         wanted: the flags that are to act, in the same program.
         moves: flags that acted since it began: `(step, flags)`.
-        resume: whether to go on from its last checkpoint.
         mark: number of the mark from which to go on instead; None for none.
         frame: number of the last frame of the run.
     """
@@ -33,7 +32,6 @@ class Begin:
     flags: Any
     wanted: Any
     moves: list[tuple[int, Any]] = field(default_factory=list)
-    resume: bool = False
     mark: int | None = None
     frame: int = 0
 

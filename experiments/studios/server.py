@@ -78,6 +78,7 @@ def application(workdir: Path, *, token: str, host: str, password: str | None = 
 
     routes = _Routes(desk)
     app = Starlette(routes=routes.all(), lifespan=lifespan, exception_handlers=_HANDLERS)
+    app.router.redirect_slashes = False  # it would leave out the token
     return Guard(app, token=token, host=host, password=password)
 
 

@@ -104,7 +104,6 @@ async def test_a_run_begins_and_the_others_wait(room):
     begun = [command for command in room.worker.sent if isinstance(command, messages.Begin)]
     assert [command.run for command in begun] == [first]
     assert begun[0].flags.size == 64
-    assert not begun[0].resume
     assert room.desk.state().waiting == [second, third]
     await room.progress(first, 0)
     assert room.desk.entry(first).status == "running"
@@ -179,7 +178,7 @@ async def test_another_size_begins_a_stage_with_the_picture_so_far(room):
     room.picture(run)
     await room.say(messages.Ended(run, "stopped"))
     begin = room.last(messages.Begin)
-    assert (begin.stage, begin.resume, begin.mark) == (1, False, None)
+    assert (begin.stage, begin.mark) == (1, None)
     assert (begin.flags.size, begin.flags.seed, begin.flags.init) == (128, 3, str(start))
     assert begin.flags.coarsest == 65, "not again at the scale that is done"
     assert start.is_file()
@@ -206,13 +205,13 @@ async def test_a_run_that_stopped_goes_on_and_one_that_is_done_begins_a_stage(ro
     room.desk.move(run, Moved({"strength": 0.9}))
     room.desk.go_on(run)
     begin = room.last(messages.Begin)
-    assert (begin.stage, begin.resume, begin.flags.strength, begin.wanted.strength) == (0, True, None, 0.9)
+    assert (begin.stage, begin.flags.strength, begin.wanted.strength) == (0, None, 0.9)
     await room.progress(run, 100, begin=0)
     room.picture(run)
     await room.say(messages.Ended(run, "finished"))
     room.desk.go_on(run)
     begin = room.last(messages.Begin)
-    assert (begin.stage, begin.resume, begin.flags.strength) == (1, False, 0.9)
+    assert (begin.stage, begin.flags.strength) == (1, 0.9)
 
 
 @in_a_room
@@ -224,7 +223,7 @@ async def test_restart_forgets_what_was(room):
     room.desk.restart(run)
     await room.say(messages.Ended(run, "stopped"))
     begin = room.last(messages.Begin)
-    assert (begin.stage, begin.resume) == (0, False)
+    assert begin.stage == 0
     assert not folder.exists()
 
 
@@ -232,7 +231,9 @@ async def test_restart_forgets_what_was(room):
 async def test_marks(room):
     run = room.begin()
     await room.progress(run, 5, begin=0)
-    for number in range(1, MOST_MARKS + 3):
+    assert [room.desk.mark(run), room.desk.mark(run)] == [1, 2], "neither of which is kept yet"
+    await room.say(messages.Marked(run, 1, 5), messages.Marked(run, 2, 5))
+    for number in range(3, MOST_MARKS + 3):
         assert room.desk.mark(run) == number
         await room.say(messages.Marked(run, number, 5))
     assert [mark.number for mark in room.desk.entry(run).marks] == list(range(3, MOST_MARKS + 3))
@@ -266,7 +267,7 @@ async def test_a_worker_that_ends_is_replaced_three_times(room):
         await asyncio.sleep(0)
         assert room.worker is not before
         if number < desks._MOST_CRASHES - 1:
-            assert room.last(messages.Begin).resume
+            assert room.last(messages.Begin).run == run
             await room.progress(run, 10, begin=0)
     assert room.desk.entry(run).status == "failed"
     assert "signal 9" in room.desk.entry(run).message
@@ -387,7 +388,7 @@ def test_what_was_under_way_is_given_its_turn_again(tmp_path):
         room = Room(tmp_path)
         assert list(room.desk.gallery.entries) == sorted([first, third])
         begin = room.last(messages.Begin)
-        assert (begin.run, begin.resume) == (first, True)
+        assert (begin.run, begin.stage) == (first, 0)
         assert room.desk.entry(third).status == "stopped"
         await room.desk.close()
 

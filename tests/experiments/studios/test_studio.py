@@ -265,8 +265,8 @@ def test_the_gallery_and_what_was_under_way_survive(open_studio, pictures, tmp_p
     new = {"content": photo, "styles": [style], "dials": DIALS}
     run = first.post("api/runs", new)["id"]
     first.until(lambda state: state["run"] and state["run"]["step"] > 5)
-    first.post(f"api/runs/{run}/pause")
-    first.until_status(run, "paused")
+    first.post(f"api/runs/{run}/pause")  # which keeps a checkpoint
+    at = first.until_status(run, "paused")["step"]
     first.post(f"api/runs/{run}/go_on")
     first.until_status(run, "running")
     worker = first.worker()
@@ -277,6 +277,8 @@ def test_the_gallery_and_what_was_under_way_survive(open_studio, pictures, tmp_p
         time.sleep(0.1)
     second = open_studio(tmp_path)
     assert second.address != first.address
+    goes_on = second.until(lambda state: state["run"] and state["run"]["steps"] and state["run"]["doing"] == "painting")
+    assert goes_on["run"]["step"] >= at
     assert second.until_status(run, "finished")["step"] == STEPS
     second.close()
     assert second.process.returncode == 130
