@@ -243,6 +243,7 @@ def studio_run(studio, like):
     return {"content": entry["images"]["content"], "styles": entry["images"]["styles"], "dials": entry["dials"]}
 
 
+@pytest.mark.slow
 def test_many_are_tried(studio, begin, uploaded):
     new = {"content": uploaded["photo"], "styles": [uploaded["first"]], "dials": {**DIALS, "steps": 4}}
     run = studio.post("api/sweeps", {**new, "axes": {"style_weight": [20, 200]}})["id"]
