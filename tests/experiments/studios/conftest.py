@@ -68,7 +68,7 @@ class Studio:
     def worker(self):
         """Returns the id of the process that has JAX."""
         found = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True
         )
         return next(int(line.split()[0]) for line in found.stdout.splitlines() if "spawn_main" in line)
 
