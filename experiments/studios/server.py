@@ -112,6 +112,7 @@ class _Routes:
             Route("/api/news", self.news),
             Route("/api/images", self.upload, methods=["POST"]),
             Route("/api/images/{image}", self.image),
+            Route("/api/images/{image}/details", self.image_details),
             Route("/api/runs", self.gallery),
             Route("/api/runs", self.new_run, methods=["POST"]),
             Route("/api/sweeps", self.new_sweep, methods=["POST"]),
@@ -213,6 +214,9 @@ class _Routes:
         async with self._one_at_a_time:
             data = await asyncio.to_thread(self._desk.uploads.view, request.path_params["image"], side)
         return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400, immutable"})
+
+    async def image_details(self, request: Request) -> Response:
+        return _json(self._desk.uploads.image(request.path_params["image"]))
 
     # Runs.
 
