@@ -11,6 +11,7 @@ from PIL import Image
 
 from experiments.studios import desk as desks
 from experiments.studios import messages
+from experiments.studios.curves import NOTHING
 from experiments.studios.desk import Desk, NotNowError
 from experiments.studios.folders import DEEP_PICTURE, stage_folder, start_picture
 from experiments.studios.protocol import MOST_MARKS, MOST_WAITING, Moved, NewRun, NewSweep
@@ -52,7 +53,7 @@ class Room:
         return Worker.all[-1]
 
     def begin(self, **dials):
-        return self.desk.new_run(NewRun(self.content, [self.style], dials))
+        return self.desk.new(NewRun(self.content, [self.style], dials))
 
     async def say(self, *news):
         for each in news:
@@ -140,11 +141,11 @@ async def test_what_cannot_be_is_refused_before_anything_is_kept(room):
     ]
     for each, error in wrong:
         with pytest.raises(error):
-            room.desk.new_run(each)
+            room.desk.new(each)
     sweep = NewSweep(room.content, [room.style], axes={"style_weight": [1, 2]})
     for axes in ({}, {"style_weight": [1]}, {"style_weight": list(range(101))}, {"colour_finish": ["none", "oklab"]}):
         with pytest.raises(UserError):
-            room.desk.new_sweep(dataclasses.replace(sweep, axes=axes))
+            room.desk.new(dataclasses.replace(sweep, axes=axes))
     assert room.desk.gallery.entries == {}
 
 
@@ -333,7 +334,7 @@ async def test_losses_are_told_from_where_one_has_them(room):
     run = room.begin()
     for step in range(3):
         await room.progress(run, step)
-    found, seen = room.desk.losses_since((0, 0))
+    found, seen = room.desk.losses_since(NOTHING)
     assert (found.begin, found.step, found.terms["style"]) == (0, [0, 1, 2], [None] * 3)
     assert room.desk.losses_since(seen)[0] is None
     await room.progress(run, 3)
