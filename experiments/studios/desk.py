@@ -5,8 +5,10 @@ All of it runs in the thread of the server, one call after the other; news of th
 
 import asyncio
 import collections
+import contextlib
 import itertools
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,25 +109,20 @@ class Desk:
         if not await asyncio.to_thread(worker.join, 20):
             worker.kill()
 
-    @property
-    def worker_pid(self) -> int | None:
-        """The id of the worker process."""
-        return self._worker.pid if self._worker else None
-
     def _start_worker(self) -> None:
         loop = self._loop
 
-        def later(function: Any, worker_of: list[Worker]) -> Any:
+        def later(function: Callable[[Any], None]) -> Callable[[Any], None]:
+            """Returns what a thread calls to have a function called here, unless there is another worker by then."""
+
             def call(value: Any) -> None:
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(lambda: function(value) if worker_of[:1] == [self._worker] else None)
+                with contextlib.suppress(RuntimeError):  # the loop is closed, as the server ends
+                    loop.call_soon_threadsafe(lambda: function(value) if worker is self._worker else None)
 
             return call
 
-        mine: list[Worker] = []
         chosen = samples.content_image(), samples.style_image()
-        self._worker = Worker(later(self._hear, mine), later(self._ended_worker, mine), chosen)
-        mine.append(self._worker)
+        worker = self._worker = Worker(later(self._hear), later(self._ended_worker), chosen)
         self._asked_frame = False
 
     def _ended_worker(self, code: int | None) -> None:
@@ -415,15 +412,11 @@ class Desk:
         """Begins the run whose turn it is, if none is at work."""
         while self._live is None and self._waiting:
             entry = self.gallery.entries[self._waiting.pop(0)]
-            try:
-                mark = self._from_marks.pop(entry.id, None)
+            mark = self._from_marks.pop(entry.id, None)
+            with self._failing(entry):
                 if mark is None and entry.kind == "picture" and self._stages.needs_another(entry):
                     self._stages.add(entry, self._stages.begin_next(entry))
                 self._begin(entry, mark)
-            except (UserError, LookupError) as error:
-                entry.status, entry.message = "failed", one_line(error, longest=1000)
-                self._live = None
-                self._note(entry)
         self._change()
 
     def _begin(self, entry: Entry, mark: Mark | None = None) -> None:
@@ -470,30 +463,38 @@ class Desk:
         entry.status, entry.message = status, one_line(message, longest=1000)
         if message:
             self.say("error" if status == "failed" else "note", message, entry.id)
-        if then == "remove":
-            self._live = None
-            self.gallery.remove(entry.id)
-            self._change(gallery=True)
-        elif then == "undo" and mark is not None:
-            self._stages.back_to(entry, mark)
-            self._begin(entry, mark)
-            return
-        elif then == "restart" and status != "failed":
-            self._stages.forget(entry)
-            self._begin(entry)
-            return
-        elif then == "stage" and status != "failed":
-            try:
-                self._stages.add(entry, start_picture(self.gallery.folder(entry.id), len(entry.stages)), side)
+        with self._failing(entry):
+            if then == "undo" and mark is not None:
+                self._stages.back_to(entry, mark)
+                self._begin(entry, mark)
+                return
+            if then == "restart" and status != "failed":
+                self._stages.forget(entry)
                 self._begin(entry)
                 return
-            except UserError as error:
-                entry.status, entry.message = "failed", one_line(error, longest=1000)
+            if then == "stage" and status != "failed":
+                start = start_picture(self.gallery.folder(entry.id), len(entry.stages))
+                self._stages.add(entry, start, side)
+                self._begin(entry)
+                return
         self._live = None
-        if then != "remove":
+        if then == "remove":
+            self.gallery.remove(entry.id)
+            self._change(gallery=True)
+        else:
             self._note(entry)
         self._worker_status = "ready"
         self._next()
+
+    @contextlib.contextmanager
+    def _failing(self, entry: Entry) -> Iterator[None]:
+        """Has a run fail whose stage cannot be begun, as an image or a network that was there is gone."""
+        try:
+            yield
+        except (UserError, LookupError) as error:
+            self._live = None
+            entry.status, entry.message = "failed", one_line(error, longest=1000)
+            self._note(entry)
 
     def _stop_for(self, then: tuple[str, Mark | None], start: Path | None = None) -> None:
         """Has the run at work stop, and notes what is to be done then; the last wish counts, but for a removal."""

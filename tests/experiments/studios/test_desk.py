@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import inspect
+import io
 from typing import ClassVar
 
 import numpy as np
@@ -35,8 +36,6 @@ class Worker:
 
     def join(self, seconds):
         return True
-
-    pid = 1
 
 
 class Room:
@@ -213,6 +212,23 @@ async def test_a_run_that_stopped_goes_on_and_one_that_is_done_begins_a_stage(ro
     room.desk.go_on(run)
     begin = room.last(messages.Begin)
     assert (begin.stage, begin.flags.strength) == (1, 0.9)
+
+
+@in_a_room
+async def test_a_run_whose_image_is_gone_fails_and_the_next_one_has_its_turn(room):
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(buffer, "PNG")
+    with room.desk.uploads.part() as part:
+        part.write(buffer.getvalue())
+        image = room.desk.uploads.keep(part, "photo.png", is_map=False, used=())
+    first, lost, last = room.begin(), room.desk.new(NewRun(image.id, [room.style])), room.begin()
+    room.desk.uploads.path(image.id).unlink()
+    await room.progress(first, 9, begin=0)
+    await room.say(messages.Ended(first, "finished"))
+    assert room.desk.entry(lost).status == "failed"
+    assert "no image" in room.desk.entry(lost).message
+    assert room.desk.state().run.id == last
+    assert room.desk.command(room.desk.entry(lost)) == ""
 
 
 @in_a_room
