@@ -127,8 +127,8 @@ def convolve_each(
         kernel: `[height, width, 1, C]`.
         stride: distance between output positions.
         precision: precision of the products, on accelerators.
-        shifted: whether shifted maps are weighed and added; by default on CPUs, where XLA's own convolution takes forty
-            times as long.
+        shifted: whether shifted maps are weighed and added; by default on CPUs, where XLA's own convolution takes up to
+            forty times as long forwards, and with its derivative 1.4 times in MobileNet v2.
     """
     high, wide = kernel.shape[:2]
     if not (jax.default_backend() == "cpu" if shifted is None else shifted):
