@@ -5,30 +5,25 @@ All of it runs in the thread of the server, one call after the other; news of th
 
 import asyncio
 import collections
+import contextlib
 import itertools
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from nst_jax.errors import UserError, one_line
-from nst_jax.io.files import file_error
 
 from ..cli import samples
-from ..cli.flags import command_line
-from ..cli.run_flags import SingleFlags
 from . import dials as of_dials
 from . import messages
-from .folders import DEEP_PICTURE, IMAGES, MARKS, PICTURE, stage_folder, start_picture
-from .gallery import Gallery, finite
+from .curves import NOTHING, Curves, Seen
+from .folders import IMAGES, PICTURE, start_picture
+from .gallery import Gallery
 from .protocol import (
     MOST_MARKS,
-    MOST_STYLES,
     MOST_WAITING,
-    Dials,
     Entry,
-    Images,
     Live,
     Losses,
     Mark,
@@ -39,12 +34,10 @@ from .protocol import (
     Stage,
     State,
 )
-from .sweeps import SweepFlags, cells_done, sweep_flags, with_names
-from .uploads import Uploads, shown_name
+from .stages import Stages, changed
+from .sweeps import cells_done
+from .uploads import Uploads
 from .worker import Worker
-
-FEW_STEPS = 5
-"""A stage that has not done more is not worth being gone on from: other dials begin it anew."""
 
 _MOST_CRASHES = 3
 """Ends of the worker without a further step, after which a run is given up."""
@@ -71,14 +64,14 @@ class Desk:
         """Takes the folder of the studio."""
         self.gallery = Gallery(workdir)
         self.uploads = Uploads(workdir / IMAGES)
+        self._stages = Stages(self.gallery, self.uploads)
         self.frame: tuple[int, int, bytes] | None = None
         self._live: Live | None = None
         self._waiting: list[str] = []
         self._from_marks: dict[str, Mark] = {}
         self._last_mark: dict[str, int] = {}
         self._then: tuple[str, Mark | None] | None = None
-        self._losses: dict[str, list[Any]] = {"step": [], "loss": []}
-        self._epoch = 0
+        self._curves = Curves()
         self._asked_frame = False
         self._failed_starts = 0
         self._worker: Worker | None = None
@@ -116,25 +109,20 @@ class Desk:
         if not await asyncio.to_thread(worker.join, 20):
             worker.kill()
 
-    @property
-    def worker_pid(self) -> int | None:
-        """The id of the worker process."""
-        return self._worker.pid if self._worker else None
-
     def _start_worker(self) -> None:
         loop = self._loop
 
-        def later(function: Any, worker_of: list[Worker]) -> Any:
+        def later(function: Callable[[Any], None]) -> Callable[[Any], None]:
+            """Returns what a thread calls to have a function called here, unless there is another worker by then."""
+
             def call(value: Any) -> None:
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(lambda: function(value) if worker_of[:1] == [self._worker] else None)
+                with contextlib.suppress(RuntimeError):  # the loop is closed, as the server ends
+                    loop.call_soon_threadsafe(lambda: function(value) if worker is self._worker else None)
 
             return call
 
-        mine: list[Worker] = []
         chosen = samples.content_image(), samples.style_image()
-        self._worker = Worker(later(self._hear, mine), later(self._ended_worker, mine), chosen)
-        mine.append(self._worker)
+        worker = self._worker = Worker(later(self._hear), later(self._ended_worker), chosen)
         self._asked_frame = False
 
     def _ended_worker(self, code: int | None) -> None:
@@ -201,19 +189,9 @@ class Desk:
             messages=list(self._messages),
         )
 
-    def losses_since(self, seen: tuple[int, int]) -> tuple[Losses | None, tuple[int, int]]:
-        """Returns the losses of the run at work that are new, and what is then seen.
-
-        Args:
-            seen: what the call before returned; `(0, 0)` at first.
-        """
-        epoch, count = seen if seen[0] == self._epoch else (self._epoch, 0)
-        total = len(self._losses["step"])
-        if self._live is None or (total == count and seen[0] == epoch):
-            return None, (epoch, count)
-        step, loss, *_ = self._losses.values()
-        terms = {name: values[count:] for name, values in self._losses.items() if name not in ("step", "loss")}
-        return Losses(self._live.id, count, step[count:], loss[count:], terms), (epoch, total)
+    def losses_since(self, seen: Seen) -> tuple[Losses | None, Seen]:
+        """Returns the losses of the run at work that are new, see `curves.Curves.since`; nothing without one."""
+        return self._curves.since(self._live.id, seen) if self._live else (None, seen)
 
     async def changed(self, version: int, seconds: float) -> None:
         """Waits until the state has another version, or for some seconds."""
@@ -244,6 +222,10 @@ class Desk:
 
     # What is asked.
 
+    def command(self, entry: Entry) -> str:
+        """Returns the command that makes the picture of a run, see `stages.Stages.command`."""
+        return self._stages.command(entry)
+
     def entry(self, identity: str) -> Entry:
         """Returns a run.
 
@@ -254,23 +236,18 @@ class Desk:
             raise LookupError("there is no such run")
         return self.gallery.entries[identity]
 
-    def new_run(self, new: NewRun) -> str:
-        """Adds a run, which is painted when its turn comes.
+    def new(self, new: NewRun | NewSweep) -> str:
+        """Adds a run, which is painted when its turn comes, and returns its id.
 
         Raises:
             UserError: its images or dials cannot be used.
             LookupError: an image is not there.
             NotNowError: too many wait.
         """
-        self._check_new(new)
-        of_dials.flags_of(new.dials, *self._paths(_images(new)))
-        return self._queue(self.gallery.add(new, self._name(new)))
-
-    def new_sweep(self, new: NewSweep) -> str:
-        """Adds a sweep; raises as `new_run`."""
-        self._check_new(new)
-        sweep_flags(Path(), new.dials, new.axes, *self._paths(_images(new)), each_style=new.each_style)
-        return self._queue(self.gallery.add(new, self._name(new)))
+        if len(self._waiting) >= MOST_WAITING:
+            raise NotNowError(f"{MOST_WAITING} runs wait already: remove some")
+        self._stages.check(new)
+        return self._queue(self.gallery.add(new, self._stages.name(new)))
 
     def move(self, identity: str, news: Moved) -> str:
         """Moves dials of a run, or gives it other images; returns whether that acts at once or begins a new stage.
@@ -282,10 +259,9 @@ class Desk:
         entry = self.entry(identity)
         if entry.kind != "picture":
             raise UserError("a sweep has no dials that can be moved: start another one")
-        dials, images = of_dials.moved(entry.dials, news.dials), _changed(entry.images, news)
-        _check_images(images)
-        flags = self._flags(entry, dials, images)
-        acts = self._acts(entry, flags)
+        dials, images = of_dials.moved(entry.dials, news.dials), changed(entry.images, news)
+        flags = self._stages.flags(entry, dials, images)
+        acts = self._stages.acts(entry, flags)
         entry.dials, entry.images = dials, images
         live = self._live
         if live and live.id == identity and self._then is None:
@@ -293,7 +269,7 @@ class Desk:
                 live.moved = sorted({*live.moved, *news.dials})
                 self._send(messages.Steer(identity, flags))
             else:
-                self._stop_for(("stage", None), start=start_picture(self.gallery.folder(identity), len(entry.stages)))
+                self._stop_for(("stage", None), start=self._stages.begin_next(entry))
         self._note(entry)
         return acts
 
@@ -329,7 +305,7 @@ class Desk:
         if self._live and self._live.id == identity:
             self._stop_for(("restart", None))
             return
-        self._forget_progress(entry)
+        self._stages.forget(entry)
         if identity not in self._waiting:
             self._queue(entry)
 
@@ -339,8 +315,7 @@ class Desk:
         number = max([self._last_mark.get(identity, 0), *(mark.number for mark in entry.marks)]) + 1
         self._last_mark[identity] = number
         while len(entry.marks) >= MOST_MARKS:
-            oldest = entry.marks.pop(0)
-            shutil.rmtree(self._mark_folder(entry, oldest), ignore_errors=True)
+            self._stages.forget_mark(entry, entry.marks[0])
         self._send(messages.KeepMark(identity, number))
         return number
 
@@ -357,15 +332,15 @@ class Desk:
         if self._live and self._live.id == identity:
             if mark.stage == len(entry.stages) - 1 and self._then is None:
                 entry.dials, entry.stages[-1].moves = dict(mark.dials), list(mark.moves)
-                moves = self._moves(entry, mark.moves)
-                self._send(messages.Undo(identity, number, self._flags(entry, entry.dials), moves))
+                moves = self._stages.moves(entry, mark.moves)
+                self._send(messages.Undo(identity, number, self._stages.flags(entry, entry.dials), moves))
             else:
                 self._stop_for(("undo", mark))
             self._note(entry)
             return
         if identity in self._waiting:
             raise NotNowError("it waits for its turn: stop it first")
-        self._back_to(entry, mark)
+        self._stages.back_to(entry, mark)
         self._from_marks[identity] = mark
         self._queue(entry)
 
@@ -419,18 +394,8 @@ class Desk:
         """
         entry = self.entry(identity)
         if self._live and self._live.id == identity:
-            found = self.losses_since((0, 0))[0]
-            return found or Losses(identity, 0, [], [], {})
+            return self._curves.since(identity, NOTHING)[0] or Losses(identity, 0, [], [], {})
         return self.gallery.losses(entry)
-
-    def command(self, entry: Entry) -> str:
-        """Returns the command that makes the picture of a run with its dials as they are."""
-        try:
-            if entry.kind == "sweep":
-                return command_line("experiments.sweep", self._sweep_flags(entry))
-            return command_line("experiments.stylize", self._flags(entry, entry.dials))
-        except (UserError, LookupError):  # an image or a network that was there is gone
-            return ""
 
     # Turns.
 
@@ -447,15 +412,11 @@ class Desk:
         """Begins the run whose turn it is, if none is at work."""
         while self._live is None and self._waiting:
             entry = self.gallery.entries[self._waiting.pop(0)]
-            try:
-                mark = self._from_marks.pop(entry.id, None)
-                if mark is None and entry.kind == "picture" and self._needs_stage(entry):
-                    self._next_stage(entry)
+            mark = self._from_marks.pop(entry.id, None)
+            with self._failing(entry):
+                if mark is None and entry.kind == "picture" and self._stages.needs_another(entry):
+                    self._stages.add(entry, self._stages.begin_next(entry))
                 self._begin(entry, mark)
-            except (UserError, LookupError) as error:
-                entry.status, entry.message = "failed", one_line(error, longest=1000)
-                self._live = None
-                self._note(entry)
         self._change()
 
     def _begin(self, entry: Entry, mark: Mark | None = None) -> None:
@@ -463,7 +424,8 @@ class Desk:
         before = self._live
         frame = before.frame if before and before.id == entry.id else 0
         if entry.kind == "sweep":
-            command: messages.Command = messages.BeginSweep(entry.id, self._sweep_flags(entry))
+            self._stages.link_images(entry)
+            command: messages.Command = messages.BeginSweep(entry.id, self._stages.sweep_flags(entry))
         else:
             if not entry.stages:
                 entry.stages.append(Stage(dict(entry.dials), entry.images))
@@ -472,9 +434,9 @@ class Desk:
                 run=entry.id,
                 folder=str(self.gallery.folder(entry.id)),
                 stage=len(entry.stages) - 1,
-                flags=self._flags(entry, stage.begun, stage.images),
-                wanted=self._flags(entry, entry.dials),
-                moves=self._moves(entry, stage.moves),
+                flags=self._stages.begun(entry),
+                wanted=self._stages.flags(entry, entry.dials),
+                moves=self._stages.moves(entry, stage.moves),
                 mark=mark.number if mark else None,
                 frame=frame,
             )
@@ -485,7 +447,7 @@ class Desk:
         self._asked_frame = False
         if not before or before.id != entry.id:
             self.frame = None
-        self._forget_losses()
+        self._curves.forget()
         entry.status, entry.message = "starting", ""
         if self._worker is None:  # it could not be started; perhaps it can now
             self._start_worker()
@@ -501,30 +463,38 @@ class Desk:
         entry.status, entry.message = status, one_line(message, longest=1000)
         if message:
             self.say("error" if status == "failed" else "note", message, entry.id)
-        if then == "remove":
-            self._live = None
-            self.gallery.remove(entry.id)
-            self._change(gallery=True)
-        elif then == "undo" and mark is not None:
-            self._back_to(entry, mark)
-            self._begin(entry, mark)
-            return
-        elif then == "restart" and status != "failed":
-            self._forget_progress(entry)
-            self._begin(entry)
-            return
-        elif then == "stage" and status != "failed":
-            try:
-                self._next_stage(entry, side)
+        with self._failing(entry):
+            if then == "undo" and mark is not None:
+                self._stages.back_to(entry, mark)
+                self._begin(entry, mark)
+                return
+            if then == "restart" and status != "failed":
+                self._stages.forget(entry)
                 self._begin(entry)
                 return
-            except UserError as error:
-                entry.status, entry.message = "failed", one_line(error, longest=1000)
+            if then == "stage" and status != "failed":
+                start = start_picture(self.gallery.folder(entry.id), len(entry.stages))
+                self._stages.add(entry, start, side)
+                self._begin(entry)
+                return
         self._live = None
-        if then != "remove":
+        if then == "remove":
+            self.gallery.remove(entry.id)
+            self._change(gallery=True)
+        else:
             self._note(entry)
         self._worker_status = "ready"
         self._next()
+
+    @contextlib.contextmanager
+    def _failing(self, entry: Entry) -> Iterator[None]:
+        """Has a run fail whose stage cannot be begun, as an image or a network that was there is gone."""
+        try:
+            yield
+        except (UserError, LookupError) as error:
+            self._live = None
+            entry.status, entry.message = "failed", one_line(error, longest=1000)
+            self._note(entry)
 
     def _stop_for(self, then: tuple[str, Mark | None], start: Path | None = None) -> None:
         """Has the run at work stop, and notes what is to be done then; the last wish counts, but for a removal."""
@@ -540,62 +510,6 @@ class Desk:
         self._send(messages.Stop(self._live.id, None if start is None else str(start)))
         self._live.doing = "stopping"
         self._change()
-
-    def _needs_stage(self, entry: Entry) -> bool:
-        """Returns whether a run of the gallery goes on in a new stage, and not from its checkpoint."""
-        done = entry.step >= entry.steps > 0
-        return bool(entry.stages) and (done or self._acts(entry, self._flags(entry, entry.dials)) == of_dials.STAGE)
-
-    def _next_stage(self, entry: Entry, side: int = 0) -> None:
-        """Adds a stage, which begins with the picture so far; or has the first begin anew, if hardly anything is done.
-
-        Args:
-            entry: the run.
-            side: long side of the picture so far; by default that of a whole one.
-
-        Raises:
-            UserError: the picture cannot be written.
-        """
-        folder = self.gallery.folder(entry.id)
-        picture = folder / DEEP_PICTURE
-        if (len(entry.stages) == 1 and entry.step <= FEW_STEPS) or not picture.is_file():
-            self._forget_progress(entry)
-            return
-        start = start_picture(folder, len(entry.stages))
-        if not start.is_file():
-            try:
-                shutil.copyfile(picture, start)
-            except OSError as error:
-                raise file_error(start, f"cannot be written ({error.strerror or error}): make room") from error
-        stage = entry.stages[-1]
-        before, size = self._flags(entry, stage.begun, stage.images).size, self._flags(entry, entry.dials).size
-        side = min(side or before, size)
-        # What was painted at this scale need not be again, if there is a larger one.
-        entry.stages.append(Stage(dict(entry.dials), entry.images, min(side + (size > before), size)))
-        shutil.rmtree(stage_folder(folder, len(entry.stages) - 1), ignore_errors=True)  # of one that was undone
-        entry.step = entry.steps = 0
-
-    def _back_to(self, entry: Entry, mark: Mark) -> None:
-        """Has a run that is not at work be where it was at a mark."""
-        for stage in range(mark.stage + 1, len(entry.stages)):
-            self._remove_stage(entry, stage)
-        del entry.stages[mark.stage + 1 :]
-        entry.images, entry.stages[-1].moves = entry.stages[-1].images, list(mark.moves)
-        entry.marks = [other for other in entry.marks if other.stage <= mark.stage]
-        entry.dials, entry.step = dict(mark.dials), mark.step
-
-    def _forget_progress(self, entry: Entry) -> None:
-        for stage in range(len(entry.stages)):
-            self._remove_stage(entry, stage)
-        entry.stages, entry.marks, entry.step, entry.steps = [], [], 0, 0
-
-    def _remove_stage(self, entry: Entry, stage: int) -> None:
-        folder = self.gallery.folder(entry.id)
-        shutil.rmtree(stage_folder(folder, stage), ignore_errors=True)
-        start_picture(folder, stage).unlink(missing_ok=True)
-
-    def _mark_folder(self, entry: Entry, mark: Mark) -> Path:
-        return stage_folder(self.gallery.folder(entry.id), mark.stage) / MARKS / str(mark.number)
 
     # News.
 
@@ -617,7 +531,7 @@ class Desk:
                 if news.doing == "painting":
                     entry.status = "running"
             case messages.GoesOn():
-                self._forget_losses()
+                self._curves.forget()
                 stage = entry.stages[-1]
                 stage.moves = [(step, dials) for step, dials in stage.moves if step < news.step]
                 live.step = entry.step = news.step
@@ -629,7 +543,7 @@ class Desk:
                 self._asked_frame = False
             case messages.Acted():
                 entry.stages[-1].moves.append((news.step, of_dials.as_json(news.flags)))
-                if of_dials.as_json(news.flags) == of_dials.as_json(self._flags(entry, entry.dials)):
+                if of_dials.as_json(news.flags) == of_dials.as_json(self._stages.flags(entry, entry.dials)):
                     live.moved = []
                 self._note(entry)
             case messages.Marked():
@@ -650,18 +564,13 @@ class Desk:
                     self._end(entry, news.status, news.message)
 
     def _progressed(self, live: Live, entry: Entry, news: messages.Progressed) -> None:
-        for name, values in news.losses.items():
-            self._losses.setdefault(name, [])[news.begin :] = [finite(value) for value in values]
-        if news.begin == 0:
-            self._epoch += 1
+        self._curves.add(news.begin, news.losses)
         live.step = entry.step = news.step
         live.steps = entry.steps = news.steps
         live.scale, live.sides = news.scale, news.sides
         live.seconds_left, live.seconds_per_step = news.seconds_left, news.seconds_per_step
         live.weights, live.compilations = news.weights, news.compilations
-        newest = {name: values[-1] for name, values in self._losses.items() if values and name != "step"}
-        live.loss = newest.pop("loss", None)
-        live.terms = newest
+        live.loss, live.terms = self._curves.newest()
         if entry.status == "starting":
             entry.status = "running"
             self._note(entry)
@@ -708,69 +617,3 @@ class Desk:
         except UserError as error:
             self.say("error", str(error), entry.id)
         self._change(gallery=True)
-
-    def _forget_losses(self) -> None:
-        self._losses = {"step": [], "loss": []}
-        self._epoch += 1
-
-    def _check_new(self, new: NewRun | NewSweep) -> None:
-        _check_images(_images(new))
-        if len(self._waiting) >= MOST_WAITING:
-            raise NotNowError(f"{MOST_WAITING} runs wait already: remove some")
-
-    def _name(self, new: NewRun | NewSweep) -> str:
-        if new.name:
-            return shown_name(new.name)
-        stems = [Path(self.uploads.image(name).name).stem for name in (new.content, *new.styles)]
-        return one_line(f"{stems[0]}, {' and '.join(stems[1:])}")
-
-    def _paths(self, of: Images) -> tuple[Path, list[Path], Path | None, list[Path]]:
-        path = self.uploads.path
-        regions = None if of.regions is None else path(of.regions)
-        return path(of.content), list(map(path, of.styles)), regions, list(map(path, of.style_regions))
-
-    def _flags(self, entry: Entry, dials: Dials, images: Images | None = None) -> SingleFlags:
-        """Returns the flags that dials mean for the last stage of a run, by default with its images of now."""
-        others: dict[str, Any] = {}
-        if len(entry.stages) > 1:
-            start = start_picture(self.gallery.folder(entry.id), len(entry.stages) - 1)
-            others = {"init": str(start), "coarsest": entry.stages[-1].coarsest, "scales": None}
-        return of_dials.flags_of(dials, *self._paths(images or entry.images), **others)
-
-    def _moves(self, entry: Entry, moves: Sequence[tuple[int, Dials]]) -> list[tuple[int, SingleFlags]]:
-        return [(step, self._flags(entry, dials, entry.stages[-1].images)) for step, dials in moves]
-
-    def _acts(self, entry: Entry, wanted: SingleFlags) -> str:
-        """Returns how a run comes to other flags, see `dials.acts`."""
-        if not entry.stages:
-            return of_dials.AT_ONCE
-        return of_dials.acts(self._flags(entry, entry.stages[-1].begun, entry.stages[-1].images), wanted)
-
-    def _sweep_flags(self, entry: Entry) -> SweepFlags:
-        content, styles, regions, style_regions = self._paths(entry.images)
-        folder = self.gallery.folder(entry.id)
-        named = with_names(folder, [content], "content")[0], with_names(folder, styles, "style")
-        return sweep_flags(folder, entry.dials, entry.axes, *named, regions, style_regions, each_style=entry.each_style)
-
-
-def _images(new: NewRun | NewSweep) -> Images:
-    return Images(new.content, new.styles, new.regions, new.style_regions)
-
-
-def _changed(images: Images, news: Moved) -> Images:
-    """Returns images with those that are given anew."""
-    return Images(
-        images.content,
-        images.styles if news.styles is None else news.styles,
-        images.regions if news.regions is None else news.regions or None,
-        images.style_regions if news.style_regions is None else news.style_regions,
-    )
-
-
-def _check_images(images: Images) -> None:
-    """Checks the numbers of images; raises UserError if they are others than there may be."""
-    styles, maps = len(images.styles), len(images.style_regions)
-    if not 1 <= styles <= MOST_STYLES:
-        raise UserError(f"expected 1 to {MOST_STYLES} style images, found {styles}")
-    if maps not in (0, styles):
-        raise UserError(f"expected a map for each of {styles} style images, found {maps}")

@@ -19,6 +19,7 @@ POST `api/images?name=TEXT&kind=image`
                                    `Studio.most_pixels`. With `kind=map`: a label map, one flat colour for each region,
                                    as a PNG of the content image's proportions → `Image` with `colours`
 GET  `api/images/ID?side=512`      the image as JPEG, reduced to this long side (16 to 2048); samples have ids too
+GET  `api/images/ID/details`       `Image`, as when it was uploaded
 POST `api/runs`                    body: `NewRun` → `{"id": ID}`; it is painted at once, or waits for its turn
 GET  `api/runs`                    the gallery: a list of `Entry`, the newest first
 GET  `api/runs/ID`                 `Entry`, with all that is known

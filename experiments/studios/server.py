@@ -25,6 +25,7 @@ from nst_jax.presets import PRESETS
 
 from ..sweeping.outcome import CELLS, PAGE
 from . import bodies, dials
+from .curves import NOTHING
 from .desk import Desk, NotNowError
 from .folders import DEEP_PICTURE, PICTURE, RECORD, SWEEP, THUMBNAIL, stage_folder
 from .guard import DOCUMENT_POLICY, Guard
@@ -112,6 +113,7 @@ class _Routes:
             Route("/api/news", self.news),
             Route("/api/images", self.upload, methods=["POST"]),
             Route("/api/images/{image}", self.image),
+            Route("/api/images/{image}/details", self.image_details),
             Route("/api/runs", self.gallery),
             Route("/api/runs", self.new_run, methods=["POST"]),
             Route("/api/sweeps", self.new_sweep, methods=["POST"]),
@@ -168,7 +170,7 @@ class _Routes:
     async def _news(self) -> AsyncIterator[str]:
         self._listeners += 1
         try:
-            version, seen = 0, (0, 0)
+            version, seen = 0, NOTHING
             while True:
                 state = self._desk.state()
                 if state.version != version:
@@ -214,6 +216,9 @@ class _Routes:
             data = await asyncio.to_thread(self._desk.uploads.view, request.path_params["image"], side)
         return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400, immutable"})
 
+    async def image_details(self, request: Request) -> Response:
+        return _json(self._desk.uploads.image(request.path_params["image"]))
+
     # Runs.
 
     async def gallery(self, _: Request) -> Response:
@@ -225,11 +230,11 @@ class _Routes:
 
     async def new_run(self, request: Request) -> Response:
         new = await bodies.read(request, NewRun, most=MOST_JSON)
-        return _json({"id": self._desk.new_run(new)}, status=201)
+        return _json({"id": self._desk.new(new)}, status=201)
 
     async def new_sweep(self, request: Request) -> Response:
         new = await bodies.read(request, NewSweep, most=MOST_JSON)
-        return _json({"id": self._desk.new_sweep(new)}, status=201)
+        return _json({"id": self._desk.new(new)}, status=201)
 
     async def move(self, request: Request) -> Response:
         moved = await bodies.read(request, Moved, most=MOST_JSON)

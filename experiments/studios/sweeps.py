@@ -80,25 +80,26 @@ def sweep_flags(
     return flags
 
 
-def with_names(folder: Path, paths: Sequence[Path], word: str) -> list[Path]:
-    """Returns images under names that people can tell apart, as the labels of a sweep are made of these.
+def named(folder: Path, images: Sequence[Path], word: str) -> list[Path]:
+    """Returns files in a folder for images, with names to tell them apart: labels of a sweep are made of these."""
+    return [folder / (word if len(images) == 1 else f"{word} {number}") for number in range(1, len(images) + 1)]
+
+
+def link(images: Sequence[Path], files: Sequence[Path]) -> None:
+    """Has images at other places as well.
 
     Raises:
-        UserError: they cannot be put into the folder.
+        UserError: they cannot be put there.
     """
-    named = []
-    for number, path in enumerate(paths, start=1):
-        link = folder / (word if len(paths) == 1 else f"{word} {number}")
+    for path, file in zip(images, files, strict=True):
         try:
-            link.unlink(missing_ok=True)
-            os.link(path, link)
+            file.unlink(missing_ok=True)
+            os.link(path, file)
         except OSError:  # another disk, or a file system without links
             try:
-                shutil.copyfile(path, link)
+                shutil.copyfile(path, file)
             except OSError as error:
-                raise file_error(link, f"cannot be written ({error.strerror or error})") from error
-        named.append(link)
-    return named
+                raise file_error(file, f"cannot be written ({error.strerror or error})") from error
 
 
 def cells_done(folder: Path) -> tuple[int, int]:

@@ -44,11 +44,6 @@ class Worker:
         threading.Thread(target=self._read, args=(here, heard, ended), daemon=True).start()
         threading.Thread(target=self._write, args=(here,), daemon=True).start()
 
-    @property
-    def pid(self) -> int | None:
-        """The id of the process."""
-        return self._process.pid
-
     def send(self, command: messages.Command) -> None:
         """Sends a command; one that does not arrive, as the process has ended, is lost."""
         self._outbox.put(command)

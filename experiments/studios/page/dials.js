@@ -3,7 +3,7 @@
 /** @import { Dial, Value } from "./protocol.js" */
 import { move } from "./actions.js";
 import { button, find, make } from "./dom.js";
-import { nameOf, thumbnail } from "./images.js";
+import { details, nameOf, thumbnail } from "./images.js";
 import { paintedColours, strings } from "./regions.js";
 import { placeOf, tidy, valueAt } from "./scales.js";
 import { get, shownEntry, subject, valueOf, watch } from "./store.js";
@@ -50,19 +50,20 @@ export function prepareDials() {
   more.checked = sessionStorage.getItem(MORE) === "yes";
   more.addEventListener("change", () => {
     sessionStorage.setItem(MORE, more.checked ? "yes" : "no");
-    void build();
+    build();
   });
-  watch(["studio", "selected", "entries", "state", "draft", "images"], () => void build());
+  watch(["studio", "selected", "entries", "state", "draft", "images"], build);
   watch(["studio", "selected", "entries", "state", "draft", "pending", "defaults"], update);
 }
 
-async function build() {
+function build() {
   const { studio } = get();
   if (!studio) return;
   const all = find("more-dials", HTMLInputElement).checked;
   const { styles, regions, dials } = subject();
   const isSweep = shownEntry()?.kind === "sweep";
-  const colours = regions === null ? [] : await paintedColours(regions, dials.keep);
+  for (const id of [...styles, ...(regions === null ? [] : [regions])]) void details(id);
+  const colours = regions === null ? [] : paintedColours(regions, dials.keep);
   const names = styles.map(nameOf);
   const key = JSON.stringify([get().selected, isSweep, styles, names, colours, all]);
   if (key === built) return;

@@ -6,6 +6,7 @@ import { Brush, mapSize, rgb } from "./brush.js";
 import { button, make, openDialog } from "./dom.js";
 import { details, nameOf, remember } from "./images.js";
 import { say, trying } from "./messages.js";
+import { get } from "./store.js";
 
 /** Colours that are easily told apart, on the map and by eye; that of what is not painted first. */
 const PALETTE = ["#2b3f6b", "#f2a33c", "#3fa7d6", "#e4572e", "#59c36a", "#b565d9", "#f4d35e", "#e58fb1", "#2fb8a6"];
@@ -219,8 +220,13 @@ async function loaded(address) {
   return image;
 }
 
-/** The colours of the regions that are painted, in the order in which dials speak of them. */
-export async function paintedColours(/** @type {string} */ map, /** @type {Dials[string] | undefined} */ keep) {
+/**
+ * The colours of the regions that are painted, in the order in which dials speak of them, as far as they are known.
+ *
+ * @param {string} map
+ * @param {Dials[string] | undefined} keep
+ */
+export function paintedColours(map, keep) {
   const kept = strings(keep);
-  return (await details(map)).colours.map(([colour]) => colour).filter((colour) => !kept.includes(colour));
+  return (get().images[map]?.colours ?? []).map(([colour]) => colour).filter((colour) => !kept.includes(colour));
 }

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import inspect
+import io
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from experiments.studios import desk as desks
 from experiments.studios import messages
+from experiments.studios.curves import NOTHING
 from experiments.studios.desk import Desk, NotNowError
 from experiments.studios.folders import DEEP_PICTURE, stage_folder, start_picture
 from experiments.studios.protocol import MOST_MARKS, MOST_WAITING, Moved, NewRun, NewSweep
@@ -35,8 +37,6 @@ class Worker:
     def join(self, seconds):
         return True
 
-    pid = 1
-
 
 class Room:
     """A desk, and its worker to speak for."""
@@ -52,7 +52,7 @@ class Room:
         return Worker.all[-1]
 
     def begin(self, **dials):
-        return self.desk.new_run(NewRun(self.content, [self.style], dials))
+        return self.desk.new(NewRun(self.content, [self.style], dials))
 
     async def say(self, *news):
         for each in news:
@@ -140,11 +140,11 @@ async def test_what_cannot_be_is_refused_before_anything_is_kept(room):
     ]
     for each, error in wrong:
         with pytest.raises(error):
-            room.desk.new_run(each)
+            room.desk.new(each)
     sweep = NewSweep(room.content, [room.style], axes={"style_weight": [1, 2]})
     for axes in ({}, {"style_weight": [1]}, {"style_weight": list(range(101))}, {"colour_finish": ["none", "oklab"]}):
         with pytest.raises(UserError):
-            room.desk.new_sweep(dataclasses.replace(sweep, axes=axes))
+            room.desk.new(dataclasses.replace(sweep, axes=axes))
     assert room.desk.gallery.entries == {}
 
 
@@ -212,6 +212,23 @@ async def test_a_run_that_stopped_goes_on_and_one_that_is_done_begins_a_stage(ro
     room.desk.go_on(run)
     begin = room.last(messages.Begin)
     assert (begin.stage, begin.flags.strength) == (1, 0.9)
+
+
+@in_a_room
+async def test_a_run_whose_image_is_gone_fails_and_the_next_one_has_its_turn(room):
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(buffer, "PNG")
+    with room.desk.uploads.part() as part:
+        part.write(buffer.getvalue())
+        image = room.desk.uploads.keep(part, "photo.png", is_map=False, used=())
+    first, lost, last = room.begin(), room.desk.new(NewRun(image.id, [room.style])), room.begin()
+    room.desk.uploads.path(image.id).unlink()
+    await room.progress(first, 9, begin=0)
+    await room.say(messages.Ended(first, "finished"))
+    assert room.desk.entry(lost).status == "failed"
+    assert "no image" in room.desk.entry(lost).message
+    assert room.desk.state().run.id == last
+    assert room.desk.command(room.desk.entry(lost)) == ""
 
 
 @in_a_room
@@ -333,7 +350,7 @@ async def test_losses_are_told_from_where_one_has_them(room):
     run = room.begin()
     for step in range(3):
         await room.progress(run, step)
-    found, seen = room.desk.losses_since((0, 0))
+    found, seen = room.desk.losses_since(NOTHING)
     assert (found.begin, found.step, found.terms["style"]) == (0, [0, 1, 2], [None] * 3)
     assert room.desk.losses_since(seen)[0] is None
     await room.progress(run, 3)

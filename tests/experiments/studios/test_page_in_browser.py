@@ -197,6 +197,9 @@ def test_regions_are_painted_with_a_brush(page, studio, pictures):
     entry = studio.get(f"api/runs/{run}")
     assert entry["images"]["regions"]
     assert sorted(entry["dials"]["region_styles"]) == [1, 2]
+    visit(page, studio)  # what images and regions are called outlives the page
+    page.wait("shown('[data-dial=region_weights] .swatch').length === 2")
+    page.wait("all('[data-dial=blend_weights] img').map((image) => image.alt).join() === 'first.png,second.png'")
     # Its regions are there again when they are painted on, and what stays the photo does.
     press(page, "Regions …")
     page.wait("shown('.region .number').map((e) => parseInt(e.textContent)).at(-1) > 20")

@@ -121,6 +121,9 @@ def test_an_image_goes_up_and_comes_back(asked):
         assert view.headers["content-type"] == "image/jpeg"
         with Image.open(io.BytesIO(view.content)) as found:
             assert found.size == (60, 40)
+        details = await ask(f"api/images/{image['id']}/details")
+        assert details.json() == image
+        assert (await ask(f"api/images/{'0' * 24}/details")).status_code == 404
         assert (await ask.upload(b"no picture"))["error"].startswith("expected a whole picture")
         assert (
             await ask("api/images", "POST", content=b"x", headers={"content-length": str(10**10)})
