@@ -137,7 +137,8 @@ def _match(tensors: Tensors, provenance: Provenance, backbone: Backbone) -> Matc
     unknown = [layer for layer, place in renamed.items() if place.row not in known]
     auxiliary = {layer for layer in renamed if is_auxiliary(backbone, layer)}
     dense = {layer for layer in unknown if _is_dense(layer, tensors)} if backbone == BACKBONES[backbone.name] else set()
-    foreign = tuple(layer for layer in unknown if layer in auxiliary | dense)
+    left_out = auxiliary | dense
+    foreign = tuple(layer for layer in unknown if layer in left_out)
     ignored = {*head, *foreign, *auxiliary}
     sources: dict[str, str] = {}
     for source in tensors:

@@ -144,7 +144,7 @@ def test_rows_through_which_no_scale_goes():
     @dataclasses.dataclass(frozen=True)
     class Unknown(RowBase):
         inputs = (INPUT,)
-        window = Window()
+        windows = (Window(), Window())
 
         def channels(self, *inputs):
             return sum(inputs)

@@ -502,7 +502,6 @@ def test_bad_pictures_write_nothing(kind, role, pictures, tmp_path):
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"colour_finish": "oklab", "colours": "grey"}, "colour_finish: expected none with colours grey"),
         ({"colour_finish": "oklab", "colours": "luminance"}, "colour_finish: expected none with colours luminance"),
-        ({"colours": "luminance", "colour_match": "pca"}, "colour_match: expected none or histogram with colours"),
         ({"style_layers": None, "preset": "nnst"}, "--preset=nnst: its layer relu1_1 is not one of squeezenet1_1"),
     ],
 )

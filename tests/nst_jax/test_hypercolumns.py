@@ -118,6 +118,7 @@ def test_a_scale_keeps_its_choice_and_the_next_makes_its_own(network):
         assert losses[index][-1] < losses[index][0]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_choice_to_the_same_bits(network):
     whole = list(run(pyramid.stages(*stages_of(network, SETTINGS)), pause_every=1))
     for step in (2, 6):

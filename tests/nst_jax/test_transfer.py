@@ -482,8 +482,7 @@ def evaluated(settings):
     "name",
     [
         "gatys",
-        "gatys_highres",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("neural_style", "ng", "spst")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("gatys_highres", "neural_style", "ng", "spst")),
     ],
 )
 def test_presets_are_their_sources(name):

@@ -121,4 +121,5 @@ def test_factors_of_a_batch_are_made_one_after_the_other():
     each = [float(wasserstein.wasserstein2(moments(of), moments(features[1]))) for of in features]
     target = jax.tree.map(lambda leaf: leaf[1], cells)
     together = jax.vmap(wasserstein.wasserstein2, in_axes=(0, None))(cells, target)
-    np.testing.assert_allclose(together, each, rtol=1e-5, atol=1e-5)  # of terms of 10 that cancel
+    # Traces of 10, 10 and 20 that cancel, the last one of a root that takes 18 steps: 20 · 18 · 6e-8 is 2e-5.
+    np.testing.assert_allclose(together, each, rtol=1e-5, atol=2e-5)

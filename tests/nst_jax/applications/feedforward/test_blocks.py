@@ -88,7 +88,7 @@ def test_derivative():
         return (blocks.convolve(layer, cells, kernel, Sides(1, 1)).values ** 2).sum()
 
     def plain(kernel):
-        return (conv.convolve(cells.values, kernel, 1, 1) ** 2).sum()
+        return (conv.convolve(cells.values, kernel, 1, ((1, 1), (1, 1))) ** 2).sum()
 
     found, expected = jax.jit(jax.grad(fast))(kernel), jax.jit(jax.grad(plain))(kernel)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * float(abs(expected).max()))
