@@ -192,7 +192,8 @@ def batch_normalised(arrays):
 
 def test_a_network_with_batch_normalisation(arrays_of, tmp_path):
     path = torch_writers.write_network("zip", tmp_path / "a.pth", batch_normalised(arrays_of(BACKBONES["vgg16"])))
-    with pytest.raises(UserError, match=r"with batch normalisation, which vgg16_torchvision does not have; .*vgg16_bn_torchvision"):
+    message = r"with batch normalisation, which vgg16_torchvision does not have; .*vgg16_bn_torchvision"
+    with pytest.raises(UserError, match=message):
         convert(path, "vgg16_torchvision", tmp_path / "out.safetensors", convention="torchvision")
 
 
