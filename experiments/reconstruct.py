@@ -39,7 +39,9 @@ class Config(RunFlags):
     backbone: str = option_flag("backbone", "auto")
     size: int = option_flag("size", 256)
     parameterization: Parameterization | None = option_flag("parameterization")
-    steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
+    steps: int | None = option_flag(
+        "steps", note="By default that of the network's preset: 500 on VGG networks, 300 on SqueezeNet."
+    )
     tv_weight: float = option_flag("tv_weight", 0.2, note="Used for content reconstructions only.")
     seed: int = option_flag("seed", 0)
 

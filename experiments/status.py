@@ -104,7 +104,7 @@ def main(config: Config) -> None:
     for name, silent in alive.items():
         print(f"worker {name}: last seen {silent:.0f} s ago")
     if gone := len(status.workers) - len(alive):
-        print(f"{gone} of earlier runs, or silent for {_SILENT:.0f} s and more")
+        print(f"{gone} workers of earlier runs, or silent for {_SILENT:.0f} s and more")
     for name, error in status.failed.items():
         print(f"failed: {name}: {error}")
 

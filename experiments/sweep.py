@@ -47,7 +47,8 @@ def run(config: Config) -> Outcome:
     )
 
     if config.preview:
-        outcome = strokes.run(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), config, folder / "preview")
+        here = dataclasses.replace(config, engine="none", engine_address=None, engine_options=())  # it is over soon
+        outcome = strokes.run(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), here, folder / "preview")
         if outcome.stopped:
             return outcome
     return strokes.run(grid, config, folder)

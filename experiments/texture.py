@@ -42,7 +42,9 @@ class Config(RunFlags):
     style_layers: tuple[str, ...] | None = option_flag("style_layers", note="Deeper layers give larger shapes.")
     parameterization: Parameterization | None = option_flag("parameterization")
     tv_weight: float | None = option_flag("tv_weight")
-    steps: int | None = option_flag("steps", note="By default 500 on VGG networks, 300 on SqueezeNet.")
+    steps: int | None = option_flag(
+        "steps", note="By default that of the network's preset: 500 on VGG networks, 300 on SqueezeNet."
+    )
     scales: tuple[int, ...] | None = option_flag("scales", note="By default a single 0.")
     scale_steps: tuple[int, ...] | None = option_flag("scale_steps")
 

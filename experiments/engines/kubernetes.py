@@ -33,7 +33,7 @@ class _Watched:
         return ()
 
     def say(self) -> str:
-        return f"start them with: kubectl apply -f {self._path}"
+        return f"start them with: kubectl apply -f {self._path} (Ctrl-C ends the watching, not the pods)"
 
 
 @contextlib.contextmanager

@@ -52,7 +52,10 @@ def start(work: Work) -> Iterator[_Tasks]:
             f"--engine_address: expected a Ray cluster at {one_line(work.address)}, found none ({one_line(error)})"
         ) from error
     try:
-        run = ray.remote(tasks.run).options(max_retries=ATTEMPTS, **dict(work.options))
+        try:
+            run = ray.remote(tasks.run).options(max_retries=ATTEMPTS, **dict(work.options))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"--engine_options: expected those of a task of Ray, found: {one_line(error)}") from error
         alone = work._replace(tasks=())
         waiting = {run.remote(alone, task): task for task in work.tasks}
         yield _Tasks(ray, waiting, context.dashboard_url)

@@ -98,11 +98,11 @@ def listen(host: str, port: int) -> socket.socket:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         own.bind((host, port))
         own.listen()  # so that a browser that is quick waits
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for what is no name of a host
         own.close()
         raise UserError(
             f"--host, --port: expected an address of this machine and a free port, found {one_line(host)} {port} "
-            f"({error.strerror or error}); choose others"
+            f"({getattr(error, 'strerror', None) or error}); choose others"
         ) from None
     return own
 

@@ -69,6 +69,7 @@ class Desk:
         self._live: Live | None = None
         self._waiting: list[str] = []
         self._from_marks: dict[str, Mark] = {}
+        self._frames: dict[str, int] = {}  # run → number of its newest frame
         self._last_mark: dict[str, int] = {}
         self._then: tuple[str, Mark | None] | None = None
         self._curves = Curves()
@@ -160,7 +161,9 @@ class Desk:
                 f"what paints ended ({how}); it was started again and goes on from the last checkpoint",
                 entry.id,
             )
-            self._begin(entry)
+            with self._failing(entry):
+                self._begin(entry)
+            self._next()
         self._change()
 
     def _give_up(self, entry: Entry | None, problem: str) -> None:
@@ -331,9 +334,9 @@ class Desk:
             raise LookupError(f"there is no mark {number}")
         if self._live and self._live.id == identity:
             if mark.stage == len(entry.stages) - 1 and self._then is None:
+                flags, moves = self._stages.flags(entry, mark.dials), self._stages.moves(entry, mark.moves)
                 entry.dials, entry.stages[-1].moves = dict(mark.dials), list(mark.moves)
-                moves = self._stages.moves(entry, mark.moves)
-                self._send(messages.Undo(identity, number, self._stages.flags(entry, entry.dials), moves))
+                self._send(messages.Undo(identity, number, flags, moves))
             else:
                 self._stop_for(("undo", mark))
             self._note(entry)
@@ -422,7 +425,7 @@ class Desk:
     def _begin(self, entry: Entry, mark: Mark | None = None) -> None:
         """Has the worker paint the last stage of a run: from a mark, or else from its checkpoint if there is one."""
         before = self._live
-        frame = before.frame if before and before.id == entry.id else 0
+        frame = self._frames.get(entry.id, 0)
         if entry.kind == "sweep":
             self._stages.link_images(entry)
             command: messages.Command = messages.BeginSweep(entry.id, self._stages.sweep_flags(entry))
@@ -454,6 +457,7 @@ class Desk:
         self._worker_status = "busy"
         self._note(entry)
         self._send(command)
+        self.want_frame()  # who looks on had asked in the turn before
 
     def _end(self, entry: Entry, status: Any, message: str) -> None:
         """Ends the turn of the run at work, and does what was to be done then."""
@@ -502,9 +506,11 @@ class Desk:
         again = self._then is not None
         if self._then is None or self._then[0] != "remove":
             self._then = then
-        if again:
-            return
         entry = self.gallery.entries[self._live.id]
+        if again:
+            if entry.kind == "sweep" and self._worker:  # while it reads its images it does not hear the first one
+                self._worker.interrupt()
+            return
         if entry.kind == "sweep" and self._worker:
             self._worker.interrupt()
         self._send(messages.Stop(self._live.id, None if start is None else str(start)))
@@ -540,10 +546,12 @@ class Desk:
             case messages.Framed():
                 self.frame = (news.number, news.step, news.jpeg)
                 live.frame, live.frame_step = news.number, news.step
+                self._frames[entry.id] = news.number
                 self._asked_frame = False
             case messages.Acted():
-                entry.stages[-1].moves.append((news.step, of_dials.as_json(news.flags)))
-                if of_dials.as_json(news.flags) == of_dials.as_json(self._stages.flags(entry, entry.dials)):
+                acted = self._stages.dials_of(entry, news.flags)
+                entry.stages[-1].moves.append((news.step, acted))
+                if acted == self._stages.dials_of(entry, self._stages.flags(entry, entry.dials)):
                     live.moved = []
                 self._note(entry)
             case messages.Marked():
@@ -590,7 +598,7 @@ class Desk:
             if entry is None or live is None or entry.kind != "sweep":
                 continue
             done, count = await asyncio.to_thread(cells_done, self.gallery.folder(entry.id))
-            if (done, count) != (entry.step, entry.steps):
+            if self._live is live and (done, count) != (entry.step, entry.steps):
                 live.step, live.steps = entry.step, entry.steps = done, count
                 live.doing, entry.status = "painting", "running"
                 self._note(entry)

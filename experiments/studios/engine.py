@@ -187,10 +187,11 @@ class _Painting:
         check_finish(begin.wanted, self._job)
         self._shapes = [scale.shape for scale in self._job.scales]
         self._checkpoints = Checkpoints(self._stage / CHECKPOINTS, self._job.identity, decided(self._job.settings))
-        restored = self._restored(self._checkpoints if begin.mark is None else self._mark(begin.mark))
+        marked = begin.mark is not None
+        restored = self._restored(self._mark(begin.mark) if begin.mark is not None else self._checkpoints)
         while True:
             try:
-                self._follow(restored)
+                self._follow(restored, marked=marked)
                 return self._end("finished")
             except _StoppedError as stopped:
                 if isinstance(stopped.command, messages.Quit):
@@ -198,7 +199,7 @@ class _Painting:
                 return self._end("stopped", stopped.command)
             except _UndoneError as undone:
                 self._wanted, self._moves = undone.command.flags, list(undone.command.moves)
-                restored = self._restored(self._mark(undone.command.number))
+                restored, marked = self._restored(self._mark(undone.command.number)), True
 
     def _restored(self, checkpoints: Checkpoints) -> Restored | None:
         """Returns the state in a checkpoint, None if there is none, or none that can be gone on from, which is told."""
@@ -217,8 +218,8 @@ class _Painting:
             pixels = preview.paint(paths[CONTENT], styles(paths), size=flags.size, shares=shares, strength=strength)
             self._show(pixels, -1)
 
-    def _follow(self, restored: Restored | None) -> None:
-        """Runs the steps that are left, from a state or from the start."""
+    def _follow(self, restored: Restored | None, *, marked: bool) -> None:
+        """Runs the steps that are left, from a state, perhaps that of a mark, or from the start."""
         job = self._job
         self._tell(messages.GoesOn(self._run, _step_of(restored)))
         self._tell(messages.Doing(self._run, "compiling"))
@@ -252,6 +253,9 @@ class _Painting:
             problem = make(first, self._acting)
             stages[first] = stages[first]._replace(prepare=lambda: problem)
             self._take(Progress(first, problem, state, restored.history, np.ones((0, 1), bool)))
+            if marked:  # later checkpoints are of what was undone
+                self._checkpoints.clear()
+                self._save_state()
             self._obey()
         else:
             self._checkpoints.clear()

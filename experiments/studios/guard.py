@@ -72,11 +72,11 @@ class Guard:
             password: what visitors have to give, if anything.
         """
         self._app, self._token, self._password = app, token.encode(), password
-        self._only = {host, "localhost", "127.0.0.1", "::1"}
+        self._only = {host.lower(), "localhost", "127.0.0.1", "::1"}
         # A name can be made to mean any machine, a number cannot.
         self._numbers = not is_loopback(host)
         if self._numbers:
-            self._only.add(socket.gethostname())
+            self._only.add(socket.gethostname().lower())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or has it answered."""
@@ -126,7 +126,7 @@ class Guard:
 
     def _knows(self, host: str) -> bool:
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        name = name.removeprefix("[").removesuffix("]")
+        name = name.removeprefix("[").removesuffix("]").lower()
         if name in self._only:
             return True
         if not self._numbers:

@@ -160,7 +160,7 @@ class Dial:
         least: the least value allowed; None for any.
         most: the greatest.
         slider: the ends of a slider; values beyond it are allowed within `least` and `most`.
-        scale: `linear` or `log`, how it is divided.
+        scale: how it is divided: `linear`, `log`, or `power` (the third power of the place).
         choices: the words of a `choice`.
         simple: whether it is shown before one asks for more.
     """
@@ -333,7 +333,7 @@ class Live:
         compilations: programs that were compiled since the worker began: for the start of a run, and for its next scale
             beside the one at work. It does not grow when a dial acts at once.
         moved: dials that were moved and have not acted yet.
-        doing: what it is at, to be shown: `reading`, `compiling`, `painting`, `saving`, `waiting`.
+        doing: what it is at, to be shown: `reading`, `compiling`, `painting`, `waiting`, `stopping`.
     """
 
     id: str

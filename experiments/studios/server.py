@@ -360,4 +360,5 @@ _HANDLERS: Any = {
     bodies.TooSlowError: _refusal(408, "it did not arrive in time"),
     bodies.TooLargeError: _refusal(413, "it has more bytes than there may be"),
     _Busy: _refusal(503),
+    OSError: _refusal(507, "the studio cannot write there: make room on its disk"),
 }

@@ -20,6 +20,9 @@ from .uploads import Uploads, shown_name
 FEW_STEPS = 5
 """A first stage that has not done more is not worth being gone on from: other dials begin it anew."""
 
+_OF_STAGES = ("init", "coarsest", "scales")
+"""Flags that say where a stage behind the first one starts."""
+
 
 class Stages:
     """The stages of the runs of a gallery."""
@@ -63,6 +66,16 @@ class Stages:
             start = start_picture(self._gallery.folder(entry.id), len(entry.stages) - 1)
             others = {"init": str(start), "coarsest": entry.stages[-1].coarsest, "scales": None}
         return dials.flags_of(given, *self._paths(images or entry.images), **others)
+
+    def dials_of(self, entry: Entry, flags: SingleFlags) -> Dials:
+        """Returns the dials of which `flags` makes these in the last stage of a run."""
+        found, begun = dials.as_json(flags), entry.stages[-1].begun
+        if len(entry.stages) == 1:
+            return found
+        # Where a stage starts follows from the one before, whatever these dials say.
+        return {name: value for name, value in found.items() if name not in _OF_STAGES} | {
+            name: begun[name] for name in _OF_STAGES if name in begun
+        }
 
     def begun(self, entry: Entry) -> SingleFlags:
         """Returns the flags with which the last stage of a run began."""

@@ -50,6 +50,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16]
         UserError: the input cannot be used, and then nothing is computed; or something cannot be written, and then the
             finished cells are kept.
     """
+    shares.check(flags)
     with graceful_interrupt() as interrupt:
         check_folder(workdir)
         pictures = Pictures()

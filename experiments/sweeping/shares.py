@@ -21,6 +21,7 @@ from .gallery import Gallery
 from .outcome import LOGS
 
 _TASKS_A_WORKER = 4
+_TAKES_ADDRESS, _TAKES_OPTIONS = ("dask", "ray"), ("ray", "slurm", "kubernetes")
 
 
 def given_out(
@@ -73,6 +74,20 @@ def given_out(
             gallery.look()
             left = {task: names for task, names in left.items() if not done(names)}
             yield
+
+
+def check(flags: RunFlags) -> None:
+    """Checks that no flag is for another engine.
+
+    Raises:
+        UserError: one is.
+    """
+    for flag, given, engines in (
+        ("engine_address", flags.engine_address, _TAKES_ADDRESS),
+        ("engine_options", flags.engine_options, _TAKES_OPTIONS),
+    ):
+        if given and flags.engine not in engines:
+            raise UserError(f"--{flag}: expected it with --engine={'|'.join(engines)}, found --engine={flags.engine}")
 
 
 def of_task(

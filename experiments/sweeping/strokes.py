@@ -39,7 +39,9 @@ def run(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
     names: dict[TransferFlags, str] = {}
     for name, own in wanted.items():
         names.setdefault(own, name)
-    here = dataclasses.replace(flags, engine="none", task=None)  # workers find what the command has made
+    here = dataclasses.replace(
+        flags, engine="none", engine_address=None, engine_options=(), task=None
+    )  # workers find what the command has made
     outcome = run_grid(_grid_of(names), here, workdir / _FOLDER, bits=_BITS)
     if outcome.stopped:
         return outcome

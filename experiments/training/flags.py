@@ -37,7 +37,7 @@ class TrainFlags(ClusterFlags):
     output: FilePath | None = flag(None, "File of the trained network, .safetensors; by default in --workdir.")
     preset: Literal["auto", RecipeName] = flag(
         "auto",
-        "Recipe: magenta is that of Dumoulin et al. 2017, johnson that of Johnson et al. 2016, both for VGG networks; "
+        "Recipe: magenta is that of Dumoulin et al. 2017, johnson that of Johnson et al. 2016, for VGG-16 and VGG-19; "
         "auto means magenta with those, and squeezenet, which is ours, with that.",
     )
     backbone: str = option_flag("backbone", "auto")
@@ -111,9 +111,11 @@ def recipe_of(flags: TrainFlags, backbone: str) -> Recipe:
             choose_layer(BACKBONES[backbone], layer, what=flag_name.replace("_layers", " layer"))
     for layer in settings.content_layers + settings.style_layers:
         if layer not in layers(BACKBONES[backbone]):
+            suits = default_recipe(backbone)
+            other = "" if suits == name else f"--preset={suits}, "
             raise UserError(
-                f"--preset={name}: its layer {layer} is not one of {backbone}; choose --preset="
-                f"{default_recipe(backbone)}, another --backbone, or layers with --content_layers and --style_layers"
+                f"--preset={name}: its layer {layer} is not one of {backbone}; choose {other}another --backbone, or "
+                "layers with --content_layers and --style_layers"
             )
     if not settings.style_layers or not (settings.content_layers or flags.style_regions):
         raise UserError("--style_layers, --content_layers: expected one or more of each, found none")

@@ -1,9 +1,9 @@
 """AlexNet (Krizhevsky, Sutskever & Hinton, NIPS 2012), as Caffe's model zoo and torchvision have trained it.
 
 `alexnet` normalises, then pools, as the paper does; `caffenet`, Caffe's reference model, pools first. Their files have
-the same names and shapes, so nothing in them says which one they are of. Both split some layers into two groups of
-channels, which were on two GPUs. That of torchvision has neither groups nor normalisation, and other widths
-(Krizhevsky, "One weird trick for parallelizing convolutional neural networks", arXiv:1404.5997).
+the same names and shapes; only Caffe's own say, by the name of the network, which one they are of. Both split some
+layers into two groups of channels, which were on two GPUs. That of torchvision has neither groups nor normalisation,
+and other widths (Krizhevsky, "One weird trick for parallelizing convolutional neural networks", arXiv:1404.5997).
 """
 
 from nst_jax.backbones.rows import Conv, LocalResponseNorm, Pool, Row

@@ -55,9 +55,9 @@ _PAD_MODE: dict[Padding, str] = {"zeros": "constant", "reflect": "reflect", "rep
 
 
 def prepare(kernel: jax.Array, *, stride: int) -> winograd.Kernels | None:
-    """Returns constants that speed up convolutions with a kernel `[size, size, C, K]`; None if there are none."""
-    size, _, *channels = kernel.shape
-    if jax.default_backend() == "cpu" and (size, stride) == (3, 1) and min(channels) >= WINOGRAD_CHANNELS:
+    """Returns constants that speed up convolutions with a kernel `[height, width, C, K]`; None if there are none."""
+    high, wide, *channels = kernel.shape
+    if jax.default_backend() == "cpu" and (high, wide, stride) == (3, 3, 1) and min(channels) >= WINOGRAD_CHANNELS:
         return winograd.transform(kernel)
     return None
 

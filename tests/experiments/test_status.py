@@ -38,7 +38,7 @@ def test_a_sweep_of_which_one_cell_failed_and_one_is_not_done(workdir, capsys):
     assert lines[:2] == ["2 of 4 cells finished, 1 failed, 1 begun", "60 cells an hour: 0.02 hours left"]
     assert lines[2].startswith("worker host-7: last seen ")
     assert lines[3:] == [
-        "1 of earlier runs, or silent for 300 s and more",
+        "1 workers of earlier runs, or silent for 300 s and more",
         f"failed: {first.stem}: its loss is no number",
     ]
     status.main(status.Config(workdir=str(workdir), json=True))

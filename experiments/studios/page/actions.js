@@ -137,8 +137,8 @@ export async function refresh() {
 
 let sending = false;
 
-/** @type {Dials} */
-let unsent = {};
+/** Run → its dials that are not sent yet. @type {Record<string, Dials>} */
+const unsent = {};
 
 /**
  * Moves a dial of what is shown. Several moves while the server answers one are one.
@@ -153,23 +153,23 @@ export function move(name, value) {
     changeDraft({ dials: value === null ? dials : { ...dials, [name]: value } });
     return;
   }
-  unsent = { ...unsent, [name]: value };
+  unsent[entry.id] = { ...unsent[entry.id], [name]: value };
   set({ pending: { ...get().pending, [name]: value } });
-  void sendMoves(entry.id);
+  void sendMoves();
 }
 
-/** @param {string} id */
-async function sendMoves(id) {
+async function sendMoves() {
   if (sending) return;
   sending = true;
   try {
-    while (Object.keys(unsent).length) {
-      const dials = unsent;
-      unsent = {};
+    for (let id = Object.keys(unsent)[0]; id !== undefined; id = Object.keys(unsent)[0]) {
+      const dials = unsent[id] ?? {};
+      delete unsent[id];
       const answer = await trying(() => api.move(id, { dials }));
       if (answer) takeUp(id, dials);
       if (get().selected !== id) continue;
-      const pending = Object.entries(get().pending).filter(([name, value]) => name in unsent || value !== dials[name]);
+      const later = unsent[id] ?? {};
+      const pending = Object.entries(get().pending).filter(([name, value]) => name in later || value !== dials[name]);
       set({ pending: Object.fromEntries(pending) });
     }
   } finally {

@@ -16,8 +16,8 @@ const DOING = {
   reading: "Reading the pictures",
   compiling: "Getting ready",
   painting: "Painting",
-  saving: "Saving",
   waiting: "Paused",
+  stopping: "Stopping",
 };
 
 /** @type {Record<string, string>} */
@@ -47,19 +47,22 @@ function show() {
   find("progress-name", HTMLElement).textContent = entry.name;
   speak(entry, live, text);
   bar(entry, live);
-  const goesOn = entry.status === "stopped" || (entry.status === "finished" && hasMoved(entry));
+  const hasFailed = entry.status === "failed";
+  const begun = entry.step > 0 || entry.stages.length > 1;
+  const goesOn =
+    entry.status === "stopped" || (hasFailed && begun) || (entry.status === "finished" && hasMoved(entry));
   const works = live !== null && entry.status !== "paused";
   const isPicture = entry.kind === "picture";
   fill("controls", [
     isPicture && live && works && ["Pause", "pause", () => actions.tell(entry.id, "pause"), ""],
     isPicture && live && !works && ["Go on", "play", () => actions.tell(entry.id, "go_on"), "strong"],
     !live && goesOn && ["Go on", "play", () => actions.tell(entry.id, "go_on"), "strong"],
-    !live && entry.status === "failed" && ["Try again", "again", () => actions.tell(entry.id, "restart"), "strong"],
+    !live && hasFailed && !begun && ["Try again", "again", () => actions.tell(entry.id, "restart"), "strong"],
     entry.status === "waiting" && ["Paint it now", "play", () => actions.paintNow(entry.id), "strong"],
     isPicture && live && ["Mark", "mark", () => actions.tell(entry.id, "mark"), ""],
     isPicture &&
       entry.status !== "waiting" &&
-      entry.status !== "failed" && ["Start anew", "again", () => actions.tell(entry.id, "restart"), ""],
+      (!hasFailed || begun) && ["Start anew", "again", () => actions.tell(entry.id, "restart"), ""],
     (live || entry.status === "waiting") && ["Stop", "stop", () => actions.tell(entry.id, "stop"), ""],
   ]);
   marks(entry);

@@ -37,5 +37,5 @@ def test_the_schema(version):
 
 def test_it_is_written_and_says_what_to_do(tmp_path):
     with kubernetes.start(WORK._replace(logs=str(tmp_path / "logs"))) as running:
-        assert running.say() == f"start them with: kubectl apply -f {tmp_path / 'job.json'}"
+        assert running.say().startswith(f"start them with: kubectl apply -f {tmp_path / 'job.json'} ")
     assert json.loads((tmp_path / "job.json").read_text()) == kubernetes.manifest(WORK)

@@ -132,7 +132,12 @@ def test_a_worker_of_another_version_is_refused(engine, pictures, tmp_path):
     ("changes", "message"),
     [
         ({"task": 0}, "--task: expected a folder that the command without it has begun"),
-        ({"engine": "here", "engine_options": ("a",)}, "--engine_options: expected name=value, found 'a'"),
+        ({"engine": "slurm", "engine_options": ("a",)}, "--engine_options: expected name=value, found 'a'"),
+        (
+            {"engine_options": ("a=1",)},
+            r"--engine_options: expected it with --engine=ray\|slurm\|kubernetes, found --en",
+        ),
+        ({"engine": "slurm", "engine_address": "x"}, r"--engine_address: expected it with --engine=dask\|ray, found"),
         ({"engine": "kubernetes"}, r"--engine_options: expected image=\.\.\., claim=\.\.\. for kubernetes"),
     ],
     ids=str,

@@ -184,7 +184,9 @@ def reading():
         Conv("first", "data", 32, kernel=3, padding=1, relu="relu_first"),
         Conv("second", "first", 48, kernel=3, padding=1, relu="relu_second"),
         Pool("pool", "second", size=2, stride=2, ceil=True),
-        Conv("third", "pool", 32, kernel=3, padding=1, relu="relu_third"),
+        Conv("flat", "pool", 48, kernel=(1, 3), padding=(0, 1), relu="relu_flat"),
+        Conv("high", "flat", 48, kernel=(3, 1), padding=(1, 0), relu="relu_high"),
+        Conv("third", "high", 32, kernel=3, padding=1, relu="relu_third"),
         Conv("unread", "third", 64, kernel=3, padding=1, relu="relu_unread"),
     )
     image = jax.random.uniform(jax.random.key(0), (13, 18, 3))
@@ -208,7 +210,7 @@ def distance(found, expected):
 def test_prepared_kernels_give_the_same(reading, padding):
     backbone, params, gradient = reading
     prepared = prepare(params, backbone, ("first", "third"))
-    # The first reads three channels only, and nobody reads the last.
+    # The first reads three channels only, two are oblong, and nobody reads the last.
     assert set(prepared[PREPARED]) == {"second", "third"}
     assert distance(gradient(prepared, padding=padding), gradient(params, padding=padding)) < 1e-5
 
