@@ -164,6 +164,15 @@ def test_hdf5_with_slashes_in_names(tmp_path):
     assert provenance.format == "Caffe HDF5"
 
 
+def test_networks_of_the_same_layers_are_told_apart_by_their_names(tmp_path, random_for):
+    path = writers.write_caffemodel(tmp_path / "a", random_for(parameter_shapes(BACKBONES["alexnet"])), "V2")
+    name = b"CaffeNet"
+    path.write_bytes(path.read_bytes() + b"\x0a" + bytes([len(name)]) + name)  # of several values the last one counts
+    with pytest.raises(UserError, match=r"expected AlexNet, by its own name in the file, found CaffeNet"):
+        convert.convert(path, "alexnet", tmp_path / "out.safetensors")
+    convert.convert(path, "caffenet", tmp_path / "out.safetensors")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("classifier", [False, True])
 def test_the_largest_network_is_fast_and_takes_little_memory(tmp_path, random_for, classifier):

@@ -215,6 +215,44 @@ async def test_a_run_that_stopped_goes_on_and_one_that_is_done_begins_a_stage(ro
 
 
 @in_a_room
+async def test_dials_that_moved_in_a_later_stage_go_on_and_are_undone(room):
+    run = room.begin(size=64)
+    await room.progress(run, 30, begin=0)
+    room.picture(run)
+    room.desk.move(run, Moved({"size": 128}))
+    await room.say(messages.Ended(run, "stopped"))
+    await room.progress(run, 5, begin=0)
+    number = room.desk.mark(run)
+    await room.say(messages.Marked(run, number, 5))
+    assert room.desk.move(run, Moved({"strength": 0.9})) == "at once"
+    await room.say(messages.Acted(run, 5, room.last(messages.Steer).flags))
+    assert room.desk.state().run.moved == []
+    assert room.desk.entry(run).stages[1].moves == [(5, {"size": 128, "strength": 0.9})]
+    await room.progress(run, 9, begin=6)
+    room.desk.stop(run)
+    await room.say(messages.Ended(run, "stopped"))
+    room.desk.go_on(run)
+    begin = room.last(messages.Begin)
+    assert room.desk.entry(run).status == "starting"
+    assert (begin.stage, begin.wanted.strength, begin.flags.strength) == (1, 0.9, None)
+    assert [(step, flags.strength, flags.init) for step, flags in begin.moves] == [(5, 0.9, begin.flags.init)]
+    room.desk.undo(run, number)
+    assert (room.last(messages.Undo).flags.strength, room.desk.entry(run).dials) == (None, {"size": 128})
+
+
+@in_a_room
+async def test_frames_count_on_from_turn_to_turn(room):
+    run = room.begin(size=64)
+    await room.progress(run, 30, begin=0)
+    await room.say(messages.Framed(run, 4, 30, b""))
+    room.desk.stop(run)
+    await room.say(messages.Ended(run, "stopped"))
+    room.desk.go_on(run)
+    assert (room.last(messages.Begin).frame, room.desk.state().run.frame) == (4, 4)
+    assert isinstance(room.worker.sent[-1], messages.WantFrame)
+
+
+@in_a_room
 async def test_a_run_whose_image_is_gone_fails_and_the_next_one_has_its_turn(room):
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(buffer, "PNG")
