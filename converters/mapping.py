@@ -191,10 +191,11 @@ def _check_meaning(provenance: Provenance, backbone: Backbone) -> None:
         raise file_error(
             provenance.path, f"expected weights of {backbone.name}, found those of {one_line(provenance.backbone)}"
         )
-    if (called := _CALLED.get(backbone.name)) is not None:
-        other = next((name for name in _CALLED.values() if provenance.producer == f"Caffe as {name!r}"), called)
-        if other != called:
-            raise file_error(provenance.path, f"expected {called}, by its own name in the file, found {other}")
+    called = _CALLED.get(backbone.name)
+    if called and provenance.network != called and provenance.network in _CALLED.values():
+        raise file_error(
+            provenance.path, f"expected {called}, by its own name in the file, found {one_line(provenance.network)}"
+        )
     if provenance.convention is None:
         return
     found = _KERAS_CONVENTIONS if provenance.convention == OF_KERAS else (provenance.convention,)

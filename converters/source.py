@@ -148,6 +148,7 @@ class Provenance(NamedTuple):
         sha256: SHA-256 of the file, or of all files concatenated, in hexadecimal.
         format: the format in words, as precisely as it was recognised.
         producer: the program that wrote it, if the file says so.
+        network: what the network calls itself, if the file says so.
         layout: layout of the kernels.
         convention: the convention of the pixels, one of `nst_jax.backbones.spec.CONVENTIONS`, `OF_KERAS`, or what else
             is known of them; None if the file does not say.
@@ -162,6 +163,7 @@ class Provenance(NamedTuple):
     sha256: str
     format: str
     producer: str | None = None
+    network: str | None = None
     layout: Layout = Layout()
     convention: str | None = None
     backbone: str | None = None

@@ -17,7 +17,7 @@ SqueezeNet on 2 cores.
 import dataclasses
 
 from .cli.flags import flag, run_script
-from .cli.run_flags import RunFlags
+from .cli.run_flags import RunFlags, in_this_process
 from .sweeping.grid import GridFlags, make_grid, preview, workdir
 from .sweeping.outcome import Outcome, finish_script
 
@@ -47,8 +47,8 @@ def run(config: Config) -> Outcome:
     )
 
     if config.preview:
-        here = dataclasses.replace(config, engine="none", engine_address=None, engine_options=())  # it is over soon
-        outcome = strokes.run(preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS), here, folder / "preview")
+        small = preview(grid, size=_PREVIEW_SIZE, steps=_PREVIEW_STEPS)
+        outcome = strokes.run(small, in_this_process(config), folder / "preview")
         if outcome.stopped:
             return outcome
     return strokes.run(grid, config, folder)

@@ -57,11 +57,13 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     if not tensors:
         raise file_error(path, f"expected layers with weights, found {len(layers)} layers without; fetch it again")
     notes = [note for layer in layers if hasattr(layer, "transform_param") for note in _mean(layer.transform_param)]
+    network = _text(net.name) or None
     provenance = Provenance(
         path=path,
         sha256=regions.sha256([path]),
         format=f"Caffe network, generation {generation}",
-        producer=f"Caffe as {one_line(_text(net.name))!r}" if net.name else None,
+        producer=f"Caffe as {one_line(network)!r}" if network else None,
+        network=network,
         layout=Layout(conv="OIHW", dense="OIHW"),
         convention="caffe",
         notes=tuple(notes),

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from nst_jax.errors import UserError
 
@@ -131,3 +131,11 @@ class RunFlags(EngineFlags):
         False, "Leave out cells whose images or networks cannot be used, instead of rejecting the whole grid."
     )
     retry_failed: bool = flag(False, "Run cells again that have failed before, as those whose loss was no number.")
+
+
+Flags = TypeVar("Flags", bound=EngineFlags)
+
+
+def in_this_process(flags: Flags) -> Flags:
+    """Returns flags with which a grid is run here, whoever runs the one that it belongs to."""
+    return dataclasses.replace(flags, engine="none", engine_address=None, engine_options=())

@@ -68,9 +68,8 @@ def start(work: Work) -> Iterator[_Tasks]:
             raise UserError(
                 f"--engine_address: expected a scheduler at {one_line(work.address)}, found none ({one_line(error)})"
             ) from error
-        alone = work._replace(tasks=())  # a worker needs to know of its own
         futures = {
-            client.submit(_run, alone, task, pure=False, retries=ATTEMPTS, priority=-place): task
+            client.submit(_run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=-place): task
             for place, task in enumerate(work.tasks)
         }
         try:

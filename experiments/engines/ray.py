@@ -56,8 +56,7 @@ def start(work: Work) -> Iterator[_Tasks]:
             run = ray.remote(tasks.run).options(max_retries=ATTEMPTS, **dict(work.options))
         except (ValueError, TypeError) as error:
             raise UserError(f"--engine_options: expected those of a task of Ray, found: {one_line(error)}") from error
-        alone = work._replace(tasks=())
-        waiting = {run.remote(alone, task): task for task in work.tasks}
+        waiting = {run.remote(work.of_worker, task): task for task in work.tasks}
         yield _Tasks(ray, waiting, context.dashboard_url)
         for left in waiting:
             ray.cancel(left)

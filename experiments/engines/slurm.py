@@ -75,7 +75,7 @@ def start(work: Work) -> Iterator[_Tasks]:
     try:
         executor = submitit.AutoExecutor(Path(work.logs) / "slurm", cluster=options.pop("cluster", "slurm"))
         executor.update_parameters(slurm_array_parallelism=work.workers, **options)
-        jobs = executor.map_array(_Task(), [work._replace(tasks=())] * len(work.tasks), work.tasks)
+        jobs = executor.map_array(_Task(), [work.of_worker] * len(work.tasks), work.tasks)
     except (RuntimeError, NameError, TypeError, ValueError, OSError, submitit.core.utils.FailedJobError) as error:
         raise UserError(f"--engine=slurm: expected jobs to be taken, found: {one_line(error)}") from error
     waiting = dict(zip(jobs, work.tasks, strict=True))

@@ -49,6 +49,11 @@ class Work(NamedTuple):
     address: str | None
     options: tuple[tuple[str, int | float | str], ...]
 
+    @property
+    def of_worker(self) -> "Work":
+        """The same without the list of tasks, of which a worker needs to know its own alone."""
+        return self._replace(tasks=())
+
 
 class Ended(NamedTuple):
     """A task that has ended.

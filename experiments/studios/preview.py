@@ -36,11 +36,6 @@ def paint(
     return painter.paint(images.read(content, size=min(size, SIDE)).pixels, room=True)
 
 
-def warm_up(content: Path, style: Path) -> None:
-    """Compiles what the first look at most pictures needs, of sample images."""
-    paint(content, [style], size=SIDE)
-
-
 @functools.cache
 def _network() -> trained.Trained:
     return trained.load(trained.EMBEDDED)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from nst_jax.errors import UserError
 
-from ..cli.run_flags import COARSE, FINE, UNTIL, RunFlags, StrokeFlags, parts
+from ..cli.run_flags import COARSE, FINE, UNTIL, RunFlags, StrokeFlags, in_this_process, parts
 from ..cli.transfer_flags import STYLE, TransferFlags
 from ..running.strokes import flags_of
 from . import cells
@@ -39,9 +39,7 @@ def run(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
     names: dict[TransferFlags, str] = {}
     for name, own in wanted.items():
         names.setdefault(own, name)
-    here = dataclasses.replace(
-        flags, engine="none", engine_address=None, engine_options=(), task=None
-    )  # workers find what the command has made
+    here = dataclasses.replace(in_this_process(flags), task=None)  # workers find what the command has made
     outcome = run_grid(_grid_of(names), here, workdir / _FOLDER, bits=_BITS)
     if outcome.stopped:
         return outcome

@@ -11,10 +11,10 @@ pytestmark = pytest.mark.quick
 
 WORK = Work(
     script="experiments.sweep",
-    arguments=("--size=96,112", "--workdir=/work/sweep", "--cells_per_task=3"),
+    arguments=("--size=96,112", "--workdir=/pictures/sweep", "--cells_per_task=3"),
     tasks=(2, 5, 7),
-    here="/work",
-    logs="/work/sweep/logs",
+    here="/pictures",
+    logs="/pictures/sweep/logs",
     workers=4,
     address=None,
     options=(("image", "me/nst_jax:1"), ("claim", "pictures"), ("gpus", 1)),
