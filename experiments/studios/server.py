@@ -16,12 +16,13 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 import nst_jax
+from nst_jax import presets
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
 from nst_jax.commands import command
 from nst_jax.errors import UserError, one_line
-from nst_jax.presets import PRESETS
+from nst_jax.settings import Settings
 
 from ..sweeping.outcome import CELLS, PAGE
 from . import bodies, dials
@@ -308,18 +309,18 @@ def _studio(desk: Desk) -> Studio:
         networks=installed,
         missing={name: f"{command('converters.fetch')} {name}" for name in BACKBONES if name not in installed},
         presets={
-            preset: [
-                name
-                for name in installed
-                if {*settings.content_layers, *settings.style_layers} <= set(layers(BACKBONES[name]))
-            ]
-            for preset, settings in PRESETS.items()
+            name: [network for network in installed if _suits(presets.preset(name, network), network)]
+            for name in presets.PRESETS
         },
         samples=desk.uploads.samples(),
         most_bytes=MOST_BYTES,
         most_pixels=MOST_PIXELS,
         preview=True,
     )
+
+
+def _suits(settings: Settings, network: str) -> bool:
+    return {*settings.content_layers, *settings.style_layers} <= {*layers(BACKBONES[network])}
 
 
 @functools.cache
