@@ -99,7 +99,8 @@ class EngineFlags(Checked):
     """Flags that say who does work that has parts: the cells of a grid, the pictures of a folder."""
 
     engine: Literal["none", "dask", "ray", "slurm", "kubernetes"] = flag(
-        "none", "What does the work: none is this process; the others give it in parts to workers, any of which may die."
+        "none",
+        "What does the work: none is this process; the others give it in parts to workers, any of which may die.",
     )
     engine_address: str | None = flag(
         None,

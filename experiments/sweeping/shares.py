@@ -40,9 +40,7 @@ def given_out(
 
     before = set(done(range(len(every))))
     left = [number for number in range(len(every)) if number not in before]
-    work = giving.work_of(
-        flags, workdir, left, changes={"cells_per_task": most}, but=("preview", "retry_failed")
-    )
+    work = giving.work_of(flags, workdir, left, changes={"cells_per_task": most}, but=("preview", "retry_failed"))
     return giving.given_out(
         flags.engine,
         work,

@@ -1,12 +1,9 @@
 """Tasks: how cells are divided among them, what a worker gets of its machine, and a grid whose tasks ran elsewhere."""
 
-import contextlib
 import io
 import json
 import os
 import re
-import sys
-import types
 
 import pytest
 from sweeps import config, manifest
@@ -14,7 +11,6 @@ from sweeps import config, manifest
 from experiments import sweep
 from experiments.cli.flags import arguments_of, parsed
 from experiments.engines import tasks
-from experiments.engines.tasks import Ended, Work
 from nst_jax.errors import UserError
 
 
@@ -60,36 +56,6 @@ def test_lines_of_a_log_have_a_time():
     log.write("one\ntw")
     log.write("o\n")
     assert re.fullmatch(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 (?:one|two)\n){2}", file.getvalue())
-
-
-@pytest.fixture
-def engine(monkeypatch):
-    """An engine that runs its tasks in this process, one each time that it is asked."""
-    module = types.ModuleType("experiments.engines.here")
-    module.given, module.fails = [], set()
-
-    class Running:
-        def __init__(self, work):
-            self.work, self.left = work, list(work.tasks)
-
-        def ended(self):
-            task = self.left.pop(0)
-            if task in module.fails:
-                return [Ended(task, "its worker died")]
-            tasks.run(self.work, task)
-            return [Ended(task, None)]
-
-        def say(self):
-            return "here"
-
-    @contextlib.contextmanager
-    def start(work: Work):
-        module.given.append(work)
-        yield Running(work)
-
-    module.start = start
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return module
 
 
 def shared(pictures, folder, **changes):
