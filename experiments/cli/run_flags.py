@@ -78,8 +78,24 @@ def files(flags: StrokeFlags) -> dict[str, Path]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClusterFlags(Checked):
-    """Flags by which processes find each other; on clusters that JAX knows (Slurm, Cloud TPU, ...) none are needed."""
+    """Flags that say how many processes compute as one, who starts them, and how they find each other.
 
+    On clusters that JAX knows (Slurm, Cloud TPU, ...) processes need none to find each other.
+    """
+
+    engine: Literal["none", "slurm", "kubernetes"] = flag(
+        "none",
+        "What starts --workers processes that compute together, and starts them again where some are lost; none is "
+        "this process alone, or with --distributed those that are started by other means.",
+    )
+    engine_options: tuple[str, ...] = flag(
+        (),
+        "What the engine has to know, as name=value: nodes, timeout_min, slurm_partition, gpus_per_node, ... for slurm "
+        "(those of submitit), image, claim, mount, gpus, name for kubernetes.",
+    )
+    workers: int = flag(
+        2, "Number of processes that the engine starts, one for each GPU where there are some.", least=1
+    )
     distributed: bool = flag(
         False, "Compute together with other processes, all with the same flags and access to --workdir."
     )

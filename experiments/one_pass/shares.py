@@ -117,7 +117,7 @@ class Given:
         self._flags, self._workdir = flags, workdir
         wanted = flags.pictures_per_task
         self.most = tasks.most(len(pictures), flags.workers) if wanted == "auto" else wanted
-        self._tasks = tasks.split(programs_of(pictures), self.most)
+        self._tasks = tasks.split([by_program(pictures)], self.most)
         self._before = {number for number, share in enumerate(self._tasks) if all(map(is_done, share))}
         make_folder(workdir)
         names = [[[str(picture.path), str(picture.target)] for picture in share] for share in self._tasks]
@@ -165,12 +165,12 @@ class Given:
         return Ended(painted, found, left_out, missing)
 
 
-def programs_of(pictures: Iterable[Pictured]) -> list[list[tuple[Pictured, int]]]:
-    """Returns the pictures that each program paints, each with what it costs: its pixels."""
-    programs: dict[tuple[int, int], list[tuple[Pictured, int]]] = {}
-    for picture in pictures:
-        programs.setdefault(picture.shape, []).append((picture, math.prod(picture.shape)))
-    return list(programs.values())
+def by_program(pictures: Iterable[Pictured]) -> list[tuple[Pictured, int]]:
+    """Returns pictures with those that a program paints side by side, each with what it costs: its pixels.
+
+    Of many programs a task may have several: to begin a task takes as long as to compile one.
+    """
+    return [(picture, math.prod(picture.shape)) for picture in sorted(pictures, key=lambda picture: picture.shape)]
 
 
 def _record(workdir: Path, task: int) -> Path:

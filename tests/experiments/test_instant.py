@@ -306,11 +306,11 @@ def test_a_folder_given_out_is_the_folder(run, engine, frames, tmp_path, capfd):
         run("three", engine="here")
 
 
-def test_pictures_of_a_task_have_one_program(frames):
+def test_pictures_of_a_program_are_side_by_side():
     shapes = [(48, 33), (48, 33), (40, 40), (48, 33), (0, 0)]
     pictures = [shares.Pictured(Path(f"{number}"), Path(), shape) for number, shape in enumerate(shapes)]
-    programs = shares.programs_of(pictures)
-    assert [[picture.path.name for picture, _ in group] for group in programs] == [["0", "1", "3"], ["2"], ["4"]]
+    found = [(picture.path.name, cost) for picture, cost in shares.by_program(pictures)]
+    assert found == [("4", 0), ("2", 1600), ("0", 1584), ("1", 1584), ("3", 1584)]
 
 
 def test_stylize_starts_from_it(run, weights, pictures, tmp_path, monkeypatch):
