@@ -9,7 +9,7 @@ import contextlib
 import functools
 import importlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from nst_jax.errors import UserError, one_line
@@ -68,9 +68,12 @@ def start(work: Work) -> Iterator[_Tasks]:
             raise UserError(
                 f"--engine_address: expected a scheduler at {one_line(work.address)}, found none ({one_line(error)})"
             ) from error
+        preferred = _preferred(client, work)
         futures = {
-            client.submit(_run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=-place): task
-            for place, task in enumerate(work.tasks)
+            client.submit(
+                _run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=-order, **preferred(place)
+            ): task
+            for order, (task, place) in enumerate(zip(work.tasks, work.places, strict=True))
         }
         try:
             yield _Tasks(client, futures)
@@ -102,6 +105,20 @@ def _cluster(work: Work) -> Any:
     except (ImportError, AttributeError, TypeError, ValueError, OSError) as error:
         raise UserError(f"--engine_options: expected those of a cluster of Dask, found: {one_line(error)}") from error
     return cluster
+
+
+def _preferred(client: Any, work: Work) -> Callable[[float], dict[str, Any]]:
+    """Returns what says which worker is best for a task at a place: neighbours have the same program, compiled there.
+
+    One that is idle takes over tasks of others, as workers do that come later: Dask's work stealing.
+    """
+    if work.address is None and not work.options:
+        with contextlib.suppress(TimeoutError):
+            client.wait_for_workers(work.workers, timeout=_PATIENCE)
+    workers = list(client.ncores())
+    return lambda place: (
+        {"workers": [workers[int(place * len(workers))]], "allow_other_workers": True} if workers else {}
+    )
 
 
 @functools.cache

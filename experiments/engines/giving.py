@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def check(flags: Any) -> None:
 def work_of(
     flags: Any,
     workdir: Path,
-    tasks: Iterable[int],
+    tasks: Mapping[int, float],
     *,
     changes: Mapping[str, Any],
     but: Collection[str] = (),
@@ -49,7 +49,7 @@ def work_of(
     Args:
         flags: those of the script, in whose module their class is.
         workdir: the folder of the run.
-        tasks: their numbers, those first that take longest.
+        tasks: their numbers, those first that take longest, and their places, see `Work`.
         changes: flags that have other values in a worker.
         but: flags that a worker does not get, beside those about the engine.
         together: whether workers compute as one, see `Work`.
@@ -59,16 +59,16 @@ def work_of(
         given.pop(f"--{name}", None)
     changes = {"workdir": workdir.absolute(), **changes}
     given |= {f"--{name}": f"--{name}={serialize(value)}" for name, value in changes.items()}
-    numbers = tuple(tasks)
     return Work(
         script=_script(flags),
         arguments=tuple(given.values()),
-        tasks=numbers,
+        tasks=tuple(tasks),
         here=os.fspath(Path.cwd()),
         logs=os.fspath(workdir.absolute() / LOGS),
-        workers=flags.workers if together else min(flags.workers, len(numbers)),
+        workers=flags.workers if together else min(flags.workers, len(tasks)),
         address=getattr(flags, "engine_address", None),
         options=tuple(map(_option, flags.engine_options)),
+        places=tuple(tasks.values()),
         together=together,
     )
 

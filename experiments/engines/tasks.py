@@ -11,12 +11,13 @@ import functools
 import glob
 import importlib
 import io
+import itertools
 import math
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, TextIO, TypeVar, cast
+from typing import Generic, NamedTuple, Protocol, TextIO, TypeVar, cast
 
 from nst_jax.errors import UserError
 from nst_jax.io.files import make_folder
@@ -48,6 +49,7 @@ class Work(NamedTuple):
         workers: number of workers wanted.
         address: address of a cluster that runs already; None for workers on this machine.
         options: of the engine, name and value.
+        places: of the tasks, see `Share`; neighbours have the same program.
         together: whether the workers are processes that compute a single task as one (`jax.distributed`).
     """
 
@@ -59,12 +61,13 @@ class Work(NamedTuple):
     workers: int
     address: str | None
     options: tuple[tuple[str, int | float | str], ...]
+    places: tuple[float, ...] = ()
     together: bool = False
 
     @property
     def of_worker(self) -> "Work":
         """The same without the list of tasks, of which a worker needs to know its own alone."""
-        return self._replace(tasks=())
+        return self._replace(tasks=(), places=())
 
 
 class Ended(NamedTuple):
@@ -109,19 +112,37 @@ def most(count: int, workers: int) -> int:
     return max(math.ceil(count / (workers * _TASKS_A_WORKER)), 1)
 
 
-def split(groups: Iterable[Sequence[tuple[Part, int]]], most: int) -> list[tuple[Part, ...]]:
+class Share(NamedTuple, Generic[Part]):
+    """What a task makes.
+
+    Attributes:
+        parts: cells or pictures.
+        place: where its middle lies among all, from 0 to 1: those of a program are side by side, as long as they take.
+    """
+
+    parts: tuple[Part, ...]
+    place: float
+
+
+def split(groups: Iterable[Sequence[tuple[Part, int]]], most: int) -> list[Share[Part]]:
     """Returns what each task makes: equal shares of a group, those first that take longest.
 
     Args:
         groups: the parts that each program makes, each with what it costs, such as its pixels times its steps.
         most: number of parts of a task at most.
     """
-    shares = []
+    cut = []
     for parts in groups:
         count = -(-len(parts) // most)
-        shares += [parts[len(parts) * share // count : len(parts) * (share + 1) // count] for share in range(count)]
-    shares.sort(key=lambda share: -sum(cost for _, cost in share))  # stable: shares of a program stay together
-    return [tuple(part for part, _ in share) for share in shares]
+        cut += [parts[len(parts) * share // count : len(parts) * (share + 1) // count] for share in range(count)]
+    costs = [sum(cost for _, cost in parts) for parts in cut]
+    ends, total = itertools.accumulate(costs), max(sum(costs), 1)
+    shares = [
+        Share(tuple(part for part, _ in parts), (end - cost / 2) / total)
+        for parts, cost, end in zip(cut, costs, ends, strict=True)
+    ]
+    # Stable: shares of a program stay together.
+    return [share for _, share in sorted(zip(costs, shares, strict=True), key=lambda pair: -pair[0])]
 
 
 def check_versions(begun: Mapping[str, str], here: Mapping[str, str]) -> None:

@@ -118,18 +118,18 @@ class Given:
         wanted = flags.pictures_per_task
         self.most = tasks.most(len(pictures), flags.workers) if wanted == "auto" else wanted
         self._tasks = tasks.split([by_program(pictures)], self.most)
-        self._before = {number for number, share in enumerate(self._tasks) if all(map(is_done, share))}
+        self._before = {number for number, share in enumerate(self._tasks) if all(map(is_done, share.parts))}
         make_folder(workdir)
-        names = [[[str(picture.path), str(picture.target)] for picture in share] for share in self._tasks]
+        names = [[[str(picture.path), str(picture.target)] for picture in share.parts] for share in self._tasks]
         record = {"settings": settings, "versions": versions(), "room": room, "tasks": names}
         write_json(workdir / _TASKS, record)
         for number in self.left:  # of a run before, as of pictures that could not be read then
             _record(workdir, number).unlink(missing_ok=True)
 
     @property
-    def left(self) -> list[int]:
-        """The numbers of tasks with pictures that had not been painted before."""
-        return [number for number in range(len(self._tasks)) if number not in self._before]
+    def left(self) -> dict[int, float]:
+        """The numbers of tasks with pictures that had not been painted before, and their places."""
+        return {number: share.place for number, share in enumerate(self._tasks) if number not in self._before}
 
     def follow(self, say: Callable[[str], None], stopping: Callable[[], bool]) -> Iterator[int]:
         """Yields now and then the number of pictures in tasks that are done, until all have ended or are to stop."""
@@ -146,22 +146,22 @@ class Given:
             work,
             say=lambda text: say(f"{len(self.left)} tasks of up to {self.most} pictures; {text}"),
             done=newly_done,
-            about=lambda number: f"{self._tasks[number][0].path.name} and what follows",
+            about=lambda number: f"{self._tasks[number].parts[0].path.name} and what follows",
             stopping=stopping,
         ):
-            yield sum(len(self._tasks[number]) for number in done)
+            yield sum(len(self._tasks[number].parts) for number in done)
 
     def ended(self) -> Ended:
         """Returns what the tasks have done."""
         painted, missing, left_out = 0, 0, dict[str, str]()
-        found = sum(len(self._tasks[number]) for number in self._before)
+        found = sum(len(self._tasks[number].parts) for number in self._before)
         for number in self.left:
             try:
                 record = json.loads(_record(self._workdir, number).read_text(encoding="utf-8"))
                 painted, found = painted + int(record["painted"]), found + int(record["found"])
                 left_out |= {str(name): str(problem) for name, problem in record["left_out"].items()}
             except (OSError, ValueError, LookupError, TypeError, AttributeError):  # its worker has ended before
-                missing += len(self._tasks[number])
+                missing += len(self._tasks[number].parts)
         return Ended(painted, found, left_out, missing)
 
 

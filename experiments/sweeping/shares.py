@@ -32,21 +32,21 @@ def given_out(
     by_name = {cell.name: cell for cell in cells}
 
     def done(numbers: Collection[int]) -> list[int]:
-        return [number for number in numbers if all(gallery.is_done(by_name[name]) for name in every[number])]
+        return [number for number in numbers if all(gallery.is_done(by_name[name]) for name in every[number].parts)]
 
     def newly_done(numbers: Collection[int]) -> list[int]:
         gallery.look()
         return done(numbers)
 
     before = set(done(range(len(every))))
-    left = [number for number in range(len(every)) if number not in before]
+    left = {number: share.place for number, share in enumerate(every) if number not in before}
     work = giving.work_of(flags, workdir, left, changes={"cells_per_task": most}, but=("preview", "retry_failed"))
     return giving.given_out(
         flags.engine,
         work,
         say=lambda text: bar.say(f"{len(left)} tasks of up to {most} cells; {text}"),
         done=newly_done,
-        about=lambda number: f"{every[number][0]} and what follows",
+        about=lambda number: f"{every[number].parts[0]} and what follows",
         stopping=stopping,
     )
 
@@ -69,11 +69,11 @@ def of_task(
     assert flags.task is not None
     if flags.task >= len(every):
         raise UserError(f"--task: expected 0 to {len(every) - 1}, found {flags.task}")
-    names = set(every[flags.task])
+    names = set(every[flags.task].parts)
     return [cell for cell in cells if cell.name in names]
 
 
-def _tasks(cells: Sequence[PreparedCell], most: int) -> list[tuple[str, ...]]:
+def _tasks(cells: Sequence[PreparedCell], most: int) -> list[tasks.Share[str]]:
     def cost(cell: PreparedCell) -> int:
         return cell.settings.steps * math.prod(cell.shape or ())
 

@@ -27,7 +27,7 @@ def run(flags: TrainFlags, workdir: Path, output: Path) -> Result:
         )
     steps = recipe_of(flags, pretrained.resolve(flags.backbone)).steps
     make_folder(workdir)
-    work = giving.work_of(flags, workdir, (0,), changes={"output": output.absolute()}, together=True)
+    work = giving.work_of(flags, workdir, {0: 0.0}, changes={"output": output.absolute()}, together=True)
 
     def done(left: Collection[int]) -> Collection[int]:
         return left if _ended(workdir, steps) else ()

@@ -210,7 +210,7 @@ def test_slurm_that_takes_a_training_off_its_machine(slurm, pictures, tmp_path):
     flags += ["--engine_options=timeout_min=10,slurm_partition=low,cpus_per_task=1"]
     script = [sys.executable, "-m", "experiments.train", *flags]
     running = subprocess.Popen(script, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_for(lambda: (folder / "run.json").exists(), running)
+    wait_for(lambda: (folder / "run.json").exists(), running, seconds=300)
     subprocess.run(["srun", "-p", "high", "--exclusive", "sleep", "1"], check=True)
     assert "has been requeued" in (tmp_path / "slurm" / "slurmctld.log").read_text()
     assert json.loads((folder / "run.json").read_text())["steps_done"] < count

@@ -18,9 +18,11 @@ def test_equal_parts_of_a_program_and_the_longest_first():
     small = [(f"small{index}", 1) for index in range(7)]
     large = [(f"large{index}", 10) for index in range(2)]
     found = tasks.split([small, large], 3)
-    assert found[0] == ("large0", "large1")
-    assert [len(names) for names in found[1:]] == [3, 2, 2]
-    assert {name for names in found for name in names} == {name for name, _ in small + large}
+    assert found[0].parts == ("large0", "large1")
+    assert [len(share.parts) for share in found[1:]] == [3, 2, 2]
+    assert {name for share in found for name in share.parts} == {name for name, _ in small + large}
+    # Side by side they are 27 long, the small ones first.
+    assert [round(27 * share.place, 6) for share in found] == [17, 5.5, 1, 3]
     assert tasks.split([], 3) == []
 
 
