@@ -9,7 +9,7 @@ import contextlib
 import functools
 import importlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nst_jax.errors import UserError, one_line
@@ -68,13 +68,7 @@ def start(work: Work) -> Iterator[_Tasks]:
             raise UserError(
                 f"--engine_address: expected a scheduler at {one_line(work.address)}, found none ({one_line(error)})"
             ) from error
-        preferred = _preferred(client, work)
-        futures = {
-            client.submit(
-                _run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=-order, **preferred(place)
-            ): task
-            for order, (task, place) in enumerate(zip(work.tasks, work.places, strict=True))
-        }
+        futures = _submitted(client, work)
         try:
             yield _Tasks(client, futures)
         finally:
@@ -107,8 +101,8 @@ def _cluster(work: Work) -> Any:
     return cluster
 
 
-def _preferred(client: Any, work: Work) -> Callable[[float], dict[str, Any]]:
-    """Returns what says which worker is best for a task at a place: neighbours have the same program, compiled there.
+def _submitted(client: Any, work: Work) -> dict[Any, int]:
+    """Submits the tasks, neighbours to one worker, which has their program compiled.
 
     One that is idle takes over tasks of others, as workers do that come later: Dask's work stealing.
     """
@@ -116,9 +110,14 @@ def _preferred(client: Any, work: Work) -> Callable[[float], dict[str, Any]]:
         with contextlib.suppress(TimeoutError):
             client.wait_for_workers(work.workers, timeout=_PATIENCE)
     workers = list(client.ncores())
-    return lambda place: (
-        {"workers": [workers[int(place * len(workers))]], "allow_other_workers": True} if workers else {}
-    )
+    places = {task: place * len(workers) for task, place in zip(work.tasks, work.places, strict=True)}
+    futures = {}
+    for task in sorted(places, key=lambda task: places[task] % 1):  # none is idle while others get their tasks
+        best = {"workers": [workers[int(places[task])]], "allow_other_workers": True} if workers else {}
+        longest_first = -work.tasks.index(task)
+        future = client.submit(_run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=longest_first, **best)
+        futures[future] = task
+    return futures
 
 
 @functools.cache
