@@ -10,8 +10,9 @@
 By default the network is Magenta's for any style (Ghiasi et al. 2017); any other that was converted or trained goes by
 its name or its file. With --regions each region of the photograph has its own style; a network that was trained to
 paint from such maps needs no photograph. Writes picture.png, and run.json to --workdir. With --contents all pictures of
-a folder, or the frames of a video, are painted in few compiled programs; the same command goes on where it was stopped,
-and names what it leaves out. A picture that memory does not hold is painted in tiles, with the statistics of the whole.
+a folder, or the frames of a video, are painted in few compiled programs, with --engine by workers on several devices or
+machines; the same command goes on where it was stopped, and names what it leaves out. A picture that memory does not
+hold is painted in tiles, with the statistics of the whole.
 Without flags: sample images at 1024 pixels, in seconds, the most of which is starting.
 """
 
@@ -23,13 +24,17 @@ from nst_jax.errors import UserError
 
 from .cli.flags import run_script
 from .cli.transfer_flags import CONTENT, REGIONS, places
+from .engines import giving
 from .one_pass.flags import InstantFlags, content_path, doodle_path, folder_of, map_path, style_paths, suffix_of
 
 if TYPE_CHECKING:
     from .one_pass import folder as folders
     from .one_pass import single as singles
 
-Config = InstantFlags
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(InstantFlags):
+    """The flags, by whose module workers of an engine find the script."""
 
 
 def run(config: Config) -> Union["singles.Result", "folders.Result"]:
@@ -37,9 +42,11 @@ def run(config: Config) -> Union["singles.Result", "folders.Result"]:
 
     Raises:
         UserError: the input cannot be used, and then nothing is written; or something cannot be written.
-        KeyboardInterrupt: it was stopped between two pictures of a folder.
     """
     folder = folder_of(config)
+    giving.check(config)
+    if folder is None and (config.engine != "none" or config.task is not None):
+        raise UserError("--engine: expected it with a folder of --contents, found a single picture; leave it out")
     from nst_jax.applications.feedforward import trained  # with JAX, for which --help should not wait
     from nst_jax.applications.feedforward.instant import takes_images
     from nst_jax.applications.feedforward.networks import Doodle

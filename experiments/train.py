@@ -13,9 +13,11 @@ photograph (Ulyanov, "Feed-forward neural doodle", 2016). Writes the network, an
 losses.csv, losses.png, run.json, and, as it goes on, sample pictures of photographs that it does not train with, on
 sheet.png and index.html. The same command continues a training that was stopped or killed, to the same bytes, and with
 more --steps a finished one. Photographs that cannot be read are skipped. All devices share each batch; with
---distributed those of several hosts.
+--engine=slurm|kubernetes those of --workers processes, on any number of hosts, which it starts; with --distributed
+those of processes that are started by other means.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +30,17 @@ from .cli import stopping
 from .cli.flags import run_script
 from .cli.folders import asked_for, default_folder
 from .cli.transfer_flags import check_own, digest
+from .engines import giving
 from .training.flags import TrainFlags, style_paths
 
 if TYPE_CHECKING:
     from .training.running import Result
 
-Config = TrainFlags
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(TrainFlags):
+    """The flags, by whose module processes of an engine find the script."""
+
 
 _SUFFIX = ".safetensors"
 _OF_THE_RUN = (
@@ -75,8 +82,11 @@ def run(config: Config) -> "Result":
     check_folder(workdir)
     if output.parent.absolute() != workdir.absolute():
         check_target(output)
-    from .training import hosts, running  # with JAX, for which --help should not wait
+    giving.check(config)
+    from .training import hosts, running, together  # with JAX, for which --help should not wait
 
+    if config.engine != "none":
+        return together.run(config, workdir, output)
     hosts.join(config)
     return running.run(config, workdir, output)
 

@@ -51,6 +51,8 @@ def _make_room(folder: Path) -> None:
 
 
 def _cpus() -> int:
+    if (told := os.environ.get("NPROC", "")).isdecimal():
+        return int(told)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 _LONGEST_NAME = 120  # bytes, of the 255 that file systems allow
 _ABOUT_WRITING = frozenset({"workdir", "output", "bits", "save_every", "resume"})
+_ABOUT_ENGINES = frozenset({"engine", "engine_address", "engine_options", "workers", "task", "pictures_per_task"})
 
 
 def default_folder(script: str, title: str, about: Any) -> Path:
@@ -35,8 +36,8 @@ def asked_for(flags: Any, files: Mapping[str, str], *, but: Collection[str] = ()
     Args:
         flags: its flags, a dataclass.
         files: the flags that name files, and others → the SHA-256 of each file: what it holds counts, not its name.
-        but: flags that the results do not depend on, beside those about writing them.
+        but: flags that the results do not depend on, beside those about writing them and about engines.
     """
-    left_out = {*files, *but, *_ABOUT_WRITING}
+    left_out = {*files, *but, *_ABOUT_WRITING, *_ABOUT_ENGINES}
     given = {name: value for name, value in dataclasses.asdict(flags).items() if name not in left_out}
     return {**given, **files}

@@ -78,8 +78,24 @@ def files(flags: StrokeFlags) -> dict[str, Path]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClusterFlags(Checked):
-    """Flags by which processes find each other; on clusters that JAX knows (Slurm, Cloud TPU, ...) none are needed."""
+    """Flags that say how many processes compute as one, who starts them, and how they find each other.
 
+    On clusters that JAX knows (Slurm, Cloud TPU, ...) processes need none to find each other.
+    """
+
+    engine: Literal["none", "slurm", "kubernetes"] = flag(
+        "none",
+        "What starts --workers processes that compute together, and starts them again where some are lost; none is "
+        "this process alone, or with --distributed those that are started by other means.",
+    )
+    engine_options: tuple[str, ...] = flag(
+        (),
+        "What the engine has to know, as name=value: nodes, timeout_min, slurm_partition, gpus_per_node, ... for slurm "
+        "(those of submitit), image, claim, mount, gpus, name for kubernetes.",
+    )
+    workers: int = flag(
+        2, "Number of processes that the engine starts, one for each GPU where there are some.", least=1
+    )
     distributed: bool = flag(
         False, "Compute together with other processes, all with the same flags and access to --workdir."
     )
@@ -96,10 +112,11 @@ class ClusterFlags(Checked):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EngineFlags(Checked):
-    """Flags that say who runs the cells of a grid."""
+    """Flags that say who does work that has parts: the cells of a grid, the pictures of a folder."""
 
     engine: Literal["none", "dask", "ray", "slurm", "kubernetes"] = flag(
-        "none", "What runs the cells: none is this process; the others give them to workers, any of which may die."
+        "none",
+        "What does the work: none is this process; the others give it in parts to workers, any of which may die.",
     )
     engine_address: str | None = flag(
         None,
@@ -108,14 +125,12 @@ class EngineFlags(Checked):
     )
     engine_options: tuple[str, ...] = flag(
         (),
-        "What the engine has to know, as name=value: timeout_min, slurm_partition, ... for slurm (those of submitit), "
-        "num_gpus, num_cpus for ray, image, claim, mount, gpus for kubernetes.",
+        "What the engine has to know, as name=value: minimum, maximum (workers that come and go with the work) for "
+        "dask, num_gpus, num_cpus for ray, timeout_min, slurm_partition, ... for slurm (those of submitit), image, "
+        "claim, mount, gpus for kubernetes.",
     )
     workers: int = flag(2, "Number of workers of an engine that start on this machine, or that there are.", least=1)
-    cells_per_task: int | Literal["auto"] = flag(
-        "auto", "Number of cells that a worker gets at once; auto makes four tasks a worker.", least=1
-    )
-    task: int | None = flag(None, "Run only the cells of one task, as a worker does: its number, from 0.", least=0)
+    task: int | None = flag(None, "Do one task alone, as a worker does: its number, from 0.", least=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,6 +138,9 @@ class RunFlags(EngineFlags):
     """Flags for running a grid."""
 
     workdir: FilePath | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
+    cells_per_task: int | Literal["auto"] = flag(
+        "auto", "Number of cells that a worker gets at once; auto makes four tasks a worker.", least=1
+    )
     cells_per_batch: int | Literal["auto"] = flag(
         "auto", "Number of cells that run at once; auto means as many as fit into memory.", least=1
     )

@@ -1,10 +1,13 @@
 """Dask: workers on this machine, or those of any scheduler that runs already (dask-jobqueue, Kubernetes, SSH, Coiled).
 
-A worker that dies is started again by its nanny, and its task given to another one.
+A worker that dies is started again by its nanny, and its task given to another one. Options: cluster, a class such as
+dask_jobqueue.SLURMCluster, which Dask's own configuration files describe; and those of its `adapt`, such as minimum and
+maximum: then workers come and go with the work. --workers is the maximum unless that is given.
 """
 
 import contextlib
 import functools
+import importlib
 import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,6 +20,8 @@ from .tasks import ATTEMPTS, Ended, Work
 _PATIENCE = 30
 """Seconds in which a scheduler has to answer."""
 _MOMENT = 0.5
+_CLUSTER = "cluster"
+_OPTIONS = {_CLUSTER, "minimum", "maximum", "interval", "wait_count", "target_duration"}
 
 
 class _Tasks:
@@ -45,37 +50,74 @@ class _Tasks:
 
 @contextlib.contextmanager
 def start(work: Work) -> Iterator[_Tasks]:
-    """Gives out the tasks to a scheduler at an address, or to workers of this machine; see `tasks.Engine`."""
+    """Gives out the tasks to a scheduler at an address, or to workers of its own; see `tasks.Engine`."""
+    if work.address and work.options:
+        raise UserError(
+            "--engine_options: expected none with --engine_address, whose cluster has its own; leave it out"
+        )
     with tasks.package("dask"):
         import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
     dask.config.set({"distributed.scheduler.allowed-failures": ATTEMPTS})
     logging.getLogger("distributed").setLevel(logging.ERROR)  # what happens to a task, `ended` tells
     with contextlib.ExitStack() as stack:
-        if work.address is None:
-            cluster = stack.enter_context(
-                LocalCluster(
-                    n_workers=work.workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    silence_logs=logging.ERROR,
-                    dashboard_address="127.0.0.1:0",
-                )
-            )
+        cluster = None if work.address else stack.enter_context(_cluster(work))
         try:
             client = stack.enter_context(Client(work.address or cluster, timeout=_PATIENCE))
         except (OSError, ValueError) as error:
             raise UserError(
                 f"--engine_address: expected a scheduler at {one_line(work.address)}, found none ({one_line(error)})"
             ) from error
-        futures = {
-            client.submit(_run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=-place): task
-            for place, task in enumerate(work.tasks)
-        }
+        futures = _submitted(client, work)
         try:
             yield _Tasks(client, futures)
         finally:
             client.cancel(list(futures))
+
+
+def _cluster(work: Work) -> Any:
+    """Returns workers on this machine, or the cluster that options name, as many as there is work for if so asked."""
+    from distributed import LocalCluster
+
+    options: dict[str, Any] = dict(work.options)
+    if unknown := options.keys() - _OPTIONS:
+        raise UserError(
+            f"--engine_options: expected {', '.join(sorted(_OPTIONS))} for dask, found {', '.join(sorted(unknown))}"
+        )
+    kind = options.pop(_CLUSTER, None)
+    try:
+        if kind is None:
+            local = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
+            cluster = LocalCluster(n_workers=0, silence_logs=logging.ERROR, **local)
+        else:
+            module, _, name = str(kind).rpartition(".")
+            cluster = getattr(importlib.import_module(module), name)()
+        if options:
+            cluster.adapt(**{"maximum": work.workers, **options})
+        else:
+            cluster.scale(work.workers)
+    except (ImportError, AttributeError, TypeError, ValueError, OSError) as error:
+        raise UserError(f"--engine_options: expected those of a cluster of Dask, found: {one_line(error)}") from error
+    return cluster
+
+
+def _submitted(client: Any, work: Work) -> dict[Any, int]:
+    """Submits the tasks, neighbours to one worker, which has their program compiled.
+
+    One that is idle takes over tasks of others, as workers do that come later: Dask's work stealing.
+    """
+    if work.address is None and not work.options:
+        with contextlib.suppress(TimeoutError):
+            client.wait_for_workers(work.workers, timeout=_PATIENCE)
+    workers = list(client.ncores())
+    places = {task: place * len(workers) for task, place in zip(work.tasks, work.places, strict=True)}
+    futures = {}
+    for task in sorted(places, key=lambda task: places[task] % 1):  # none is idle while others get their tasks
+        best = {"workers": [workers[int(places[task])]], "allow_other_workers": True} if workers else {}
+        longest_first = -work.tasks.index(task)
+        future = client.submit(_run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=longest_first, **best)
+        futures[future] = task
+    return futures
 
 
 @functools.cache
@@ -87,6 +129,6 @@ def _placed(workers: int) -> None:
 
 def _run(work: Work, task: int) -> None:
     """Runs a task in a worker's process."""
-    if work.address is None:
+    if work.address is None and _CLUSTER not in dict(work.options):
         _placed(work.workers)
     tasks.run(work, task)

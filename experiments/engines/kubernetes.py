@@ -1,7 +1,10 @@
 """Kubernetes: the manifest of an Indexed Job, which begins each index again on its own where its pod is lost.
 
 Options: image, which has nst_jax installed; claim, of the volume that holds the folders of pictures and results; mount,
-where it is mounted, by default the folder of the command; gpus, a number for each pod; name, of the job.
+where it is mounted, by default the folder of the command; gpus, a number for each pod; name, of the job. Pods that
+compute together find the first of them by its name, for which a headless Service is in the manifest; if one is lost,
+the others end, and all begin again at the last checkpoint. A pod that has to make room for others does not count as
+failed.
 
 Nothing here talks to a cluster: `kubectl apply -f` does, and this process watches the records that the pods write.
 """
@@ -20,7 +23,9 @@ from .tasks import ATTEMPTS, Ended, Work
 
 MANIFEST = "job.json"
 _MOMENT = 2.0
-_INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+_INDEX, _ANNOTATION = "INDEX", "batch.kubernetes.io/job-completion-index"
+_PORT = 55527
+_DISRUPTED = {"type": "DisruptionTarget", "status": "True"}
 _NEEDED, _OPTIONAL = {"image", "claim"}, {"mount", "gpus", "name"}
 
 
@@ -46,7 +51,9 @@ def start(work: Work) -> Iterator[_Watched]:
 
 
 def manifest(work: Work) -> dict[str, Any]:
-    """Returns the manifest of the job, whose indices are the numbers of tasks; those that are done end at once.
+    """Returns the manifest: a job whose indices are the numbers of tasks, of which those that are done end at once.
+
+    For pods that compute together it is a list of that job, whose indices are those of processes, and their Service.
 
     Raises:
         UserError: an option is missing, or unknown.
@@ -57,30 +64,52 @@ def manifest(work: Work) -> dict[str, Any]:
             f"--engine_options: expected image=..., claim=... for kubernetes, perhaps {', '.join(sorted(_OPTIONAL))}, "
             f"found {', '.join(sorted(options)) or 'none'}"
         )
+    name = str(options.get("name", "nst-jax"))
+    index = f"$({_INDEX})"
+    own = [f"--task={index}"]
+    if work.together:
+        own = ["--distributed", f"--coordinator_address={name}-0.{name}:{_PORT}"]
+        own += [f"--num_processes={work.workers}", f"--process_id={index}"]
     container: dict[str, Any] = {
         "name": "worker",
         "image": str(options["image"]),
         "workingDir": work.here,
-        "command": ["nst-jax", work.script.rpartition(".")[2], *work.arguments, "--task=$(INDEX)"],
-        "env": [{"name": "INDEX", "valueFrom": {"fieldRef": {"fieldPath": _INDEX}}}],
+        "command": ["nst-jax", work.script.rpartition(".")[2], *work.arguments, *own],
+        "env": [{"name": _INDEX, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{_ANNOTATION}']"}}}],
         "volumeMounts": [{"name": "work", "mountPath": str(options.get("mount", work.here))}],
     }
     if gpus := options.get("gpus"):
         container["resources"] = {"limits": {"nvidia.com/gpu": str(gpus)}}
-    pod = {
+    pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "containers": [container],
         "volumes": [{"name": "work", "persistentVolumeClaim": {"claimName": str(options["claim"])}}],
     }
-    return {
+    job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": str(options.get("name", "nst-jax"))},
+        "metadata": {"name": name},
         "spec": {
             "completionMode": "Indexed",
-            "completions": max(work.tasks) + 1,
+            "completions": work.workers if work.together else max(work.tasks) + 1,
             "parallelism": work.workers,
             "backoffLimitPerIndex": ATTEMPTS,
+            "podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [_DISRUPTED]}]},
             "template": {"spec": pod},
         },
     }
+    if not work.together:
+        return job
+    pod["subdomain"] = name
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": {"batch.kubernetes.io/job-name": name},
+            "ports": [{"port": _PORT}],
+        },
+    }
+    return {"apiVersion": "v1", "kind": "List", "items": [service, job]}

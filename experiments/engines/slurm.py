@@ -1,10 +1,12 @@
 """Slurm, by submitit: an array of jobs, which are queued again where their time runs out or others go before them.
 
+What computes together is one job of as many processes, which Slurm queues again as a whole.
 Options are those of `submitit.AutoExecutor.update_parameters`, such as timeout_min, slurm_partition, gpus_per_node and
 cpus_per_task; and cluster, `slurm` by default, which is `local` for processes on this machine.
 """
 
 import contextlib
+import hashlib
 import logging
 import os
 import signal
@@ -74,8 +76,13 @@ def start(work: Work) -> Iterator[_Tasks]:
     options = dict(work.options)
     try:
         executor = submitit.AutoExecutor(Path(work.logs) / "slurm", cluster=options.pop("cluster", "slurm"))
-        executor.update_parameters(slurm_array_parallelism=work.workers, **options)
-        jobs = executor.map_array(_Task(), [work.of_worker] * len(work.tasks), work.tasks)
+        if work.together:
+            each = work.workers // int(options.get("nodes", 1))
+            executor.update_parameters(**{"tasks_per_node": each, **_alone(work), **options})
+            jobs = [executor.submit(_Task(), work.of_worker, task) for task in work.tasks]
+        else:
+            executor.update_parameters(slurm_array_parallelism=work.workers, **options)
+            jobs = executor.map_array(_Task(), [work.of_worker] * len(work.tasks), work.tasks)
     except (RuntimeError, NameError, TypeError, ValueError, OSError, submitit.core.utils.FailedJobError) as error:
         raise UserError(f"--engine=slurm: expected jobs to be taken, found: {one_line(error)}") from error
     waiting = dict(zip(jobs, work.tasks, strict=True))
@@ -85,6 +92,11 @@ def start(work: Work) -> Iterator[_Tasks]:
     finally:
         for job in waiting:
             job.cancel(check=False)
+
+
+def _alone(work: Work) -> dict[str, str]:
+    """Returns parameters by which Slurm begins a job only when none of the same folder is left, of a killed command."""
+    return {"name": f"nst_jax-{hashlib.sha256(work.logs.encode()).hexdigest()[:8]}", "slurm_dependency": "singleton"}
 
 
 def _wait(jobs: Iterable[Any]) -> None:

@@ -1,33 +1,44 @@
-"""What an engine is given: the tasks of a grid, each a command with a number, for workers anywhere.
+"""What an engine is given: tasks, each a command with a number, for workers anywhere.
 
-A task runs some cells of one program. It writes the record of a cell last, and does nothing where there is one; so it
-may be run again, by another worker, or by two at once, and whoever gives out tasks may die and come back.
+A task makes some cells of a grid, or pictures of a folder, with one program. It writes the record of each last, and
+does nothing where there is one; so it may be run again, by another worker, or by two at once, and whoever gives out
+tasks may die and come back.
 """
 
 import contextlib
 import datetime as dt
+import functools
 import glob
 import importlib
 import io
+import itertools
+import math
 import os
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, TextIO, cast
+from typing import Generic, NamedTuple, Protocol, TextIO, TypeVar, cast
 
 from nst_jax.errors import UserError
 from nst_jax.io.files import make_folder
 
-from ..cli import flags
+from ..cli import compilation_cache, flags
 
 ATTEMPTS = 3
 """How often a task is begun again whose worker dies, before it counts as failed."""
+
+LOGS = "logs"
+"""Folder, in that of a run, for what each worker has to say."""
+
+_TASKS_A_WORKER = 4
+
+Part = TypeVar("Part")
 
 _GPUS = "/dev/nvidia[0-9]*"
 
 
 class Work(NamedTuple):
-    """The tasks of a grid.
+    """Tasks of a script.
 
     Attributes:
         script: the module of the script, such as `experiments.sweep`.
@@ -38,6 +49,8 @@ class Work(NamedTuple):
         workers: number of workers wanted.
         address: address of a cluster that runs already; None for workers on this machine.
         options: of the engine, name and value.
+        places: of the tasks, see `Share`; neighbours have the same program.
+        together: whether the workers are processes that compute a single task as one (`jax.distributed`).
     """
 
     script: str
@@ -48,11 +61,13 @@ class Work(NamedTuple):
     workers: int
     address: str | None
     options: tuple[tuple[str, int | float | str], ...]
+    places: tuple[float, ...] = ()
+    together: bool = False
 
     @property
     def of_worker(self) -> "Work":
         """The same without the list of tasks, of which a worker needs to know its own alone."""
-        return self._replace(tasks=())
+        return self._replace(tasks=(), places=())
 
 
 class Ended(NamedTuple):
@@ -92,19 +107,54 @@ class Engine(Protocol):
         """
 
 
-def split(groups: Sequence[Sequence[tuple[str, int]]], most: int) -> list[tuple[str, ...]]:
-    """Returns the names of the cells of each task: equal parts of a group, those first that take longest.
+def most(count: int, workers: int) -> int:
+    """Returns the number of parts of a task at most that makes four tasks a worker of `count` parts in all."""
+    return max(math.ceil(count / (workers * _TASKS_A_WORKER)), 1)
+
+
+class Share(NamedTuple, Generic[Part]):
+    """What a task makes.
+
+    Attributes:
+        parts: cells or pictures.
+        place: where its middle lies among all, from 0 to 1: those of a program are side by side, as long as they take.
+    """
+
+    parts: tuple[Part, ...]
+    place: float
+
+
+def split(groups: Iterable[Sequence[tuple[Part, int]]], most: int) -> list[Share[Part]]:
+    """Returns what each task makes: equal shares of a group, those first that take longest.
 
     Args:
-        groups: the cells of each program, each with what it costs, such as its pixels times its steps.
-        most: number of cells of a task at most.
+        groups: the parts that each program makes, each with what it costs, such as its pixels times its steps.
+        most: number of parts of a task at most.
     """
-    parts = []
-    for cells in groups:
-        count = -(-len(cells) // most)
-        parts += [cells[len(cells) * part // count : len(cells) * (part + 1) // count] for part in range(count)]
-    parts.sort(key=lambda part: -sum(cost for _, cost in part))  # stable, so that parts of a program stay together
-    return [tuple(name for name, _ in part) for part in parts]
+    cut = []
+    for parts in groups:
+        count = -(-len(parts) // most)
+        cut += [parts[len(parts) * share // count : len(parts) * (share + 1) // count] for share in range(count)]
+    costs = [sum(cost for _, cost in parts) for parts in cut]
+    ends, total = itertools.accumulate(costs), max(sum(costs), 1)
+    shares = [
+        Share(tuple(part for part, _ in parts), (end - cost / 2) / total)
+        for parts, cost, end in zip(cut, costs, ends, strict=True)
+    ]
+    # Stable: shares of a program stay together.
+    return [share for _, share in sorted(zip(costs, shares, strict=True), key=lambda pair: -pair[0])]
+
+
+def check_versions(begun: Mapping[str, str], here: Mapping[str, str]) -> None:
+    """Checks that a worker is of the versions with which a run was begun.
+
+    Raises:
+        UserError: it is not.
+    """
+    if differing := [
+        f"{name} {begun.get(name)} there, {here[name]} here" for name in here if begun.get(name) != here[name]
+    ]:
+        raise UserError(f"expected the versions with which the run was begun, found {', '.join(differing)}")
 
 
 def run(work: Work, task: int) -> None:
@@ -114,10 +164,18 @@ def run(work: Work, task: int) -> None:
         UserError: as the script; a cell that fails is recorded, and no error.
         InterruptedError: this process was asked to stop; the engine may begin the task again.
     """
+    _keep_programs()
     module = importlib.import_module(work.script)
+    own = "--distributed" if work.together else f"--task={task}"
     with contextlib.chdir(work.here), _logged(Path(work.logs)):
-        if module.run(flags.parsed(module.Config, [*work.arguments, f"--task={task}"])).stopped:
+        if module.run(flags.parsed(module.Config, [*work.arguments, own])).stopped:
             raise InterruptedError(f"task {task} was asked to stop")
+
+
+@functools.cache
+def _keep_programs() -> None:
+    """Keeps what a worker compiles for others on its machine, before it imports JAX."""
+    compilation_cache.keep_programs()
 
 
 @contextlib.contextmanager

@@ -106,6 +106,15 @@ def painter(flags: InstantFlags, choice: Chosen, regions: Regions | None = None)
     return instant.painter(choice.trained, pixels, choice.shares, strength=flags.strength, regions=regions)
 
 
+def check_styles(flags: InstantFlags, choice: Chosen) -> None:
+    """Checks that the style images can be read, for a process that does not paint.
+
+    Raises:
+        UserError: one cannot.
+    """
+    network_styles.read(choice.trained, choice.styles, flags.style_size or flags.size)
+
+
 def described(flags: InstantFlags, choice: Chosen) -> dict[str, Any]:
     """Returns everything that pictures depend on beside their content images, as records have it."""
     of_regions = {"region_styles": list(flags.region_styles or ()), "keep": list(flags.keep or ())}

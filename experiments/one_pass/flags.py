@@ -7,12 +7,13 @@ from typing import Literal
 from nst_jax.errors import UserError
 
 from ..cli import samples
-from ..cli.flags import ESCAPE, MOST_SEED, Checked, FilePath, FilePaths, flag, option_flag
+from ..cli.flags import ESCAPE, MOST_SEED, FilePath, FilePaths, flag, option_flag
+from ..cli.run_flags import EngineFlags
 from ..cli.transfer_flags import ANY_STYLE, CONTENT, REGIONS, STYLE, style_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InstantFlags(Checked):
+class InstantFlags(EngineFlags):
     """The flags."""
 
     content: FilePath | None = flag(None, "Content image, or a folder of them as --contents; by default a sample.")
@@ -68,6 +69,9 @@ class InstantFlags(Checked):
         None, "File of the resulting picture, or folder of the resulting pictures; by default in --workdir."
     )
     bits: Literal[8, 16] = flag(8, "Bits per channel of the resulting picture; 16 in PNG and TIFF only.")
+    pictures_per_task: int | Literal["auto"] = flag(
+        "auto", "Number of pictures of a folder that a worker gets at once; auto makes four tasks a worker.", least=1
+    )
     format: Literal["png", "jpg", "webp", "tif"] | None = flag(
         None, "Format of the pictures that --output does not name; by default png."
     )

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..cli import stopping
+from ..engines import tasks
 
 MANIFEST, TABLE, SHEET, TRADEOFF, PAGE = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html"
-CELLS, CHECKPOINTS, LOGS = "cells", "checkpoints", "logs"
+CELLS, CHECKPOINTS, LOGS = "cells", "checkpoints", tasks.LOGS
 
 
 def is_output(path: Path) -> bool:

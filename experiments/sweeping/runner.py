@@ -27,6 +27,7 @@ from nst_jax.stacking import state_of
 
 from ..cli.run_flags import RunFlags
 from ..cli.transfer_flags import CONTENT, StyleImage, style_images, styles
+from ..engines import giving
 from ..running.checkpoints import Checkpoints, DamagedError, Restored
 from ..running.job import initial_image
 from ..running.loop import Courses, follow
@@ -50,7 +51,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16]
         UserError: the input cannot be used, and then nothing is computed; or something cannot be written, and then the
             finished cells are kept.
     """
-    shares.check(flags)
+    giving.check(flags)
     with graceful_interrupt() as interrupt:
         check_folder(workdir)
         pictures = Pictures()

@@ -26,7 +26,8 @@ from .losses import Losses
 from .samples import PAGE, Gallery
 
 CHECKPOINTS = "training-checkpoints"
-_LOSSES, _CURVES, _RECORD = "losses.csv", "losses.png", "run.json"
+RECORD, STEPS_DONE = "run.json", "steps_done"
+_LOSSES, _CURVES = "losses.csv", "losses.png"
 _LOOK_EVERY = 0.5
 """Seconds between two looks at losses, which wait for the device."""
 _AGREE_EVERY = 10
@@ -48,6 +49,11 @@ class Result(NamedTuple):
     page: Path
     steps: int
     finished: bool
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was asked to stop before its end."""
+        return not self.finished
 
 
 def run(flags: TrainFlags, workdir: Path, output: Path) -> Result:
@@ -199,12 +205,12 @@ class _Run:
 
     def _record(self, done: int) -> None:
         write_json(
-            self.workdir / _RECORD,
+            self.workdir / RECORD,
             {
                 "settings": {**self.job.lesson.files, **self.job.identity, "steps": self.job.steps},
                 **self.about,
                 "devices": len(jax.devices()),
-                "steps_done": done,
+                STEPS_DONE: done,
                 "seconds": time.monotonic() - self.began,
                 "skipped": dict(sorted(self.job.lesson.unreadable().items())),
             },
@@ -217,4 +223,4 @@ def unreadable(job: Job) -> Iterator[str]:
     for name, problem in skipped[:_MOST_NAMED]:
         yield f"skipped: {name}: {problem}"
     if len(skipped) > _MOST_NAMED:
-        yield f"skipped: {len(skipped) - _MOST_NAMED} more, all in {_RECORD}"
+        yield f"skipped: {len(skipped) - _MOST_NAMED} more, all in {RECORD}"

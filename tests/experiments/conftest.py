@@ -1,11 +1,15 @@
-"""What tests of the scripts share: pictures, and a disk that is full."""
+"""What tests of the scripts share: pictures, a disk that is full, an engine."""
 
 import contextlib
+import sys
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.engines import tasks
+from experiments.engines.tasks import Ended, Work
 from nst_jax.io import files
 
 
@@ -33,3 +37,33 @@ def full_disk():
             yield
 
     return context
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """An engine that runs its tasks in this process, one each time that it is asked."""
+    module = types.ModuleType("experiments.engines.here")
+    module.given, module.fails = [], set()
+
+    class Running:
+        def __init__(self, work):
+            self.work, self.left = work, list(work.tasks)
+
+        def ended(self):
+            task = self.left.pop(0)
+            if task in module.fails:
+                return [Ended(task, "its worker died")]
+            tasks.run(self.work, task)
+            return [Ended(task, None)]
+
+        def say(self):
+            return "here"
+
+    @contextlib.contextmanager
+    def start(work: Work):
+        module.given.append(work)
+        yield Running(work)
+
+    module.start = start
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module

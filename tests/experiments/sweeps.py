@@ -46,8 +46,8 @@ def start(*arguments, **options):
     )
 
 
-def wait_for(found, *processes):
-    for _ in range(1200):
+def wait_for(found, *processes, seconds=60):
+    for _ in range(20 * seconds):
         if found():
             return
         assert all(process.poll() is None for process in processes), [process.communicate()[0] for process in processes]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments import instant, stylize
-from experiments.one_pass import folder
+from experiments.one_pass import folder, shares
 from nst_jax.applications.feedforward import instant as library
 from nst_jax.applications.feedforward import networks, trained
 from nst_jax.applications.feedforward.networks import Matched, Predicted, Transformer, network_parameters
@@ -274,8 +274,43 @@ def test_a_folder_that_is_stopped(run, frames, monkeypatch, tmp_path):
             return (tmp_path / "out" / "f2.png").exists()
 
     monkeypatch.setattr(folder, "graceful_interrupt", lambda: contextlib.nullcontext(Interrupt()))
-    with pytest.raises(KeyboardInterrupt, match="after 2 of 6 pictures"):
-        run("three", content=str(frames))
+    result = run("three", content=str(frames))
+    assert (result.painted, result.left, result.stopped) == (2, 4, True)
+    assert result.said()[-1] == "stopped with 4 pictures left; the same command goes on"
+
+
+def test_a_folder_given_out_is_the_folder(run, engine, frames, tmp_path, capfd):
+    """Each picture once, by whichever worker; what one leaves, the same command goes on with."""
+    flags = {"content": str(frames), "workers": 2, "pictures_per_task": 2}
+    alone = run("three", content=str(frames), workdir=str(tmp_path / "alone"))
+    engine.fails = {1}
+    with pytest.raises(UserError, match="expected all pictures to be painted, found 2 left by workers that ended"):
+        run("three", engine="here", **flags)
+    assert "task 1, " in capfd.readouterr().err
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
+    assert len(done) == 3
+    engine.fails = set()
+    result = run("three", engine="here", **flags)
+    assert (result.painted, result.found, list(result.left_out)) == (2, 3, ["f3.png"])
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    pictures = {path.name: path.read_bytes() for path in alone.output.glob("*.png")}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")} == pictures
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["left_out"].keys() == {"f3.png"}
+    with pytest.raises(UserError, match="expected the settings with which the folder was begun, found another bits"):
+        run("three", content=str(frames), task=0, bits=16)
+    with pytest.raises(UserError, match="--task: expected 0 to "):
+        run("three", content=str(frames), task=9)
+    with pytest.raises(UserError, match="--task: expected a folder that the command without it has begun"):
+        run("three", content=str(frames), task=0, workdir=str(tmp_path / "none"))
+    with pytest.raises(UserError, match="--engine: expected it with a folder of --contents, found a single picture"):
+        run("three", engine="here")
+
+
+def test_pictures_of_a_program_are_side_by_side():
+    shapes = [(48, 33), (48, 33), (40, 40), (48, 33), (0, 0)]
+    pictures = [shares.Pictured(Path(f"{number}"), Path(), shape) for number, shape in enumerate(shapes)]
+    found = [(picture.path.name, cost) for picture, cost in shares.by_program(pictures)]
+    assert found == [("4", 0), ("2", 1600), ("0", 1584), ("1", 1584), ("3", 1584)]
 
 
 def test_stylize_starts_from_it(run, weights, pictures, tmp_path, monkeypatch):

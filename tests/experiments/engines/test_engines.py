@@ -1,14 +1,17 @@
 """Real engines on this machine, whose workers are killed, preempted and come back."""
 
+import csv
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from sweeps import command, config, start, wait_for
+from sweeps import ROOT, command, config, start, wait_for
 
 from experiments import sweep
 from nst_jax.errors import UserError
@@ -21,7 +24,7 @@ STEPS = "--steps=150"
 def expected(pictures, tmp_path_factory):
     """The pictures of one process."""
     folder = tmp_path_factory.mktemp("alone")
-    subprocess.run(command(pictures, folder, WEIGHTS, STEPS), cwd=Path(__file__).parents[3], check=True)
+    subprocess.run(command(pictures, folder, WEIGHTS, STEPS), cwd=ROOT, check=True)
     return {path.name: path.read_bytes() for path in (folder / "cells").glob("*.png")}
 
 
@@ -189,3 +192,33 @@ def test_slurm_that_takes_jobs_off_their_machine(slurm, expected, pictures, tmp_
     assert running.returncode == 0, output
     assert "has been requeued" in taken
     assert pictures_of(folder) == expected
+
+
+@pytest.mark.slow
+def test_slurm_that_takes_a_training_off_its_machine(slurm, pictures, tmp_path):
+    """Two processes of one job train together, stop at a checkpoint, and go on from it when they are queued again."""
+    folder, count = tmp_path / "training", 300
+    flags = [f"--contents={pictures}", f"--style={pictures / 'first.png'}", "--backbone=squeezenet1_1", "--size=40"]
+    flags += [
+        "--style_layers=conv1",
+        "--content_layers=fire2/concat",
+        "--width=0.1",
+        "--batch_size=2",
+        "--show_every=0",
+    ]
+    flags += [f"--steps={count}", "--save_every=20", f"--workdir={folder}", "--engine=slurm", "--workers=2"]
+    flags += ["--engine_options=timeout_min=10,slurm_partition=low,cpus_per_task=1"]
+    script = [sys.executable, "-m", "experiments.train", *flags]
+    running = subprocess.Popen(script, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(lambda: (folder / "run.json").exists(), running, seconds=300)
+    subprocess.run(["srun", "-p", "high", "--exclusive", "sleep", "1"], check=True)
+    assert "has been requeued" in (tmp_path / "slurm" / "slurmctld.log").read_text()
+    assert json.loads((folder / "run.json").read_text())["steps_done"] < count
+    output = running.communicate(timeout=500)[0]
+    assert running.returncode == 0, output
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["devices"], record["steps_done"]) == (2, count)
+    logs = "".join(path.read_text() for path in (folder / "logs").glob("*.log"))
+    assert "going on after step" in logs
+    with (folder / "losses.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == list(range(1, count + 1))

@@ -29,10 +29,34 @@ def test_an_index_is_a_task():
     assert container["resources"] == {"limits": {"nvidia.com/gpu": "1"}}
 
 
+TOGETHER = WORK._replace(
+    script="experiments.train",
+    arguments=("--steps=9",),
+    tasks=(0,),
+    options=(*WORK.options, ("name", "t")),
+    together=True,
+)
+
+
+def test_processes_that_compute_together_find_the_first_by_name():
+    service, job = kubernetes.manifest(TOGETHER)["items"]
+    assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (4, 4)
+    pod = job["spec"]["template"]["spec"]
+    assert pod["subdomain"] == service["metadata"]["name"] == "t"
+    assert service["spec"]["selector"] == {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
+    *_, first, count, index = pod["containers"][0]["command"]
+    assert [first, count, index] == [
+        f"--coordinator_address=t-0.t:{service['spec']['ports'][0]['port']}",
+        "--num_processes=4",
+        "--process_id=$(INDEX)",
+    ]
+
+
 @pytest.mark.parametrize("version", ["1.29", "1.33"])  # backoffLimitPerIndex is beta since the first of them
 def test_the_schema(version):
     schema = pytest.importorskip("kubernetes_validate", reason="holds manifests to the API's schema; no dependency")
-    schema.validate(kubernetes.manifest(WORK), version, strict=True)
+    for part in (kubernetes.manifest(WORK), *kubernetes.manifest(TOGETHER)["items"]):
+        schema.validate(part, version, strict=True)
 
 
 def test_it_is_written_and_says_what_to_do(tmp_path):

@@ -1,12 +1,9 @@
 """Tasks: how cells are divided among them, what a worker gets of its machine, and a grid whose tasks ran elsewhere."""
 
-import contextlib
 import io
 import json
 import os
 import re
-import sys
-import types
 
 import pytest
 from sweeps import config, manifest
@@ -14,7 +11,6 @@ from sweeps import config, manifest
 from experiments import sweep
 from experiments.cli.flags import arguments_of, parsed
 from experiments.engines import tasks
-from experiments.engines.tasks import Ended, Work
 from nst_jax.errors import UserError
 
 
@@ -22,9 +18,11 @@ def test_equal_parts_of_a_program_and_the_longest_first():
     small = [(f"small{index}", 1) for index in range(7)]
     large = [(f"large{index}", 10) for index in range(2)]
     found = tasks.split([small, large], 3)
-    assert found[0] == ("large0", "large1")
-    assert [len(names) for names in found[1:]] == [3, 2, 2]
-    assert {name for names in found for name in names} == {name for name, _ in small + large}
+    assert found[0].parts == ("large0", "large1")
+    assert [len(share.parts) for share in found[1:]] == [3, 2, 2]
+    assert {name for share in found for name in share.parts} == {name for name, _ in small + large}
+    # Side by side they are 27 long, the small ones first.
+    assert [round(27 * share.place, 6) for share in found] == [17, 5.5, 1, 3]
     assert tasks.split([], 3) == []
 
 
@@ -62,36 +60,6 @@ def test_lines_of_a_log_have_a_time():
     assert re.fullmatch(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 (?:one|two)\n){2}", file.getvalue())
 
 
-@pytest.fixture
-def engine(monkeypatch):
-    """An engine that runs its tasks in this process, one each time that it is asked."""
-    module = types.ModuleType("experiments.engines.here")
-    module.given, module.fails = [], set()
-
-    class Running:
-        def __init__(self, work):
-            self.work, self.left = work, list(work.tasks)
-
-        def ended(self):
-            task = self.left.pop(0)
-            if task in module.fails:
-                return [Ended(task, "its worker died")]
-            tasks.run(self.work, task)
-            return [Ended(task, None)]
-
-        def say(self):
-            return "here"
-
-    @contextlib.contextmanager
-    def start(work: Work):
-        module.given.append(work)
-        yield Running(work)
-
-    module.start = start
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return module
-
-
 def shared(pictures, folder, **changes):
     return config(pictures, folder, engine="here", cells_per_task=2, style_weight=(10.0, 300.0), **changes)
 
@@ -124,7 +92,7 @@ def test_a_worker_of_another_version_is_refused(engine, pictures, tmp_path):
     text = json.loads(path.read_text())
     text["versions"]["jax"] = "0.1"
     path.write_text(json.dumps(text))
-    with pytest.raises(UserError, match=r"expected the versions with which the grid was begun, found jax 0\.1 there, "):
+    with pytest.raises(UserError, match=r"expected the versions with which the run was begun, found jax 0\.1 there, "):
         tasks.run(engine.given[0], 0)
 
 
@@ -135,7 +103,7 @@ def test_a_worker_of_another_version_is_refused(engine, pictures, tmp_path):
         ({"engine": "slurm", "engine_options": ("a",)}, "--engine_options: expected name=value, found 'a'"),
         (
             {"engine_options": ("a=1",)},
-            r"--engine_options: expected it with --engine=ray\|slurm\|kubernetes, found --en",
+            r"--engine_options: expected it with --engine=..., found --engine=none",
         ),
         ({"engine": "slurm", "engine_address": "x"}, r"--engine_address: expected it with --engine=dask\|ray, found"),
         ({"engine": "kubernetes"}, r"--engine_options: expected image=\.\.\., claim=\.\.\. for kubernetes"),

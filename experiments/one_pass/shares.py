@@ -1,0 +1,177 @@
+"""Shares of a folder of pictures: tasks given out to an engine's workers, or the pictures of one task in a worker.
+
+What the tasks are is written down when they are given out, so that a worker need not look at every picture, and a
+picture that comes to the folder meanwhile moves none to another task.
+"""
+
+import json
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nst_jax.errors import UserError
+from nst_jax.io.files import file_error, make_folder
+
+from ..engines import giving, tasks
+from ..running.run_record import versions, write_json
+from .flags import InstantFlags
+
+_TASKS, _RECORDS = "tasks.json", "tasks"
+
+
+class Pictured(NamedTuple):
+    """A picture of a folder.
+
+    Attributes:
+        path: its file.
+        target: the file of what is painted.
+        shape: height and width of the program that paints it, zeros if it cannot be read.
+    """
+
+    path: Path
+    target: Path
+    shape: tuple[int, int]
+
+
+class Share(NamedTuple):
+    """What a task is to paint: the files and their targets, and whether pictures have more shapes than programs."""
+
+    pictures: list[tuple[Path, Path]]
+    room: bool
+
+
+class Ended(NamedTuple):
+    """What tasks have done: number of pictures painted and found, why others are left out, and how many are missing."""
+
+    painted: int
+    found: int
+    left_out: dict[str, str]
+    missing: int
+
+
+def of_task(flags: InstantFlags, workdir: Path, settings: Mapping[str, Any]) -> Share:
+    """Returns what the task that a worker was given is to paint.
+
+    Raises:
+        UserError: there is no such task, or whoever gave it out has other versions or settings.
+    """
+    path = workdir / _TASKS
+    try:
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        every = [[(Path(source), Path(target)) for source, target in names] for names in begun["tasks"]]
+        room, of_begin, wanted = bool(begun["room"]), dict(begun["versions"]), dict(begun["settings"])
+    except OSError as error:
+        raise UserError("--task: expected a folder that the command without it has begun; run that") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise file_error(path, "expected the tasks of a folder, found something else; run the command again") from error
+    tasks.check_versions(of_begin, versions())
+    here = json.loads(json.dumps(settings))
+    if differing := sorted(name for name in here.keys() | wanted.keys() if here.get(name) != wanted.get(name)):
+        raise UserError(
+            f"expected the settings with which the folder was begun, found another {', '.join(differing)}; "
+            "run the command again"
+        )
+    assert flags.task is not None
+    if flags.task >= len(every):
+        raise UserError(f"--task: expected 0 to {len(every) - 1}, found {flags.task}")
+    return Share(every[flags.task], room)
+
+
+def write_record(workdir: Path, task: int, painted: int, found: int, left_out: Mapping[str, str]) -> None:
+    """Writes what a task has done, as the last thing that it does.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    make_folder(workdir / _RECORDS)
+    write_json(_record(workdir, task), {"painted": painted, "found": found, "left_out": dict(left_out)})
+
+
+class Given:
+    """The tasks of a folder, given out."""
+
+    def __init__(
+        self,
+        flags: InstantFlags,
+        workdir: Path,
+        pictures: Sequence[Pictured],
+        settings: Mapping[str, Any],
+        *,
+        room: bool,
+        is_done: Callable[[Pictured], bool],
+    ) -> None:
+        """Writes down the tasks.
+
+        Args:
+            flags: those of the script.
+            workdir: the folder of the run.
+            pictures: all of the folder.
+            settings: everything that the result depends on beside the pictures.
+            room: whether they have more shapes than have programs of their own.
+            is_done: whether a picture has been painted before.
+
+        Raises:
+            UserError: they cannot be written.
+        """
+        self._flags, self._workdir = flags, workdir
+        wanted = flags.pictures_per_task
+        self.most = tasks.most(len(pictures), flags.workers) if wanted == "auto" else wanted
+        self._tasks = tasks.split([by_program(pictures)], self.most)
+        self._before = {number for number, share in enumerate(self._tasks) if all(map(is_done, share.parts))}
+        make_folder(workdir)
+        names = [[[str(picture.path), str(picture.target)] for picture in share.parts] for share in self._tasks]
+        record = {"settings": settings, "versions": versions(), "room": room, "tasks": names}
+        write_json(workdir / _TASKS, record)
+        for number in self.left:  # of a run before, as of pictures that could not be read then
+            _record(workdir, number).unlink(missing_ok=True)
+
+    @property
+    def left(self) -> dict[int, float]:
+        """The numbers of tasks with pictures that had not been painted before, and their places."""
+        return {number: share.place for number, share in enumerate(self._tasks) if number not in self._before}
+
+    def follow(self, say: Callable[[str], None], stopping: Callable[[], bool]) -> Iterator[int]:
+        """Yields now and then the number of pictures in tasks that are done, until all have ended or are to stop."""
+        done = set(self._before)
+
+        def newly_done(numbers: Collection[int]) -> list[int]:
+            found = [number for number in numbers if _record(self._workdir, number).is_file()]
+            done.update(found)
+            return found
+
+        work = giving.work_of(self._flags, self._workdir, self.left, changes={"pictures_per_task": self.most})
+        for _ in giving.given_out(
+            self._flags.engine,
+            work,
+            say=lambda text: say(f"{len(self.left)} tasks of up to {self.most} pictures; {text}"),
+            done=newly_done,
+            about=lambda number: f"{self._tasks[number].parts[0].path.name} and what follows",
+            stopping=stopping,
+        ):
+            yield sum(len(self._tasks[number].parts) for number in done)
+
+    def ended(self) -> Ended:
+        """Returns what the tasks have done."""
+        painted, missing, left_out = 0, 0, dict[str, str]()
+        found = sum(len(self._tasks[number].parts) for number in self._before)
+        for number in self.left:
+            try:
+                record = json.loads(_record(self._workdir, number).read_text(encoding="utf-8"))
+                painted, found = painted + int(record["painted"]), found + int(record["found"])
+                left_out |= {str(name): str(problem) for name, problem in record["left_out"].items()}
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):  # its worker has ended before
+                missing += len(self._tasks[number].parts)
+        return Ended(painted, found, left_out, missing)
+
+
+def by_program(pictures: Iterable[Pictured]) -> list[tuple[Pictured, int]]:
+    """Returns pictures with those that a program paints side by side, each with what it costs: its pixels.
+
+    Of many programs a task may have several: to begin a task takes as long as to compile one.
+    """
+    return [(picture, math.prod(picture.shape)) for picture in sorted(pictures, key=lambda picture: picture.shape)]
+
+
+def _record(workdir: Path, task: int) -> Path:
+    return workdir / _RECORDS / f"{task:06d}.json"
