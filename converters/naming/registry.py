@@ -27,7 +27,7 @@ class _Scheme(NamedTuple):
     Attributes:
         ported: the names in Keras, TensorFlow and others that do not show whose conventions a file follows.
         torchvision: the names in torchvision, which do.
-        auxiliary: how the names of layers begin that only serve training.
+        auxiliary: how the names of layers begin that only serve training, or are left out whatever is asked for.
     """
 
     ported: _Rule | None = None
@@ -46,7 +46,7 @@ _SCHEMES: dict[Family, _Scheme] = {
     googlenet_table.FAMILY: _Scheme(googlenet.ported, googlenet.torchvision, googlenet.AUXILIARY),
     googlenet_table.GOOGLE_FAMILY: _Scheme(auxiliary=("head0", "head1", "nn0", "nn1", "softmax0", "softmax1")),
     resnet_table.FAMILY: _Scheme(resnet.ported, resnet.torchvision),
-    inception_v3_table.FAMILY: _Scheme(inception_v3.ported, inception_v3.torchvision, (inception_v3.AUXILIARY,)),
+    inception_v3_table.FAMILY: _Scheme(inception_v3.ported, inception_v3.torchvision, inception_v3.AUXILIARY),
     mobilenet_v2_table.FAMILY: _Scheme(mobilenet_v2.ported, mobilenet_v2.torchvision),
 }
 

@@ -3,10 +3,11 @@
 `googlenet` is the one of Caffe's model zoo, `inception_v1` the one that Google published for TensorFlow
 (inception5h.zip), whose pictures are those of Distill's "Feature Visualization". They differ in how windows are padded,
 in the local response normalisation, in two numbers of features and in the names of their layers, which are those of
-their files. `googlenet_torchvision`, trained by Google too, has batch normalisation instead, a last pool of two
-positions, and, by a mistake that its weights have kept, 3×3 kernels where the paper has 5×5; its layers have Caffe's
-names all the same. All are without the two classifiers on the way, which were for training alone. Pools inside the
-modules are always of maxima: they choose among neighbours, and do not reduce the map.
+their files. `inception_v1_slim`, Google's for TF-slim, has batch normalisation instead, a last pool of two positions,
+and, by a mistake that its weights have kept, 3×3 kernels where the paper has 5×5. `googlenet_torchvision` is its port,
+padded as in Caffe. The layers of both have Caffe's names all the same. All are without the two classifiers on the way,
+which were for training alone. Pools inside the modules are always of maxima: they choose among neighbours, and do not
+reduce the map.
 """
 
 from typing import NamedTuple
@@ -175,6 +176,7 @@ _GOOGLE = _Version(
 )
 
 _TORCHVISION = _CAFFE._replace(norms=None, batch_norm=BatchNorm(1e-3), largest=3, last_pool=2)
+_SLIM = _TORCHVISION._replace(batch_norm=BatchNorm(1e-3, scale=False), same=True)
 
 FAMILY = Family(
     preset="googlenet",
@@ -238,4 +240,16 @@ INCEPTION_V1 = Backbone(
         "https://storage.googleapis.com/download.tensorflow.org/models/inception5h.zip", "Apache-2.0", _INCEPTION
     ),
     family=GOOGLE_FAMILY,
+)
+# Its classifier is left out: the first of its 1001 classes is that of pictures of nothing.
+INCEPTION_V1_SLIM = Backbone(
+    name="inception_v1_slim",
+    rows=_SLIM.rows(),
+    preprocess=CONVENTIONS["tensorflow"],
+    provenance=Provenance(
+        "https://storage.googleapis.com/download.tensorflow.org/models/inception_v1_2016_08_28_frozen.pb.tar.gz",
+        "Apache-2.0",
+        _INCEPTION,
+    ),
+    family=FAMILY,  # as above
 )
