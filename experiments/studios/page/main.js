@@ -172,6 +172,7 @@ function hearAll() {
   listen({
     connected: (connected) => set({ connected }),
     losses: (news) => {
+      if (news.run !== get().selected) return;
       curves.add(news);
       drawCurvesSoon();
     },
@@ -188,20 +189,24 @@ function hearAll() {
     const device = find("device", HTMLElement);
     device.textContent = state?.device ? `on ${state.device}` : "";
   });
-  watch(["selected", "state"], ({ state, selected }) => {
+  watch(["selected", "state", "entries"], ({ selected }) => {
     drawCurvesSoon();
-    if (state?.run && state.run.id === selected && curves.known() !== selected) void fetchLosses(selected);
+    if (shownEntry()?.kind === "picture" && selected !== null && curves.known() !== selected)
+      void fetchLosses(selected);
   });
 }
 
 let fetching = "";
 
-/** @param {string} id */
+/** Asks for the losses so far of a run, at work or not. @param {string} id */
 async function fetchLosses(id) {
   if (fetching === id) return;
   fetching = id;
-  const found = await trying(() => api.losses(id));
-  if (found) curves.add(found);
+  const none = { run: id, begin: 0, step: [], loss: [], terms: {} };
+  const found = (await trying(() => api.losses(id))) ?? none;
+  fetching = "";
+  if (get().selected !== id) return;
+  curves.add(found);
   drawCurvesSoon();
 }
 
