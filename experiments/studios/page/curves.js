@@ -38,6 +38,11 @@ export function add(news) {
 /** The run of which all losses are known; "" for none. */
 export const known = () => all.run;
 
+/** Forgets them, as those of a run that is not shown are not kept up to date. */
+export const forget = () => {
+  all = NONE;
+};
+
 /**
  * Draws the curves: each on its own logarithmic scale, as they are to be compared with themselves.
  *

@@ -20,6 +20,9 @@ import { Viewer } from "./viewer.js";
 /** A picture is shown as it is on the disk where it has more pixels than a frame. */
 const FRAME_SIDE = 1600;
 
+/** After which a studio that has not answered at all has perhaps no connection left for this page. */
+const SLOW_SECONDS = 8;
+
 const stage = find("viewer", HTMLElement);
 const viewer = new Viewer(stage, showZoom);
 
@@ -176,9 +179,13 @@ function hearAll() {
       curves.add(news);
       drawCurvesSoon();
     },
-    state: (state) => {
-      const before = get().state;
-      set({ state, connected: true });
+    state: (news) => {
+      const { state: before, entries } = get();
+      const state = "entry" in news ? news : { ...news, entry: before?.entry ?? null };
+      const { entry } = state;
+      // When its turn is over, what is known of it is as new as what was shown.
+      const others = entry === before?.entry ? entries : entries?.map((own) => (own.id === entry?.id ? entry : own));
+      set({ state, entries: others ?? null, connected: true });
       hear(state.messages);
       void lookForFrames();
       if (state.gallery !== before?.gallery) void actions.refresh();
@@ -189,6 +196,7 @@ function hearAll() {
     const device = find("device", HTMLElement);
     device.textContent = state?.device ? `on ${state.device}` : "";
   });
+  watch(["selected"], curves.forget);
   watch(["selected", "state", "entries"], ({ selected }) => {
     drawCurvesSoon();
     if (shownEntry()?.kind === "picture" && selected !== null && curves.known() !== selected)
@@ -226,7 +234,10 @@ async function begin() {
   find("keys", HTMLButtonElement).append("?");
   find("keys", HTMLButtonElement).addEventListener("click", openKeys);
   actions.restoreDraft();
+  const slow = setTimeout(() => (find("crowded", HTMLElement).hidden = false), SLOW_SECONDS * 1000);
   const studio = await trying(api.studio);
+  clearTimeout(slow);
+  find("crowded", HTMLElement).hidden = true;
   if (!studio) {
     find("offline", HTMLElement).hidden = false;
     return;

@@ -25,14 +25,11 @@ class Worker:
     all: ClassVar[list["Worker"]] = []
 
     def __init__(self, heard, ended, samples):
-        self.heard, self.ended, self.sent, self.interrupted = heard, ended, [], 0
+        self.heard, self.ended, self.sent = heard, ended, []
         Worker.all.append(self)
 
     def send(self, command):
         self.sent.append(command)
-
-    def interrupt(self):
-        self.interrupted += 1
 
     def join(self, seconds):
         return True
@@ -368,7 +365,7 @@ async def test_late_news_of_another_worker_or_run_are_nobodys(room):
     old.heard(messages.Ended(run, "finished"))
     await room.say(messages.Ended("another", "finished"), messages.Framed("another", 9, 9, b""))
     assert room.desk.state().run.id == run
-    assert room.desk.frame is None
+    assert room.desk.board.frame is None
 
 
 @in_a_room
@@ -380,7 +377,7 @@ async def test_frames_are_asked_for_once(room):
     await room.say(messages.Framed(run, 1, 0, b"jpeg"))
     room.desk.want_frame()
     assert sum(isinstance(command, messages.WantFrame) for command in room.worker.sent) == 2
-    assert room.desk.frame == (1, 0, b"jpeg")
+    assert room.desk.board.frame == (1, 0, b"jpeg")
 
 
 @in_a_room
@@ -388,15 +385,15 @@ async def test_losses_are_told_from_where_one_has_them(room):
     run = room.begin()
     for step in range(3):
         await room.progress(run, step)
-    found, seen = room.desk.losses_since(NOTHING)
+    found, seen = room.desk.board.losses_since(NOTHING)
     assert (found.begin, found.step, found.terms["style"]) == (0, [0, 1, 2], [None] * 3)
-    assert room.desk.losses_since(seen)[0] is None
+    assert room.desk.board.losses_since(seen)[0] is None
     await room.progress(run, 3)
-    found, seen = room.desk.losses_since(seen)
+    found, seen = room.desk.board.losses_since(seen)
     assert (found.begin, found.step) == (3, [3])
     await room.say(messages.GoesOn(run, 1))
     await room.progress(run, 1, begin=0)
-    assert room.desk.losses_since(seen)[0].begin == 0
+    assert room.desk.board.losses_since(seen)[0].begin == 0
 
 
 @in_a_room
