@@ -81,4 +81,4 @@ def _lock(descriptor: int) -> bool:
 
 def _known(text: str) -> str:
     """Returns what a lock says of the studio that holds it."""
-    return f" ({one_line(text)})" if text.strip() else ""
+    return f" ({one_line(text.strip())})" if text.strip() else ""

@@ -424,6 +424,95 @@ async def test_removing_the_run_at_work(room):
     assert room.desk.state().run.id == other
 
 
+@in_a_room
+async def test_a_dial_that_changes_nothing_waits_for_nothing(room):
+    run = room.begin(size=64)
+    await room.progress(run, 5, begin=0)
+    room.desk.move(run, Moved({"strength": 0.9}))
+    first = room.last(messages.Steer).flags
+    room.desk.move(run, Moved({"strength": None}))
+    await room.say(messages.Settled(run, first))
+    assert room.desk.state().run.moved == ["strength"], "of an older move"
+    await room.say(messages.Settled(run, room.last(messages.Steer).flags))
+    assert room.desk.state().run.moved == []
+    assert room.desk.entry(run).stages[0].moves == []
+
+
+@in_a_room
+async def test_pages_are_told_of_the_entry_when_it_has_changed(room):
+    run, other = room.begin(size=64), room.begin()
+    await room.progress(run, 1, begin=0)
+    place, version, gallery = room.desk.board.place, room.desk.state().version, room.desk.state().gallery
+    await room.progress(run, 2)
+    assert room.desk.board.place == place
+    assert room.desk.state().version > version
+    room.desk.move(run, Moved({"strength": 0.9}))
+    assert room.desk.board.place != place
+    assert room.desk.state().gallery == gallery, "of the others"
+    room.desk.remove(other)
+    assert room.desk.state().gallery > gallery
+
+
+def reopened(tmp_path, before, after):
+    """Runs one function with a room, and another one, with what it returned, in that which is opened there later."""
+
+    async def first():
+        room = Room(tmp_path)
+        found = await before(room)
+        await room.desk.close()
+        return found
+
+    async def second(found):
+        room = Room(tmp_path)
+        await after(room, found)
+        await room.desk.close()
+
+    asyncio.run(second(asyncio.run(first())))
+
+
+def test_a_mark_that_was_gone_back_to_outlives_the_studio(tmp_path):
+    async def before(room):
+        run, other = room.begin(size=64), room.begin(size=64)
+        await room.progress(run, 5, begin=0)
+        number = room.desk.mark(run)
+        await room.say(messages.Marked(run, number, 5))
+        await room.progress(run, 9)
+        room.desk.stop(run)
+        await room.say(messages.Ended(run, "stopped"))
+        assert room.desk.state().run.id == other
+        room.desk.undo(run, number)  # while the other one is at work
+        return run, number
+
+    async def after(room, found):
+        run, number = found
+        await room.say(messages.Ended(room.desk.state().run.id, "finished"))
+        begin = room.last(messages.Begin)
+        assert (begin.run, begin.mark) == (run, number)
+        # What ends at once begins there again; what has done a step does not.
+        room.worker.ended(-9)
+        await asyncio.sleep(0)
+        assert room.last(messages.Begin).mark == number
+        await room.progress(run, 6, begin=0)
+        room.worker.ended(-9)
+        await asyncio.sleep(0)
+        assert room.last(messages.Begin).mark is None
+
+    reopened(tmp_path, before, after)
+
+
+def test_how_far_a_run_was_outlives_the_studio(tmp_path):
+    async def before(room):
+        run = room.begin(size=64)
+        await room.progress(run, 1, begin=0)
+        await room.progress(run, 70)
+        return run
+
+    async def after(room, run):
+        assert (room.desk.entry(run).step, room.desk.state().run.step) == (70, 70)
+
+    reopened(tmp_path, before, after)
+
+
 def test_what_was_under_way_is_given_its_turn_again(tmp_path):
     async def before():
         room = Room(tmp_path)

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import types
 
 import jax
 import pytest
@@ -74,3 +75,24 @@ def test_compilations_are_counted():
     count = compilations.counter()
     jax.jit(lambda x: x * 3.25 + 1)(2.0)
     assert count() >= 1
+
+
+@pytest.mark.parametrize("command", [messages.Stop("sweep"), messages.Quit()])
+def test_a_sweep_is_stopped_however_early(command, monkeypatch):
+    """One that is told to stop before it has begun to read; by `Quit`, the worker ends then as well."""
+    told, inbox, asked = [], queue.Queue(), []
+
+    def run_grid(grid, flags, workdir, *, interrupt):
+        asked.extend([interrupt.requested, interrupt.requested])
+        return types.SimpleNamespace(failed={}, stopped=interrupt.requested)
+
+    monkeypatch.setattr(engine, "run_grid", run_grid)
+    monkeypatch.setattr(engine, "make_grid", lambda flags: None)
+    link = messages.Link(inbox, told.append, threading.Event(), lambda: 0)
+    flags = types.SimpleNamespace(workdir="")
+    for each in (messages.BeginSweep("sweep", flags), messages.Stop("another"), command, messages.Quit()):
+        inbox.put(each)
+    engine.serve(link, (None, None))
+    assert asked == [True, True]
+    assert told[-1] == messages.Ended("sweep", "stopped")
+    assert inbox.qsize() == isinstance(command, messages.Quit)
