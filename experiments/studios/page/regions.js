@@ -233,7 +233,7 @@ export async function editRegions(of, done) {
     const strange = paintings.find((each) => labelsOn(each).some((label) => !there.includes(label)));
     if (strange) {
       const label = labelsOn(strange).find((own) => !there.includes(own)) ?? 0;
-      return `${titled(label)} of ${nameOf(strange.id)} is nowhere on the photo: paint it there too, or give it another.`;
+      return `${titled(label)} of ${nameOf(strange.id)} is nowhere on the photo: paint it there too, or not here.`;
     }
     const missing = painted.find((label) => !paintings.some((each) => labelsOn(each).includes(label)));
     if (missing === undefined) return "";
@@ -254,6 +254,17 @@ export async function editRegions(of, done) {
       keep: keep.length ? keep : null,
     };
   }
+}
+
+/**
+ * What the region of a colour is called, as where it is painted; of a map that was not painted here, by its place.
+ *
+ * @param {string} colour
+ * @param {number} index
+ */
+export function regionName(colour, index) {
+  const label = PALETTE.indexOf(colour.toLowerCase());
+  return label === 0 ? "The rest" : `Region ${label < 0 ? index + 1 : label}`;
 }
 
 /** @param {number} label */

@@ -29,7 +29,14 @@
  */
 
 /** @type {Draft} */
-export const EMPTY = { content: null, styles: [], regions: null, style_regions: [], dials: {}, first_look: "any_style" };
+export const EMPTY = {
+  content: null,
+  styles: [],
+  regions: null,
+  style_regions: [],
+  dials: {},
+  first_look: "any_style",
+};
 
 /** @type {Known} */
 let known = {
