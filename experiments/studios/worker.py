@@ -48,11 +48,6 @@ class Worker:
         """Sends a command; one that does not arrive, as the process has ended, is lost."""
         self._outbox.put(command)
 
-    def interrupt(self) -> None:
-        """Has a sweep stop as soon as it can."""
-        if self._process.is_alive() and self._process.pid:
-            os.kill(self._process.pid, signal.SIGINT)
-
     def kill(self) -> None:
         """Ends the process at once."""
         self._process.kill()
@@ -86,7 +81,9 @@ class Worker:
 
 def _main(connection: Connection, samples: tuple[Path, Path]) -> None:
     """Is the worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server tells when to end; a sweep sets its own
+    for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to all of its processes; the server tells when to end
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     from . import engine
     from .compilations import counter
 
@@ -112,7 +109,7 @@ def _main(connection: Connection, samples: tuple[Path, Path]) -> None:
     threading.Thread(target=read, daemon=True).start()
     writing = threading.Thread(target=write, daemon=True)
     writing.start()
-    link: Any = engine.Link(inbox=inbox, tell=outbox.put, wanted=wanted, compilations=counter())
+    link: Any = messages.Link(inbox=inbox, tell=outbox.put, wanted=wanted, compilations=counter())
     engine.serve(link, samples)
     outbox.put(None)
     writing.join()
