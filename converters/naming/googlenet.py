@@ -59,8 +59,8 @@ def ported(rows: Sequence[Row]) -> Pairs:
         yield f"icp{number}_{_PRINCETON_PARTS[part]}", Place(name)
     slim = dict(zip(_STEM, _SLIM_STEM, strict=True))
     for name, module, part in _inside_modules(rows):
-        size, letter = module[-2:]  # modules count from b there, behind the pool
-        slim[name] = f"Mixed_{size}{chr(ord(letter) + 1)}/{_SLIM_OTHERS.get(name, _SLIM_PARTS[part])}"
+        after = chr(ord(module[-1]) + 1)  # modules begin with b there, behind the pool
+        slim[name] = f"Mixed_{module[-2]}{after}/{_SLIM_OTHERS.get(name, _SLIM_PARTS[part])}"
     for ours, theirs in slim.items():
         yield from pair(ours, f"InceptionV1/{theirs}", f"InceptionV1/{theirs}/BatchNorm")
 

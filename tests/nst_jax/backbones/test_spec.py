@@ -90,6 +90,7 @@ def test_number_of_parameters(name, parameters, with_head):
         ("vgg13_bn_torchvision", 133_053_736),
         ("vgg16_bn_torchvision", 138_365_992),
         ("vgg19_bn_torchvision", 143_678_248),
+        ("googlenet_torchvision", 6_624_904),
         # Of Google's table, in thousands: 4652.
         ("efficientnet_lite0", 4_652_008),
     ],
