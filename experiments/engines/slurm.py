@@ -32,7 +32,7 @@ class _Task:
     def __call__(self, work: Work, task: int) -> None:
         try:
             tasks.run(work, task)
-        except InterruptedError:
+        except (InterruptedError, KeyboardInterrupt):
             os._exit(_TERMINATED)  # without a result: Slurm queues again what it has taken off a machine for others
 
     def checkpoint(self, work: Work, task: int) -> Any:
