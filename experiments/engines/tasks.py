@@ -22,7 +22,7 @@ from typing import Generic, NamedTuple, Protocol, TextIO, TypeVar, cast
 from nst_jax.errors import UserError
 from nst_jax.io.files import make_folder
 
-from ..cli import compilation_cache, flags
+from ..cli import compilation_cache, flags, stopping
 
 ATTEMPTS = 3
 """How often a task is begun again whose worker dies, before it counts as failed."""
@@ -167,7 +167,7 @@ def run(work: Work, task: int) -> None:
     _keep_programs()
     module = importlib.import_module(work.script)
     own = "--distributed" if work.together else f"--task={task}"
-    with contextlib.chdir(work.here), _logged(Path(work.logs)):
+    with stopping.by_scheduler(), contextlib.chdir(work.here), _logged(Path(work.logs)):
         if module.run(flags.parsed(module.Config, [*work.arguments, own])).stopped:
             raise InterruptedError(f"task {task} was asked to stop")
 
