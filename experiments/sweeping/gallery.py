@@ -20,18 +20,16 @@ from ..cli.flags import command_line
 from ..running.run_record import write_json
 from ..showing.page import write_page
 from ..showing.sheet import write_sheet
+from . import folder
 from .cells import PreparedCell
+from .folder import FAILED, FINISHED, UNFINISHED
 from .grid import Grid
 from .outcome import CELLS, MANIFEST, PAGE, SHEET, TABLE, TRADEOFF, cell_path
 
-FINISHED, UNFINISHED, FAILED = "finished", "unfinished", "failed"
-_IDENTITY = "identity"
-# Exceptions from reading JSON that is damaged or not ours.
-_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 _ADVICE = "choose another --workdir, or remove this one"
 _LEAST_PAUSE = 5.0  # seconds
 _PAUSE = 10.0
-"""Time until the files are written again, as a multiple of the time that this takes."""
+"""Time until the files are written again, or the folder is looked at, as a multiple of the time that this takes."""
 
 
 class Gallery:
@@ -48,17 +46,14 @@ class Gallery:
         grid: Grid,
         cells: Sequence[PreparedCell],
         about: Mapping[str, Any],
-        *,
-        retry_failed: bool = False,
     ) -> None:
-        """Reads the records that are there.
+        """Finds the names of the cells' files; of no cell anything is known before `follow`.
 
         Args:
             workdir: the folder, which need not exist.
             grid: the sweep.
             cells: the cells of the grid, in its order.
             about: versions and device.
-            retry_failed: whether to run cells again that have failed before.
 
         Raises:
             UserError: the folder belongs to a sweep with cells that this one has not.
@@ -68,14 +63,30 @@ class Gallery:
         self._about = about
         self._records: dict[str, dict[str, Any]] = {}
         self._begun: dict[str, str] | None = None
-        self._next = 0.0
+        self._next = self._next_look = 0.0
+        self._missing: dict[str, PreparedCell] = {}
+        self.steps_done = 0
         self.cells = self._named(cells)
+
+    def follow(self, cells: Sequence[PreparedCell], *, retry_failed: bool = False) -> None:
+        """Reads the records of some of the cells, now and at each later look: a worker has to know its own alone.
+
+        Args:
+            cells: which of them.
+            retry_failed: whether to run cells again that have failed before.
+
+        Raises:
+            UserError: a record is of a cell with other settings, or cannot be read.
+        """
+        self._missing = {cell.name: cell for cell in cells if cell.error is None}
         self.look()
         if retry_failed:
-            for cell in self.cells:
+            for cell in cells:
                 if self._records.get(cell.name, {}).get("status") == FAILED:
                     del self._records[cell.name]
                     self.path(cell, ".json").unlink(missing_ok=True)
+                    self._missing[cell.name] = cell
+                    self.steps_done -= cell.settings.steps
 
     @property
     def versions(self) -> tuple[Mapping[str, str] | None, Mapping[str, str]]:
@@ -92,24 +103,36 @@ class Gallery:
 
     def add(self, cell: PreparedCell, record: dict[str, Any]) -> None:
         """Writes the record of a cell whose picture is written; the next `refresh` shows it."""
-        write_json(self.path(cell, ".json"), {_IDENTITY: cell.identity, **record})
-        if (written := self._read(cell)) is not None:  # else the picture was removed meanwhile, and is made again
-            self._records[cell.name] = written
+        write_json(self.path(cell, ".json"), {folder.IDENTITY: cell.identity, **record})
+        self._take(cell)  # unless the picture was removed meanwhile, and is made again
 
-    def look(self) -> bool:
-        """Looks for cells that an earlier run or other processes finished; returns whether all are done."""
-        for cell in self.cells:
-            if not self.is_done(cell):
-                record = self._read(cell)
-                if record is not None:
-                    self._records[cell.name] = record
-        return all(map(self.is_done, self.cells))
+    def look(self, *, patient: bool = False) -> bool:
+        """Looks for cells that an earlier run or other processes finished; returns whether all are done.
+
+        Args:
+            patient: whether to leave it where the last look was too recent for what it cost.
+        """
+        began = time.monotonic()
+        if not patient or began >= self._next_look:
+            for name in folder.with_records(self._workdir, self._missing):
+                self._take(self._missing[name])
+            ended = time.monotonic()
+            self._next_look = ended + _PAUSE * (ended - began)
+        return not self._missing
+
+    def _take(self, cell: PreparedCell) -> None:
+        """Takes the record of a cell that is missing, if it is there."""
+        if (record := self._read(cell)) is not None:
+            self._records[cell.name] = record
+            if self._missing.pop(cell.name, None) is not None:
+                self.steps_done += cell.settings.steps
 
     def summary(self) -> tuple[int, dict[str, str]]:
         """Returns the number of cells with a picture, and for failed cells, by name, the error."""
-        entries = [self._entry(cell) for cell in self.cells]
-        failed = {entry["name"]: entry["error"] for entry in entries if entry["status"] == FAILED}
-        return sum(entry["status"] == FINISHED for entry in entries), failed
+        failed = {cell.name: cell.error for cell in self.cells if cell.error is not None}
+        found = self._records.items()
+        failed |= {name: record["error"] for name, record in found if record["status"] == FAILED}
+        return sum(record["status"] == FINISHED for _, record in found), failed
 
     def refresh(self, *, now: bool = False) -> None:
         """Writes the files that cover all cells, unless they were written too recently for what that costs."""
@@ -195,16 +218,11 @@ class Gallery:
         Raises:
             UserError: the record is of a cell with other settings, or cannot be read.
         """
-        path = self.path(cell, ".json")
-        text = _read_text(path)
-        if text is None:
+        record = folder.read_record(self._workdir, cell.name, _ADVICE)
+        if record is None:
             return None
-        try:
-            record = json.loads(text)
-            identity, known = dict(record[_IDENTITY]), _known(record)
-        except _DAMAGED:
-            return None
-        self._check_identity(cell, identity)
+        self._check_identity(cell, record.identity)
+        known = record.known
         if known["status"] == FINISHED:
             picture = self.path(cell, ".png")
             try:
@@ -241,9 +259,8 @@ class Gallery:
 
     def _found(self) -> dict[str, dict[str, Any]]:
         """Returns the settings of each cell that the folder has, by the name of its files."""
-        path = self._workdir / MANIFEST
-        text = _read_text(path)
-        if text is None:
+        manifest = folder.read_manifest(self._workdir, _ADVICE)
+        if manifest is None:
             other = next((name for name in (TABLE, SHEET, TRADEOFF, PAGE) if (self._workdir / name).exists()), None)
             if other and not (self._workdir / CELLS).is_dir():
                 raise file_error(
@@ -251,12 +268,8 @@ class Gallery:
                     f"expected the folder of a sweep, found only a file {other}: choose another --workdir",
                 )
             return {}
-        try:
-            manifest = json.loads(text)
-            self._begun = {str(name): str(version) for name, version in dict(manifest.get("versions", {})).items()}
-            return {str(entry["name"]): dict(entry["settings"]) for entry in manifest["cells"]}
-        except _DAMAGED as error:
-            raise file_error(path, f"expected the manifest of a sweep, found something else: {_ADVICE}") from error
+        self._begun = {str(name): str(version) for name, version in manifest["versions"].items()}
+        return {cell["name"]: cell["settings"] for cell in manifest["cells"]}
 
     def _check_identity(self, cell: PreparedCell, found: Mapping[str, Any]) -> None:
         """Checks that a cell found in the folder is this one, as far as its images can be read now."""
@@ -284,39 +297,6 @@ def _variants(name: str) -> Iterator[str]:
     """Yields a name, and others that begin like it."""
     yield name
     yield from (f"{name}-{number}" for number in itertools.count(2))
-
-
-def _read_text(path: Path) -> str | None:
-    """Returns the text of a file, None if there is no file; bytes that are not UTF-8 make it invalid JSON later."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise file_error(path, f"cannot be read ({error.strerror}): {_ADVICE}") from error
-
-
-def _known(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the known fields of the record of a cell, with their types checked.
-
-    Raises:
-        ValueError: it is not one; or another exception of `_DAMAGED`.
-    """
-    if record["status"] == FAILED:
-        return {"status": FAILED, "error": str(record["error"])}
-    if record["status"] != FINISHED:
-        raise ValueError(record["status"])
-    losses = {str(name): float(value) for name, value in record["losses"].items()}
-    if not {"loss", CONTENT, STYLE} <= losses.keys():
-        raise ValueError(losses)
-    return {
-        "status": FINISHED,
-        "error": None,
-        "sha256": str(record["sha256"]),
-        "seconds": float(record["seconds"]),
-        "cells_in_batch": int(record["cells_in_batch"]),
-        "losses": losses,
-    }
 
 
 def _names(mappings: Any) -> list[str]:

@@ -3,6 +3,7 @@
 Any flag of a transfer can be an axis: it takes a list of values instead of one.
 """
 
+import collections
 import dataclasses
 import itertools
 import math
@@ -257,23 +258,25 @@ def _pictures(path: Path) -> list[Path]:
 def unique_labels(flag_name: str, paths: Sequence[Path]) -> tuple[str, ...]:
     """Returns the shortest ends of the paths that differ from each other."""
     real = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - links count as other images, .. does not
-    twice = next((path for path in real if real.count(path) > 1), None)
-    if twice is not None:
+    twice, times = collections.Counter(real).most_common(1)[0]
+    if times > 1:
         raise UserError(f"{flag_name}: expected each image once, found twice: {twice}")
     labels = [path.stem for path in real]
     for depth in range(1, max(len(path.parts) for path in real)):
         if len(set(labels)) == len(labels):
             break
         longer = ["/".join(path.parts[-depth:]) for path in real]
-        labels = [long if labels.count(label) > 1 else label for label, long in zip(labels, longer, strict=True)]
+        found = collections.Counter(labels)
+        labels = [long if found[label] > 1 else label for label, long in zip(labels, longer, strict=True)]
     return tuple(one_line(label) for label in labels)  # file names may have bytes that are not text
 
 
 def _value_axis(name: str, values: tuple[Any, ...]) -> Axis:
     if not values:
         raise UserError(f"--{name}: expected one value or more, found none; leave the flag out for its default")
+    found = collections.Counter(values)
     for value in values:
-        if values.count(value) > 1:
+        if found[value] > 1:
             raise UserError(f"--{name}: expected each value once, found {serialize(value)} twice")
         if value == () and not (name in _MAY_BE_EMPTY and len(values) == 1):
             raise UserError(f"--{name}: expected no empty list, found one; leave the flag out for its default")
