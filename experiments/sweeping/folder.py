@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nst_jax.errors import UserError
 from nst_jax.io.files import file_error
 from nst_jax.terms import CONTENT, STYLE
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import atomic_write, file_error, sha256
-from nst_jax.terms import CONTENT, STYLE
 
 from ..cli.flags import command_line
 from ..running.run_record import write_json

@@ -1,5 +1,6 @@
 """Parts of a sweep that is too large for one sheet and one page: each a grid of its own, cut along the axes."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def parts(manifest: Mapping[str, Any], most: int = MOST) -> list[dict[str, Any]]
         bounds = [len(cells) * part // count for part in range(count + 1)]
         return [
             {**manifest, "cells": cells[start:stop], "label": f"cells {start + 1} to {stop}"}
-            for start, stop in zip(bounds, bounds[1:], strict=False)
+            for start, stop in itertools.pairwise(bounds)
         ]
     names = [axis["name"] for axis in axes]
     inner = set(manifest["cols"])
