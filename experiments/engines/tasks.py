@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, TextIO, cast
 
 from nst_jax.errors import UserError
 from nst_jax.io.files import make_folder
+from nst_jax.io.stores import located
 
 from ..cli import flags
 
@@ -115,7 +116,7 @@ def run(work: Work, task: int) -> None:
         InterruptedError: this process was asked to stop; the engine may begin the task again.
     """
     module = importlib.import_module(work.script)
-    with contextlib.chdir(work.here), _logged(Path(work.logs)):
+    with contextlib.chdir(work.here), _logged(located(work.logs)):
         if module.run(flags.parsed(module.Config, [*work.arguments, f"--task={task}"])).stopped:
             raise InterruptedError(f"task {task} was asked to stop")
 

@@ -7,7 +7,6 @@ that gives its cells to workers, and each of these.
 import contextlib
 import dataclasses
 import functools
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from nst_jax import batches, parallel
 from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
-from nst_jax.io.files import check_folder, make_folder, sha256
+from nst_jax.io.files import check_folder, make_folder, names_in, remove_folder, sha256
 from nst_jax.memory import decided
 from nst_jax.scaled_batches import ScaledGroup
 from nst_jax.stacking import state_of
@@ -58,15 +57,17 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16]
         wanted = [cell.name for cell in cells]
         about = {"versions": versions(), "device": jax.devices()[0].device_kind}
         gallery = Gallery(workdir, grid, cells, about, retry_failed=flags.retry_failed)
-        cells = [_as_begun(cell, workdir) for cell in gallery.cells]
+        begun = names_in(workdir / CHECKPOINTS)
+        cells = [_as_begun(cell, workdir) if cell.name in begun else cell for cell in gallery.cells]
         names = dict(zip(wanted, (cell.name for cell in cells), strict=True))
         make_folder(workdir / CELLS)
         able = [cell for cell in cells if cell.error is None]
         partial = flags.task is not None
         mine = shares.of_task(flags, able, gallery.versions) if partial else able
         _announce(cells, mine, gallery)
-        for cell in filter(gallery.is_done, mine):  # left if a run was killed between the two
-            _remove_checkpoints(workdir, cell)
+        for cell in mine:
+            if cell.name in begun and gallery.is_done(cell):  # left if a run was killed between the two
+                remove_folder(workdir / CHECKPOINTS / cell.name)
         steps = sum(cell.settings.steps for cell in mine)
         with progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
             if partial or flags.engine == "none":
@@ -225,9 +226,16 @@ class _Runner:
         self, group: ScaledGroup, cells: Sequence[PreparedCell], left: Sequence[int], size: int
     ) -> tuple[list[int], list[Restored | None]]:
         """Returns at most `size` cells with the same steps done and to do as the first one left, and their states."""
-        steps = {index: (group.scales(index), self._checkpoints(cells[index]).newest()) for index in left}
+        begun = names_in(self.workdir / CHECKPOINTS)  # all at once, as a look at each may be a request over a network
+
+        def newest(index: int) -> int | None:
+            return self._checkpoints(cells[index]).newest() if cells[index].name in begun else None
+
+        steps = {index: (group.scales(index), newest(index)) for index in left}
         alike = [index for index in left if steps[index] == steps[left[0]]][:size]
-        restored = {index: self._restore(cells[index], group, index) for index in alike}
+        restored = {
+            index: self._restore(cells[index], group, index) if cells[index].name in begun else None for index in alike
+        }
         at = {
             index: found and (found.scale, int(jax.device_get(found.state.step))) for index, found in restored.items()
         }
@@ -270,12 +278,12 @@ class _Runner:
                 },
             },
         )
-        _remove_checkpoints(self.workdir, cell)
+        remove_folder(self.workdir / CHECKPOINTS / cell.name)
 
     def _fail(self, cell: PreparedCell, error: UserError) -> None:
         self.bar.say(f"{cell.name}: {error}")
         self.gallery.add(cell, {"status": FAILED, "error": str(error)})
-        _remove_checkpoints(self.workdir, cell)
+        remove_folder(self.workdir / CHECKPOINTS / cell.name)
 
 
 def _as_begun(cell: PreparedCell, workdir: Path) -> PreparedCell:
@@ -308,10 +316,6 @@ def _announce(cells: Sequence[PreparedCell], mine: Sequence[PreparedCell], galle
 
 def _cells(count: int) -> str:
     return f"{count} cell" if count == 1 else f"{count} cells"
-
-
-def _remove_checkpoints(workdir: Path, cell: PreparedCell) -> None:
-    shutil.rmtree(workdir / CHECKPOINTS / cell.name, ignore_errors=True)
 
 
 def _remove_if_empty(folder: Path) -> None:
