@@ -5,13 +5,11 @@ written.
 """
 
 import json
-import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nst_jax.io.files import file_error
-from nst_jax.terms import CONTENT, STYLE
+from nst_jax.io.files import file_error, names_in
 
 from .outcome import CELLS, MANIFEST, cell_path
 
@@ -21,6 +19,8 @@ DAMAGED = (ValueError, LookupError, TypeError, AttributeError, RecursionError, O
 """Exceptions from reading JSON that is damaged or not ours."""
 
 _RECORD = ".json"
+_LOSSES = {"loss", "content", "style"}
+"""What each finished cell has, see `nst_jax.terms`, which comes with JAX."""
 _FEW = 100
 """Records that are looked for one by one; where more are missing, the folder is listed instead."""
 
@@ -81,12 +81,8 @@ def with_records(workdir: Path, names: Collection[str]) -> Iterable[str]:
     """
     if len(names) <= _FEW:
         return list(names)
-    try:
-        with os.scandir(workdir / CELLS) as entries:
-            found = {entry.name.removesuffix(_RECORD) for entry in entries if entry.name.endswith(_RECORD)}
-    except OSError:  # it is made with the first cell
-        return []
-    return [name for name in names if name in found]
+    found = names_in(workdir / CELLS)
+    return [name for name in names if f"{name}{_RECORD}" in found]
 
 
 def read_text(path: Path, advice: str) -> str | None:
@@ -114,7 +110,7 @@ def _known(record: Mapping[str, Any]) -> dict[str, Any]:
     if record["status"] != FINISHED:
         raise ValueError(record["status"])
     losses = {str(name): float(value) for name, value in record["losses"].items()}
-    if not {"loss", CONTENT, STYLE} <= losses.keys():
+    if not losses.keys() >= _LOSSES:
         raise ValueError(losses)
     return {
         "status": FINISHED,

@@ -5,6 +5,8 @@ Only the record of each cell is authoritative; these files are made from the rec
 
 import csv
 import dataclasses
+import functools
+import hashlib
 import itertools
 import json
 import time
@@ -24,6 +26,8 @@ from .cells import PreparedCell
 from .folder import FAILED, FINISHED, UNFINISHED
 from .grid import Grid
 from .outcome import CELLS, MANIFEST, PAGE, SHEET, TABLE, TRADEOFF, cell_path
+from .pages import numbered, parts
+from .watching import for_page, status
 
 _ADVICE = "choose another --workdir, or remove this one"
 _LEAST_PAUSE = 5.0  # seconds
@@ -37,6 +41,7 @@ class Gallery:
     Attributes:
         cells: the cells, in the order of the grid. Those that the folder has already keep the names of their files:
             a sweep may grow, and the numbers in the names of a larger grid are others.
+        steps_done: steps of the cells that are followed and done.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class Gallery:
         self._begun: dict[str, str] | None = None
         self._next = self._next_look = 0.0
         self._missing: dict[str, PreparedCell] = {}
+        self._ends: list[float] = []
+        self._shown: dict[Path, str] = {}
         self.steps_done = 0
         self.cells = self._named(cells)
 
@@ -121,8 +128,11 @@ class Gallery:
 
     def _take(self, cell: PreparedCell) -> None:
         """Takes the record of a cell that is missing, if it is there."""
-        if (record := self._read(cell)) is not None:
+        if (found := self._read(cell)) is not None:
+            record, written = found
             self._records[cell.name] = record
+            if record["status"] == FINISHED:
+                self._ends.append(written)
             if self._missing.pop(cell.name, None) is not None:
                 self.steps_done += cell.settings.steps
 
@@ -143,11 +153,10 @@ class Gallery:
         self.look()
         manifest = self.manifest()
         writings: list[Callable[[], None]] = [
-            lambda: write_json(self._workdir / MANIFEST, manifest),
+            lambda: self._write_manifest(manifest),
             lambda: self._write_table(manifest["cells"]),
-            lambda: write_sheet(self._workdir / SHEET, manifest),
             lambda: plot_tradeoff(self._workdir / TRADEOFF, manifest),
-            lambda: write_page(self._workdir / PAGE, manifest),
+            *self._part_writings(manifest),
         ]
         failure: UserError | None = None
         for write in writings:
@@ -159,6 +168,45 @@ class Gallery:
         self._next = ended + max(_LEAST_PAUSE, _PAUSE * (ended - began))
         if failure:
             raise failure
+
+    def _part_writings(self, manifest: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
+        """Yields what writes the sheet and the page of each part in which something has changed since the last time."""
+        divided = parts(manifest)
+        links = [
+            {"href": f"./{numbered(Path(PAGE), number).name}", "label": part["label"]}
+            for number, part in enumerate(divided)
+        ]
+        how_far = for_page(status(self._workdir, (cell.name for cell in self.cells), self.summary()[1], self._ends))
+        for number, part in enumerate(divided):
+            sheet, page = (numbered(self._workdir / name, number) for name in (SHEET, PAGE))
+            if len(divided) > 1:
+                part |= {"title": f"{part['title']} ({part['label']})".strip(), "parts": links, "part": number}
+            yield functools.partial(self._if_changed, sheet, part, write_sheet)
+            # Of the whole sweep the first page tells, so that the others are written when they have something new.
+            shown = {**part, "status": how_far} if number == 0 and not all(map(self.is_done, self.cells)) else part
+            yield functools.partial(self._if_changed, page, shown, write_page)
+        for name in (SHEET, PAGE):  # of a layout with more parts
+            for number in itertools.count(len(divided)):
+                path = numbered(self._workdir / name, number)
+                if path not in self._shown and not path.exists():
+                    break
+                path.unlink(missing_ok=True)
+                self._shown.pop(path, None)
+
+    def _if_changed(
+        self, path: Path, part: Mapping[str, Any], write: Callable[[Path, Mapping[str, Any]], None]
+    ) -> None:
+        digest = hashlib.sha256(json.dumps(part, sort_keys=True).encode(errors="replace")).hexdigest()
+        if self._shown.get(path) != digest or not path.exists():
+            write(path, part)
+            self._shown[path] = digest
+
+    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Writes the manifest with a cell in each line: indented, those of large sweeps take ten times as long."""
+        about = json.dumps({name: value for name, value in manifest.items() if name != "cells"}, indent=2)
+        cells = ",\n".join(map(json.dumps, manifest["cells"]))
+        with atomic_write(self._workdir / MANIFEST, encoding="utf-8") as file:
+            file.write(f'{about.removesuffix("}").rstrip()},\n  "cells": [\n{cells}\n  ]\n}}\n')
 
     def manifest(self) -> dict[str, Any]:
         """Returns the content of manifest.json; paths in it are relative to its folder."""
@@ -211,8 +259,8 @@ class Gallery:
                     ]
                 )
 
-    def _read(self, cell: PreparedCell) -> dict[str, Any] | None:
-        """Returns the record of a cell; None if there is none, or the picture is not the recorded one.
+    def _read(self, cell: PreparedCell) -> tuple[dict[str, Any], float] | None:
+        """Returns the record of a cell and when it was written; None if there is none, or the picture is another.
 
         Raises:
             UserError: the record is of a cell with other settings, or cannot be read.
@@ -232,7 +280,7 @@ class Gallery:
             except OSError as error:
                 raise file_error(picture, f"cannot be read ({error.strerror}): {_ADVICE}") from error
             known["picture"] = picture.relative_to(self._workdir).as_posix()
-        return known
+        return known, record.written
 
     def _named(self, cells: Sequence[PreparedCell]) -> list[PreparedCell]:
         """Returns the cells with the names of their files; raises UserError if the folder belongs to another sweep."""

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from nst_jax import batches, parallel
 from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
-from nst_jax.io.files import check_folder, make_folder, sha256
+from nst_jax.io.files import check_folder, make_folder, names_in, remove_folder, sha256
 from nst_jax.memory import decided
 from nst_jax.scaled_batches import ScaledGroup
 from nst_jax.stacking import state_of
@@ -61,7 +60,8 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16]
         wanted = [cell.name for cell in cells]
         about = {"versions": versions(), "device": jax.devices()[0].device_kind}
         gallery = Gallery(workdir, grid, cells, about)
-        cells = [_as_begun(cell, workdir) for cell in gallery.cells]
+        begun = names_in(workdir / CHECKPOINTS)
+        cells = [_as_begun(cell, workdir) if cell.name in begun else cell for cell in gallery.cells]
         names = dict(zip(wanted, (cell.name for cell in cells), strict=True))
         make_folder(workdir / CELLS)
         able = [cell for cell in cells if cell.error is None]
@@ -69,8 +69,9 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16]
         mine = shares.of_task(flags, able, gallery.versions) if partial else able
         gallery.follow(mine if partial else cells, retry_failed=flags.retry_failed)
         _announce(cells, mine, gallery)
-        for cell in filter(gallery.is_done, mine):  # left if a run was killed between the two
-            _remove_checkpoints(workdir, cell)
+        for cell in mine:
+            if cell.name in begun and gallery.is_done(cell):  # left if a run was killed between the two
+                remove_folder(workdir / CHECKPOINTS / cell.name)
         steps = sum(cell.settings.steps for cell in mine)
         with progress_bar(steps=steps, done=gallery.steps_done) as bar:
             if partial or flags.engine == "none":
@@ -229,14 +230,20 @@ class _Runner:
         self, group: ScaledGroup, cells: Sequence[PreparedCell], left: Sequence[int], size: int
     ) -> tuple[list[int], list[Restored | None]]:
         """Returns at most `size` cells with the same steps done and to do as the first one left, and their states."""
+        begun = names_in(self.workdir / CHECKPOINTS)  # all at once, as a look at each may be a request over a network
+
+        def newest(index: int) -> int | None:
+            return self._checkpoints(cells[index]).newest() if cells[index].name in begun else None
 
         def steps(index: int) -> Any:
-            return group.scales(index), self._checkpoints(cells[index]).newest()
+            return group.scales(index), newest(index)
 
         first = steps(left[0])
-        # No further than needed: looking for checkpoints of all that are left, before each batch, takes their square.
+        # No further than needed: to look at all that are left before each batch would take their square.
         alike = list(itertools.islice((index for index in left if steps(index) == first), size))
-        restored = {index: self._restore(cells[index], group, index) for index in alike}
+        restored = {
+            index: self._restore(cells[index], group, index) if cells[index].name in begun else None for index in alike
+        }
         at = {
             index: found and (found.scale, int(jax.device_get(found.state.step))) for index, found in restored.items()
         }
@@ -279,12 +286,12 @@ class _Runner:
                 },
             },
         )
-        _remove_checkpoints(self.workdir, cell)
+        remove_folder(self.workdir / CHECKPOINTS / cell.name)
 
     def _fail(self, cell: PreparedCell, error: UserError) -> None:
         self.bar.say(f"{cell.name}: {error}")
         self.gallery.add(cell, {"status": FAILED, "error": str(error)})
-        _remove_checkpoints(self.workdir, cell)
+        remove_folder(self.workdir / CHECKPOINTS / cell.name)
 
 
 def _as_begun(cell: PreparedCell, workdir: Path) -> PreparedCell:
@@ -313,10 +320,6 @@ def _announce(cells: Sequence[PreparedCell], mine: Sequence[PreparedCell], galle
 
 def _cells(count: int) -> str:
     return f"{count} cell" if count == 1 else f"{count} cells"
-
-
-def _remove_checkpoints(workdir: Path, cell: PreparedCell) -> None:
-    shutil.rmtree(workdir / CHECKPOINTS / cell.name, ignore_errors=True)
 
 
 def _remove_if_empty(folder: Path) -> None:
