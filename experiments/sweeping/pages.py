@@ -4,31 +4,20 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 MOST = 1000
 """Cells of a page and of a sheet: a browser opens their pictures in a second, and a tile is as wide as a thumbnail."""
 
-_Cells = Sequence[Mapping[str, Any]]
-
-
-class _Cut(NamedTuple):
-    """What a part has of an axis.
-
-    Attributes:
-        start: the first value.
-        stop: the one after the last.
-    """
-
-    start: int
-    stop: int
+_WIDEST = 40
+"""Columns of a part: more are cut as well, as tiles on a sheet of a single row would be specks."""
 
 
 def parts(manifest: Mapping[str, Any], most: int = MOST) -> list[dict[str, Any]]:
     """Returns the manifest of each part; the whole one where all cells fit.
 
-    The axes that go from top to bottom are cut first, the outermost before the others, so that parts are what one would
-    see on a long sheet from one scroll to the next.
+    Outer axes are cut before inner ones, so that parts are what one would see on a long sheet from one scroll to the
+    next.
 
     Args:
         manifest: the sweep: `axes`, `rows`, `cells` and whatever else there is.
@@ -48,10 +37,26 @@ def parts(manifest: Mapping[str, Any], most: int = MOST) -> list[dict[str, Any]]
             for start, stop in itertools.pairwise(bounds)
         ]
     names = [axis["name"] for axis in axes]
-    inner = set(manifest["cols"])
-    order = sorted(range(len(axes)), key=lambda axis: (names[axis] in inner, names[axis] not in manifest["rows"], axis))
-    whole = [_Cut(0, len(axis["values"])) for axis in axes]
-    return [_part(manifest, cuts, found) for cuts, found in _divided(cells, whole, order, most)]
+    across = [names.index(name) for name in manifest["cols"]]
+    down = [names.index(name) for name in manifest["rows"]]
+    down += [axis for axis in range(len(axes)) if axis not in (*across, *down)]
+    lengths = [len(axis["values"]) for axis in axes]
+    columns, rows = (math.prod(lengths[axis] for axis in list_) for list_ in (across, down))
+    width = min(columns, max(_WIDEST, most // rows), most)
+    lefts, tops = (
+        _cuts([lengths[axis] for axis in across], width),
+        _cuts([lengths[axis] for axis in down], most // width),
+    )
+    column_of, row_of = _places(lefts), _places(tops)
+    found: list[list[Mapping[str, Any]]] = [[] for _ in range(len(tops) * len(lefts))]
+    for cell in cells:
+        top, left = (tuple(cell["place"][axis] for axis in list_) for list_ in (down, across))
+        found[row_of[top] * len(lefts) + column_of[left]].append(cell)
+    divided = []
+    for (top, left), own in zip(itertools.product(tops, lefts), found, strict=True):
+        cuts = dict(zip([*down, *across], [*top, *left], strict=True))
+        divided.append(_part(manifest, [cuts[axis] for axis in range(len(axes))], own))
+    return [part for part in divided if part["cells"]]
 
 
 def numbered(path: Path, part: int) -> Path:
@@ -59,27 +64,23 @@ def numbered(path: Path, part: int) -> Path:
     return path if part == 0 else path.with_name(f"{path.stem}-{part + 1}{path.suffix}")
 
 
-def _divided(cells: _Cells, cuts: list[_Cut], order: list[int], most: int) -> list[tuple[list[_Cut], _Cells]]:
-    if len(cells) <= most or not order:
-        return [(cuts, cells)]
-    axis, *others = order
-    values = cuts[axis].stop - cuts[axis].start
-    inner = math.prod(cuts[other].stop - cuts[other].start for other in others)
-    count = math.ceil(values / max(1, most // inner))
-    bounds = [values * part // count for part in range(count + 1)]
-    part_of = [part for part in range(count) for _ in range(bounds[part], bounds[part + 1])]
-    found: list[list[Mapping[str, Any]]] = [[] for _ in range(count)]
-    for cell in cells:
-        found[part_of[cell["place"][axis]]].append(cell)
-    divided = []
-    for part, own in enumerate(found):
-        cut = [*cuts]
-        cut[axis] = _Cut(bounds[part], bounds[part + 1])
-        divided += _divided(own, cut, others, most)
-    return divided
+def _cuts(lengths: Sequence[int], most: int) -> list[tuple[range, ...]]:
+    """Returns the values that each part has of each axis, the outermost first, for parts of so many combinations."""
+    if not lengths:
+        return [()]
+    length, *others = lengths
+    count = math.ceil(length / max(1, most // math.prod(others)))
+    own = [range(length * part // count, length * (part + 1) // count) for part in range(count)]
+    return [(values, *rest) for values in own for rest in _cuts(others, max(1, most // len(values)))]
 
 
-def _part(manifest: Mapping[str, Any], cuts: Sequence[_Cut], cells: _Cells) -> dict[str, Any]:
+def _places(divided: Sequence[tuple[range, ...]]) -> dict[tuple[int, ...], int]:
+    """Returns the number of the part that each combination of values is in."""
+    return {place: number for number, part in enumerate(divided) for place in itertools.product(*part)}
+
+
+def _part(manifest: Mapping[str, Any], cuts: Sequence[range], cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the manifest of the part that has these values of each axis."""
     axes, said = [], []
     for axis, cut in zip(manifest["axes"], cuts, strict=True):
         values = axis["values"][cut.start : cut.stop]
