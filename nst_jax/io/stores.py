@@ -16,7 +16,7 @@ import stat
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -34,7 +34,7 @@ _STORES: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "max_concurrency": 1,  # else every object is asked for its size before it is read
             "config_kwargs": {
-                "retries": {"mode": "standard", "max_attempts": 6},
+                "retries": {"mode": "standard", "max_attempts": 5},
                 "connect_timeout": 10,
                 "read_timeout": 60,
             },
@@ -162,14 +162,14 @@ class StorePath(_Base):
         except FileNotFoundError:
             return None
 
-    def iterdir(self) -> Iterator["StorePath"]:
+    def iterdir(self) -> Generator["StorePath", None, None]:
         """Yields what is in the folder: one request for each thousand."""
         with self._asking() as (store, key):
             found = store.ls(key, detail=False)
-        names = (each.rstrip("/").removeprefix(key).strip("/") for each in found)
+        names = (each.removeprefix(key).strip("/") for each in found)
         return (self / name for name in names if name)
 
-    def glob(self, pattern: str, **_: Any) -> Iterator["StorePath"]:
+    def glob(self, pattern: str, **_: Any) -> Generator["StorePath", None, None]:
         """Yields what is in the folder under names of a pattern without slashes; nothing if there is no folder."""
         with contextlib.suppress(FileNotFoundError):
             yield from (path for path in self.iterdir() if fnmatch.fnmatchcase(path.name, pattern))
@@ -190,7 +190,7 @@ class StorePath(_Base):
         with self._asking() as (store, key):
             return store.cat_file(key)
 
-    def open(
+    def open(  # type: ignore[override] # of which pathlib has seven for as many modes
         self,
         mode: str = "r",
         buffering: int = -1,  # noqa: ARG002 - all of it
@@ -204,8 +204,8 @@ class StorePath(_Base):
         if mode not in ("r", "rt", "rb"):
             raise self._error(errno.ENOTSUP, "a store takes files whole, and keeps none open")
         content = io.BytesIO(self.read_bytes())
-        content.name = str(self)  # type: ignore[attr-defined] # as files have it, and decoders use it
-        file = io.BufferedReader(content)  # type: ignore[type-var]
+        content.name = str(self)  # as files have it, and decoders use it
+        file = io.BufferedReader(content)
         return file if mode == "rb" else io.TextIOWrapper(file, encoding, errors, newline)
 
     def put(self, content: bytes | Path) -> None:
