@@ -278,8 +278,9 @@ def test_regions_of_paintings_are_painted_too(page, studio, pictures):
 def test_curves_of_finished_runs_are_shown(page, studio, pictures):
     choose(page, pictures, "first", steps=12)
     first = paint(page, studio)
+    whole = "shown('.curve').length >= 3 && all('.curve')[0].getAttribute('points').split(' ').length === 13"
     page.wait("text('#progress-text').startsWith('Finished')")
-    page.wait("shown('.curve').length >= 3")
+    page.wait(whole)
     before = page.run("all('.curve').map((line) => line.getAttribute('points'))")
     press(page, "New")
     choose(page, pictures, "second", steps=90_000)
@@ -288,7 +289,7 @@ def test_curves_of_finished_runs_are_shown(page, studio, pictures):
     page.run(f"one('[data-key=open-{first}]').click()")
     page.wait("text('#progress-text').startsWith('Finished')")
     # As CSV has fewer digits than the news, the same curves to a tenth of a pixel or so.
-    page.wait("shown('.curve').length >= 3 && all('.curve')[0].getAttribute('points').split(' ').length === 13")
+    page.wait(whole)
     numbers = [[float(number) for number in points.replace(",", " ").split()] for points in before]
     after = page.run("all('.curve').map((line) => line.getAttribute('points'))")
     assert numbers == [pytest.approx([float(n) for n in points.replace(",", " ").split()], abs=0.2) for points in after]
