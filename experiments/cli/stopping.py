@@ -16,6 +16,7 @@ INTERRUPTED = 130
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # Windows has no SIGHUP, and alone SIGBREAK
 
 _number: int | None = None
+_scheduled = False
 
 
 def status() -> int | None:
@@ -44,11 +45,28 @@ def handling(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 
 
 def note(number: int) -> bool:
-    """Notes a signal for `status`, and returns whether it says anything new."""
+    """Notes a signal for `status`, and returns whether it says anything new.
+
+    SIGHUP a second time does not: shell and system may both send it as a terminal goes away.
+    """
     global _number
-    again = _number is not None and _is_hangup(number)  # shell and system may both send it as a terminal goes away
+    again = _number is not None and (_is_hangup(number) or (_scheduled and number == signal.SIGTERM))
     _number = _number or number
     return not again
+
+
+@contextlib.contextmanager
+def by_scheduler() -> Iterator[None]:
+    """Runs a block in which SIGTERM a second time asks for nothing new.
+
+    Schedulers repeat it while they wait, as Slurm does for a step and its job; one that waits no longer sends SIGKILL.
+    """
+    global _scheduled
+    before, _scheduled = _scheduled, True
+    try:
+        yield
+    finally:
+        _scheduled = before
 
 
 def forget() -> None:

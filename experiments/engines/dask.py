@@ -9,7 +9,8 @@ import contextlib
 import functools
 import importlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
 from typing import Any
 
 from nst_jax.errors import UserError, one_line
@@ -32,12 +33,11 @@ class _Tasks:
     def ended(self) -> Iterable[Ended]:
         from distributed import wait
 
+        if self._futures:
+            with contextlib.suppress(TimeoutError, CancelledError):  # as all are whose scheduler has gone
+                wait(list(self._futures), timeout=_MOMENT, return_when="FIRST_COMPLETED")
         if self._client.status != "running":
             raise UserError("--engine=dask: expected the scheduler to stay, found it gone; the same command continues")
-        if not self._futures:
-            return
-        with contextlib.suppress(TimeoutError):
-            wait(list(self._futures), timeout=_MOMENT, return_when="FIRST_COMPLETED")
         for future in [future for future in self._futures if future.done()]:
             error = None if future.cancelled() else future.exception()
             yield Ended(
@@ -68,13 +68,7 @@ def start(work: Work) -> Iterator[_Tasks]:
             raise UserError(
                 f"--engine_address: expected a scheduler at {one_line(work.address)}, found none ({one_line(error)})"
             ) from error
-        preferred = _preferred(client, work)
-        futures = {
-            client.submit(
-                _run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=-order, **preferred(place)
-            ): task
-            for order, (task, place) in enumerate(zip(work.tasks, work.places, strict=True))
-        }
+        futures = _submitted(client, work)
         try:
             yield _Tasks(client, futures)
         finally:
@@ -107,8 +101,8 @@ def _cluster(work: Work) -> Any:
     return cluster
 
 
-def _preferred(client: Any, work: Work) -> Callable[[float], dict[str, Any]]:
-    """Returns what says which worker is best for a task at a place: neighbours have the same program, compiled there.
+def _submitted(client: Any, work: Work) -> dict[Any, int]:
+    """Submits the tasks, neighbours to one worker, which has their program compiled.
 
     One that is idle takes over tasks of others, as workers do that come later: Dask's work stealing.
     """
@@ -116,9 +110,14 @@ def _preferred(client: Any, work: Work) -> Callable[[float], dict[str, Any]]:
         with contextlib.suppress(TimeoutError):
             client.wait_for_workers(work.workers, timeout=_PATIENCE)
     workers = list(client.ncores())
-    return lambda place: (
-        {"workers": [workers[int(place * len(workers))]], "allow_other_workers": True} if workers else {}
-    )
+    places = {task: place * len(workers) for task, place in zip(work.tasks, work.places, strict=True)}
+    futures = {}
+    for task in sorted(places, key=lambda task: places[task] % 1):  # none is idle while others get their tasks
+        best = {"workers": [workers[int(places[task])]], "allow_other_workers": True} if workers else {}
+        longest_first = -work.tasks.index(task)
+        future = client.submit(_run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=longest_first, **best)
+        futures[future] = task
+    return futures
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from nst_jax.errors import UserError, one_line
 from . import tasks
 from .tasks import Ended, Work
 
-_MOMENT, _PATIENCE = 0.5, 5.0
+_MOMENT, _PATIENCE = 0.5, 15.0
 _TERMINATED = 128 + signal.SIGTERM
 _LOOK_EVERY = 5.0
 """Seconds between two questions to Slurm's accounting, which many users have to share."""
@@ -32,7 +32,7 @@ class _Task:
     def __call__(self, work: Work, task: int) -> None:
         try:
             tasks.run(work, task)
-        except InterruptedError:
+        except (InterruptedError, KeyboardInterrupt):
             os._exit(_TERMINATED)  # without a result: Slurm queues again what it has taken off a machine for others
 
     def checkpoint(self, work: Work, task: int) -> Any:

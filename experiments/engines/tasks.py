@@ -18,7 +18,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from nst_jax.errors import UserError
 from nst_jax.io.stores import located
 
-from ..cli import compilation_cache, flags
+from ..cli import compilation_cache, flags, stopping
 from .worker_logs import logged
 
 ATTEMPTS = 3
@@ -164,7 +164,7 @@ def run(work: Work, task: int) -> None:
     _keep_programs()
     module = importlib.import_module(work.script)
     own = "--distributed" if work.together else f"--task={task}"
-    with contextlib.chdir(work.here), logged(located(work.logs), task):
+    with stopping.by_scheduler(), contextlib.chdir(work.here), logged(located(work.logs), task):
         if module.run(flags.parsed(module.Config, [*work.arguments, own])).stopped:
             raise InterruptedError(f"task {task} was asked to stop")
 

@@ -38,6 +38,15 @@ def test_the_first_signal_is_a_request_and_the_second_stops_at_once(name, capsys
     assert "as soon as the picture can be saved" in capsys.readouterr().err
 
 
+def test_a_scheduler_may_repeat_itself():
+    with stopping.by_scheduler(), graceful_interrupt() as interrupt:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupt.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_nohup_is_respected(monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
