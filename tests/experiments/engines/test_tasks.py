@@ -1,9 +1,7 @@
 """Tasks: how cells are divided among them, what a worker gets of its machine, and a grid whose tasks ran elsewhere."""
 
-import io
 import json
 import os
-import re
 
 import pytest
 from sweeps import config, manifest
@@ -50,14 +48,6 @@ def test_a_worker_for_each_gpu(monkeypatch):
     monkeypatch.setattr(os, "environ", {})
     tasks.place(3, 4)
     assert os.environ == {"CUDA_VISIBLE_DEVICES": "1"}
-
-
-def test_lines_of_a_log_have_a_time():
-    file = io.StringIO()
-    log = tasks._Dated(file)
-    log.write("one\ntw")
-    log.write("o\n")
-    assert re.fullmatch(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 (?:one|two)\n){2}", file.getvalue())
 
 
 def shared(pictures, folder, **changes):

@@ -134,6 +134,7 @@ async def test_what_cannot_be_is_refused_before_anything_is_kept(room):
         (dataclasses.replace(new, dials={"size": "x"}), UserError),
         (dataclasses.replace(new, style_regions=["x", "y"]), UserError),
         (dataclasses.replace(new, content="0" * 24), LookupError),
+        (dataclasses.replace(new, first_look="none of them"), UserError),
     ]
     for each, error in wrong:
         with pytest.raises(error):
