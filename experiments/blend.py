@@ -14,13 +14,13 @@ cores.
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from nst_jax.errors import UserError
 from nst_jax.io.files import check_target
+from nst_jax.io.stores import located
 
 from .cli import samples
-from .cli.flags import ESCAPE, FilePath, FilePaths, flag, run_script, serialize
+from .cli.flags import ESCAPE, FileOrAddress, FilePaths, flag, run_script, serialize
 from .cli.run_flags import RunFlags
 from .cli.transfer_flags import CONTENT, TransferFlags, check_own, inputs, styles
 from .showing.animation import check_animation, there_and_back, write_animation
@@ -32,7 +32,7 @@ from .sweeping.outcome import Outcome, finish_script
 class Config(RunFlags, TransferFlags):
     """The flags."""
 
-    output: FilePath | None = flag(None, "File of the animation, .webp or .gif; by default in --workdir.")
+    output: FileOrAddress | None = flag(None, "File of the animation, .webp or .gif; by default in --workdir.")
     style: FilePaths | None = flag(
         None, f"Two or three style images, separated by commas{ESCAPE}; by default two samples."
     )
@@ -53,7 +53,7 @@ def run(config: Config) -> Outcome:
     """
     grid = make_grid(config)
     folder = workdir(config.workdir, "blend", grid)
-    output = Path(config.output) if config.output else folder / "blend.webp"
+    output = located(config.output) if config.output else folder / "blend.webp"
     check_animation(output)
     if output.parent.absolute() != folder.absolute():
         check_target(output)

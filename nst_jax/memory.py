@@ -7,6 +7,8 @@ directions, four times as large each, the content's features, and arrays of the 
 """
 
 import dataclasses
+import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -71,12 +73,11 @@ def settled(
     tiles: tuple[Tiles, ...] = (settings.tile,)
     if settings.tile == "auto":
         tiles = ("off",) if why_untiled(backbone, settings) else ("off", *TILES)
-    choices = [dataclasses.replace(settings, lbfgs_pairs=number, tile=tile) for number in pairs for tile in tiles]
-    if free is None:
-        return choices[0]
-    *others, last = choices
-    fitting = (choice for choice in others if needed(choice, backbone, shapes) <= USABLE * free)
-    return next(fitting, last)
+    for number, tile in itertools.product(pairs, tiles):
+        chosen = dataclasses.replace(settings, lbfgs_pairs=number, tile=tile)
+        if free is None or needed(chosen, backbone, shapes) <= USABLE * free:
+            break
+    return chosen  # the last one where none fits
 
 
 def needed(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int]]) -> int:
@@ -85,7 +86,7 @@ def needed(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int
     height, width = canvas_shape(height, width, settings.margin)
     pairs = 2 * settings.lbfgs_pairs if settings.optimizer == "lbfgs" else 0
     pictures = (_PICTURES + pairs) * height * width * 3 * _FLOAT
-    network = _KERNELS * _FLOAT * sum(map(math.prod, parameter_shapes(backbone).values()))
+    network = _KERNELS * _FLOAT * _parameters(backbone)
     maps = layer_shapes(backbone, height, width)
     times = settings.shifts + (settings.shifts > 1)  # and those of a turn once more, in a step
     content = times * _FLOAT * sum(math.prod(maps[layer]) for layer in settings.content_layers)
@@ -100,7 +101,12 @@ def needed(settings: Settings, backbone: Backbone, shapes: Sequence[Sequence[int
 
 def activation_bytes(settings: Settings, backbone: Backbone, shape: Sequence[int]) -> int:
     """Returns the bytes of all activations up to the deepest layer in use, for a picture of this height and width."""
-    layers = network_layers(layers_of(settings))
-    part = dataclasses.replace(backbone, rows=ancestors(backbone, layers))
-    shapes = layer_shapes(part, *shape[:2])
-    return sum(_FLOAT * math.prod(shapes[row.name]) for row in part.rows)
+    rows = ancestors(backbone, network_layers(layers_of(settings)))
+    shapes = layer_shapes(backbone, *shape[:2])
+    return sum(_FLOAT * math.prod(shapes[row.name]) for row in rows)
+
+
+@functools.cache
+def _parameters(backbone: Backbone) -> int:
+    """Returns the number of parameters of a network."""
+    return sum(map(math.prod, parameter_shapes(backbone).values()))

@@ -4,7 +4,7 @@ Each field is a flag: its name, its type, its default. Help and range are in its
 option of a transfer that the flag sets (`option_flag`). Types: str, int, float, bool, `Literal` (a choice),
 `tuple[X, ...]` (separated by commas; an empty text is an empty list; `\,` is a comma in a text), `tuple[tuple[X, ...],
 ...]` (such lists, separated by semicolons; an empty text is one empty list), `X | Y` (the first that fits), `FilePath`,
-each also `| None`.
+`FileOrAddress`, each also `| None`.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ from nst_jax.commands import as_typed_here, command, help_is_success
 from nst_jax.console import any_console
 from nst_jax.errors import UserError, choose, is_out_of_memory, one_line
 from nst_jax.io.files import expand_home
+from nst_jax.io.stores import is_address, located
 from nst_jax.ranges import Range
 from nst_jax.settings import Settings
 
@@ -39,14 +40,33 @@ Config = TypeVar("Config", bound="Checked")
 MOST_SEED = 2**32 - 1
 
 
+def local_path(text: str) -> str:
+    """Returns a path on this machine, given as one or as a `file://` address.
+
+    Raises:
+        UserError: it is an address at a store.
+    """
+    if is_address(text):
+        raise UserError(f"expected a path on this machine, found {one_line(text)}; addresses are for sweeps' flags")
+    return place(text)
+
+
+def place(text: str) -> str:
+    """Returns a path as `local_path`, or an address at a store as it is; raises UserError for any other address."""
+    return text if is_address(text) else expand_home(os.fspath(located(text)) if "://" in text else text)
+
+
 def expand_each(text: str) -> str:
     """Returns paths, separated by commas, with a `~` at the beginning of each replaced by the home folder."""
     return re.sub(r"(^|(?<!\\),)(\s*)(~[^/\\,]*)", lambda found: found[1] + found[2] + expand_home(found[3]), text)
 
 
-FilePath = Annotated[str, expand_home]
+FilePath = Annotated[str, local_path]
 """The path of a file or folder; a `~` at its beginning is the home folder, `./~` a file of that name. A shell replaces
 it at the beginning of a word only, and here a word begins with the name of a flag."""
+
+FileOrAddress = Annotated[str, place]
+"""The same, or an address at a store, as `s3://bucket/folder`."""
 
 FilePaths = Annotated[str, expand_each]
 """Paths separated by commas, in one text."""

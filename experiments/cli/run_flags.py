@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from nst_jax.errors import UserError
+from nst_jax.io.stores import located
 
-from .flags import Checked, FilePath, flag
+from .flags import Checked, FileOrAddress, flag
 from .transfer_flags import STYLE, TransferFlags, inputs, is_style
 
 FINE, COARSE, UNTIL = "style_fine", "style_coarse", "fine_until"
@@ -16,10 +17,10 @@ FINE, COARSE, UNTIL = "style_fine", "style_coarse", "fine_until"
 class StrokeFlags(TransferFlags):
     """Flags of a transfer whose style image may be made first, of two others."""
 
-    style_fine: FilePath | None = flag(
+    style_fine: FileOrAddress | None = flag(
         None, "Image of fine strokes, from which with --style_coarse a style image is made first, in place of --style."
     )
-    style_coarse: FilePath | None = flag(
+    style_coarse: FileOrAddress | None = flag(
         None, "Image of coarse forms and colours, which with the strokes of --style_fine is the style image."
     )
     fine_until: str | None = flag(
@@ -63,7 +64,7 @@ def parts(flags: StrokeFlags) -> dict[str, Path]:
         raise UserError(
             f"--{STYLE}: expected none with --{FINE} and --{COARSE}, of which the style image is made; leave out either"
         )
-    return {name: Path(path) for name, path in given.items()}
+    return {name: located(path) for name, path in given.items()}
 
 
 def files(flags: StrokeFlags) -> dict[str, Path]:
@@ -137,7 +138,9 @@ class EngineFlags(Checked):
 class RunFlags(EngineFlags):
     """Flags for running a grid."""
 
-    workdir: FilePath | None = flag(None, "Folder for everything that the run writes; by default one in results/.")
+    workdir: FileOrAddress | None = flag(
+        None, "Folder for everything that the run writes, here or at s3:// or gs://; by default one in results/."
+    )
     cells_per_task: int | Literal["auto"] = flag(
         "auto", "Number of cells that a worker gets at once; auto makes four tasks a worker.", least=1
     )

@@ -20,12 +20,13 @@ from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError, one_line
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, sha256
+from nst_jax.io.stores import located
 from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset, suited
 from nst_jax.settings import Settings, compares_hypercolumns
 from nst_jax.vocabulary import Init
 
 from . import samples
-from .flags import ESCAPE, Common, FilePath, FilePaths, flag, option_flag, serialize, split
+from .flags import ESCAPE, Common, FileOrAddress, FilePaths, flag, option_flag, serialize, split
 from .folders import asked_for, default_folder
 
 CONTENT, STYLE, INIT, REGIONS, STYLE_REGIONS = "content", "style", "init", "regions", "style_regions"
@@ -48,7 +49,7 @@ QUARTER = 90
 class PictureFlags(Common):
     """The flags that name images."""
 
-    content: FilePath | None = flag(None, "Content image; by default a sample.")
+    content: FileOrAddress | None = flag(None, "Content image; by default a sample.")
     style: FilePaths | None = flag(None, f"Style image, or several separated by commas{ESCAPE}; by default a sample.")
 
 
@@ -95,17 +96,17 @@ class TransferFlags(OptionFlags, PictureFlags):
         None, "Degrees by which the style image is turned to the left, 0, 90, 180 or 270, or one for each."
     )
     style_flip: bool | None = flag(None, "Mirror the style images, left and right, before they are turned.")
-    init: FilePath | None = option_flag(
+    init: FileOrAddress | None = option_flag(
         "init",
         note=f"Or {INSTANT}: what the network {ANY_STYLE} paints in one pass. Any other value is an image file to "
         "start from.",
     )
-    regions: FilePath | None = flag(
+    regions: FileOrAddress | None = flag(
         None,
         "Map of the content image with a flat colour for each region, or a soft mask in grey or transparency. Regions "
         "follow the style images one after the other, as they appear on the map from the upper left.",
     )
-    style_regions: tuple[FilePath, ...] | None = flag(
+    style_regions: tuple[FileOrAddress, ...] | None = flag(
         None, f"Maps of the style images, one each{ESCAPE}: equal colours belong together."
     )
     region_styles: tuple[int, ...] | None = flag(
@@ -126,7 +127,7 @@ def inputs(flags: TransferFlags) -> dict[str, Path]:
         UserError: what was given looks like a word, flags about regions lack a map, or there is no network or no style
             image for --init=instant.
     """
-    paths = {CONTENT: Path(flags.content) if flags.content else samples.content_image()}
+    paths = {CONTENT: located(flags.content) if flags.content else samples.content_image()}
     unused = flags.style is None and flags.style_layers == ()
     for number, path in enumerate([] if unused else style_files(flags.style), start=1):
         paths[STYLE if number == 1 else f"{STYLE}{number}"] = path
@@ -137,11 +138,11 @@ def inputs(flags: TransferFlags) -> dict[str, Path]:
     elif flags.init and flags.init not in get_args(Init):
         paths[INIT] = _initial_image(flags.init)
     if flags.regions:
-        paths[REGIONS] = Path(flags.regions)
+        paths[REGIONS] = located(flags.regions)
     elif without := next((name for name in _OF_REGIONS if getattr(flags, name)), None):
         raise UserError(f"--{without}: expected --regions with it, a map of the content image, found none")
     for number, each in enumerate(flags.style_regions or (), start=1):
-        paths[f"{REGIONS}_{STYLE}{number if number > 1 else ''}"] = Path(each)
+        paths[f"{REGIONS}_{STYLE}{number if number > 1 else ''}"] = located(each)
     return paths
 
 
@@ -151,7 +152,7 @@ def _initial_image(given: str) -> Path:
     Raises:
         UserError: there is none, and what was given looks like a word.
     """
-    path = Path(given)
+    path = located(given)
     if path.name == given and not path.suffix and not os.path.exists(given):  # noqa: PTH110 - Path raises for some
         raise UserError(
             f"--init: expected one of {', '.join((*get_args(Init), INSTANT))}, or an image file, found "
@@ -388,8 +389,8 @@ def style_files(given: str | None) -> list[Path]:
     if given is None:
         return [samples.style_image()]
     if os.path.exists(given):  # noqa: PTH110 - Path complains about lists that are too long for a name
-        return [Path(given)]
-    paths = [Path(name) for name in split(given, ",")]
+        return [located(given)]
+    paths = [located(name) for name in split(given, ",")]
     if not paths:
         raise UserError(f"--style: expected a style image, found none in {given!r}; leave the flag out for a sample")
     return paths

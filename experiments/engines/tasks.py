@@ -6,23 +6,21 @@ tasks may die and come back.
 """
 
 import contextlib
-import datetime as dt
 import functools
 import glob
 import importlib
-import io
 import itertools
 import math
 import os
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Generic, NamedTuple, Protocol, TextIO, TypeVar, cast
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from nst_jax.errors import UserError
-from nst_jax.io.files import make_folder
+from nst_jax.io.stores import is_address, located
 
 from ..cli import compilation_cache, flags, stopping
+from .worker_logs import logged
 
 ATTEMPTS = 3
 """How often a task is begun again whose worker dies, before it counts as failed."""
@@ -68,6 +66,12 @@ class Work(NamedTuple):
     def of_worker(self) -> "Work":
         """The same without the list of tasks, of which a worker needs to know its own alone."""
         return self._replace(tasks=(), places=())
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run, or one on disk for a run at a store: what engines themselves read is a file."""
+        run = located(self.logs).parent
+        return Path(self.here, "results", "engines", run.name) if is_address(run) else run
 
 
 class Ended(NamedTuple):
@@ -167,7 +171,7 @@ def run(work: Work, task: int) -> None:
     _keep_programs()
     module = importlib.import_module(work.script)
     own = "--distributed" if work.together else f"--task={task}"
-    with stopping.by_scheduler(), contextlib.chdir(work.here), _logged(Path(work.logs)):
+    with stopping.by_scheduler(), contextlib.chdir(work.here), logged(located(work.logs), task):
         if module.run(flags.parsed(module.Config, [*work.arguments, own])).stopped:
             raise InterruptedError(f"task {task} was asked to stop")
 
@@ -176,31 +180,6 @@ def run(work: Work, task: int) -> None:
 def _keep_programs() -> None:
     """Keeps what a worker compiles for others on its machine, before it imports JAX."""
     compilation_cache.keep_programs()
-
-
-@contextlib.contextmanager
-def _logged(folder: Path) -> Iterator[None]:
-    """Writes what this process prints to a file of its own, a line for each, with the time before it."""
-    make_folder(folder)
-    with (folder / f"{socket.gethostname()}-{os.getpid()}.log").open("a", encoding="utf-8", buffering=1) as file:
-        log = cast(TextIO, _Dated(file))
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            yield
-
-
-class _Dated(io.TextIOBase):
-    """A stream that writes the time before each line."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._begins = True
-
-    def write(self, text: str) -> int:
-        for line in text.splitlines(keepends=True):
-            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds") if self._begins else ""
-            self._file.write(f"{now} {line}" if now else line)
-            self._begins = line.endswith("\n")
-        return len(text)
 
 
 def place(worker: int, workers: int) -> None:

@@ -3,9 +3,10 @@
 Each is one safetensors file, written whole or not at all, so that a run killed at any moment keeps its last one.
 """
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +14,9 @@ import numpy as np
 import safetensors
 
 from nst_jax.errors import UserError, one_line
-from nst_jax.io.files import atomic_write, file_error, make_folder
+from nst_jax.io.files import atomic_write, file_error, make_folder, on_disk
 from nst_jax.io.safetensors_header import header, little_endian
+from nst_jax.io.stores import MissingError, StoreError
 
 _KEPT = 2
 _FILE = "step{}.safetensors"
@@ -112,7 +114,7 @@ class CheckpointFiles:
         """Returns what the run chose, as its newest checkpoint has it; nothing if there is none that can be read."""
         files = self._files()
         try:
-            with safetensors.safe_open(files[max(files)], framework="numpy") as file:
+            with _opened(files[max(files)]) as file:
                 return dict(json.loads(file.metadata()[_CHOSEN]))
         except _DAMAGED:
             return {}
@@ -145,9 +147,25 @@ class CheckpointFiles:
                 )
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Opens a checkpoint.
+
+    Raises:
+        UserError: it is at a store that does not answer, by which nothing is lost; all else counts as damaged.
+    """
+    try:
+        with on_disk(path) as here, safetensors.safe_open(here, framework="numpy") as file:
+            yield file
+    except MissingError:
+        raise
+    except StoreError as error:
+        raise UserError(str(error)) from error
+
+
 def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Returns the identity and the arrays of a checkpoint; raises one of `_DAMAGED`."""
-    with safetensors.safe_open(path, framework="numpy") as file:
+    with _opened(path) as file:
         metadata = file.metadata() or {}
         leaves = [file.get_tensor(name) for name in sorted(file.keys())]
     if metadata.get(_DIGEST) != _digest(leaves):

@@ -42,6 +42,8 @@ def write_page(path: Path, manifest: Mapping[str, Any]) -> None:
                 units of tiles, they are laid out by it.
             versions: versions by name of package.
             device: the device that it ran on.
+            status: while the sweep runs, how far the whole of it is, see `sweeping.watching.for_page`.
+            parts, part: of a sweep with several pages, list of {href, label}, and which one this is, from 0.
             plots: optionally, list of PNG files in the page's folder, which it holds below the grid; those that cannot
                 be read are left out.
             table: optionally, {head, rows}, texts in columns, which the page has below the plots.

@@ -5,6 +5,8 @@ Only the record of each cell is authoritative; these files are made from the rec
 
 import csv
 import dataclasses
+import functools
+import hashlib
 import itertools
 import json
 import time
@@ -14,24 +16,23 @@ from typing import Any
 
 from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import atomic_write, file_error, sha256
-from nst_jax.terms import CONTENT, STYLE
 
 from ..cli.flags import command_line
 from ..running.run_record import write_json
 from ..showing.page import write_page
 from ..showing.sheet import write_sheet
+from . import folder
 from .cells import PreparedCell
+from .folder import FAILED, FINISHED, UNFINISHED
 from .grid import Grid
 from .outcome import CELLS, MANIFEST, PAGE, SHEET, TABLE, TRADEOFF, cell_path
+from .pages import numbered, parts
+from .watching import for_page, status
 
-FINISHED, UNFINISHED, FAILED = "finished", "unfinished", "failed"
-_IDENTITY = "identity"
-# Exceptions from reading JSON that is damaged or not ours.
-_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 _ADVICE = "choose another --workdir, or remove this one"
 _LEAST_PAUSE = 5.0  # seconds
 _PAUSE = 10.0
-"""Time until the files are written again, as a multiple of the time that this takes."""
+"""Time until the files are written again, or the folder is looked at, as a multiple of the time that this takes."""
 
 
 class Gallery:
@@ -40,6 +41,7 @@ class Gallery:
     Attributes:
         cells: the cells, in the order of the grid. Those that the folder has already keep the names of their files:
             a sweep may grow, and the numbers in the names of a larger grid are others.
+        steps_done: steps of the cells that are followed and done.
     """
 
     def __init__(
@@ -48,17 +50,14 @@ class Gallery:
         grid: Grid,
         cells: Sequence[PreparedCell],
         about: Mapping[str, Any],
-        *,
-        retry_failed: bool = False,
     ) -> None:
-        """Reads the records that are there.
+        """Finds the names of the cells' files; of no cell anything is known before `follow`.
 
         Args:
             workdir: the folder, which need not exist.
             grid: the sweep.
             cells: the cells of the grid, in its order.
             about: versions and device.
-            retry_failed: whether to run cells again that have failed before.
 
         Raises:
             UserError: the folder belongs to a sweep with cells that this one has not.
@@ -68,14 +67,32 @@ class Gallery:
         self._about = about
         self._records: dict[str, dict[str, Any]] = {}
         self._begun: dict[str, str] | None = None
-        self._next = 0.0
+        self._next = self._next_look = 0.0
+        self._missing: dict[str, PreparedCell] = {}
+        self._ends: list[float] = []
+        self._shown: dict[Path, str] = {}
+        self.steps_done = 0
         self.cells = self._named(cells)
+
+    def follow(self, cells: Sequence[PreparedCell], *, retry_failed: bool = False) -> None:
+        """Reads the records of some of the cells, now and at each later look: a worker has to know its own alone.
+
+        Args:
+            cells: which of them.
+            retry_failed: whether to run cells again that have failed before.
+
+        Raises:
+            UserError: a record is of a cell with other settings, or cannot be read.
+        """
+        self._missing = {cell.name: cell for cell in cells if cell.error is None}
         self.look()
         if retry_failed:
-            for cell in self.cells:
+            for cell in cells:
                 if self._records.get(cell.name, {}).get("status") == FAILED:
                     del self._records[cell.name]
                     self.path(cell, ".json").unlink(missing_ok=True)
+                    self._missing[cell.name] = cell
+                    self.steps_done -= cell.settings.steps
 
     @property
     def versions(self) -> tuple[Mapping[str, str] | None, Mapping[str, str]]:
@@ -92,24 +109,39 @@ class Gallery:
 
     def add(self, cell: PreparedCell, record: dict[str, Any]) -> None:
         """Writes the record of a cell whose picture is written; the next `refresh` shows it."""
-        write_json(self.path(cell, ".json"), {_IDENTITY: cell.identity, **record})
-        if (written := self._read(cell)) is not None:  # else the picture was removed meanwhile, and is made again
-            self._records[cell.name] = written
+        write_json(self.path(cell, ".json"), {folder.IDENTITY: cell.identity, **record})
+        self._take(cell)  # unless the picture was removed meanwhile, and is made again
 
-    def look(self) -> bool:
-        """Looks for cells that an earlier run or other processes finished; returns whether all are done."""
-        for cell in self.cells:
-            if not self.is_done(cell):
-                record = self._read(cell)
-                if record is not None:
-                    self._records[cell.name] = record
-        return all(map(self.is_done, self.cells))
+    def look(self, *, patient: bool = False) -> bool:
+        """Looks for cells that an earlier run or other processes finished; returns whether all are done.
+
+        Args:
+            patient: whether to leave it where the last look was too recent for what it cost.
+        """
+        began = time.monotonic()
+        if not patient or began >= self._next_look:
+            for name in folder.with_records(self._workdir, self._missing):
+                self._take(self._missing[name])
+            ended = time.monotonic()
+            self._next_look = ended + _PAUSE * (ended - began)
+        return not self._missing
+
+    def _take(self, cell: PreparedCell) -> None:
+        """Takes the record of a cell that is missing, if it is there."""
+        if (found := self._read(cell)) is not None:
+            record, written = found
+            self._records[cell.name] = record
+            if record["status"] == FINISHED:
+                self._ends.append(written)
+            if self._missing.pop(cell.name, None) is not None:
+                self.steps_done += cell.settings.steps
 
     def summary(self) -> tuple[int, dict[str, str]]:
         """Returns the number of cells with a picture, and for failed cells, by name, the error."""
-        entries = [self._entry(cell) for cell in self.cells]
-        failed = {entry["name"]: entry["error"] for entry in entries if entry["status"] == FAILED}
-        return sum(entry["status"] == FINISHED for entry in entries), failed
+        failed = {cell.name: cell.error for cell in self.cells if cell.error is not None}
+        found = self._records.items()
+        failed |= {name: record["error"] for name, record in found if record["status"] == FAILED}
+        return sum(record["status"] == FINISHED for _, record in found), failed
 
     def refresh(self, *, now: bool = False) -> None:
         """Writes the files that cover all cells, unless they were written too recently for what that costs."""
@@ -121,11 +153,10 @@ class Gallery:
         self.look()
         manifest = self.manifest()
         writings: list[Callable[[], None]] = [
-            lambda: write_json(self._workdir / MANIFEST, manifest),
+            lambda: self._write_manifest(manifest),
             lambda: self._write_table(manifest["cells"]),
-            lambda: write_sheet(self._workdir / SHEET, manifest),
             lambda: plot_tradeoff(self._workdir / TRADEOFF, manifest),
-            lambda: write_page(self._workdir / PAGE, manifest),
+            *self._part_writings(manifest),
         ]
         failure: UserError | None = None
         for write in writings:
@@ -137,6 +168,45 @@ class Gallery:
         self._next = ended + max(_LEAST_PAUSE, _PAUSE * (ended - began))
         if failure:
             raise failure
+
+    def _part_writings(self, manifest: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
+        """Yields what writes the sheet and the page of each part in which something has changed since the last time."""
+        divided = parts(manifest)
+        links = [
+            {"href": f"./{numbered(Path(PAGE), number).name}", "label": part["label"]}
+            for number, part in enumerate(divided)
+        ]
+        how_far = for_page(status(self._workdir, (cell.name for cell in self.cells), self.summary()[1], self._ends))
+        for number, part in enumerate(divided):
+            sheet, page = (numbered(self._workdir / name, number) for name in (SHEET, PAGE))
+            if len(divided) > 1:
+                part |= {"title": f"{part['title']} ({part['label']})".strip(), "parts": links, "part": number}
+            yield functools.partial(self._if_changed, sheet, part, write_sheet)
+            # Of the whole sweep the first page tells, so that the others are written when they have something new.
+            shown = {**part, "status": how_far} if number == 0 and not all(map(self.is_done, self.cells)) else part
+            yield functools.partial(self._if_changed, page, shown, write_page)
+        for name in (SHEET, PAGE):  # of a layout with more parts
+            for number in itertools.count(len(divided)):
+                path = numbered(self._workdir / name, number)
+                if path not in self._shown and not path.exists():
+                    break
+                path.unlink(missing_ok=True)
+                self._shown.pop(path, None)
+
+    def _if_changed(
+        self, path: Path, part: Mapping[str, Any], write: Callable[[Path, Mapping[str, Any]], None]
+    ) -> None:
+        digest = hashlib.sha256(json.dumps(part, sort_keys=True).encode(errors="replace")).hexdigest()
+        if self._shown.get(path) != digest or not path.exists():
+            write(path, part)
+            self._shown[path] = digest
+
+    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Writes the manifest with a cell in each line: indented, those of large sweeps take ten times as long."""
+        about = json.dumps({name: value for name, value in manifest.items() if name != "cells"}, indent=2)
+        cells = ",\n".join(map(json.dumps, manifest["cells"]))
+        with atomic_write(self._workdir / MANIFEST, encoding="utf-8") as file:
+            file.write(f'{about.removesuffix("}").rstrip()},\n  "cells": [\n{cells}\n  ]\n}}\n')
 
     def manifest(self) -> dict[str, Any]:
         """Returns the content of manifest.json; paths in it are relative to its folder."""
@@ -189,22 +259,17 @@ class Gallery:
                     ]
                 )
 
-    def _read(self, cell: PreparedCell) -> dict[str, Any] | None:
-        """Returns the record of a cell; None if there is none, or the picture is not the recorded one.
+    def _read(self, cell: PreparedCell) -> tuple[dict[str, Any], float] | None:
+        """Returns the record of a cell and when it was written; None if there is none, or the picture is another.
 
         Raises:
             UserError: the record is of a cell with other settings, or cannot be read.
         """
-        path = self.path(cell, ".json")
-        text = _read_text(path)
-        if text is None:
+        record = folder.read_record(self._workdir, cell.name, _ADVICE)
+        if record is None:
             return None
-        try:
-            record = json.loads(text)
-            identity, known = dict(record[_IDENTITY]), _known(record)
-        except _DAMAGED:
-            return None
-        self._check_identity(cell, identity)
+        self._check_identity(cell, record.identity)
+        known = record.known
         if known["status"] == FINISHED:
             picture = self.path(cell, ".png")
             try:
@@ -215,7 +280,7 @@ class Gallery:
             except OSError as error:
                 raise file_error(picture, f"cannot be read ({error.strerror}): {_ADVICE}") from error
             known["picture"] = picture.relative_to(self._workdir).as_posix()
-        return known
+        return known, record.written
 
     def _named(self, cells: Sequence[PreparedCell]) -> list[PreparedCell]:
         """Returns the cells with the names of their files; raises UserError if the folder belongs to another sweep."""
@@ -241,9 +306,8 @@ class Gallery:
 
     def _found(self) -> dict[str, dict[str, Any]]:
         """Returns the settings of each cell that the folder has, by the name of its files."""
-        path = self._workdir / MANIFEST
-        text = _read_text(path)
-        if text is None:
+        manifest = folder.read_manifest(self._workdir, _ADVICE)
+        if manifest is None:
             other = next((name for name in (TABLE, SHEET, TRADEOFF, PAGE) if (self._workdir / name).exists()), None)
             if other and not (self._workdir / CELLS).is_dir():
                 raise file_error(
@@ -251,12 +315,8 @@ class Gallery:
                     f"expected the folder of a sweep, found only a file {other}: choose another --workdir",
                 )
             return {}
-        try:
-            manifest = json.loads(text)
-            self._begun = {str(name): str(version) for name, version in dict(manifest.get("versions", {})).items()}
-            return {str(entry["name"]): dict(entry["settings"]) for entry in manifest["cells"]}
-        except _DAMAGED as error:
-            raise file_error(path, f"expected the manifest of a sweep, found something else: {_ADVICE}") from error
+        self._begun = {str(name): str(version) for name, version in manifest["versions"].items()}
+        return {cell["name"]: cell["settings"] for cell in manifest["cells"]}
 
     def _check_identity(self, cell: PreparedCell, found: Mapping[str, Any]) -> None:
         """Checks that a cell found in the folder is this one, as far as its images can be read now."""
@@ -284,39 +344,6 @@ def _variants(name: str) -> Iterator[str]:
     """Yields a name, and others that begin like it."""
     yield name
     yield from (f"{name}-{number}" for number in itertools.count(2))
-
-
-def _read_text(path: Path) -> str | None:
-    """Returns the text of a file, None if there is no file; bytes that are not UTF-8 make it invalid JSON later."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise file_error(path, f"cannot be read ({error.strerror}): {_ADVICE}") from error
-
-
-def _known(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the known fields of the record of a cell, with their types checked.
-
-    Raises:
-        ValueError: it is not one; or another exception of `_DAMAGED`.
-    """
-    if record["status"] == FAILED:
-        return {"status": FAILED, "error": str(record["error"])}
-    if record["status"] != FINISHED:
-        raise ValueError(record["status"])
-    losses = {str(name): float(value) for name, value in record["losses"].items()}
-    if not {"loss", CONTENT, STYLE} <= losses.keys():
-        raise ValueError(losses)
-    return {
-        "status": FINISHED,
-        "error": None,
-        "sha256": str(record["sha256"]),
-        "seconds": float(record["seconds"]),
-        "cells_in_batch": int(record["cells_in_batch"]),
-        "losses": losses,
-    }
 
 
 def _names(mappings: Any) -> list[str]:

@@ -3,21 +3,23 @@
 Any flag of a transfer can be an axis: it takes a list of values instead of one.
 """
 
+import collections
 import dataclasses
 import itertools
 import math
-import os
 import typing
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError, choose, one_line
+from nst_jax.io.files import is_folder, normal
 from nst_jax.io.image_folder import list_pictures
+from nst_jax.io.stores import located
 from nst_jax.settings import Settings
 
 from ..cli import samples
-from ..cli.flags import ESCAPE, Checked, FilePath, FilePaths, flag, serialize, without_none
+from ..cli.flags import ESCAPE, Checked, FileOrAddress, FilePaths, flag, serialize, without_none
 from ..cli.folders import default_folder, plain
 from ..cli.run_flags import COARSE, FINE, UNTIL, StrokeFlags, parts
 from ..cli.transfer_flags import CONTENT, REGIONS, STYLE, STYLE_REGIONS, TransferFlags
@@ -112,10 +114,12 @@ SweptFlags: Any = dataclasses.make_dataclass(
 class GridFlags(SweptFlags):
     """The flags of a grid."""
 
-    contents: tuple[FilePath, ...] | None = flag(
+    contents: tuple[FileOrAddress, ...] | None = flag(
         None, f"Content images, or folders of them{ESCAPE}; by default a sample."
     )
-    styles: tuple[FilePath, ...] | None = flag(None, f"Style images, or folders of them{ESCAPE}; by default a sample.")
+    styles: tuple[FileOrAddress, ...] | None = flag(
+        None, f"Style images, or folders of them{ESCAPE}; by default a sample."
+    )
     style: FilePaths | None = flag(None, f"Style images to blend in every cell, separated by commas{ESCAPE}.")
     rows: tuple[str, ...] | None = flag(
         None, "Flags whose values are laid out from top to bottom; by default all but --cols."
@@ -194,7 +198,7 @@ def preview(grid: Grid, *, size: int, steps: int) -> Grid:
 def workdir(given: str | None, kind: str, grid: Grid) -> Path:
     """Returns the folder of a grid: the given one, or one that the same command finds again."""
     if given:
-        return Path(given)
+        return located(given)
     return default_folder(kind, grid.title, [dataclasses.asdict(cell.flags) for cell in grid.cells])
 
 
@@ -221,7 +225,7 @@ def picture_axis(name: str, given: Sequence[str] | None, default: Sequence[Path]
     Raises:
         UserError: there are none, or one is there twice.
     """
-    paths = [path for text in given for path in _pictures(Path(text))] if given is not None else list(default)
+    paths = [path for text in given for path in _pictures(located(text))] if given is not None else list(default)
     if not paths:
         raise UserError(f"--{name}s: expected one image or more, found none; leave the flag out for a sample")
     return Axis(name, unique_labels(f"--{name}s", paths), tuple({name: str(path)} for path in paths))
@@ -249,31 +253,33 @@ def _with_maps(axis: Axis, name: str, maps: Sequence[str]) -> Axis:
 
 def _pictures(path: Path) -> list[Path]:
     """Returns the image, or those in the folder without what a sweep there has drawn of its own."""
-    if not os.path.isdir(path):  # noqa: PTH112 - invalid names are reported later
+    if not is_folder(path):  # invalid names are reported later
         return [path]
     return [picture for picture in list_pictures(path) if not is_output(picture)]
 
 
 def unique_labels(flag_name: str, paths: Sequence[Path]) -> tuple[str, ...]:
     """Returns the shortest ends of the paths that differ from each other."""
-    real = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - links count as other images, .. does not
-    twice = next((path for path in real if real.count(path) > 1), None)
-    if twice is not None:
+    real = [normal(path) for path in paths]
+    twice, times = collections.Counter(real).most_common(1)[0]
+    if times > 1:
         raise UserError(f"{flag_name}: expected each image once, found twice: {twice}")
     labels = [path.stem for path in real]
     for depth in range(1, max(len(path.parts) for path in real)):
         if len(set(labels)) == len(labels):
             break
         longer = ["/".join(path.parts[-depth:]) for path in real]
-        labels = [long if labels.count(label) > 1 else label for label, long in zip(labels, longer, strict=True)]
+        found = collections.Counter(labels)
+        labels = [long if found[label] > 1 else label for label, long in zip(labels, longer, strict=True)]
     return tuple(one_line(label) for label in labels)  # file names may have bytes that are not text
 
 
 def _value_axis(name: str, values: tuple[Any, ...]) -> Axis:
     if not values:
         raise UserError(f"--{name}: expected one value or more, found none; leave the flag out for its default")
+    found = collections.Counter(values)
     for value in values:
-        if values.count(value) > 1:
+        if found[value] > 1:
             raise UserError(f"--{name}: expected each value once, found {serialize(value)} twice")
         if value == () and not (name in _MAY_BE_EMPTY and len(values) == 1):
             raise UserError(f"--{name}: expected no empty list, found one; leave the flag out for its default")

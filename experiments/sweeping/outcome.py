@@ -1,5 +1,6 @@
 """The outcome of a grid, and how its script ends."""
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +10,13 @@ from ..cli import stopping
 from ..engines import tasks
 
 MANIFEST, TABLE, SHEET, TRADEOFF, PAGE = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html"
+_DRAWN = re.compile(r"(sheet(-\d+)?|tradeoff)\.png")  # of large sweeps there are several sheets
 CELLS, CHECKPOINTS, LOGS = "cells", "checkpoints", tasks.LOGS
 
 
 def is_output(path: Path) -> bool:
     """Returns whether a picture in a folder is a sheet or plot that a sweep has put there."""
-    return path.name in (SHEET, TRADEOFF) and (path.parent / MANIFEST).is_file()
+    return bool(_DRAWN.fullmatch(path.name)) and (path.parent / MANIFEST).is_file()
 
 
 class Outcome(NamedTuple):

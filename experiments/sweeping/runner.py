@@ -7,7 +7,7 @@ that gives its cells to workers, and each of these.
 import contextlib
 import dataclasses
 import functools
-import shutil
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from nst_jax import batches, parallel
 from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
-from nst_jax.io.files import check_folder, make_folder, sha256
+from nst_jax.io.files import check_folder, make_folder, names_in, remove_folder, sha256
 from nst_jax.memory import decided
 from nst_jax.scaled_batches import ScaledGroup
 from nst_jax.stacking import state_of
@@ -37,7 +37,8 @@ from ..running.run_record import versions
 from ..running.standstill import standstill
 from . import shares
 from .cells import Pictures, PreparedCell, groups, prepare
-from .gallery import FAILED, FINISHED, Gallery
+from .folder import FAILED, FINISHED
+from .gallery import Gallery
 from .grid import Grid
 from .outcome import CELLS, CHECKPOINTS, Outcome
 
@@ -58,18 +59,21 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16]
         cells = prepare(grid, pictures, keep_going=flags.keep_going)
         wanted = [cell.name for cell in cells]
         about = {"versions": versions(), "device": jax.devices()[0].device_kind}
-        gallery = Gallery(workdir, grid, cells, about, retry_failed=flags.retry_failed)
-        cells = [_as_begun(cell, workdir) for cell in gallery.cells]
+        gallery = Gallery(workdir, grid, cells, about)
+        begun = names_in(workdir / CHECKPOINTS)
+        cells = [_as_begun(cell, workdir) if cell.name in begun else cell for cell in gallery.cells]
         names = dict(zip(wanted, (cell.name for cell in cells), strict=True))
         make_folder(workdir / CELLS)
         able = [cell for cell in cells if cell.error is None]
         partial = flags.task is not None
         mine = shares.of_task(flags, able, gallery.versions) if partial else able
+        gallery.follow(mine if partial else cells, retry_failed=flags.retry_failed)
         _announce(cells, mine, gallery)
-        for cell in filter(gallery.is_done, mine):  # left if a run was killed between the two
-            _remove_checkpoints(workdir, cell)
+        for cell in mine:
+            if cell.name in begun and gallery.is_done(cell):  # left if a run was killed between the two
+                remove_folder(workdir / CHECKPOINTS / cell.name)
         steps = sum(cell.settings.steps for cell in mine)
-        with progress_bar(steps=steps, done=_steps_done(mine, gallery)) as bar:
+        with progress_bar(steps=steps, done=gallery.steps_done) as bar:
             if partial or flags.engine == "none":
                 runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt, bits)
                 for group in groups(cells):
@@ -77,7 +81,7 @@ def run_grid(grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16]
             else:
                 gallery.refresh(now=True)  # whose names of files the workers take
                 for _ in shares.given_out(flags, workdir, able, gallery, bar, lambda: interrupt.requested):
-                    bar.update(_steps_done(mine, gallery), "")
+                    bar.update(gallery.steps_done, "")
                     _refresh(gallery, bar)
         if not partial:
             gallery.refresh(now=True)
@@ -182,7 +186,7 @@ class _Runner:
         began = time.monotonic()
         indices, restored = self._at_one_step(group, cells, left, size)
         chosen = [cells[index] for index in indices]
-        steps, before = chosen[0].settings.steps, _steps_done(self.mine, self.gallery)
+        steps, before = chosen[0].settings.steps, self.gallery.steps_done
         states = [found.state for found in restored if found]
         chunks = group.run(
             indices,
@@ -226,9 +230,20 @@ class _Runner:
         self, group: ScaledGroup, cells: Sequence[PreparedCell], left: Sequence[int], size: int
     ) -> tuple[list[int], list[Restored | None]]:
         """Returns at most `size` cells with the same steps done and to do as the first one left, and their states."""
-        steps = {index: (group.scales(index), self._checkpoints(cells[index]).newest()) for index in left}
-        alike = [index for index in left if steps[index] == steps[left[0]]][:size]
-        restored = {index: self._restore(cells[index], group, index) for index in alike}
+        begun = names_in(self.workdir / CHECKPOINTS)  # all at once, as a look at each may be a request over a network
+
+        def newest(index: int) -> int | None:
+            return self._checkpoints(cells[index]).newest() if cells[index].name in begun else None
+
+        def steps(index: int) -> Any:
+            return group.scales(index), newest(index)
+
+        first = steps(left[0])
+        # No further than needed: to look at all that are left before each batch would take their square.
+        alike = list(itertools.islice((index for index in left if steps(index) == first), size))
+        restored = {
+            index: self._restore(cells[index], group, index) if cells[index].name in begun else None for index in alike
+        }
         at = {
             index: found and (found.scale, int(jax.device_get(found.state.step))) for index, found in restored.items()
         }
@@ -271,12 +286,12 @@ class _Runner:
                 },
             },
         )
-        _remove_checkpoints(self.workdir, cell)
+        remove_folder(self.workdir / CHECKPOINTS / cell.name)
 
     def _fail(self, cell: PreparedCell, error: UserError) -> None:
         self.bar.say(f"{cell.name}: {error}")
         self.gallery.add(cell, {"status": FAILED, "error": str(error)})
-        _remove_checkpoints(self.workdir, cell)
+        remove_folder(self.workdir / CHECKPOINTS / cell.name)
 
 
 def _as_begun(cell: PreparedCell, workdir: Path) -> PreparedCell:
@@ -292,10 +307,6 @@ def _checkpoints(workdir: Path, cell: PreparedCell) -> Checkpoints:
     return Checkpoints(workdir / CHECKPOINTS / cell.name, cell.identity, decided(cell.settings))
 
 
-def _steps_done(cells: Sequence[PreparedCell], gallery: Gallery) -> int:
-    return sum(cell.settings.steps for cell in cells if gallery.is_done(cell))
-
-
 def _announce(cells: Sequence[PreparedCell], mine: Sequence[PreparedCell], gallery: Gallery) -> None:
     for cell in cells:
         if cell.error is not None:
@@ -309,10 +320,6 @@ def _announce(cells: Sequence[PreparedCell], mine: Sequence[PreparedCell], galle
 
 def _cells(count: int) -> str:
     return f"{count} cell" if count == 1 else f"{count} cells"
-
-
-def _remove_checkpoints(workdir: Path, cell: PreparedCell) -> None:
-    shutil.rmtree(workdir / CHECKPOINTS / cell.name, ignore_errors=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -1,9 +1,10 @@
 """Networks as data: a table of rows, the input convention, and the shapes that follow."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Collection, Iterator
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from nst_jax.backbones.rows import Add, Conv, Pool, Row, Shape
 
@@ -11,6 +12,8 @@ INPUT = "data"
 """Name of the preprocessed picture, from which every table starts (the name of Caffe's input blob)."""
 
 _COLOURS = 3
+_KEPT = 1024
+"""Answers about networks that are kept: the cells of a sweep ask for the same ones, a dozen times each."""
 
 Found = TypeVar("Found")
 
@@ -101,17 +104,31 @@ class Backbone:
     family: Family
     head: tuple[Row, ...] = ()
 
+    def __hash__(self) -> int:
+        """Returns the hash of all fields, computed once: what is found out about a network is kept by it."""
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, field.name) for field in dataclasses.fields(self)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns the fields alone: texts have other hashes in other processes."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
 
 def with_head(backbone: Backbone) -> Backbone:
     """Returns the whole network, with the layers of the head among its rows."""
     return dataclasses.replace(backbone, rows=backbone.rows + backbone.head, head=())
 
 
+@functools.lru_cache(_KEPT)
 def layers(backbone: Backbone) -> tuple[str, ...]:
     """Returns the names of all layers, in the order in which they are computed."""
     return tuple(name for row in backbone.rows for name in row.names)
 
 
+@functools.lru_cache(_KEPT)
 def tensor(backbone: Backbone, layer: str) -> str:
     """Returns the first name of a layer's values: `conv4_2` for `relu4_2` as well."""
     outputs = (names for row in backbone.rows for names in row.outputs)
@@ -138,6 +155,11 @@ def forward(backbone: Backbone, first: Found, step: Callable[..., Found]) -> dic
 
 def channels(backbone: Backbone) -> dict[str, int]:
     """Returns the number of channels of every layer."""
+    return dict(_channels(backbone))
+
+
+@functools.lru_cache(_KEPT)
+def _channels(backbone: Backbone) -> dict[str, int]:
     return forward(backbone, _COLOURS, lambda row, *inputs: row.channels(*inputs))
 
 
@@ -159,7 +181,12 @@ def parameter_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
 
 def ancestors(backbone: Backbone, read: Collection[str]) -> tuple[Row, ...]:
     """Returns the rows that these layers depend on, in order of computation."""
-    needed: set[str] = set(read)
+    return _ancestors(backbone, frozenset(read))
+
+
+@functools.lru_cache(_KEPT)
+def _ancestors(backbone: Backbone, read: frozenset[str]) -> tuple[Row, ...]:
+    needed = set(read)
     rows: list[Row] = []
     for row in reversed(backbone.rows):
         if needed.intersection(row.names):
@@ -186,6 +213,11 @@ def blocks(backbone: Backbone) -> tuple[tuple[Row, ...], ...]:
 
 def layer_shapes(backbone: Backbone, height: int, width: int) -> dict[str, Shape]:
     """Returns the shape `(height, width, channels)` of every layer for a picture of `height` × `width` pixels."""
+    return dict(_layer_shapes(backbone, height, width))
+
+
+@functools.lru_cache(_KEPT)
+def _layer_shapes(backbone: Backbone, height: int, width: int) -> dict[str, Shape]:
     return forward(backbone, (height, width, _COLOURS), lambda row, *inputs: row.shape(*inputs))
 
 

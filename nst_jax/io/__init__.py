@@ -1,4 +1,4 @@
-"""Files: images, folders of images, atomic writes, headers of safetensors files."""
+"""Files: images, folders of images, atomic writes, headers of safetensors files, paths at object stores."""
 
 from typing import TYPE_CHECKING
 
@@ -15,5 +15,6 @@ if TYPE_CHECKING:
     from nst_jax.io import png_colour as png_colour
     from nst_jax.io import region_maps as region_maps
     from nst_jax.io import safetensors_header as safetensors_header
+    from nst_jax.io import stores as stores
 else:
     __getattr__, __dir__ = attributes(__name__)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from nst_jax.errors import UserError, one_line
+from nst_jax.io.stores import StorePath, located
 
 _LONGEST_PROBLEM = 2000
 
@@ -58,6 +60,9 @@ def check_folder(path: Path) -> None:
     Raises:
         UserError: it cannot be used.
     """
+    if isinstance(path, StorePath):
+        path.check_writable()
+        return
     _check_name(path)
     try:
         nearest = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
@@ -74,6 +79,8 @@ def check_target(path: Path) -> Path:
     Raises:
         UserError: its folder is missing or not writable, or `path` is no regular file.
     """
+    if isinstance(path, StorePath):
+        return path
     _check_name(path)
     try:
         target = Path(os.path.realpath(path))
@@ -115,27 +122,44 @@ def atomic_write(path: str | os.PathLike, *, encoding: str | None = None, newlin
     Raises:
         UserError: it cannot be written: missing folder, no permission, full disk, ...
     """
-    path = Path(path)
+    path = located(path)
     target = check_target(path)
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    where = ""
     try:
+        temporary = _scratch(target) if isinstance(target, StorePath) else target.with_name(_temporary_name())
+        where = f" in {temporary.parent}" if isinstance(target, StorePath) else ""
         try:
             # Mode x gives it the permissions of any new file; `tempfile` would restrict them to the owner.
             with temporary.open("xb" if encoding is None else "x", encoding=encoding, newline=newline) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
+            where = ""
             _replace(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):  # the error that brought us here is the one to tell
                 temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise file_error(path, f"cannot be written ({error.strerror or error}): make room or choose another") from error
+        problem = f"{error.strerror or error}{where}"
+        raise file_error(path, f"cannot be written ({problem}): make room or choose another") from error
+
+
+def _temporary_name() -> str:
+    return f".{secrets.token_hex(8)}.tmp"
+
+
+def _scratch(target: StorePath) -> Path:
+    """Returns a new path on the disk for what is to be put; from its suffix clients tell the type of an object."""
+    return Path(tempfile.gettempdir(), _temporary_name() + target.suffix)
 
 
 def _replace(temporary: Path, target: Path) -> None:
     """Puts a file in the place of another; Windows refuses while a virus scanner or a viewer has one of them open."""
+    if isinstance(target, StorePath):
+        target.put(temporary)
+        temporary.unlink()
+        return
     for wait in _WAITS if _WINDOWS else ():
         try:
             temporary.replace(target)
@@ -144,6 +168,61 @@ def _replace(temporary: Path, target: Path) -> None:
         else:
             return
     temporary.replace(target)
+
+
+@contextmanager
+def on_disk(path: Path) -> Iterator[Path]:
+    """Yields the path of a file on the disk with the same content, for libraries that open files by themselves.
+
+    Raises:
+        OSError: the file is at a store and cannot be read, or the disk is full.
+    """
+    if not isinstance(path, StorePath):
+        yield path
+        return
+    copy = _scratch(path)
+    try:
+        copy.write_bytes(path.read_bytes())
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Removes a folder of files, as far as that can be done; nothing goes on from it."""
+    with contextlib.suppress(OSError):
+        for file in path.iterdir():
+            file.unlink(missing_ok=True)
+        path.rmdir()
+
+
+def names_in(path: Path) -> set[str]:
+    """Returns the names of what is in a folder, none if there is no folder.
+
+    Raises:
+        UserError: it cannot be listed.
+    """
+    try:
+        return {each.name for each in path.iterdir()}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise file_error(path, f"cannot be listed ({error.strerror or error})") from error
+
+
+def is_folder(path: Path) -> bool:
+    """Returns whether there is such a folder; a name that none can have is no error."""
+    try:
+        return path.is_dir()
+    except UserError:  # of a store that does not answer
+        raise
+    except (OSError, ValueError):
+        return False
+
+
+def normal(path: Path) -> Path:
+    """Returns a path without `..`, by which a user tells two files apart: two links to one are two."""
+    return path if isinstance(path, StorePath) else Path(os.path.abspath(path))  # noqa: PTH100 - Path would keep `..`
 
 
 def _check_name(path: Path) -> None:

@@ -84,6 +84,8 @@ def decoding(path: Path) -> Iterator[io.BufferedReader]:
         with suppress(OSError):  # the folder may be missing too, or hold millions of names, slow to compare
             names += (other.name for other in itertools.islice(path.parent.iterdir(), 1000))
         raise file_error(path, f"no such file{_meant(path.name, names)}") from error
+    except UserError:  # of a store
+        raise
     except BAD_DATA as error:
         foreign = (name for pattern, name in _FOREIGN.items() if re.match(pattern, head, re.DOTALL))
         found = "unknown or damaged data" if isinstance(error, UnidentifiedImageError) else str(error)

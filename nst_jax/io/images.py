@@ -19,6 +19,7 @@ from nst_jax.io.files import atomic_write, check_target, file_error
 from nst_jax.io.image_decoding import BAD_DATA, MAX_PIXELS, Source, decode, decoding, read_settings_text, stored_shape
 from nst_jax.io.image_encoding import ENCODERS, encoder
 from nst_jax.io.image_metadata import add_settings
+from nst_jax.io.stores import located
 
 MIN_SIDE = 32  # VGG pools four times before its fifth block, which needs 2 × 2 positions to have statistics
 
@@ -56,7 +57,7 @@ def read(path: str | os.PathLike, *, size: int | None = None) -> Picture:
         UserError: the file is missing, damaged, incomplete, too large or no picture, has float samples outside [0, 1],
             or the short side of the result is under `MIN_SIDE`.
     """
-    path = Path(path)
+    path = located(path)
     with decoding(path) as file:
         source = decode(file)
     alpha = source.alpha
@@ -84,7 +85,7 @@ def shape_of(path: str | os.PathLike) -> tuple[int, int]:
     Raises:
         UserError: the file is missing or no picture.
     """
-    with decoding(Path(path)) as file:
+    with decoding(located(path)) as file:
         return stored_shape(file)
 
 
@@ -153,7 +154,7 @@ def write(
         UnwritableError: there is NaN in the picture, or the format cannot hold its size.
         UserError: as `check_output`; or the disk is full.
     """
-    path = Path(path)
+    path = located(path)
     encode = encoder(path, bits)
     pixels = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
     if np.isnan(pixels).any():
@@ -181,7 +182,7 @@ def read_settings(path: str | os.PathLike) -> dict | None:
     Raises:
         UserError: the file is missing or no picture.
     """
-    with decoding(Path(path)) as file:
+    with decoding(located(path)) as file:
         text = read_settings_text(file)
     try:
         settings = json.loads(text)
@@ -196,7 +197,7 @@ def check_format(path: str | os.PathLike, *, bits: int = 8) -> None:
     Raises:
         UserError: it does not.
     """
-    encoder(Path(path), bits)
+    encoder(located(path), bits)
 
 
 def check_output(path: str | os.PathLike, *, bits: int = 8) -> None:
@@ -207,7 +208,7 @@ def check_output(path: str | os.PathLike, *, bits: int = 8) -> None:
             writable, or something at `path` that is no regular file.
     """
     check_format(path, bits=bits)
-    check_target(Path(path))
+    check_target(located(path))
 
 
 def _resized_shape(path: Path, height: int, width: int, size: int | None) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from nst_jax.io.files import file_error
 from nst_jax.io.image_decoding import decode, decoding, frames
+from nst_jax.io.stores import located
 from nst_jax.vocabulary import MOST_REGIONS, Colour
 
 LEAST_AREA = 0.005
@@ -97,7 +98,7 @@ def read(path: str | os.PathLike) -> RegionMap:
         UserError: the file is no picture, has several, no flat colours, more than 16 of them, or both colours and
             transparency.
     """
-    path = Path(path)
+    path = located(path)
     with decoding(path) as file:
         if (count := frames(file)) > 1:
             raise file_error(path, f"expected one picture as a map, found {count}, an animation or pages; save one")

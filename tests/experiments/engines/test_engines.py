@@ -218,7 +218,7 @@ def test_slurm_that_takes_a_training_off_its_machine(slurm, pictures, tmp_path):
     assert running.returncode == 0, output
     record = json.loads((folder / "run.json").read_text())
     assert (record["devices"], record["steps_done"]) == (2, count)
-    logs = "".join(path.read_text() for path in (folder / "logs").glob("*.log"))
+    logs = "".join(path.read_text() for path in (folder / "logs").glob("*.jsonl"))
     assert "going on after step" in logs
     with (folder / "losses.csv").open() as file:
         assert [int(row["step"]) for row in csv.DictReader(file)] == list(range(1, count + 1))

@@ -1,16 +1,16 @@
 """Tasks: how cells are divided among them, what a worker gets of its machine, and a grid whose tasks ran elsewhere."""
 
-import io
 import json
 import os
 import re
+import sys
 
 import pytest
 from sweeps import config, manifest
 
 from experiments import sweep
 from experiments.cli.flags import arguments_of, parsed
-from experiments.engines import tasks
+from experiments.engines import tasks, worker_logs
 from nst_jax.errors import UserError
 
 
@@ -52,12 +52,16 @@ def test_a_worker_for_each_gpu(monkeypatch):
     assert os.environ == {"CUDA_VISIBLE_DEVICES": "1"}
 
 
-def test_lines_of_a_log_have_a_time():
-    file = io.StringIO()
-    log = tasks._Dated(file)
-    log.write("one\ntw")
-    log.write("o\n")
-    assert re.fullmatch(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 (?:one|two)\n){2}", file.getvalue())
+def test_a_log_has_lines_with_their_time(tmp_path):
+    with worker_logs.logged(tmp_path, 7):
+        sys.stdout.write("one\ntw")
+        sys.stderr.write("o\n")
+    (path,) = tmp_path.iterdir()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["task"], line["event"], line["text"]) for line in lines] == [
+        *((7, "begun", ""), (7, "said", "one"), (7, "said", "two"), (7, "done", ""))
+    ]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", line["time"]) for line in lines)
 
 
 def shared(pictures, folder, **changes):

@@ -1,0 +1,83 @@
+"""Parts of sweeps that are too large for one page."""
+
+import itertools
+import sys
+
+import pytest
+
+from experiments.benchmarking import large_sweep
+from experiments.sweeping.pages import numbered, parts
+
+
+def manifest(**lengths):
+    axes = [{"name": name, "values": [f"{name}{value}" for value in range(count)]} for name, count in lengths.items()]
+    places = itertools.product(*(range(count) for count in lengths.values()))
+    cells = [{"name": "-".join(map(str, place)), "place": list(place)} for place in places]
+    names = list(lengths)
+    return {"title": "t", "axes": axes, "rows": names[:-1], "cols": names[-1:], "cells": cells}
+
+
+@pytest.mark.parametrize(
+    "lengths", [{"a": 7, "b": 3}, {"a": 2, "b": 31, "c": 5}, {"a": 1, "b": 95}, {"a": 10, "b": 10}]
+)
+def test_parts_have_each_cell_once_where_its_axes_say(lengths):
+    whole = manifest(**lengths)
+    divided = parts(whole, most=20)
+    found = []
+    for part in divided:
+        assert 1 <= len(part["cells"]) <= 20
+        sizes = [len(axis["values"]) for axis in part["axes"]]
+        places = [tuple(cell["place"]) for cell in part["cells"]]
+        assert sorted(places) == list(itertools.product(*map(range, sizes)))  # full grids, from 0
+        for cell in part["cells"]:
+            values = [axis["values"][at] for axis, at in zip(part["axes"], cell["place"], strict=True)]
+            found.append((cell["name"], values))
+    names = [axis["name"] for axis in whole["axes"]]
+    expected = [
+        (cell["name"], [f"{name}{at}" for name, at in zip(names, cell["place"], strict=True)])
+        for cell in whole["cells"]
+    ]
+    assert sorted(found) == sorted(expected)
+    assert len({part["label"] for part in divided}) == len(divided)
+
+
+def test_what_fits_is_one_part_and_free_positions_are_cut_in_their_order():
+    whole = manifest(a=4, b=5)
+    assert parts(whole, most=20) == [{**whole, "label": ""}]
+    for cell in whole["cells"]:
+        cell["at"] = [0, 0]
+    divided = parts(whole, most=8)
+    assert [part["label"] for part in divided] == ["cells 1 to 6", "cells 7 to 13", "cells 14 to 20"]
+    assert [cell for part in divided for cell in part["cells"]] == whole["cells"]
+
+
+def test_names_of_files(tmp_path):
+    assert numbered(tmp_path / "sheet.png", 0).name == "sheet.png"
+    assert numbered(tmp_path / "sheet.png", 1).name == "sheet-2.png"
+
+
+@pytest.fixture
+def calls():
+    """A clock that counts calls of functions: as busy as the machine may be, they are as many."""
+    count = 0
+
+    def called(_, event, __):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(called)
+    yield lambda: count
+    sys.setprofile(None)
+
+
+def test_what_a_sweep_costs_beside_its_pictures_grows_no_faster_than_its_cells(tmp_path, calls):
+    found = [
+        large_sweep.run(large_sweep.Config(cells=cells, workers=8, workdir=str(tmp_path / name), pages=False), calls)
+        for name, cells in (("first", 20), ("few", 110), ("many", 330))
+    ]
+    _, few, many = found
+    for part, count in few["cpu_seconds"].items():
+        assert count > 100, part
+        assert many["cpu_seconds"][part] < 1.05 * 3 * count, part
+    assert many["bytes"]["manifest.json"] < 1.05 * 3 * few["bytes"]["manifest.json"]
+    assert (few["tasks"], many["tasks"]) == (28, 30)
