@@ -121,7 +121,7 @@ class Share(NamedTuple, Generic[Part]):
 
     Attributes:
         parts: cells or pictures.
-        place: where its middle lies among all, from 0 to 1: those of a program are side by side, as long as they take.
+        place: where its middle lies, from 0 to 1, if all are side by side in their order, each as long as it takes.
     """
 
     parts: tuple[Part, ...]
@@ -139,14 +139,13 @@ def split(groups: Iterable[Sequence[tuple[Part, int]]], most: int) -> list[Share
     for parts in groups:
         count = -(-len(parts) // most)
         cut += [parts[len(parts) * share // count : len(parts) * (share + 1) // count] for share in range(count)]
+    cut.sort(key=lambda parts: -sum(cost for _, cost in parts))  # stable: those of a program stay together
     costs = [sum(cost for _, cost in parts) for parts in cut]
     ends, total = itertools.accumulate(costs), max(sum(costs), 1)
-    shares = [
+    return [
         Share(tuple(part for part, _ in parts), (end - cost / 2) / total)
         for parts, cost, end in zip(cut, costs, ends, strict=True)
     ]
-    # Stable: shares of a program stay together.
-    return [share for _, share in sorted(zip(costs, shares, strict=True), key=lambda pair: -pair[0])]
 
 
 def check_versions(begun: Mapping[str, str], here: Mapping[str, str]) -> None:
