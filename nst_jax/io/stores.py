@@ -16,7 +16,7 @@ import stat
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -34,7 +34,7 @@ _STORES: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "max_concurrency": 1,  # else every object is asked for its size before it is read
             "config_kwargs": {
-                "retries": {"mode": "standard", "max_attempts": 6},
+                "retries": {"mode": "standard", "max_attempts": 5},
                 "connect_timeout": 10,
                 "read_timeout": 60,
             },
@@ -162,14 +162,14 @@ class StorePath(_Base):
         except FileNotFoundError:
             return None
 
-    def iterdir(self) -> Iterator["StorePath"]:
+    def iterdir(self) -> Generator["StorePath", None, None]:
         """Yields what is in the folder: one request for each thousand."""
         with self._asking() as (store, key):
             found = store.ls(key, detail=False)
-        names = (each.rstrip("/").removeprefix(key).strip("/") for each in found)
-        return (self / name for name in names if name)
+        # Some tools put an empty object under the name of a folder.
+        return (self / each.strip("/").rpartition("/")[2] for each in found if each.strip("/") != key)
 
-    def glob(self, pattern: str, **_: Any) -> Iterator["StorePath"]:
+    def glob(self, pattern: str, **_: Any) -> Generator["StorePath", None, None]:
         """Yields what is in the folder under names of a pattern without slashes; nothing if there is no folder."""
         with contextlib.suppress(FileNotFoundError):
             yield from (path for path in self.iterdir() if fnmatch.fnmatchcase(path.name, pattern))
@@ -180,9 +180,9 @@ class StorePath(_Base):
     def rmdir(self) -> None:
         """Does nothing."""
 
-    def unlink(self, missing_ok: bool = False) -> None:  # noqa: ARG002 - always
-        """Removes an object; one that is not there is no error to a store."""
-        with self._asking() as (store, key):
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Removes an object; to some stores one that is not there is no error."""
+        with contextlib.suppress(*[MissingError] * missing_ok), self._asking() as (store, key):
             store.rm_file(key)
 
     def read_bytes(self) -> bytes:
@@ -190,7 +190,7 @@ class StorePath(_Base):
         with self._asking() as (store, key):
             return store.cat_file(key)
 
-    def open(
+    def open(  # type: ignore[override] # of which pathlib has seven for as many modes
         self,
         mode: str = "r",
         buffering: int = -1,  # noqa: ARG002 - all of it
@@ -204,8 +204,8 @@ class StorePath(_Base):
         if mode not in ("r", "rt", "rb"):
             raise self._error(errno.ENOTSUP, "a store takes files whole, and keeps none open")
         content = io.BytesIO(self.read_bytes())
-        content.name = str(self)  # type: ignore[attr-defined] # as files have it, and decoders use it
-        file = io.BufferedReader(content)  # type: ignore[type-var]
+        content.name = str(self)  # as files have it, and decoders use it
+        file = io.BufferedReader(content)
         return file if mode == "rb" else io.TextIOWrapper(file, encoding, errors, newline)
 
     def put(self, content: bytes | Path) -> None:
@@ -250,14 +250,14 @@ class StorePath(_Base):
             raise UserError(
                 f"{name}://: expected the package {package}, found none; install it with: pip install 'nst_jax[store]'"
             ) from error
+        key = "/".join(names)
         try:
-            yield store, "/".join(names)
+            yield store, key
         except FileNotFoundError as error:
             text = _told(error)
-            missing = "bucket" in text and str(self) not in text
-            raise MissingError(
-                errno.ENOENT, text if missing else "no such file or folder at the store", str(self)
-            ) from error
+            if " bucket " not in text:  # in words, where that is what is missing; else it names the file
+                text = "no such file or folder at the store"
+            raise MissingError(errno.ENOENT, text, str(self)) from error
         except PermissionError as error:
             raise self._error(errno.EACCES, f"no permission at the store: {_told(error)}") from error
         except Exception as error:  # of several libraries, with exceptions of their own
@@ -300,4 +300,5 @@ class _Log(io.StringIO):
 def _told(error: Exception) -> str:
     """Returns what an error says, without credentials that a URL in it may hold."""
     text = str(error.args[-1]) if isinstance(error, OSError) and error.args else str(error)
-    return one_line(_IN_URLS.sub(lambda found: "//" if found[0][0] == "/" else "", text)) or type(error).__name__
+    text = _IN_URLS.sub(lambda found: "//" if found[0][0] == "/" else "", text)
+    return one_line(text).rstrip(".") or type(error).__name__
