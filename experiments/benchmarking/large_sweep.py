@@ -25,14 +25,14 @@ import numpy as np
 from nst_jax.io import images
 from nst_jax.io.files import make_folder, sha256
 
-from .. import sweep
 from ..cli.flags import Checked, FilePath, flag, run_script
+from ..cli.run_flags import RunFlags
 from ..engines import tasks
 from ..running.run_record import versions, write_json
 from ..sweeping import folder, shares, watching
 from ..sweeping.cells import Pictures, PreparedCell, prepare
 from ..sweeping.gallery import Gallery
-from ..sweeping.grid import make_grid
+from ..sweeping.grid import GridFlags, make_grid
 from ..sweeping.outcome import CELLS, MANIFEST, PAGE, SHEET, TABLE, cell_path
 
 _WEIGHTS = 10
@@ -54,6 +54,11 @@ class Config(Checked):
     kills: float = flag(0.1, "Share of the tasks whose worker is killed.", least=0, most=0.9)
     workdir: FilePath | None = flag(None, "Folder to write to, kept; by default one that is removed.")
     pages: bool = flag(True, "Also draw sheets and pages.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _SweepFlags(RunFlags, GridFlags):
+    """The flags of a sweep."""
 
 
 class Measured:
@@ -86,7 +91,7 @@ def run(config: Config, clock: Callable[[], float] = time.process_time) -> dict[
 
 def _simulated(config: Config, workdir: Path, clock: Callable[[], float]) -> dict[str, Any]:
     measured = Measured(clock)
-    flags = sweep.Config(
+    flags = _SweepFlags(
         workdir=str(workdir),
         size=(64,),
         steps=(10,),

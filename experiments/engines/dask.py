@@ -10,6 +10,7 @@ import functools
 import importlib
 import logging
 from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
 from typing import Any
 
 from nst_jax.errors import UserError, one_line
@@ -32,12 +33,11 @@ class _Tasks:
     def ended(self) -> Iterable[Ended]:
         from distributed import wait
 
+        if self._futures:
+            with contextlib.suppress(TimeoutError, CancelledError):  # as all are whose scheduler has gone
+                wait(list(self._futures), timeout=_MOMENT, return_when="FIRST_COMPLETED")
         if self._client.status != "running":
             raise UserError("--engine=dask: expected the scheduler to stay, found it gone; the same command continues")
-        if not self._futures:
-            return
-        with contextlib.suppress(TimeoutError):
-            wait(list(self._futures), timeout=_MOMENT, return_when="FIRST_COMPLETED")
         for future in [future for future in self._futures if future.done()]:
             error = None if future.cancelled() else future.exception()
             yield Ended(

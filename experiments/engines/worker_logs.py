@@ -1,6 +1,6 @@
 """What a worker says: a file of JSON lines for each, which other programs read, and which tells that it is alive.
 
-Each line has `time`, `task`, `event` (begun, said, done, failed) and `text`.
+Each line has `time`, `task`, `event` (begun, said, done, failed; at an object store alive) and `text`.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ BEATS = 20.0
 """Seconds after which a worker touches its file at least, however long a cell takes."""
 
 SUFFIX = ".jsonl"
+_ALIVE = "alive"
 _TAIL = 4096
 """Bytes at the end of a file in which its last line is looked for."""
 
@@ -49,7 +50,7 @@ def logged(folder: Path, task: int) -> Iterator[None]:
     ended = threading.Event()
     with path.open("a", encoding="utf-8", buffering=1) as file:
         lines = _Lines(file, task)
-        beating = threading.Thread(target=_beat, args=(path, ended), daemon=True)
+        beating = threading.Thread(target=_beat, args=(path, lines, ended), daemon=True)
         beating.start()
         lines.add("begun", "")
         try:
@@ -76,18 +77,22 @@ def last_said(path: Path) -> Said | None:
     except OSError:
         return None
     for line in reversed(lines):  # the last may be half written, and the first half read
-        with contextlib.suppress(ValueError, TypeError, AttributeError):
+        with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
             found = json.loads(line)
+            if found["event"] == _ALIVE:
+                continue
             task = found.get("task")
             known = task if isinstance(task, int) else None
             return Said(touched, known, str(found.get("event", "")), one_line(str(found.get("text", ""))))
     return Said(touched, None, "", "")
 
 
-def _beat(path: Path, ended: threading.Event) -> None:
+def _beat(path: Path, lines: "_Lines", ended: threading.Event) -> None:
     while not ended.wait(BEATS):
-        with contextlib.suppress(OSError):  # the next line will say it
+        try:
             os.utime(path)
+        except (OSError, TypeError):  # at a store, which stamps what is written alone
+            lines.add(_ALIVE, "")
 
 
 class _Lines(io.TextIOBase):

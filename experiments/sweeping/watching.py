@@ -20,7 +20,7 @@ from . import folder
 from .folder import FAILED
 from .outcome import CHECKPOINTS, LOGS, MANIFEST
 
-_SILENT = 3 * BEATS
+_SILENT = 5 * BEATS
 """Seconds after which a worker that has not touched its file counts as gone."""
 _RECENT = 20
 _ROUNDS = 4

@@ -2,15 +2,13 @@
 
 import json
 import os
-import re
-import sys
 
 import pytest
 from sweeps import config, manifest
 
 from experiments import sweep
 from experiments.cli.flags import arguments_of, parsed
-from experiments.engines import tasks, worker_logs
+from experiments.engines import tasks
 from nst_jax.errors import UserError
 
 
@@ -50,18 +48,6 @@ def test_a_worker_for_each_gpu(monkeypatch):
     monkeypatch.setattr(os, "environ", {})
     tasks.place(3, 4)
     assert os.environ == {"CUDA_VISIBLE_DEVICES": "1"}
-
-
-def test_a_log_has_lines_with_their_time(tmp_path):
-    with worker_logs.logged(tmp_path, 7):
-        sys.stdout.write("one\ntw")
-        sys.stderr.write("o\n")
-    (path,) = tmp_path.iterdir()
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(line["task"], line["event"], line["text"]) for line in lines] == [
-        *((7, "begun", ""), (7, "said", "one"), (7, "said", "two"), (7, "done", ""))
-    ]
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", line["time"]) for line in lines)
 
 
 def shared(pictures, folder, **changes):

@@ -428,6 +428,47 @@ def test_an_unfinished_page_reloads_and_says_how_far_it_is(browse, tmp_path, gri
     assert browse(done, script=script) == {"reloads": 0}
 
 
+def test_the_first_page_of_a_large_sweep_tells_who_is_at_work_and_leads_to_the_others(browse, tmp_path):
+    worker = {"silent": 3.2, "alive": True, "task": 7, "doing": HOSTILE}
+    manifest = make_manifest(tmp_path) | {
+        "parts": [{"href": f"./index-{part}.html", "label": SHOWN} for part in (1, 2, 3)],
+        "part": 1,
+        "status": {
+            "cells": 3000,
+            "finished": 1200,
+            "failed": 31,
+            "errors": {"0007": HOSTILE},
+            "workers": {"host-12": worker, "host-13": worker | {"task": None}},
+            "gone": 1,
+            "cells_per_hour": 1800.0,
+            "hours_left": 0.983,
+        },
+    }
+    write_page(tmp_path / "index.html", manifest)
+    script = (
+        UNFINISHED
+        + """
+    results.progress = texts("#progress span");
+    results.summaries = texts("#told summary");
+    results.workers = texts("#workers tbody td");
+    results.failures = texts("#failures tbody td");
+    results.chosen = document.querySelector("#parts select").value;
+    results.links = all("#parts a").map((link) => link.getAttribute("href"));
+    click("#failures summary");
+    results.broken = window.broken ?? null;
+    setTimeout(() => { results.hash = location.hash; report(); }, 500);"""
+    )
+    seen = browse(tmp_path / "index.html", "", script)
+    (progress,) = seen["progress"]
+    assert progress.startswith("11 of 11 finished on this page, 1200 of 3000 in all, 1800 an hour, 58 min 59 s left, ")
+    assert seen["summaries"] == ["2 workers at work, 1 that are done or silent", "31 cells failed, the first 1 of them"]
+    assert seen["workers"] == ["host-12", "7", SHOWN, "3.2 s ago", "host-13", "", SHOWN, "3.2 s ago"]
+    assert seen["failures"] == ["0007", SHOWN]
+    assert (seen["chosen"], seen["links"]) == ("1", ["./index-1.html", "./index-3.html"])
+    assert seen["broken"] is None
+    assert "closed=failures" in seen["hash"]
+
+
 def test_a_reloaded_page_has_the_focus_where_it_was(browse, grid_page):
     script = """setTimeout(() => {
       results.focus = document.activeElement.id;

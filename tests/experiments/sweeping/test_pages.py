@@ -1,11 +1,16 @@
 """Parts of sweeps that are too large for one page."""
 
+import functools
 import itertools
 import sys
 
 import pytest
+from sweeps import config
 
+from experiments import sweep
 from experiments.benchmarking import large_sweep
+from experiments.sweeping import gallery
+from experiments.sweeping.outcome import is_output
 from experiments.sweeping.pages import numbered, parts
 
 
@@ -81,3 +86,19 @@ def test_what_a_sweep_costs_beside_its_pictures_grows_no_faster_than_its_cells(t
         assert many["cpu_seconds"][part] < 1.05 * 3 * count, part
     assert many["bytes"]["manifest.json"] < 1.05 * 3 * few["bytes"]["manifest.json"]
     assert (few["tasks"], many["tasks"]) == (28, 30)
+
+
+def test_a_sweep_with_several_pages(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "parts", functools.partial(parts, most=2))
+    flags = {"style_weight": (10.0, 300.0)}
+    outcome = sweep.run(config(pictures, tmp_path, **flags))
+    drawn = [path for path in tmp_path.glob("*.png") if is_output(path)]
+    assert sorted(path.name for path in drawn) == ["sheet-2.png", "sheet.png", "tradeoff.png"]
+    pages = [(tmp_path / name).read_text() for name in ("index.html", "index-2.html")]
+    for name in outcome.names.values():
+        assert [f'"name":"{name}"' in page for page in pages].count(True) == 1
+    assert all('"href":"./index-2.html"' in page for page in pages)
+    monkeypatch.setattr(gallery, "parts", parts)
+    sweep.run(config(pictures, tmp_path, **flags))
+    assert not (tmp_path / "index-2.html").exists()  # nothing is left of the other layout
+    assert not (tmp_path / "sheet-2.png").exists()
