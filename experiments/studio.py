@@ -11,16 +11,21 @@ loads nothing from elsewhere, and nobody else can open it. Needs `pip install 'n
 
 import dataclasses
 import importlib.util
+import os
 import socket
 import webbrowser
 from pathlib import Path
 
 from nst_jax.errors import UserError
-from nst_jax.io.files import check_folder, make_folder
+from nst_jax.io.files import check_folder, file_error, make_folder
 
 from .cli.flags import Checked, FilePath, flag, run_script
 
+PASSWORD = "NST_JAX_STUDIO_PASSWORD"
+"""The environment variable."""
+
 _NEEDED = ("starlette", "uvicorn")
+_LONGEST_PASSWORD = 200
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +39,12 @@ class Config(Checked):
         "127.0.0.1",
         "Address at which to listen; any other than this machine's own lets others in and needs --password.",
     )
-    password: str | None = flag(None, "Password that visitors have to give.")
+    password: str | None = flag(
+        None,
+        "Password that visitors have to give. Whoever uses this machine sees it in the list of processes: "
+        f"--password_file, or the environment variable {PASSWORD}, does not show it.",
+    )
+    password_file: FilePath | None = flag(None, "File whose first line is the password.")
 
 
 def run(config: Config) -> None:
@@ -45,26 +55,50 @@ def run(config: Config) -> None:
     """
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         raise UserError(f"expected {' and '.join(missing)}, found none: pip install 'nst_jax[studio]'")
-    from .studios import connections, guard, server
+    from .studios import alone, connections, guard, server
 
-    if not guard.is_loopback(config.host) and not config.password:
+    password = _password(config)
+    if not guard.is_loopback(config.host) and not password:
         raise UserError(
-            f"--password: expected one with --host={config.host}, where anyone on the network can open the studio, "
-            "found none; give one, or leave --host out"
+            f"--password_file: expected a password with --host={config.host}, where anyone on the network can open the "
+            f"studio, found none; give one there or in {PASSWORD}, or leave --host out"
         )
     workdir = Path(config.workdir)
     check_folder(workdir)
     make_folder(workdir)
-    listening = connections.listen(config.host, config.port)
-    token = guard.new_token()
-    app = server.application(workdir.absolute(), token=token, host=config.host, password=config.password)
-    address = f"http://{_shown(config.host)}:{listening.getsockname()[1]}/{token}/"
-    if not guard.is_loopback(config.host):
-        print("note: plain HTTP: whoever reads the traffic of this network reads the password and the pictures")
-    print(f"studio: {address}", flush=True)
-    if not config.no_browser:
-        webbrowser.open(address)
-    connections.serve(app, listening)
+    with alone.alone(workdir) as note:
+        listening = connections.listen(config.host, config.port)
+        token = guard.new_token()
+        app = server.application(workdir.absolute(), token=token, host=config.host, password=password)
+        address = f"http://{_shown(config.host)}:{listening.getsockname()[1]}/{token}/"
+        note(address)
+        if not guard.is_loopback(config.host):
+            print("note: plain HTTP: whoever reads the traffic of this network reads the password and the pictures")
+        print(f"studio: {address}", flush=True)
+        if not config.no_browser:
+            webbrowser.open(address)
+        connections.serve(app, listening)
+
+
+def _password(config: Config) -> str | None:
+    """Returns the password, from the first place that has one: a file, the flag, the environment.
+
+    Raises:
+        UserError: the file cannot be read or has none, or there is the flag as well.
+    """
+    if config.password_file is None:
+        return config.password or os.environ.get(PASSWORD) or None
+    if config.password is not None:
+        raise UserError("--password: expected none with --password_file, found both; leave out one")
+    path = Path(config.password_file)
+    try:
+        with path.open(encoding="utf-8") as file:
+            found = file.readline(_LONGEST_PASSWORD + 1).rstrip("\r\n")
+    except (OSError, ValueError) as error:  # the latter for bytes that are no text
+        raise file_error(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if not 0 < len(found) <= _LONGEST_PASSWORD:
+        raise file_error(path, f"expected a password of up to {_LONGEST_PASSWORD} characters in its first line")
+    return found
 
 
 def _shown(host: str) -> str:

@@ -1,6 +1,7 @@
 """Errors in the user's input: one exception, and the wording of its messages."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -12,10 +13,17 @@ class UserError(Exception):
 
 
 def one_line(value: object, *, longest: int = 200) -> str:
-    """Returns `value` as one printable line: control characters escaped, long text cut."""
+    """Returns `value` as one printable line: control characters escaped, long text cut.
+
+    Spaces of all kinds stay: macOS puts a narrow one into the names of its screenshots.
+    """
     start = str(value)[: longest + 1]
-    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in start)
+    text = "".join(char if char.isprintable() or _is_space(char) else repr(char)[1:-1] for char in start)
     return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def _is_space(char: str) -> bool:
+    return unicodedata.category(char) == "Zs"  # not the separators of lines and paragraphs
 
 
 def choose(value: str, choices: Iterable[str], *, what: str, listing: str = "") -> str:

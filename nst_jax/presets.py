@@ -12,7 +12,6 @@ and are reduced with it; and between scales, pictures are enlarged by PyTorch's 
 """
 
 import dataclasses
-from typing import Any
 
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.settings import Settings
@@ -243,14 +242,24 @@ PRESETS: dict[str, Settings] = {
     ),
 }
 
-# Photographs in another's light, by the matting term of Luan et al. 2017 ("Deep Photo Style Transfer"). The content
-# image is moved to the other's colours first, and little is left for the style to paint: with the default weights flat
-# parts get grain and coloured patches.
-_PHOTOREALISTIC: dict[str, Any] = {"colour_match": "symmetric", "colour_match_to": "style", "matting_weight": 1e5}
-PRESETS |= {
-    "photorealistic": dataclasses.replace(PRESETS["vgg"], style_weight=2.0, **_PHOTOREALISTIC),
-    "photorealistic_squeezenet": dataclasses.replace(PRESETS["squeezenet"], style_weight=5.0, **_PHOTOREALISTIC),
-}
+
+def _photorealistic(family: str) -> Settings:
+    """Returns settings for photographs in another's light, by the matting term of Luan et al. 2017.
+
+    The content image is moved to the other's colours first, and little is left for the style to paint: with the style
+    weight of the family, flat parts get grain and coloured patches. Chosen by looking with VGG-19 and SqueezeNet.
+    """
+    base = PRESETS[family]
+    return dataclasses.replace(
+        base,
+        style_weight=base.style_weight / 25,
+        colour_match="symmetric",
+        colour_match_to="style",
+        matting_weight=1e5,
+    )
+
+
+PRESETS["photorealistic"] = _photorealistic("vgg")
 
 LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.02, "lbfgs": 1.0, "gradient": 1.5 / 255}
 """Learning rates that suit an optimiser other than that of the preset."""
@@ -261,13 +270,13 @@ def default_preset(backbone: str) -> str:
     return BACKBONES[backbone].family.preset
 
 
-def suited(name: str, backbone: str) -> str:
-    """Returns the preset that a name means for a backbone: `auto` that of its family, others their form for it.
-
-    Most have one form; `photorealistic` is `photorealistic_squeezenet` with SqueezeNet.
-    """
+def preset(name: str, backbone: str) -> Settings:
+    """Returns the settings of a preset: `auto` is that of the backbone's family, and `photorealistic` follows it."""
     family = default_preset(backbone)
-    if name == "auto":
-        return family
-    own = f"{name}_{family}"
-    return own if own in PRESETS else name
+    match name:
+        case "auto":
+            return PRESETS[family]
+        case "photorealistic":
+            return _photorealistic(family)
+        case _:
+            return PRESETS[name]

@@ -3,9 +3,12 @@
     python matlab_description.py network MOST_BYTES FILE
     python matlab_description.py arrays MOST_BYTES FILE...
 
-A network is one of MatConvNet; arrays are files with a tensor each, `conv1_w.mat` or `conv1_b.mat`. The output is the
-bytes of all weights in sequence (C order, little-endian, at most MOST_BYTES), the JSON, and the length of the JSON in 8
-bytes, little-endian. Runs in the sandbox.
+A network is one of MatConvNet: of its kind simplenn, a cell array of layers with their weights, or DagNN, a struct
+array of layers that name their weights, and one of weights with these names. Arrays are files with a tensor each,
+`conv1_w.mat` or `conv1_b.mat`. The output is the bytes of all weights in sequence (C order, little-endian, at most
+MOST_BYTES), the JSON, and the length of the JSON in 8 bytes, little-endian. Runs in the sandbox.
+
+Source: vlfeat/matconvnet, utils/import-caffe.py and layers.py, matlab/+dagnn/@DagNN/saveobj.m.
 """
 
 import json
@@ -21,15 +24,19 @@ from scipy.io import loadmat, whosmat
 
 _LARGEST_DESCRIPTION = 16 << 20
 _LISTED = 8
+_LONGEST_NAME = 100  # of weights, in messages
 _BLOCK = 16 << 20
 _STDOUT = 1
 _AGAIN = "fetch or make the file again"
-_ONLY = "only simplenn networks of MatConvNet can be converted"
+_ONLY = "only networks of MatConvNet can be converted, simplenn or DagNN"
 _KINDS = {"O": "a cell array", "U": "text", "V": "a struct"}
 _NUMBERS = tuple("biuf")
 _EPSILON = 1e-4  # that of vl_nnbnorm, where a layer has none
 _ROLES = {"w": "kernel", "b": "bias"}
-_FIELDS = ["layers", "meta", "normalization"]
+_FIELDS = ["layers", "params", "meta", "normalization"]
+_DAG_KINDS = {"dagnn.Conv": "conv", "dagnn.BatchNorm": "bnorm"}
+
+_Weights = Iterator[tuple[str, np.ndarray]]
 
 
 class UnusableError(Exception):
@@ -111,18 +118,19 @@ def _array(path: Path) -> np.ndarray:
 def write_network(path: Path, output: Output) -> dict[str, Any]:
     """Writes the weights of a network; returns their description."""
     network, name = _network(path)
-    if "params" in network:
-        raise UnusableError(name, f"expected layers with weights, found params as in the layout DagNN; {_ONLY}")
     if "layers" not in network:
         raise UnusableError(name, f"expected layers, found {', '.join(list(network)[:_LISTED]) or 'nothing'}; {_ONLY}")
-    cell, name = network["layers"], f"{name}.layers" if name else "layers"
-    if _kind(cell) != "O":
-        raise UnusableError(name, f"expected a cell array of layers, found {_described(cell)}; {_ONLY}")
-    tensors = []
-    for number, layer in enumerate(cell.ravel(order="F"), start=1):
-        for tensor, array in _weights(f"{name}{{{number}}}", layer):
-            tensors.append((tensor, output.add(tensor, array)))
-    return {"tensors": tensors, "new": "meta" in network, "mean": _mean_colour(network)}
+    start = f"{name}." if name else ""
+    layers, dag = network["layers"], _kind(network["layers"]) == "V"
+    if dag:
+        weights = _dag_weights(start, layers, network.get("params"))
+    elif _kind(layers) == "O":
+        weights = _simplenn_weights(f"{start}layers", layers)
+    else:
+        found = _described(layers)
+        raise UnusableError(f"{start}layers", f"expected a cell array or a struct of layers, found {found}; {_ONLY}")
+    tensors = [(tensor, output.add(tensor, array)) for tensor, array in weights]
+    return {"tensors": tensors, "dag": dag, "new": "meta" in network, "mean": _mean_colour(network)}
 
 
 def _network(path: Path) -> tuple[dict[str, Any], str]:
@@ -149,21 +157,48 @@ def _numbers(where: str, file: IO[bytes], names: list[str]) -> dict[str, Any]:
         raise UnusableError(where, f"expected real numbers as weights, found complex numbers; {_AGAIN}") from error
 
 
-def _weights(where: str, layer: Any) -> Iterator[tuple[str, np.ndarray]]:
+def _simplenn_weights(where: str, cell: np.ndarray) -> _Weights:
+    """Yields the weights of all layers in a cell array, each with its name."""
+    for number, layer in enumerate(cell.ravel(order="F"), start=1):
+        at = f"{where}{{{number}}}"
+        fields = _fields(at, layer)
+        arrays = [fields[name] for name in ("filters", "biases") if name in fields]
+        if "weights" in fields:
+            arrays = _items(at, fields, "weights")
+        if arrays:
+            yield from _of_layer(at, _text(at, fields, "name"), _text(at, fields, "type"), arrays, fields)
+
+
+def _dag_weights(start: str, layers: np.ndarray, params: Any) -> _Weights:
+    """Yields the weights of all layers in a struct array, each with its name, given the struct array of `params`.
+
+    Weights belong to the layers that name them, so that their own names (`conv1_filter`; `conv1f` of the first
+    importer) need no meaning.
+    """
+    values: dict[str, Any] = {}
+    for at, fields in _structs(f"{start}params", params):
+        name = _text(at, fields, "name")
+        if name in values:
+            raise UnusableError(f"{at}: {name[:_LONGEST_NAME]}", f"expected this name once, found it twice; {_AGAIN}")
+        values[name] = fields.get("value")
+    for at, fields in _structs(f"{start}layers", layers):
+        names = [_text(at, {"params": item}, "params") for item in _items(at, fields, "params")]
+        missing = next((name for name in names if name not in values), None)
+        if missing is not None:
+            where = f"{at}: {missing[:_LONGEST_NAME]}"
+            raise UnusableError(where, f"expected it among params, found none of that name; {_AGAIN}")
+        if names:
+            kind = _text(at, fields, "type")
+            block = fields.get("block")
+            options = _fields(at, block) if _kind(block) == "V" else {}
+            arrays = [values[name] for name in names]
+            yield from _of_layer(at, _text(at, fields, "name"), _DAG_KINDS.get(kind, kind), arrays, options)
+
+
+def _of_layer(where: str, name: str, kind: str, arrays: list[Any], options: dict[str, Any]) -> _Weights:
     """Yields the weights of a layer, each with its name."""
-    fields = _fields(where, layer)
-    arrays = [fields[name] for name in ("filters", "biases") if name in fields]
-    if "weights" in fields:
-        cell = fields["weights"]
-        if _kind(cell) != "O" and getattr(cell, "size", True):
-            raise UnusableError(where, f"expected a cell array as weights, found {_described(cell)}; {_AGAIN}")
-        arrays = list(cell.ravel(order="F"))
-    if not arrays:
-        return
-    name = _text(where, fields, "name")
-    kind = _text(where, fields, "type")
     if kind == "bnorm":
-        yield from _normalisation(where, name, fields, arrays)
+        yield from _normalisation(where, name, arrays, options.get("epsilon"))
         return
     convolution = kind == "conv" and len(arrays) <= 2
     roles: Iterable[str | int] = ("kernel", "bias") if convolution else range(len(arrays))
@@ -173,9 +208,7 @@ def _weights(where: str, layer: Any) -> Iterator[tuple[str, np.ndarray]]:
         yield f"{name}/{role}", _shaped(role, array)
 
 
-def _normalisation(
-    where: str, name: str, fields: dict[str, Any], arrays: list[Any]
-) -> Iterator[tuple[str, np.ndarray]]:
+def _normalisation(where: str, name: str, arrays: list[Any], epsilon: Any) -> _Weights:
     """Yields scale, shift, mean and variance of a normalisation.
 
     MatConvNet has a column of means and one of deviations, the roots of variances with a small number added
@@ -185,7 +218,6 @@ def _normalisation(
         shapes = ", ".join(_described(array) for array in arrays)
         raise UnusableError(where, f"expected multipliers, biases and moments of a normalisation, found {shapes}")
     scale, shift, moments = arrays
-    epsilon: Any = fields.get("epsilon")
     added = float(epsilon.item()) if _kind(epsilon) in _NUMBERS and epsilon.size == 1 else _EPSILON
     deviation = moments[:, 1].astype(np.float64)
     yield f"{name}/scale", scale.reshape(-1)
@@ -198,13 +230,33 @@ def _shaped(role: str | int, array: np.ndarray) -> np.ndarray:
     """Returns weights in their usual shape: in MATLAB vectors are matrices, and trailing lengths of one are dropped."""
     if role == "kernel":
         return array.reshape(array.shape + (1,) * (4 - array.ndim))
-    return array.reshape(-1) if role == "bias" and array.ndim == 2 and 1 in array.shape else array
+    # Biases are columns, rows, or of four axes, as old files of Caffe have them.
+    return array.reshape(-1) if role == "bias" and array.size == max(array.shape, default=1) else array
 
 
 def _fields(where: str, value: Any) -> dict[str, Any]:
-    if _kind(value) != "V" or not value.dtype.names or value.size != 1:
+    if _kind(value) != "V" or value.size != 1:
         raise UnusableError(where, f"expected a struct, found {_described(value)}; {_AGAIN}")
-    return {name: value[name].item() for name in value.dtype.names}
+    (_, fields), *_ = _structs(where, value)
+    return fields
+
+
+def _structs(where: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the place and the fields of each element of a struct array."""
+    if _kind(value) != "V" or not value.dtype.names:
+        raise UnusableError(where, f"expected an array of structs, found {_described(value)}; {_AGAIN}")
+    for number, item in enumerate(value.ravel(order="F"), start=1):
+        yield f"{where}({number})", {name: item[name] for name in value.dtype.names}
+
+
+def _items(where: str, fields: dict[str, Any], key: str) -> list[Any]:
+    """Returns what is in a cell array; nothing is also an empty array of another kind."""
+    cell: Any = fields.get(key)
+    if _kind(cell) == "O":
+        return list(cell.ravel(order="F"))
+    if getattr(cell, "size", True):
+        raise UnusableError(where, f"expected a cell array as {key}, found {_described(cell)}; {_AGAIN}")
+    return []
 
 
 def _text(where: str, fields: dict[str, Any], key: str) -> str:

@@ -304,6 +304,14 @@ FILES = (
         size=None,
         hashes={"sha256": "b0353104"},
     ),
+    Published(
+        "googlenet_torchvision",
+        "torchvision",
+        f"{_TORCHVISION}/googlenet-1378be20.pth",
+        classifier=True,
+        size=None,
+        hashes={"sha256": "1378be20"},
+    ),
     # MD5: matconvnet/doc/site/docs/pretrained.md.
     Published(
         "vgg16",
@@ -321,6 +329,14 @@ FILES = (
         size=534_904_783,
         hashes={"md5": "106118b7cf60435e6d8e04f6a6dc3657"},
     ),
+    Published(
+        "resnet50",
+        "matconvnet",
+        f"{_MATCONVNET}/imagenet-resnet-50-dag.mat",
+        classifier=True,
+        size=None,
+        hashes={"md5": "d72aa76a8ddf8bd96e405ac0ba827724"},
+    ),
 )
 
 _AMDEGROOT = "vgg16_features by amdegroot (RGB from 0 to 255 minus mean), which no backbone here has"
@@ -328,6 +344,7 @@ _AMDEGROOT = "vgg16_features by amdegroot (RGB from 0 to 255 minus mean), which 
 _CONVENTIONS = {
     **{file.hashes["sha256"]: file.source for file in FILES if file.source == "torchvision"},
     "0cc3c7bd": "tensorflow",  # inception_v3, which torchvision's program feeds pixels from -1 to 1
+    "1378be20": "tensorflow",  # googlenet, as that
     "11ad3fa6": "torchvision",  # resnet50, trained anew
     "7ebf99e0": "torchvision",  # mobilenet_v2, trained anew
     "d01eb7cb": "caffe",  # vgg19, https://web.eecs.umich.edu/~justincj/models/

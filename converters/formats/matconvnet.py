@@ -1,4 +1,4 @@
-"""MatConvNet networks in MATLAB's .mat files, of its kind simplenn: a cell array of layers."""
+"""MatConvNet networks in MATLAB's .mat files, of both kinds: simplenn, a sequence of layers, and DagNN, a graph."""
 
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ def read(path: Path) -> tuple[Tensors, Provenance]:
     provenance = Provenance(
         path=path,
         sha256=regions.sha256([path]),
-        format="MatConvNet simplenn .mat",
+        format=f"MatConvNet {'DagNN' if described['dag'] else 'simplenn'} .mat",
         producer=f"MatConvNet ({matlab.producer(path)})",
         # MatConvNet's importer reversed the colours, which Caffe reads as blue, green, red.
         layout=Layout(conv="HWIO", reversed_colours=True),
         convention="caffe",
-        ordered=True,
+        ordered=not described["dag"],
         notes=tuple(_notes(described)),
     )
     return tensors, provenance

@@ -15,7 +15,7 @@ from nst_jax.backbones import vgg as vgg_table
 from nst_jax.backbones.rows import Conv, Row
 from nst_jax.backbones.spec import Backbone, Family, with_head
 
-from . import efficientnet, inception_v3, mobilenet_v2, nin, resnet, squeezenet, vgg
+from . import efficientnet, googlenet, inception_v3, mobilenet_v2, nin, resnet, squeezenet, vgg
 from .place import Pairs, Place
 
 _Rule = Callable[[Sequence[Row]], Pairs]
@@ -27,7 +27,7 @@ class _Scheme(NamedTuple):
     Attributes:
         ported: the names in Keras, TensorFlow and others that do not show whose conventions a file follows.
         torchvision: the names in torchvision, which do.
-        auxiliary: how the names of layers begin that only serve training.
+        auxiliary: how the names of layers begin that only serve training, or are left out whatever is asked for.
     """
 
     ported: _Rule | None = None
@@ -43,11 +43,10 @@ _SCHEMES: dict[Family, _Scheme] = {
     alexnet_table.FAMILY: _Scheme(None, vgg.torchvision),
     nin_table.FAMILY: _Scheme(nin.ported),
     efficientnet_table.FAMILY: _Scheme(efficientnet.ported),
-    # In Caffe, and in MATLAB's files.
-    googlenet_table.FAMILY: _Scheme(auxiliary=("loss1/", "loss1_", "loss2/", "loss2_")),
+    googlenet_table.FAMILY: _Scheme(googlenet.ported, googlenet.torchvision, googlenet.AUXILIARY),
     googlenet_table.GOOGLE_FAMILY: _Scheme(auxiliary=("head0", "head1", "nn0", "nn1", "softmax0", "softmax1")),
     resnet_table.FAMILY: _Scheme(resnet.ported, resnet.torchvision),
-    inception_v3_table.FAMILY: _Scheme(inception_v3.ported, inception_v3.torchvision, (inception_v3.AUXILIARY,)),
+    inception_v3_table.FAMILY: _Scheme(inception_v3.ported, inception_v3.torchvision, inception_v3.AUXILIARY),
     mobilenet_v2_table.FAMILY: _Scheme(mobilenet_v2.ported, mobilenet_v2.torchvision),
 }
 

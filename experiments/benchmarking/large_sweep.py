@@ -8,6 +8,7 @@ their task again elsewhere. Pictures are links to one of 64 pixels. Prints CPU s
 """
 
 import dataclasses
+import functools
 import heapq
 import json
 import os
@@ -113,14 +114,14 @@ def _simulated(config: Config, workdir: Path, clock: Callable[[], float]) -> dic
     write = _writer(workdir)
     looks, every = 0, max(1, config.cells // _LOOKS)
     for number, name in enumerate(_order(config, [share.parts for share in divided], measured), start=1):
-        measured.time("records", lambda cell=by_name[name]: write(cell))
+        measured.time("records", functools.partial(write, by_name[name]))
         if number % every == 0:
             measured.time("looks", gallery.look)
             looks += 1
     assert gallery.look()
     for task in range(min(_JOINING, len(divided))):
         own = dataclasses.replace(flags, task=task, cells_per_task=most)
-        measured.time("worker_begins", lambda own=own: _begins(own, workdir, grid, cells, about))
+        measured.time("worker_begins", functools.partial(_begins, own, workdir, grid, cells, about))
     measured.time("files", lambda: _write(gallery, pages=config.pages))
     measured.time("status", lambda: watching.look(workdir))
     again = measured.time("driver_begins_again", lambda: Gallery(workdir, grid, cells, about))

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
+from nst_jax import presets
 from nst_jax.applications.feedforward import trained
 from nst_jax.backbones import pretrained as installed
 from nst_jax.backbones.pretrained import Pretrained
@@ -21,7 +22,7 @@ from nst_jax.errors import UserError, one_line
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, sha256
 from nst_jax.io.stores import located
-from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset, suited
+from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset
 from nst_jax.settings import Settings, compares_hypercolumns
 from nst_jax.vocabulary import Init
 
@@ -248,7 +249,7 @@ def resolve(flags: TransferFlags, backbone: str) -> Settings:
     Raises:
         UserError: the preset names layers that the backbone does not have, or a number is out of its range.
     """
-    preset = PRESETS[suited(flags.preset, backbone)]
+    preset = presets.preset(flags.preset, backbone)
     both_given = flags.content_layers is not None and flags.style_layers is not None  # perhaps as empty lists
     for layer in preset.content_layers + preset.style_layers:
         if layer not in layers(BACKBONES[backbone]) and not both_given:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_jax.errors import UserError, one_line
+from nst_jax.io.files import make_folder
 
 from ..cli.flags import arguments_of, serialize
 from .tasks import LOGS, Engine, Work
@@ -54,6 +55,7 @@ def work_of(
         but: flags that a worker does not get, beside those about the engine.
         together: whether workers compute as one, see `Work`.
     """
+    make_folder(workdir / LOGS)  # which no worker does, see `worker_logs.logged`
     given = {argument.partition("=")[0]: argument for argument in arguments_of(flags)}
     for name in (*_OF_THE_ENGINE, *but):
         given.pop(f"--{name}", None)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from nst_jax.errors import UserError
+from nst_jax.io.files import make_folder
 from nst_jax.io.stores import is_address, located
 
 from ..cli import compilation_cache, flags, stopping
@@ -169,6 +170,8 @@ def run(work: Work, task: int) -> None:
     """
     _keep_programs()
     module = importlib.import_module(work.script)
+    if work.together:
+        make_folder(located(work.logs))  # of a training, for which whoever starts it need not have the folder
     own = "--distributed" if work.together else f"--task={task}"
     with stopping.by_scheduler(), contextlib.chdir(work.here), logged(located(work.logs), task):
         if module.run(flags.parsed(module.Config, [*work.arguments, own])).stopped:

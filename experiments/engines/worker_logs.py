@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO, cast
 
 from nst_jax.errors import one_line
-from nst_jax.io.files import make_folder
+from nst_jax.io.files import file_error, is_folder
+from nst_jax.io.stores import is_address
 
 BEATS = 20.0
 """Seconds after which a worker touches its file at least, however long a cell takes."""
@@ -44,8 +45,14 @@ class Said(NamedTuple):
 
 @contextlib.contextmanager
 def logged(folder: Path, task: int) -> Iterator[None]:
-    """Writes what this process prints to a file of its own, and when the task begins and how it ends."""
-    make_folder(folder)
+    """Writes what this process prints to a file of its own, and when the task begins and how it ends.
+
+    Raises:
+        UserError: there is no such folder: it is not made, as a host that has lost the disk of the run would begin
+            another one at that place.
+    """
+    if not is_folder(folder) and not is_address(folder):
+        raise file_error(folder, "expected the folder of a run that was begun, found none: mount its disk on this host")
     path = folder / f"{socket.gethostname()}-{os.getpid()}{SUFFIX}"
     ended = threading.Event()
     with path.open("a", encoding="utf-8", buffering=1) as file:

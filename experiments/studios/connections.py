@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
+from types import FrameType
 from typing import Any
 
 import h11
@@ -11,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nst_jax.errors import UserError, one_line
 
+from ..cli import stopping
 from .guard import App
 
 MOST_CONNECTIONS = 200
@@ -23,6 +27,9 @@ ANSWER_SECONDS = 30.0
 """Within which some of an answer has to be taken."""
 
 _SHUTDOWN_SECONDS = 2
+
+_AT_ONCE = 3
+"""Signals after which nothing is waited for."""
 
 
 class PromptProtocol(H11Protocol):
@@ -109,11 +116,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(app: App, listening: socket.socket) -> None:
     """Serves an application until a signal comes."""
-    with contextlib.closing(listening):
-        server(app).run(sockets=[listening])
+    serving = server(app)
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none, and Uvicorn leaves it alone
+    with contextlib.closing(listening), contextlib.ExitStack() as stack:
+        if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:  # as it is under `nohup`
+            stack.callback(signal.signal, hangup, signal.signal(hangup, serving.handle_hangup))
+        serving.run(sockets=[listening])
 
 
-def server(app: App) -> uvicorn.Server:
+def server(app: App) -> "_Server":
     """Returns what serves an application."""
     config = uvicorn.Config(
         app,
@@ -127,4 +138,33 @@ def server(app: App) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,
     )
-    return uvicorn.Server(config)
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """A server that ends in its own time when a signal comes, and at once when a third one does.
+
+    The picture at work is to be kept, also by somebody who is impatient.
+    """
+
+    _signals = 0
+
+    def handle_exit(self, sig: int, _: FrameType | None) -> None:
+        """Takes a signal that Uvicorn sends on when all has ended."""
+        self._captured_signals.append(sig)
+        self._stop(sig)
+
+    def handle_hangup(self, sig: int, _: FrameType | None) -> None:
+        """Takes the signal of a terminal that closes."""
+        if stopping.note(sig):
+            self._stop(sig)
+
+    def _stop(self, sig: int) -> None:
+        self.should_exit = True
+        self._signals += 1
+        if self._signals == 1:
+            stopping.say("stopping as soon as the picture at work is kept")
+        elif self._signals < _AT_ONCE:
+            stopping.say("still stopping; another signal ends the studio at once, and the last steps are lost")
+        else:
+            os._exit(128 + sig)

@@ -1,13 +1,11 @@
-"""The desk: which run is painted and which wait, what is asked of them, and the state that pages see.
+"""The desk: which run is painted and which wait, what is asked of them, and what becomes of them.
 
 All of it runs in the thread of the server, one call after the other; news of the worker come here too.
 """
 
 import asyncio
-import collections
 import contextlib
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,25 +13,13 @@ from typing import Any
 from nst_jax.errors import UserError, one_line
 
 from ..cli import samples
+from ..cli.run_flags import SingleFlags
 from . import dials as of_dials
 from . import messages
-from .curves import NOTHING, Curves, Seen
+from .board import Board
 from .folders import IMAGES, PICTURE, start_picture
 from .gallery import Gallery
-from .protocol import (
-    MOST_MARKS,
-    MOST_WAITING,
-    Entry,
-    Live,
-    Losses,
-    Mark,
-    Message,
-    Moved,
-    NewRun,
-    NewSweep,
-    Stage,
-    State,
-)
+from .protocol import MOST_MARKS, MOST_WAITING, Entry, Live, Losses, Mark, Moved, NewRun, NewSweep, Stage, State
 from .stages import Stages, changed
 from .sweeps import cells_done
 from .uploads import Uploads
@@ -44,7 +30,9 @@ _MOST_CRASHES = 3
 
 _SAVE_SECONDS = 120.0
 _COUNT_SECONDS = 2.0
-_MESSAGES = 20
+
+_CLOSE_SECONDS = 60.0
+"""For the worker to end a chunk of steps, or a compilation, and to write a checkpoint, as the studio ends."""
 
 
 class NotNowError(Exception):
@@ -57,7 +45,7 @@ class Desk:
     Attributes:
         gallery: all runs.
         uploads: all images.
-        frame: number, step and bytes of the newest frame of the run at work; None without one.
+        board: what pages see.
     """
 
     def __init__(self, workdir: Path) -> None:
@@ -65,24 +53,16 @@ class Desk:
         self.gallery = Gallery(workdir)
         self.uploads = Uploads(workdir / IMAGES)
         self._stages = Stages(self.gallery, self.uploads)
-        self.frame: tuple[int, int, bytes] | None = None
-        self._live: Live | None = None
+        self.board = Board()
         self._waiting: list[str] = []
-        self._from_marks: dict[str, Mark] = {}
-        self._frames: dict[str, int] = {}  # run → number of its newest frame
         self._last_mark: dict[str, int] = {}
         self._then: tuple[str, Mark | None] | None = None
-        self._curves = Curves()
         self._asked_frame = False
         self._failed_starts = 0
         self._worker: Worker | None = None
-        self._worker_status, self._device = "starting", ""
-        self._messages: collections.deque[Message] = collections.deque(maxlen=_MESSAGES)
         self._numbers = itertools.count(1)
         self._tickets: dict[int, asyncio.Future[str]] = {}
         self._crashes: dict[str, tuple[int, tuple[int, int]]] = {}
-        self._version, self._gallery_version = 1, 1
-        self._changed = asyncio.Event()
         self._closing = False
 
     # The worker.
@@ -104,11 +84,12 @@ class Desk:
         worker = self._worker
         if worker is None:
             return
-        if self._live and self.gallery.entries[self._live.id].kind == "sweep":
-            worker.interrupt()
         worker.send(messages.Quit())
-        if not await asyncio.to_thread(worker.join, 20):
+        if not await asyncio.to_thread(worker.join, _CLOSE_SECONDS):
             worker.kill()
+        await asyncio.sleep(0)  # its last news are still to be heard
+        if entry := self._entry():
+            self._write(entry)
 
     def _start_worker(self) -> None:
         loop = self._loop
@@ -130,7 +111,7 @@ class Desk:
         """Starts another worker, and the run at work from its checkpoint."""
         if self._closing:
             return
-        self._failed_starts += not self._device
+        self._failed_starts += not self.board.device
         for ticket in list(self._tickets):
             self._tickets.pop(ticket).set_result("the program that paints ended; try again")
         how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
@@ -138,10 +119,10 @@ class Desk:
         if self._failed_starts >= _MOST_CRASHES:
             self._give_up(entry, f"what paints cannot be started ({how}); why, the studio has printed")
             return
-        self._worker_status, self._device = "restarting", ""
+        self.board.worker, self.board.device = "restarting", ""
         self._start_worker()
         if entry is None:
-            self._change()
+            self.board.change()
             return
         place = (len(entry.stages), entry.step)
         count, furthest = self._crashes.get(entry.id, (0, (0, 0)))
@@ -156,7 +137,7 @@ class Desk:
                 f"what paints ended {count} times ({how}): perhaps memory is short; choose a smaller size",
             )
         else:
-            self.say(
+            self.board.say(
                 "note",
                 f"what paints ended ({how}); it was started again and goes on from the last checkpoint",
                 entry.id,
@@ -164,47 +145,24 @@ class Desk:
             with self._failing(entry):
                 self._begin(entry)
             self._next()
-        self._change()
+        self.board.change()
 
     def _give_up(self, entry: Entry | None, problem: str) -> None:
         """Has no worker, until a run is to go on."""
         while self._waiting:
             self.stop(self._waiting[0])
         if entry is None:
-            self.say("error", problem)
+            self.board.say("error", problem)
         else:
             self._end(entry, "failed", problem)
-        self._worker, self._worker_status = None, "failed"
-        self._change()
+        self._worker, self.board.worker = None, "failed"
+        self.board.change()
 
-    # What pages see.
+    # What is seen.
 
     def state(self) -> State:
         """Returns the state."""
-        return State(
-            version=self._version,
-            worker=self._worker_status,
-            device=self._device,
-            run=self._live,
-            entry=self._entry(),
-            waiting=list(self._waiting),
-            gallery=self._gallery_version,
-            messages=list(self._messages),
-        )
-
-    def losses_since(self, seen: Seen) -> tuple[Losses | None, Seen]:
-        """Returns the losses of the run at work that are new, see `curves.Curves.since`; nothing without one."""
-        return self._curves.since(self._live.id, seen) if self._live else (None, seen)
-
-    async def changed(self, version: int, seconds: float) -> None:
-        """Waits until the state has another version, or for some seconds."""
-        if version != self._version:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+        return self.board.state(self._entry(), self._waiting)
 
     def want_frame(self) -> None:
         """Asks for a frame."""
@@ -212,16 +170,14 @@ class Desk:
             self._asked_frame = True
             self._worker.send(messages.WantFrame())
 
-    def say(self, level: str, text: str, run: str = "") -> None:
-        """Tells pages something."""
-        self._messages.append(Message(next(self._numbers), time.time(), level, one_line(text, longest=1000), run))
-        self._change()
+    def losses(self, identity: str) -> Losses:
+        """Returns all losses of the last stage of a run.
 
-    def _change(self, *, gallery: bool = False) -> None:
-        self._version += 1
-        self._gallery_version += gallery
-        self._changed.set()
-        self._changed = asyncio.Event()
+        Raises:
+            LookupError: there is no such run.
+        """
+        entry = self.entry(identity)
+        return self.board.losses(identity) if self._is_live(identity) else self.gallery.losses(entry)
 
     # What is asked.
 
@@ -267,7 +223,7 @@ class Desk:
         acts = self._stages.acts(entry, flags)
         entry.dials, entry.images = dials, images
         live = self._live
-        if live and live.id == identity and self._then is None:
+        if live and self._is_live(identity) and self._then is None:
             if acts == of_dials.AT_ONCE:
                 live.moved = sorted({*live.moved, *news.dials})
                 self._send(messages.Steer(identity, flags))
@@ -283,7 +239,7 @@ class Desk:
     def go_on(self, identity: str) -> None:
         """Has a paused run go on, or gives one of the gallery its turn."""
         entry = self.entry(identity)
-        if self._live and self._live.id == identity:
+        if self._is_live(identity):
             self._send(messages.GoOn(identity))
             entry.status = "running"
             self._note(entry)
@@ -297,7 +253,7 @@ class Desk:
             self._waiting.remove(identity)
             entry.status = "stopped"
             self._note(entry)
-        elif self._live and self._live.id == identity:
+        elif self._is_live(identity):
             self._stop_for(("stop", None))
         else:
             raise NotNowError("it is not its turn")
@@ -305,7 +261,7 @@ class Desk:
     def restart(self, identity: str) -> None:
         """Begins a run anew, with its dials as they are."""
         entry = self.entry(identity)
-        if self._live and self._live.id == identity:
+        if self._is_live(identity):
             self._stop_for(("restart", None))
             return
         self._stages.forget(entry)
@@ -332,10 +288,11 @@ class Desk:
         mark = next((mark for mark in entry.marks if mark.number == number), None)
         if mark is None:
             raise LookupError(f"there is no mark {number}")
-        if self._live and self._live.id == identity:
+        if self._is_live(identity):
             if mark.stage == len(entry.stages) - 1 and self._then is None:
                 flags, moves = self._stages.flags(entry, mark.dials), self._stages.moves(entry, mark.moves)
                 entry.dials, entry.stages[-1].moves = dict(mark.dials), list(mark.moves)
+                entry.from_mark = number
                 self._send(messages.Undo(identity, number, flags, moves))
             else:
                 self._stop_for(("undo", mark))
@@ -344,7 +301,6 @@ class Desk:
         if identity in self._waiting:
             raise NotNowError("it waits for its turn: stop it first")
         self._stages.back_to(entry, mark)
-        self._from_marks[identity] = mark
         self._queue(entry)
 
     def first(self, identity: str) -> None:
@@ -353,18 +309,18 @@ class Desk:
             raise NotNowError("it does not wait")
         self._waiting.remove(identity)
         self._waiting.insert(0, identity)
-        self._change()
+        self.board.change()
 
     def remove(self, identity: str) -> None:
         """Removes a run and its files."""
         self.entry(identity)
-        if self._live and self._live.id == identity:
+        if self._is_live(identity):
             self._stop_for(("remove", None))
             return
         if identity in self._waiting:
             self._waiting.remove(identity)
         self.gallery.remove(identity)
-        self._change(gallery=True)
+        self.board.change_of(identity)
 
     async def saved(self, identity: str) -> None:
         """Has the pictures of a run written as it is now, if it is at work.
@@ -374,7 +330,7 @@ class Desk:
             UserError: they cannot be written.
         """
         entry = self.entry(identity)
-        if not self._live or self._live.id != identity or entry.kind != "picture":
+        if not self._is_live(identity) or entry.kind != "picture":
             return
         ticket = next(self._numbers)
         self._tickets[ticket] = asyncio.get_running_loop().create_future()
@@ -388,17 +344,6 @@ class Desk:
             self._tickets.pop(ticket, None)
         if problem and not (self.gallery.folder(identity) / PICTURE).is_file():
             raise UserError(problem)
-
-    def losses(self, identity: str) -> Losses:
-        """Returns all losses of the last stage of a run.
-
-        Raises:
-            LookupError: there is no such run.
-        """
-        entry = self.entry(identity)
-        if self._live and self._live.id == identity:
-            return self._curves.since(identity, NOTHING)[0] or Losses(identity, 0, [], [], {})
-        return self.gallery.losses(entry)
 
     # Turns.
 
@@ -415,17 +360,14 @@ class Desk:
         """Begins the run whose turn it is, if none is at work."""
         while self._live is None and self._waiting:
             entry = self.gallery.entries[self._waiting.pop(0)]
-            mark = self._from_marks.pop(entry.id, None)
             with self._failing(entry):
-                if mark is None and entry.kind == "picture" and self._stages.needs_another(entry):
+                if entry.from_mark is None and entry.kind == "picture" and self._stages.needs_another(entry):
                     self._stages.add(entry, self._stages.begin_next(entry))
-                self._begin(entry, mark)
-        self._change()
+                self._begin(entry)
+        self.board.change()
 
-    def _begin(self, entry: Entry, mark: Mark | None = None) -> None:
+    def _begin(self, entry: Entry) -> None:
         """Has the worker paint the last stage of a run: from a mark, or else from its checkpoint if there is one."""
-        before = self._live
-        frame = self._frames.get(entry.id, 0)
         if entry.kind == "sweep":
             self._stages.link_images(entry)
             command: messages.Command = messages.BeginSweep(entry.id, self._stages.sweep_flags(entry))
@@ -440,21 +382,16 @@ class Desk:
                 flags=self._stages.begun(entry),
                 wanted=self._stages.flags(entry, entry.dials),
                 moves=self._stages.moves(entry, stage.moves),
-                mark=mark.number if mark else None,
-                frame=frame,
+                mark=entry.from_mark,
+                frame=self.board.last_frame(entry.id),
+                first_look=entry.first_look,
             )
-        self._live = Live(
-            entry.id, stage=max(0, len(entry.stages) - 1), step=entry.step, steps=entry.steps, frame=frame
-        )
+        self.board.begin(entry)
         self._then = None
         self._asked_frame = False
-        if not before or before.id != entry.id:
-            self.frame = None
-        self._curves.forget()
         entry.status, entry.message = "starting", ""
         if self._worker is None:  # it could not be started; perhaps it can now
             self._start_worker()
-        self._worker_status = "busy"
         self._note(entry)
         self._send(command)
         self.want_frame()  # who looks on had asked in the turn before
@@ -466,11 +403,11 @@ class Desk:
         side = max(self._live.sides[self._live.scale : self._live.scale + 1], default=0) if self._live else 0
         entry.status, entry.message = status, one_line(message, longest=1000)
         if message:
-            self.say("error" if status == "failed" else "note", message, entry.id)
+            self.board.say("error" if status == "failed" else "note", message, entry.id)
         with self._failing(entry):
             if then == "undo" and mark is not None:
                 self._stages.back_to(entry, mark)
-                self._begin(entry, mark)
+                self._begin(entry)
                 return
             if then == "restart" and status != "failed":
                 self._stages.forget(entry)
@@ -481,13 +418,13 @@ class Desk:
                 self._stages.add(entry, start, side)
                 self._begin(entry)
                 return
-        self._live = None
+        self.board.live = None
         if then == "remove":
             self.gallery.remove(entry.id)
-            self._change(gallery=True)
+            self.board.change_of(entry.id)
         else:
             self._note(entry)
-        self._worker_status = "ready"
+        self.board.worker = "ready"
         self._next()
 
     @contextlib.contextmanager
@@ -496,7 +433,7 @@ class Desk:
         try:
             yield
         except (UserError, LookupError) as error:
-            self._live = None
+            self.board.live = None
             entry.status, entry.message = "failed", one_line(error, longest=1000)
             self._note(entry)
 
@@ -506,54 +443,50 @@ class Desk:
         again = self._then is not None
         if self._then is None or self._then[0] != "remove":
             self._then = then
-        entry = self.gallery.entries[self._live.id]
         if again:
-            if entry.kind == "sweep" and self._worker:  # while it reads its images it does not hear the first one
-                self._worker.interrupt()
             return
-        if entry.kind == "sweep" and self._worker:
-            self._worker.interrupt()
         self._send(messages.Stop(self._live.id, None if start is None else str(start)))
         self._live.doing = "stopping"
-        self._change()
+        self.board.change()
 
     # News.
 
     def _hear(self, news: messages.News) -> None:
         """Takes in a piece of news of the worker."""
         if isinstance(news, messages.Ready):
-            self._device, self._failed_starts = news.device, 0
-            self._worker_status = "busy" if self._live else "ready"
+            self.board.device, self._failed_starts = news.device, 0
+            self.board.worker = "busy" if self._live else "ready"
         elif self._live is not None and news.run == self._live.id:
             self._hear_of(self._live, self.gallery.entries[news.run], news)
         elif isinstance(news, messages.Saved):
             self._answer(news)
-        self._change()
+        self.board.change()
 
     def _hear_of(self, live: Live, entry: Entry, news: messages.News) -> None:
         match news:
             case messages.Doing():
                 live.doing = news.doing if self._then is None else live.doing
-                if news.doing == "painting":
+                if news.doing == "painting" and entry.status != "running":
                     entry.status = "running"
+                    self._note(entry)
             case messages.GoesOn():
-                self._curves.forget()
+                self.board.go_back(live, news.step)
                 stage = entry.stages[-1]
                 stage.moves = [(step, dials) for step, dials in stage.moves if step < news.step]
-                live.step = entry.step = news.step
+                entry.step = news.step
+                self._note(entry)
             case messages.Progressed():
                 self._progressed(live, entry, news)
             case messages.Framed():
-                self.frame = (news.number, news.step, news.jpeg)
-                live.frame, live.frame_step = news.number, news.step
-                self._frames[entry.id] = news.number
+                self.board.framed(live, news)
                 self._asked_frame = False
             case messages.Acted():
                 acted = self._stages.dials_of(entry, news.flags)
                 entry.stages[-1].moves.append((news.step, acted))
-                if acted == self._stages.dials_of(entry, self._stages.flags(entry, entry.dials)):
-                    live.moved = []
+                self._settled(live, entry, news.flags)
                 self._note(entry)
+            case messages.Settled():
+                self._settled(live, entry, news.flags)
             case messages.Marked():
                 moves = list(entry.stages[-1].moves)
                 dials = moves[-1][1] if moves else entry.stages[-1].begun
@@ -566,24 +499,29 @@ class Desk:
                 self._note(entry)
                 self._answer(news)
             case messages.Noted():
-                self.say(news.level, news.text, entry.id)
+                self.board.say(news.level, news.text, entry.id)
             case messages.Ended():
+                if news.status != "failed":
+                    entry.from_mark = None  # the worker has kept a newer state
                 if not self._closing:
                     self._end(entry, news.status, news.message)
 
     def _progressed(self, live: Live, entry: Entry, news: messages.Progressed) -> None:
-        self._curves.add(news.begin, news.losses)
-        live.step = entry.step = news.step
-        live.steps = entry.steps = news.steps
-        live.scale, live.sides = news.scale, news.sides
-        live.seconds_left, live.seconds_per_step = news.seconds_left, news.seconds_per_step
-        live.weights, live.compilations = news.weights, news.compilations
-        live.loss, live.terms = self._curves.newest()
+        self.board.progressed(live, news)
+        mark = next((mark for mark in entry.marks if mark.number == entry.from_mark), None)
+        if mark is not None and news.step > mark.step:
+            entry.from_mark = None  # what the worker kept since then is newer
+        entry.step, entry.steps = news.step, news.steps
         if entry.status == "starting":
             entry.status = "running"
             self._note(entry)
         if entry.status == "running" and self._then is None:
             live.doing = "painting"
+
+    def _settled(self, live: Live, entry: Entry, flags: SingleFlags) -> None:
+        """Takes in that flags act, or never will: no dial waits any more, if these are what the dials say now."""
+        if self._stages.dials_of(entry, flags) == self._stages.dials_of(entry, self._stages.flags(entry, entry.dials)):
+            live.moved = []
 
     def _answer(self, news: messages.Saved) -> None:
         waits = self._tickets.pop(news.ticket, None)
@@ -605,6 +543,13 @@ class Desk:
 
     # Small things.
 
+    @property
+    def _live(self) -> Live | None:
+        return self.board.live
+
+    def _is_live(self, identity: str) -> bool:
+        return self._live is not None and self._live.id == identity
+
     def _entry(self) -> Entry | None:
         return self.gallery.entries[self._live.id] if self._live else None
 
@@ -620,8 +565,11 @@ class Desk:
 
     def _note(self, entry: Entry) -> None:
         """Keeps what is known of a run, and tells pages that it has changed."""
+        self._write(entry)
+        self.board.change_of(entry.id)
+
+    def _write(self, entry: Entry) -> None:
         try:
             self.gallery.write(entry)
         except UserError as error:
-            self.say("error", str(error), entry.id)
-        self._change(gallery=True)
+            self.board.say("error", str(error), entry.id)

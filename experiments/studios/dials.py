@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from nst_jax import presets
 from nst_jax.backbones import pretrained
 from nst_jax.errors import UserError, choose, one_line
-from nst_jax.presets import PRESETS, default_preset
 from nst_jax.settings import WEIGHING, Settings
 
 from ..cli.flags import parse_value, serialize, without_none
@@ -215,8 +215,8 @@ def defaults(backbone: str, preset: str) -> dict[str, Any]:
         UserError: there is no such network or preset.
     """
     backbone = pretrained.resolve(backbone)
-    choose(preset, ("auto", *PRESETS), what="preset")
-    chosen = PRESETS[default_preset(backbone) if preset == "auto" else preset]
+    choose(preset, ("auto", *presets.PRESETS), what="preset")
+    chosen = presets.preset(preset, backbone)
     own = {field.name for field in dataclasses.fields(Settings)}
     return {name: getattr(chosen, name) if name in own else _FIELDS[name].default for name in NAMES}
 

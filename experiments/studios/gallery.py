@@ -17,7 +17,7 @@ from nst_jax.io.files import make_folder
 
 from ..running.run_record import write_json
 from .folders import ENTRY, LOSSES, PICTURE, RUNS, stage_folder
-from .protocol import Dials, Entry, Images, Losses, Mark, NewRun, NewSweep, Stage
+from .protocol import FIRST_LOOK, Dials, Entry, Images, Losses, Mark, NewRun, NewSweep, Stage
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _NO_TERMS = ("evaluations", "scale")
@@ -60,6 +60,7 @@ class Gallery:
             dials=dict(new.dials),
             axes=dict(new.axes) if isinstance(new, NewSweep) else {},
             each_style=isinstance(new, NewSweep) and new.each_style,
+            first_look=new.first_look if isinstance(new, NewRun) else FIRST_LOOK,
         )
         make_folder(self.folder(identity))
         self.entries[identity] = entry
@@ -126,6 +127,10 @@ def _read(folder: Path) -> Entry | None:
         if entry.id != folder.name or not isinstance(entry.dials, dict):
             return None
         entry.name = one_line(entry.name)
+        if not isinstance(entry.first_look, str):
+            entry.first_look = FIRST_LOOK
+        if entry.from_mark not in [mark.number for mark in entry.marks]:
+            entry.from_mark = None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     return entry

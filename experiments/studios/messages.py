@@ -3,10 +3,13 @@
 The server never computes and never imports JAX; the worker opens no socket. Each may be killed at any moment.
 """
 
+import queue
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .protocol import Status
+from .protocol import FIRST_LOOK, Status
 
 # Commands: from the server to the worker.
 
@@ -24,6 +27,7 @@ class Begin:
         moves: flags that acted since it began: `(step, flags)`.
         mark: number of the mark from which to go on instead; None for none.
         frame: number of the last frame of the run.
+        first_look: the network that paints the first look, see `preview.paint`.
     """
 
     run: str
@@ -34,6 +38,7 @@ class Begin:
     moves: list[tuple[int, Any]] = field(default_factory=list)
     mark: int | None = None
     frame: int = 0
+    first_look: str = FIRST_LOOK
 
 
 @dataclass(frozen=True)
@@ -187,6 +192,14 @@ class Acted:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """Flags that were moved change nothing, as those that act mean the same, or cannot be used: they never act."""
+
+    run: str
+    flags: Any
+
+
+@dataclass(frozen=True)
 class Marked:
     """A state was kept, which the flags that acted last have made."""
 
@@ -243,4 +256,21 @@ class Ended:
     message: str = ""
 
 
-News = Ready | Doing | Progressed | Framed | Acted | Marked | GoesOn | Saved | Paused | Noted | Ended
+News = Ready | Doing | Progressed | Framed | Acted | Settled | Marked | GoesOn | Saved | Paused | Noted | Ended
+
+
+@dataclass(frozen=True)
+class Link:
+    """How the worker talks with the server.
+
+    Attributes:
+        inbox: commands, in their order.
+        tell: sends news.
+        wanted: set when a frame is asked for, cleared when it is made.
+        compilations: returns how many programs were compiled so far.
+    """
+
+    inbox: "queue.Queue[Command]"
+    tell: Callable[[News], None]
+    wanted: threading.Event
+    compilations: Callable[[], int]

@@ -17,7 +17,13 @@ _STYLE_SIDE = 768
 
 
 def paint(
-    content: Path, styles: Sequence[Path], *, size: int, shares: Sequence[float] = (), strength: float = 0.5
+    content: Path,
+    styles: Sequence[Path],
+    *,
+    size: int,
+    shares: Sequence[float] = (),
+    strength: float = 0.5,
+    network: str = trained.EMBEDDED,
 ) -> np.ndarray:
     """Returns the picture, `[H, W, 3]` in [0, 1].
 
@@ -27,15 +33,20 @@ def paint(
         size: long side of the picture that is wanted; this one has `SIDE` at most.
         shares: of the style images.
         strength: that of a transfer; from 0.5 on, the network's whole strength.
+        network: the name of one of `first_looks`; one that was trained for a single style paints that.
 
     Raises:
-        UserError: the images cannot be used.
+        UserError: the images or the network cannot be used.
     """
-    painted = [images.read(path, size=_STYLE_SIDE).pixels for path in styles]
-    painter = instant.painter(_network(), painted, shares, strength=min(1.0, 2 * strength))
+    chosen = _network(network)
+    if instant.takes_images(chosen.network):
+        painted = [images.read(path, size=_STYLE_SIDE).pixels for path in styles]
+        painter = instant.painter(chosen, painted, shares, strength=min(1.0, 2 * strength))
+    else:
+        painter = instant.painter(chosen)
     return painter.paint(images.read(content, size=min(size, SIDE)).pixels, room=True)
 
 
-@functools.cache
-def _network() -> trained.Trained:
-    return trained.load(trained.EMBEDDED)
+@functools.lru_cache(maxsize=2)
+def _network(name: str) -> trained.Trained:
+    return trained.load(name)

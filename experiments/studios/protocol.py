@@ -12,8 +12,9 @@ GET  `api/defaults?backbone=auto&preset=auto`
                                    dial → the value that it has when it is left alone
 GET  `api/state`                   `State`, once
 GET  `api/news`                    the same as server-sent events, for ever: `event: state` whenever it changes, at most
-                                   ten a second, and `event: losses` with `Losses`. Whoever is slow misses what is
-                                   outdated and nothing else. After a break the browser connects again and gets all
+                                   ten a second, without its `entry` where that is as in the event before; and `event:
+                                   losses` with `Losses`. Whoever is slow misses what is outdated and nothing else.
+                                   After a break the browser connects again and gets all
 POST `api/images?name=TEXT&kind=image`
                                    body: the bytes of an image file → `Image`. At most `Studio.most_bytes`, of at most
                                    `Studio.most_pixels`. With `kind=map`: a label map, one flat colour for each region,
@@ -21,7 +22,8 @@ POST `api/images?name=TEXT&kind=image`
 GET  `api/images/ID?side=512`      the image as JPEG, reduced to this long side (16 to 2048); samples have ids too
 GET  `api/images/ID/details`       `Image`, as when it was uploaded
 POST `api/runs`                    body: `NewRun` → `{"id": ID}`; it is painted at once, or waits for its turn
-GET  `api/runs`                    the gallery: a list of `Entry`, the newest first
+GET  `api/runs`                    the gallery: a list of `Entry`, the newest first, each as in `State`: with the newest
+                                   `MOST_MOVES` moves of its last stage alone
 GET  `api/runs/ID`                 `Entry`, with all that is known
 POST `api/runs/ID/dials`           body: `Moved`, what has changed → `{"acts": "at once" | "stage"}`
 POST `api/runs/ID/pause`           body of this and the next ones: none
@@ -71,9 +73,14 @@ MOST_JSON = 64 << 10
 MOST_STYLES = 8
 MOST_WAITING = 100
 MOST_MARKS = 6
+MOST_MOVES = 50
+"""Moves of dials that pages are told of; a slider that is dragged for a minute makes two hundred."""
 
 FRAME_SIDE = 1600
 """Long side of a frame at most."""
+
+FIRST_LOOK = "any_style"
+"""The network that paints the first look where no other is chosen."""
 
 Status = Literal["waiting", "starting", "running", "paused", "stopped", "finished", "failed"]
 """`starting` is reading, measuring and compiling. A run that is `failed` says why in `message`."""
@@ -92,6 +99,7 @@ class NewRun:
         regions: id of a map of the content image.
         style_regions: ids of maps of the style images, one each or none.
         name: what the gallery calls it; by default after its images.
+        first_look: the network that paints it in one pass before the first step, of `Studio.first_looks`.
     """
 
     content: str
@@ -100,6 +108,7 @@ class NewRun:
     regions: str | None = None
     style_regions: list[str] = field(default_factory=list)
     name: str = ""
+    first_look: str = FIRST_LOOK
 
 
 @dataclass(frozen=True)
@@ -211,7 +220,7 @@ class Studio:
         samples: `{"contents": [Image], "styles": [Image]}`.
         most_bytes: of an upload.
         most_pixels: of an upload.
-        preview: whether a network paints a picture in one pass before the optimiser begins.
+        first_looks: names of the networks that may paint a picture in one pass before the optimiser begins.
     """
 
     version: str
@@ -222,7 +231,7 @@ class Studio:
     samples: dict[str, list[Image]]
     most_bytes: int
     most_pixels: int
-    preview: bool
+    first_looks: list[str]
 
 
 @dataclass(frozen=True)
@@ -395,10 +404,12 @@ class Entry:
         step: steps done in the last one; of a sweep, cells.
         steps: of it in all.
         marks: the oldest first.
+        from_mark: number of the mark that it goes on from in its turn, also after a crash; None for its newest state.
         message: why it failed, or what there is to say.
         pictures: whether there are `picture.png`, `picture.tiff` and `thumbnail`.
         axes: of a sweep.
         each_style: likewise.
+        first_look: as in `NewRun`.
         command: the command that makes this picture from here on: of the last stage, or the sweep; "" if something that
             it needs is gone. It is made when a page asks.
         exact: whether that command makes the same bytes: not where dials were moved within the stage.
@@ -415,9 +426,11 @@ class Entry:
     step: int = 0
     steps: int = 0
     marks: list[Mark] = field(default_factory=list)
+    from_mark: int | None = None
     message: str = ""
     pictures: bool = False
     axes: dict[str, list[Value]] = field(default_factory=dict)
     each_style: bool = False
+    first_look: str = FIRST_LOOK
     command: str = ""
     exact: bool = True

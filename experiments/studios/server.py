@@ -16,20 +16,21 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 import nst_jax
+from nst_jax import presets
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.backbones.spec import layers
 from nst_jax.commands import command
 from nst_jax.errors import UserError, one_line
-from nst_jax.presets import PRESETS
+from nst_jax.settings import Settings
 
 from ..sweeping.outcome import CELLS, PAGE
-from . import bodies, dials
+from . import bodies, dials, first_looks
 from .curves import NOTHING
 from .desk import Desk, NotNowError
 from .folders import DEEP_PICTURE, PICTURE, RECORD, SWEEP, THUMBNAIL, stage_folder
 from .guard import DOCUMENT_POLICY, Guard
-from .protocol import MOST_BYTES, MOST_JSON, MOST_PIXELS, Entry, Moved, NewRun, NewSweep, Studio
+from .protocol import MOST_BYTES, MOST_JSON, MOST_MOVES, MOST_PIXELS, Entry, Moved, NewRun, NewSweep, State, Studio
 
 MOST_LISTENERS = 24
 """Pages that may listen to news at once."""
@@ -160,7 +161,7 @@ class _Routes:
     # The state.
 
     async def state(self, _: Request) -> Response:
-        return _json(self._state())
+        return _json(_shown(self._desk.state()))
 
     async def news(self, _: Request) -> Response:
         if self._listeners >= MOST_LISTENERS:
@@ -170,25 +171,23 @@ class _Routes:
     async def _news(self) -> AsyncIterator[str]:
         self._listeners += 1
         try:
-            version, seen = 0, NOTHING
+            board = self._desk.board
+            version, entry, seen = 0, (0, ""), NOTHING
             while True:
                 state = self._desk.state()
                 if state.version != version:
-                    version = state.version
-                    yield _event("state", self._state())
-                    losses, seen = self._desk.losses_since(seen)
+                    shown = _shown(state, entry=entry != board.place)
+                    version, entry = state.version, board.place
+                    yield _event("state", shown)
+                    losses, seen = board.losses_since(seen)
                     if losses is not None:
                         yield _event("losses", losses)
                 else:
                     yield ": nothing new\n\n"
                 await asyncio.sleep(_NEWS_SECONDS)
-                await self._desk.changed(version, _QUIET_SECONDS)
+                await board.changed(version, _QUIET_SECONDS)
         finally:
             self._listeners -= 1
-
-    def _state(self) -> dict[str, Any]:
-        state = self._desk.state()
-        return {**dataclasses.asdict(state), "entry": state.entry and self._described(state.entry)}
 
     # Images.
 
@@ -223,7 +222,7 @@ class _Routes:
 
     async def gallery(self, _: Request) -> Response:
         newest = sorted(self._desk.gallery.entries.values(), key=lambda entry: entry.created, reverse=True)
-        return _json([dataclasses.asdict(entry) for entry in newest])
+        return _json([_brief(entry) for entry in newest])
 
     async def entry(self, request: Request) -> Response:
         return _json(self._described(self._desk.entry(request.path_params["run"])))
@@ -245,7 +244,7 @@ class _Routes:
         return _json({})
 
     async def frame(self, request: Request) -> Response:
-        state, newest = self._desk.state(), self._desk.frame
+        state, newest = self._desk.state(), self._desk.board.frame
         self._desk.entry(request.path_params["run"])
         self._desk.want_frame()
         if newest is None or state.run is None or state.run.id != request.path_params["run"]:
@@ -299,6 +298,23 @@ class _Routes:
         return {**dataclasses.asdict(entry), "command": self._desk.command(entry), "exact": exact}
 
 
+def _shown(state: State, *, entry: bool = True) -> dict[str, Any]:
+    """Returns the state as pages have it, with or without the entry of the run at work."""
+    found = dataclasses.asdict(dataclasses.replace(state, entry=None))
+    found["entry"] = state.entry and _brief(state.entry)
+    if not entry:
+        del found["entry"]
+    return found
+
+
+def _brief(entry: Entry) -> dict[str, Any]:
+    """Returns an entry without most of its moves: there may be thousands, which pages have no use for."""
+    stages = [dataclasses.replace(stage, moves=[]) for stage in entry.stages[:-1]]
+    stages += [dataclasses.replace(stage, moves=stage.moves[-MOST_MOVES:]) for stage in entry.stages[-1:]]
+    marks = [dataclasses.replace(mark, moves=[]) for mark in entry.marks]
+    return dataclasses.asdict(dataclasses.replace(entry, stages=stages, marks=marks))
+
+
 def _studio(desk: Desk) -> Studio:
     """Returns what there is to choose from."""
     installed = [name for name in BACKBONES if pretrained.find(name)]
@@ -308,18 +324,18 @@ def _studio(desk: Desk) -> Studio:
         networks=installed,
         missing={name: f"{command('converters.fetch')} {name}" for name in BACKBONES if name not in installed},
         presets={
-            preset: [
-                name
-                for name in installed
-                if {*settings.content_layers, *settings.style_layers} <= set(layers(BACKBONES[name]))
-            ]
-            for preset, settings in PRESETS.items()
+            name: [network for network in installed if _suits(presets.preset(name, network), network)]
+            for name in presets.PRESETS
         },
         samples=desk.uploads.samples(),
         most_bytes=MOST_BYTES,
         most_pixels=MOST_PIXELS,
-        preview=True,
+        first_looks=first_looks.names(),
     )
+
+
+def _suits(settings: Settings, network: str) -> bool:
+    return {*settings.content_layers, *settings.style_layers} <= {*layers(BACKBONES[network])}
 
 
 @functools.cache

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nst_jax.errors import UserError, one_line
+from nst_jax.errors import UserError, choose, one_line
 from nst_jax.io.files import file_error
 
 from ..cli.flags import command_line
 from ..cli.run_flags import SingleFlags
-from . import dials
+from . import dials, first_looks
 from .folders import DEEP_PICTURE, MARKS, stage_folder, start_picture
 from .gallery import Gallery
 from .protocol import MOST_STYLES, Dials, Entry, Images, Mark, Moved, NewRun, NewSweep, Stage
@@ -45,6 +45,7 @@ class Stages:
         if isinstance(new, NewSweep):
             sweep_flags(Path(), new.dials, new.axes, *self._paths(images), each_style=new.each_style)
         else:
+            choose(new.first_look, first_looks.names(), what="first look")
             dials.flags_of(new.dials, *self._paths(images))
 
     def name(self, new: NewRun | NewSweep) -> str:
@@ -154,7 +155,7 @@ class Stages:
         side = min(side or before, size)
         # What was painted at this scale need not be again, if there is a larger one.
         entry.stages.append(Stage(dict(entry.dials), entry.images, min(side + (size > before), size)))
-        entry.step = entry.steps = 0
+        entry.step, entry.steps, entry.from_mark = 0, 0, None
 
     def back_to(self, entry: Entry, mark: Mark) -> None:
         """Has a run that is not at work be where it was at a mark."""
@@ -163,17 +164,18 @@ class Stages:
         del entry.stages[mark.stage + 1 :]
         entry.images, entry.stages[-1].moves = entry.stages[-1].images, list(mark.moves)
         entry.marks = [other for other in entry.marks if other.stage <= mark.stage]
-        entry.dials, entry.step = dict(mark.dials), mark.step
+        entry.dials, entry.step, entry.from_mark = dict(mark.dials), mark.step, mark.number
 
     def forget(self, entry: Entry) -> None:
         """Has a run that is not at work be as before its first step."""
         for stage in range(len(entry.stages)):
             self._remove(entry, stage)
-        entry.stages, entry.marks, entry.step, entry.steps = [], [], 0, 0
+        entry.stages, entry.marks, entry.step, entry.steps, entry.from_mark = [], [], 0, 0, None
 
     def forget_mark(self, entry: Entry, mark: Mark) -> None:
         """Removes a mark of a run."""
         entry.marks.remove(mark)
+        entry.from_mark = None if entry.from_mark == mark.number else entry.from_mark
         folder = stage_folder(self._gallery.folder(entry.id), mark.stage)
         shutil.rmtree(folder / MARKS / str(mark.number), ignore_errors=True)
 

@@ -4,6 +4,7 @@ A pipe and no queues: whoever is killed while he holds the lock of a queue leave
 end is closed says so at once. Both ends read in a thread and never wait to write.
 """
 
+import contextlib
 import multiprocessing
 import os
 import queue
@@ -11,7 +12,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from . import messages
 _SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads, such as JAX's, may hang
 
 _BROKEN = (EOFError, OSError)
+
+_OF_TERMINALS = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+"""Signals that a terminal sends to all of its processes; the worker goes by what the server tells it alone."""
 
 
 class Worker:
@@ -39,7 +43,8 @@ class Worker:
         here, there = _SPAWN.Pipe()
         self._outbox: queue.SimpleQueue[messages.Command | None] = queue.SimpleQueue()
         self._process = _SPAWN.Process(target=_main, args=(there, samples), name="nst-jax studio", daemon=True)
-        self._process.start()
+        with _unheard():
+            self._process.start()
         there.close()  # so that the pipe ends when the process does
         threading.Thread(target=self._read, args=(here, heard, ended), daemon=True).start()
         threading.Thread(target=self._write, args=(here,), daemon=True).start()
@@ -47,11 +52,6 @@ class Worker:
     def send(self, command: messages.Command) -> None:
         """Sends a command; one that does not arrive, as the process has ended, is lost."""
         self._outbox.put(command)
-
-    def interrupt(self) -> None:
-        """Has a sweep stop as soon as it can."""
-        if self._process.is_alive() and self._process.pid:
-            os.kill(self._process.pid, signal.SIGINT)
 
     def kill(self) -> None:
         """Ends the process at once."""
@@ -84,9 +84,24 @@ class Worker:
                 return
 
 
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Has processes that begin in the block ignore a terminal's signals from their first moment on."""
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _OF_TERMINALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
 def _main(connection: Connection, samples: tuple[Path, Path]) -> None:
     """Is the worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server tells when to end; a sweep sets its own
+    for number in _OF_TERMINALS:  # where it could not be begun like that
+        signal.signal(number, signal.SIG_IGN)
     from . import engine
     from .compilations import counter
 
@@ -112,7 +127,7 @@ def _main(connection: Connection, samples: tuple[Path, Path]) -> None:
     threading.Thread(target=read, daemon=True).start()
     writing = threading.Thread(target=write, daemon=True)
     writing.start()
-    link: Any = engine.Link(inbox=inbox, tell=outbox.put, wanted=wanted, compilations=counter())
+    link: Any = messages.Link(inbox=inbox, tell=outbox.put, wanted=wanted, compilations=counter())
     engine.serve(link, samples)
     outbox.put(None)
     writing.join()

@@ -45,15 +45,24 @@ from .outcome import CELLS, CHECKPOINTS, Outcome
 _WORTH_SAYING = 0.5  # seconds
 
 
-def run_grid(grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16] = 8) -> Outcome:
-    """Runs all cells that are not done yet, and writes everything, pictures with this many bits per channel.
+def run_grid(
+    grid: Grid, flags: RunFlags, workdir: Path, *, bits: Literal[8, 16] = 8, interrupt: Interrupt | None = None
+) -> Outcome:
+    """Runs all cells that are not done yet, and writes everything.
+
+    Args:
+        grid: the cells.
+        flags: the flags of the run.
+        workdir: the folder for everything.
+        bits: per channel of the pictures.
+        interrupt: what asks the run to stop; by default a signal does.
 
     Raises:
         UserError: the input cannot be used, and then nothing is computed; or something cannot be written, and then the
             finished cells are kept.
     """
     giving.check(flags)
-    with graceful_interrupt() as interrupt:
+    with graceful_interrupt() if interrupt is None else contextlib.nullcontext(interrupt) as interrupt:
         check_folder(workdir)
         pictures = Pictures()
         cells = prepare(grid, pictures, keep_going=flags.keep_going)

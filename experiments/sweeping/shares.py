@@ -41,10 +41,12 @@ def given_out(
     before = set(done(range(len(every))))
     left = {number: share.place for number, share in enumerate(every) if number not in before}
     work = giving.work_of(flags, workdir, left, changes={"cells_per_task": most}, but=("preview", "retry_failed"))
+    if left:
+        bar.say(f"{len(left)} tasks of up to {most} cells")
     return giving.given_out(
         flags.engine,
         work,
-        say=lambda text: bar.say(f"{len(left)} tasks of up to {most} cells; {text}"),
+        say=bar.say,
         done=newly_done,
         about=lambda number: f"{every[number].parts[0]} and what follows",
         stopping=stopping,

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from nst_jax.applications.feedforward.recipes import RECIPES, Recipe, RecipeName, default_recipe, for_doodles
+from nst_jax.applications.feedforward.recipes import Recipe, RecipeName, default_recipe, for_doodles, named
 from nst_jax.backbones.registry import BACKBONES, choose_layer
 from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError
@@ -38,7 +38,7 @@ class TrainFlags(ClusterFlags):
     preset: Literal["auto", RecipeName] = flag(
         "auto",
         "Recipe: magenta is that of Dumoulin et al. 2017, johnson that of Johnson et al. 2016, for VGG-16 and VGG-19; "
-        "auto means magenta with those, and squeezenet, which is ours, with that.",
+        "ours is for any backbone; auto means magenta where the backbone has its layers, else ours.",
     )
     backbone: str = option_flag("backbone", "auto")
     finetune: FilePath | None = flag(
@@ -97,7 +97,7 @@ def recipe_of(flags: TrainFlags, backbone: str) -> Recipe:
         UserError: it has layers that the backbone has not, or a number is out of its range.
     """
     name = default_recipe(backbone) if flags.preset == "auto" else flags.preset
-    recipe = RECIPES[name]
+    recipe = named(name, backbone)
     options = {field.name for field in dataclasses.fields(recipe.settings)}
     given = {
         option: value

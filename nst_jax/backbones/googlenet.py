@@ -1,15 +1,18 @@
-"""GoogLeNet, the first Inception network (Szegedy et al., arXiv:1409.4842, table 1), as Caffe's and as TensorFlow's.
+"""GoogLeNet, the first Inception network (Szegedy et al., arXiv:1409.4842, table 1), of Caffe, TensorFlow, torchvision.
 
 `googlenet` is the one of Caffe's model zoo, `inception_v1` the one that Google published for TensorFlow
 (inception5h.zip), whose pictures are those of Distill's "Feature Visualization". They differ in how windows are padded,
 in the local response normalisation, in two numbers of features and in the names of their layers, which are those of
-their files. Both are without the two classifiers on the way, which were for training alone. Pools inside the modules
-are always of maxima: they choose among neighbours, and do not reduce the map.
+their files. `inception_v1_slim`, Google's for TF-slim, has batch normalisation instead, a last pool of two positions,
+and, by a mistake that its weights have kept, 3×3 kernels where the paper has 5×5. `googlenet_torchvision` is its port,
+padded as in Caffe. The layers of both have Caffe's names all the same. All are without the two classifiers on the way,
+which were for training alone. Pools inside the modules are always of maxima: they choose among neighbours, and do not
+reduce the map.
 """
 
 from typing import NamedTuple
 
-from nst_jax.backbones.rows import Concat, Conv, GlobalAverage, LocalResponseNorm, Padding, Pool, Row
+from nst_jax.backbones.rows import BatchNorm, Concat, Conv, GlobalAverage, LocalResponseNorm, Padding, Pool, Row
 from nst_jax.backbones.spec import CONVENTIONS, INPUT, Backbone, Family, Provenance
 
 
@@ -43,7 +46,7 @@ class _Version(NamedTuple):
     Attributes:
         stem: names of the three convolutions before the modules.
         pools: names of the four pools that halve the map.
-        norms: the normalisations behind the first pool and before the second.
+        norms: the local normalisations behind the first pool and before the second, or none.
         module: what a module is called, with `{}` for its number.
         output: what the layer with all of its parts is called, with `{}` for the module.
         part: what a part of it is called, with `{module}` and `{part}`.
@@ -51,11 +54,14 @@ class _Version(NamedTuple):
         projection: what the one behind the pool is called.
         widths: the numbers of features by module.
         same: whether windows are padded as TensorFlow's SAME; else as Caffe's, whose pools round up.
+        batch_norm: the normalisation behind every convolution, which then has no bias, or None.
+        largest: side of the largest kernel in a module.
+        last_pool: side of the windows of the last pool that halves the map.
     """
 
     stem: tuple[str, str, str]
     pools: tuple[str, str, str, str]
-    norms: tuple[LocalResponseNorm, LocalResponseNorm]
+    norms: tuple[LocalResponseNorm, LocalResponseNorm] | None
     module: str
     output: str
     part: str
@@ -63,16 +69,21 @@ class _Version(NamedTuple):
     projection: str
     widths: dict[str, _Widths]
     same: bool
+    batch_norm: BatchNorm | None = None
+    largest: int = 5
+    last_pool: int = 3
 
     def conv(self, name: str, source: str, features: int, kernel: int, stride: int = 1) -> Conv:
         """Returns a convolution, rectified."""
         padding: Padding = "same" if self.same else kernel // 2
-        return Conv(name, source, features, kernel, stride, padding, relu=_rectified(name))
+        norm, relu = self.batch_norm, _rectified(name)
+        return Conv(name, source, features, kernel, stride, padding, relu, bias=norm is None, norm=norm)
 
     def halving(self, index: int, source: str) -> Pool:
         """Returns a pool that halves the map."""
         padding: Padding = "same" if self.same else 0
-        return Pool(self.pools[index], source, size=3, stride=2, ceil=not self.same, padding=padding)
+        name, size = self.pools[index], self.last_pool if index == len(self.pools) - 1 else 3
+        return Pool(name, source, size, stride=2, ceil=not self.same, padding=padding)
 
     def inception(self, number: str, source: str) -> tuple[Row, ...]:
         """Returns a module: three kernels and a pool side by side, which 1×1 convolutions make cheap."""
@@ -88,7 +99,7 @@ class _Version(NamedTuple):
             self.conv(before_3, source, widths.of_3x3_reduce, kernel=1),
             self.conv(parts[1], before_3, widths.of_3x3, kernel=3),
             self.conv(before_5, source, widths.of_5x5_reduce, kernel=1),
-            self.conv(parts[2], before_5, widths.of_5x5, kernel=5),
+            self.conv(parts[2], before_5, widths.of_5x5, kernel=self.largest),
             Pool(pool, source, size=3, stride=1, padding=1, kind="max"),
             self.conv(parts[3], pool, widths.of_pool_proj, kernel=1),
             Concat(self.output.format(module), parts),
@@ -106,14 +117,16 @@ class _Version(NamedTuple):
         """Returns the convolutional part."""
         first, second, third = self.stem
         behind = tuple(self.output.format(self.module.format(number)) for number in ("3b", "4e"))
+        norms = self.norms or ()
+        before_second, before_pool = (norm.name for norm in norms) if norms else (self.pools[0], third)
         return (
             self.conv(first, INPUT, 64, kernel=7, stride=2),
             self.halving(0, first),
-            self.norms[0],
-            self.conv(second, self.norms[0].name, 64, kernel=1),
+            *norms[:1],
+            self.conv(second, before_second, 64, kernel=1),
             self.conv(third, second, 192, kernel=3),
-            self.norms[1],
-            self.halving(1, self.norms[1].name),
+            *norms[1:],
+            self.halving(1, before_pool),
             *self.inceptions("3a 3b", self.pools[1]),
             self.halving(2, behind[0]),
             *self.inceptions("4a 4b 4c 4d 4e", self.pools[2]),
@@ -162,6 +175,9 @@ _GOOGLE = _Version(
     same=True,
 )
 
+_TORCHVISION = _CAFFE._replace(norms=None, batch_norm=BatchNorm(1e-3), largest=3, last_pool=2)
+_SLIM = _TORCHVISION._replace(batch_norm=BatchNorm(1e-3, scale=False), same=True)
+
 FAMILY = Family(
     preset="googlenet",
     figure_preset="googlenet",
@@ -185,6 +201,13 @@ GOOGLE_FAMILY = Family(
     logits="softmax2_pre_activation",
 )
 
+_HEAD = (
+    # Caffe pools the 7 × 7 positions that 224 × 224 pixels have; the mean over all of them is the same there, and
+    # classifies pictures of any size.
+    GlobalAverage("pool5/7x7_s1", "inception_5b/output"),
+    Conv("loss3/classifier", "pool5/7x7_s1", 1000, kernel=1),
+)
+
 _INCEPTION = "Szegedy et al., Going Deeper with Convolutions, CVPR 2015"
 
 GOOGLENET = Backbone(
@@ -198,12 +221,15 @@ GOOGLENET = Backbone(
         f"{_INCEPTION}; trained by Sergio Guadarrama, BVLC",
     ),
     family=FAMILY,
-    head=(
-        # Caffe pools the 7 × 7 positions that 224 × 224 pixels have; the mean over all of them is the same there, and
-        # classifies pictures of any size.
-        GlobalAverage("pool5/7x7_s1", "inception_5b/output"),
-        Conv("loss3/classifier", "pool5/7x7_s1", 1000, kernel=1),
-    ),
+    head=_HEAD,
+)
+GOOGLENET_TORCHVISION = Backbone(
+    name="googlenet_torchvision",
+    rows=_TORCHVISION.rows(),
+    preprocess=CONVENTIONS["tensorflow"],  # to which torchvision's network itself converts its usual one
+    provenance=Provenance("https://download.pytorch.org/models/googlenet-1378be20.pth", "BSD-3-Clause", _INCEPTION),
+    family=FAMILY,  # chosen by looking at Caffe's; nobody has looked at this one
+    head=_HEAD,
 )
 # Its classifier is left out: it has 1008 classes in an order of its own.
 INCEPTION_V1 = Backbone(
@@ -214,4 +240,16 @@ INCEPTION_V1 = Backbone(
         "https://storage.googleapis.com/download.tensorflow.org/models/inception5h.zip", "Apache-2.0", _INCEPTION
     ),
     family=GOOGLE_FAMILY,
+)
+# Its classifier is left out: the first of its 1001 classes is that of pictures of nothing.
+INCEPTION_V1_SLIM = Backbone(
+    name="inception_v1_slim",
+    rows=_SLIM.rows(),
+    preprocess=CONVENTIONS["tensorflow"],
+    provenance=Provenance(
+        "https://storage.googleapis.com/download.tensorflow.org/models/inception_v1_2016_08_28_frozen.pb.tar.gz",
+        "Apache-2.0",
+        _INCEPTION,
+    ),
+    family=FAMILY,  # as above
 )

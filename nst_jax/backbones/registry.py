@@ -2,7 +2,7 @@
 
 from nst_jax.backbones.alexnet import ALEXNET, ALEXNET_TORCHVISION, CAFFENET
 from nst_jax.backbones.efficientnet import EFFICIENTNET_LITE0
-from nst_jax.backbones.googlenet import GOOGLENET, INCEPTION_V1
+from nst_jax.backbones.googlenet import GOOGLENET, GOOGLENET_TORCHVISION, INCEPTION_V1, INCEPTION_V1_SLIM
 from nst_jax.backbones.inception_v3 import INCEPTION_V3, INCEPTION_V3_TORCHVISION
 from nst_jax.backbones.mobilenet_v2 import MOBILENET_V2, MOBILENET_V2_TORCHVISION
 from nst_jax.backbones.nin import NIN
@@ -63,6 +63,8 @@ _ALL = (
     MOBILENET_V2_TORCHVISION,
     GOOGLENET,
     INCEPTION_V1,
+    GOOGLENET_TORCHVISION,
+    INCEPTION_V1_SLIM,
 )
 
 BACKBONES: dict[str, Backbone] = {backbone.name: backbone for backbone in _ALL}

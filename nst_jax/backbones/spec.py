@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, Literal, TypeVar
 
-from nst_jax.backbones.rows import Add, Conv, Pool, Row, Shape
+from nst_jax.backbones.rows import Add, Concat, Conv, Pool, Row, Shape
 
 INPUT = "data"
 """Name of the preprocessed picture, from which every table starts (the name of Caffe's input blob)."""
@@ -196,14 +196,18 @@ def _ancestors(backbone: Backbone, read: frozenset[str]) -> tuple[Row, ...]:
 
 
 def blocks(backbone: Backbone) -> tuple[tuple[Row, ...], ...]:
-    """Returns the rows in blocks that end in pools or sums; each reads only the last map of the block before."""
+    """Returns the rows in blocks that end where maps come together; each reads only the last map of the block before.
+
+    With those of pools and sums alone, Inception v3 has 3 blocks, whose derivative needs 71 MB at 512 px when blocks
+    are recomputed, and 39 MB with the 13 that end in concatenations, too.
+    """
     last_use = {name: index for index, row in enumerate(backbone.rows) for name in row.inputs}
     parts: list[tuple[Row, ...]] = []
     part: list[Row] = []
     held = [INPUT]  # what the rows of a block can read
     for index, row in enumerate(backbone.rows):
         part.append(row)
-        if isinstance(row, Pool | Add) and all(last_use.get(name, 0) <= index for name in held):
+        if isinstance(row, Pool | Add | Concat) and all(last_use.get(name, 0) <= index for name in held):
             parts.append(tuple(part))
             part, held = [], [row.name]
         else:

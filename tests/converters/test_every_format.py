@@ -76,6 +76,7 @@ PRODUCED = {
     ),
     "keras archive": written(lambda path, arrays, _: writers.write_keras_archive(path, arrays)),
     "matconvnet": written(lambda path, arrays, _: writers.write_matconvnet(path, arrays)),
+    "matconvnet DagNN": written(lambda path, arrays, _: writers.write_dagnn(path, arrays)),
     "matlab_folder": written(lambda path, arrays, _: writers.write_matlab_folder(path, arrays)),
     "torch_zip": written(torch_in("zip"), convention="caffe"),
     "torch_legacy": written(torch_in("legacy"), convention="caffe"),

@@ -350,6 +350,7 @@ def test_every_published_file_can_be_asked_for():
         ("vgg19_torchvision", None, False, "vgg19-dcbb9e9d.pth"),
         ("vgg19_normalized", None, False, "vgg_normalised.caffemodel"),
         ("googlenet", None, False, "bvlc_googlenet.caffemodel"),
+        ("resnet50", None, False, "imagenet-resnet-50-dag.mat"),
     ],
     ids=str,
 )

@@ -43,6 +43,15 @@ def test_names_are_the_same_with_and_without_the_head(name):
             "alexnet_torchvision",
             {"features.3": "conv2", "features.10": "conv5", "classifier.1": "fc6", "classifier.4": "fc7"},
         ),
+        (
+            "googlenet_torchvision",
+            {
+                "conv3.conv": "conv2/3x3",
+                "inception4a.branch3.1.conv": "inception_4a/5x5",
+                "inception5b.branch4.1.conv": "inception_5b/pool_proj",
+                "fc": "loss3/classifier",
+            },
+        ),
     ],
 )
 def test_names_of_torchvision(name, expected):

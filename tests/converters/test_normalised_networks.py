@@ -87,6 +87,24 @@ def write_matconvnet(path, arrays):
     return path
 
 
+def write_dagnn(path, arrays, change=lambda layers: layers):
+    """As MatConvNet's importer has Caffe's layers: BatchNorm and Scale are one, with roots of variances and epsilon."""
+    layers = []
+    for row in RESIDUAL.rows:
+        if isinstance(row, Conv):
+            of = {role: arrays[f"{row.name}/{role}"] for role in row.parameters(3)}
+            kernel = of["kernel"][:, :, ::-1] if row.name == "conv1" else of["kernel"]
+            bias = {f"{row.name}_bias": of["bias"]} if row.bias else {}
+            layers.append((row.name, "dagnn.Conv", {f"{row.name}_filter": kernel} | bias, {"hasBias": row.bias}))
+            norm = row.name.replace("res", "bn") if row.name != "conv1" else "bn_conv1"
+            moments = np.concatenate(
+                (of["mean"].reshape(-1, 1), np.sqrt(of["variance"].reshape(-1, 1) + np.float32(EPSILON))), axis=1
+            )
+            weights = {f"{norm}_mult": of["scale"], f"{norm}_bias": of["shift"], f"{norm}_moments": moments}
+            layers.append((norm, "dagnn.BatchNorm", weights, {"epsilon": float(np.float32(EPSILON))}))
+    return writers.save_dagnn(path, change(layers))
+
+
 def cell(*items):
     array = np.empty((1, len(items)), object)
     array[0, :] = items
@@ -130,6 +148,7 @@ def write_safetensors(path, arrays):
         (write_caffemodel, {}),
         (write_caffe_hdf5, {}),
         (write_matconvnet, {}),
+        (write_dagnn, {}),
         (write_torch, {"convention": "caffe"}),
         (write_safetensors, {"convention": "caffe"}),
     ],
@@ -192,6 +211,33 @@ def test_hostile_moments(tmp_path):
     savemat(tmp_path / "a.mat", {"layers": cell(bnorm)})
     with pytest.raises(UserError, match="expected multipliers, biases and moments of a normalisation, found numbers"):
         convert(tmp_path / "a.mat", "residual", tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("layer", "weights", "message"),
+    [
+        ("bn_conv1", {"bn_conv1_moments": np.ones((64, 3))}, r"layers\(2\): expected multipliers, biases and moments"),
+        ("bn_conv1", {"bn_conv1_moments": np.ones((9, 2))}, r"bn_conv1/mean: expected shape \[64\], found \[9\]"),
+        ("bn_conv1", {"bn_conv1_mult": np.ones((8, 8, 2))}, r"bn_conv1/scale: expected shape \[64\], found \[128\]"),
+        ("bn_conv1", {"bn_conv1_mult": "text"}, "expected multipliers, biases and moments of a norm.*, found text of"),
+        ("bn_conv1", {"bn_conv1_moments": np.full((64, 2), np.nan)}, "bn_conv1/mean: expected finite numbers"),
+        ("conv1", {"conv1_filter": np.ones((7, 7, 3, 65))}, r"conv1/kernel: expected shape \[7, 7, 3, 64\], found \[7"),
+        ("res2a_branch1", {"more": np.ones(256)}, "with the unknown res2a_branch1/bias"),
+        ("bn2a_branch1", None, "without res2a_branch1/mean, res2a_branch1/variance, res2a_branch1/scale and 1 more"),
+    ],
+)
+def test_hostile_graphs(layer, weights, message, tmp_path):
+    def change(layers):
+        for name, kind, of, block in layers:
+            if name != layer:
+                yield name, kind, of, block
+            elif weights is not None:
+                yield name, kind, of | weights, block
+
+    source = write_dagnn(tmp_path / "a.mat", arrays_of(RESIDUAL), lambda layers: list(change(layers)))
+    with pytest.raises(UserError, match=message):
+        convert(source, "residual", tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_hostile_state(tmp_path):

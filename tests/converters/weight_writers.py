@@ -512,6 +512,55 @@ def write_matconvnet(path: Path, arrays: Arrays) -> Path:
     return path
 
 
+# A layer of DagNN: name, type, its weights by their names, and the settings of its block.
+DagLayer = tuple[str, str, Mapping[str, Any], Mapping[str, Any]]
+
+
+def write_dagnn(path: Path, arrays: Arrays) -> Path:
+    """Writes a network as MatConvNet's importer does, a graph: conv1_1 reads red, green, blue."""
+    made: list[DagLayer] = []
+    for index, (layer, kernel, bias) in enumerate(layers(arrays)):
+        weights = {f"{layer}_filter": kernel[:, :, ::-1] if index == 0 else kernel, f"{layer}_bias": bias}
+        block = {"hasBias": True, "size": np.array([kernel.shape], float)}
+        made += [(layer, "dagnn.Conv", weights, block), (f"relu_{layer}", "dagnn.ReLU", {}, {"leak": 0.0})]
+    return save_dagnn(path, made)
+
+
+def save_dagnn(path: Path, made: Sequence[DagLayer], **others: Any) -> Path:
+    """Saves layers in the layout of vlfeat/matconvnet, utils/layers.py (`toMatlab`) and import-caffe.py.
+
+    Weights that are None have a name among those of their layer, and no value anywhere.
+    """
+    structs = []
+    for name, kind, weights, block in made:
+        inputs, outputs, params = (_row_of_texts(texts) for texts in (["x"], [name], weights))
+        structs.append((name, kind, inputs, outputs, params, dict(block) or np.zeros((0,))))
+    fields = ("name", "type", "inputs", "outputs", "params", "block")
+    values = [(key, value) for _, _, weights, _ in made for key, value in weights.items() if value is not None]
+    mean = np.full((4, 4, 3), np.float32([123.68, 116.779, 103.939]))
+    network = {
+        "layers": _row_of_structs(fields, structs),
+        "params": _row_of_structs(("name", "value"), values),
+        "meta": {"normalization": {"averageImage": mean}},
+    }
+    scipy.io.savemat(path, network | others, oned_as="column")
+    return path
+
+
+def _row_of_structs(fields: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> np.ndarray:
+    structs = np.empty((1, len(rows)), [(field, object) for field in fields])
+    for index, row in enumerate(rows):
+        for field, value in zip(fields, row, strict=True):
+            structs[field][0, index] = value
+    return structs
+
+
+def _row_of_texts(texts: Sequence[str] | Mapping[str, Any]) -> np.ndarray:
+    cells = np.empty((1, len(texts)), object)
+    cells[0, :] = list(texts)
+    return cells
+
+
 def write_matlab_folder(folder: Path, arrays: Arrays) -> Path:
     """Writes a network as matcaffe's arrays, a file for each: the axes of Caffe's in reverse order."""
     folder.mkdir()

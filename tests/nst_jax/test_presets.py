@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset, suited
+from nst_jax.backbones.registry import BACKBONES
+from nst_jax.presets import LEARNING_RATES, PRESETS, default_preset, preset
 from nst_jax.settings import Settings
 
 pytestmark = pytest.mark.quick
@@ -235,14 +236,16 @@ def test_the_defaults_are_the_preset_of_vgg_networks():
 
 
 def test_a_preset_has_the_form_that_suits_a_network():
-    assert suited("auto", "squeezenet1_1") == "squeezenet"
-    assert suited("photorealistic", "squeezenet1_1") == "photorealistic_squeezenet"
-    assert suited("photorealistic", "vgg16") == "photorealistic"
-    assert suited("gatys", "squeezenet1_1") == "gatys"  # there is one, whose layers it has not
-    forms = [PRESETS["photorealistic"], PRESETS["photorealistic_squeezenet"]]
-    for form, family in zip(forms, ("vgg", "squeezenet"), strict=True):
-        changed = {name for name, value in vars(form).items() if value != getattr(PRESETS[family], name)}
-        assert changed == {"style_weight", "matting_weight", "colour_match", "colour_match_to"}
+    assert preset("auto", "squeezenet1_1") is PRESETS["squeezenet"]
+    assert preset("gatys", "squeezenet1_1") is PRESETS["gatys"]  # whose layers it has not
+    assert preset("photorealistic", "vgg16") == PRESETS["photorealistic"]
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_photographs_in_anothers_light_suit_every_network(backbone):
+    usual, form = preset("auto", backbone), preset("photorealistic", backbone)
+    changed = {name for name, value in vars(form).items() if value != getattr(usual, name)}
+    assert changed == {"style_weight", "matting_weight", "colour_match", "colour_match_to"}
 
 
 def test_an_optimiser_of_a_preset_has_its_learning_rate():

@@ -43,8 +43,8 @@ export function startNew() {
 }
 
 /** Begins to put together a picture from the images and dials of one that there is. */
-export function startFrom(/** @type {Entry} */ { images, dials }) {
-  changeDraft({ ...images, dials });
+export function startFrom(/** @type {Entry} */ { images, dials, first_look }) {
+  changeDraft({ ...images, dials, first_look });
   select(null);
 }
 
@@ -58,21 +58,24 @@ export function addStyles(ids) {
 }
 
 /**
- * Dials that have a value for each painting are left alone again; regions follow the paintings that they had.
+ * Dials that have a value for each painting are left alone again; regions follow the paintings that they had, and a
+ * painting that is new has no map yet.
  *
  * @param {string[]} styles
  */
 export function changeStyles(styles) {
-  const { styles: before, dials } = get().draft;
+  const { styles: before, style_regions: maps, dials } = get().draft;
   const { blend_weights: _shares, style_scale: _scales, region_styles, ...others } = dials;
   const follows = Array.isArray(region_styles) ? region_styles : null;
   const now = follows?.map((number) => Math.max(styles.indexOf(before[Number(number) - 1] ?? ""), 0) + 1);
-  changeDraft({ styles, dials: now ? { ...others, region_styles: now } : others });
+  const style_regions = maps.length ? styles.map((id) => maps[before.indexOf(id)] ?? "") : [];
+  changeDraft({ styles, style_regions, dials: now ? { ...others, region_styles: now } : others });
 }
 
 /** The paintings of the draft that no region follows, though there are several regions. */
 export function idleStyles() {
-  const { styles, dials } = get().draft;
+  const { styles, style_regions, dials } = get().draft;
+  if (style_regions.length) return styles.filter((_id, index) => !style_regions[index]);
   const follows = dials.region_styles;
   return Array.isArray(follows) ? styles.filter((_id, index) => !follows.includes(index + 1)) : [];
 }
@@ -89,20 +92,20 @@ export function noRegions() {
  * @returns {NewRun | null}
  */
 export function wanted() {
-  const { content, styles, regions, style_regions, dials } = get().draft;
+  const { content, styles, ...others } = get().draft;
   if (content === null || !styles.length) return null;
-  return { content, styles, regions, style_regions, dials };
+  return { content, styles, ...others };
 }
 
 /** Has the visitor paint the regions of what is shown. */
 export async function paintRegions() {
   const entry = shownEntry();
-  await editRegions(subject(), async (map, dials) => {
+  await editRegions(subject(), async ({ map, maps, dials }) => {
     if (!entry) {
-      changeDraft({ regions: map, style_regions: [], dials: settled(noRegions().dials ?? {}, dials) });
+      changeDraft({ regions: map, style_regions: maps, dials: settled(noRegions().dials ?? {}, dials) });
       return;
     }
-    await trying(() => api.move(entry.id, { dials, regions: map ?? "", style_regions: [] }));
+    await trying(() => api.move(entry.id, { dials, regions: map ?? "", style_regions: maps }));
     await refresh();
   });
 }

@@ -1,6 +1,6 @@
 /** What the page asks of the server. Addresses are relative, so that the page need not know the token in its own. */
 
-/** @import { Dials, Entry, Losses, Moved, NewRun, NewSweep, StoredImage, Studio, Value } from "./protocol.js" */
+/** @import { Dials, Entry, Losses, Moved, NewRun, NewSweep, State, StoredImage, Studio, Value } from "./protocol.js" */
 
 /** A request that failed; the message is one line to show. */
 export class AskError extends Error {
@@ -55,6 +55,9 @@ const run = (id) => `api/runs/${encodeURIComponent(id)}`;
 
 /** @returns {Promise<Studio>} */
 export const studio = () => read("api/studio");
+
+/** @returns {Promise<State>} */
+export const state = () => read("api/state");
 
 /**
  * @param {Value} backbone

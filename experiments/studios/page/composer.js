@@ -1,6 +1,7 @@
 /** Putting together a picture: a photo, paintings, and what is made of them. */
 
 import * as actions from "./actions.js";
+import * as api from "./api.js";
 import { button, find, icon, make } from "./dom.js";
 import { choose, details, nameOf, send, thumbnail } from "./images.js";
 import { openMany } from "./many.js";
@@ -48,8 +49,7 @@ function photo() {
   regions.title = "Parts of the photo that follow different paintings, or stay as they are";
   regions.dataset.key = "regions";
   const picture = make("figure", { class: "chosen" }, thumbnail(draft.content, 1024));
-  if (draft.regions)
-    picture.append(make("img", { class: "map", src: `api/images/${draft.regions}?side=512`, alt: "Its regions" }));
+  picture.append(...[mapOf(draft.regions)].filter((map) => map !== null));
   card.append(picture, make("div", { class: "row" }, pick, regions));
   if (draft.regions) {
     const without = () => actions.changeDraft(actions.noRegions());
@@ -69,13 +69,14 @@ function paintings() {
   pick.dataset.key = "painting";
   const card = make("section", { class: "card", "aria-labelledby": "painting-title", "data-drop": "style" });
   card.append(make("h2", { id: "painting-title" }, styles.length > 1 ? "The paintings" : "The painting"));
-  const chosen = styles.map((id) => {
+  const chosen = styles.map((id, index) => {
     void details(id);
     const without = () => actions.changeStyles(styles.filter((other) => other !== id));
     return make(
       "figure",
       { class: "chosen" },
       thumbnail(id, 512),
+      mapOf(draft.style_regions[index]),
       button(`Without ${nameOf(id)}`, without, { icon: "close", bare: true, class: "over" }),
     );
   });
@@ -101,7 +102,23 @@ function go() {
   const missing = draft.content === null ? (draft.styles.length ? "a photo" : "a photo and a painting") : "a painting";
   let hint = ready ? "You see it while it is painted, and can move the dials meanwhile." : `First choose ${missing}.`;
   if (idle.length) hint = `No region follows ${idle.map(nameOf).join(" and ")}: edit the regions, or take it away.`;
-  return make("div", { class: "go" }, make("div", { class: "row" }, paint, many), make("p", { class: "muted" }, hint));
+  const buttons = make("div", { class: "row" }, paint, many);
+  return make("div", { class: "go" }, buttons, make("p", { class: "muted" }, hint), firstLook());
+}
+
+/** The regions of an image, to lie over it; null where there are none. @param {string | null | undefined} id */
+const mapOf = (id) => (id ? make("img", { class: "map", src: api.imageAddress(id, 512), alt: "Its regions" }) : null);
+
+/** The choice of the network that paints the first look; null where there is but one. */
+function firstLook() {
+  const { draft, studio } = get();
+  const networks = studio?.first_looks ?? [];
+  if (networks.length < 2) return null;
+  const list = make("select", { id: "first-look-network", "data-key": "first-look" });
+  for (const name of networks)
+    list.append(make("option", { value: name, selected: name === draft.first_look }, name.replaceAll("_", " ")));
+  list.addEventListener("change", () => actions.changeDraft({ first_look: list.value }));
+  return make("label", { class: "first-look", for: list.id }, "First look by", list);
 }
 
 /** @param {string} text */

@@ -10,7 +10,9 @@ const HEIGHT = 90;
 const MOST_POINTS = 400;
 
 /** @type {Losses} */
-let all = { run: "", begin: 0, step: [], loss: [], terms: {} };
+const NONE = { run: "", begin: 0, step: [], loss: [], terms: {} };
+
+let all = NONE;
 
 /**
  * Takes news of losses.
@@ -19,8 +21,8 @@ let all = { run: "", begin: 0, step: [], loss: [], terms: {} };
  */
 export function add(news) {
   if (news.run !== all.run || news.begin > all.step.length) {
+    all = news.begin > 0 ? NONE : { ...NONE, run: news.run };
     if (news.begin > 0) return; // What came before is missing: all of them are asked for.
-    all = { run: news.run, begin: 0, step: [], loss: [], terms: {} };
   }
   /**
    * @template Item
@@ -33,8 +35,13 @@ export function add(news) {
   all = { ...all, step: joined(all.step, news.step), loss: joined(all.loss, news.loss), terms };
 }
 
-/** The run of which losses are known. */
+/** The run of which all losses are known; "" for none. */
 export const known = () => all.run;
+
+/** Forgets them, as those of a run that is not shown are not kept up to date. */
+export const forget = () => {
+  all = NONE;
+};
 
 /**
  * Draws the curves: each on its own logarithmic scale, as they are to be compared with themselves.

@@ -4,7 +4,7 @@
 import { move } from "./actions.js";
 import { button, find, make } from "./dom.js";
 import { details, nameOf, thumbnail } from "./images.js";
-import { paintedColours, strings } from "./regions.js";
+import { paintedColours, regionName, strings } from "./regions.js";
 import { placeOf, tidy, valueAt } from "./scales.js";
 import { get, shownEntry, subject, valueOf, watch } from "./store.js";
 
@@ -273,7 +273,7 @@ function several(dial, id, styles, colours) {
   /** @type {number[]} */
   let values = [];
   const rows = Array.from({ length: count }, (_none, index) => {
-    const name = ofRegions ? `Region ${index + 1}` : nameOf(styles[index] ?? "");
+    const name = ofRegions ? regionName(colours[index] ?? "", index) : nameOf(styles[index] ?? "");
     const label = count > 1 ? `${dial.label}: ${name}` : dial.label;
     const made = slider(dial, count > 1 ? `${id}-${index}` : id, label, (value) => {
       values = values.map((own, at) => (at === index ? value : own));
@@ -284,7 +284,7 @@ function several(dial, id, styles, colours) {
   });
   const fields = rows.map(({ fields: own, index }) => {
     if (count === 1) return make("div", { class: "one" }, ...own);
-    const swatch = make("i", { class: "swatch" });
+    const swatch = make("i", { class: "swatch", title: regionName(colours[index] ?? "", index) });
     if (ofRegions) swatch.style.background = colours[index] ?? "none";
     const what = ofRegions ? swatch : thumbnail(styles[index] ?? "");
     return make("div", { class: "one" }, what, ...own);

@@ -56,7 +56,10 @@ export function prepareGallery() {
 /** Shows all pictures on the whole page, or the strip. @param {boolean} is */
 function showAll(is) {
   document.body.classList.toggle("all-runs", is);
-  find("gallery-all", HTMLButtonElement).setAttribute("aria-expanded", String(is));
+  const all = find("gallery-all", HTMLButtonElement);
+  all.replaceChildren(icon(is ? "close" : "grid"));
+  all.title = all.ariaLabel = is ? "Back" : "All pictures";
+  all.setAttribute("aria-expanded", String(is));
 }
 
 /**

@@ -20,6 +20,9 @@ import { Viewer } from "./viewer.js";
 /** A picture is shown as it is on the disk where it has more pixels than a frame. */
 const FRAME_SIDE = 1600;
 
+/** After which a studio that has not answered at all has perhaps no connection left for this page. */
+const SLOW_SECONDS = 8;
+
 const stage = find("viewer", HTMLElement);
 const viewer = new Viewer(stage, showZoom);
 
@@ -172,12 +175,17 @@ function hearAll() {
   listen({
     connected: (connected) => set({ connected }),
     losses: (news) => {
+      if (news.run !== get().selected) return;
       curves.add(news);
       drawCurvesSoon();
     },
-    state: (state) => {
-      const before = get().state;
-      set({ state, connected: true });
+    state: (news) => {
+      const { state: before, entries } = get();
+      const state = "entry" in news ? news : { ...news, entry: before?.entry ?? null };
+      const { entry } = state;
+      // When its turn is over, what is known of it is as new as what was shown.
+      const others = entry === before?.entry ? entries : entries?.map((own) => (own.id === entry?.id ? entry : own));
+      set({ state, entries: others ?? null, connected: true });
       hear(state.messages);
       void lookForFrames();
       if (state.gallery !== before?.gallery) void actions.refresh();
@@ -188,20 +196,25 @@ function hearAll() {
     const device = find("device", HTMLElement);
     device.textContent = state?.device ? `on ${state.device}` : "";
   });
-  watch(["selected", "state"], ({ state, selected }) => {
+  watch(["selected"], curves.forget);
+  watch(["selected", "state", "entries"], ({ selected }) => {
     drawCurvesSoon();
-    if (state?.run && state.run.id === selected && curves.known() !== selected) void fetchLosses(selected);
+    if (shownEntry()?.kind === "picture" && selected !== null && curves.known() !== selected)
+      void fetchLosses(selected);
   });
 }
 
 let fetching = "";
 
-/** @param {string} id */
+/** Asks for the losses so far of a run, at work or not. @param {string} id */
 async function fetchLosses(id) {
   if (fetching === id) return;
   fetching = id;
-  const found = await trying(() => api.losses(id));
-  if (found) curves.add(found);
+  const none = { run: id, begin: 0, step: [], loss: [], terms: {} };
+  const found = (await trying(() => api.losses(id))) ?? none;
+  fetching = "";
+  if (get().selected !== id) return;
+  curves.add(found);
   drawCurvesSoon();
 }
 
@@ -221,7 +234,10 @@ async function begin() {
   find("keys", HTMLButtonElement).append("?");
   find("keys", HTMLButtonElement).addEventListener("click", openKeys);
   actions.restoreDraft();
+  const slow = setTimeout(() => (find("crowded", HTMLElement).hidden = false), SLOW_SECONDS * 1000);
   const studio = await trying(api.studio);
+  clearTimeout(slow);
+  find("crowded", HTMLElement).hidden = true;
   if (!studio) {
     find("offline", HTMLElement).hidden = false;
     return;

@@ -35,7 +35,7 @@ export function openMany(of) {
   const each = make("input", { type: "checkbox", id: "each-style" });
   const eachLabel = make(
     "label",
-    { class: "check", for: each.id, hidden: styles.length < 2 },
+    { class: "check", for: each.id, hidden: styles.length < 2 || style_regions.length > 0 },
     each,
     "Each painting for itself",
   );

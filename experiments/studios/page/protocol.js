@@ -12,6 +12,7 @@
  * @property {string | null} regions
  * @property {string[]} style_regions
  * @property {string} [name]
+ * @property {string} [first_look]
  *
  * @typedef {object} Moved
  * @property {Dials} dials
@@ -19,7 +20,15 @@
  * @property {string | null} [regions]
  * @property {string[] | null} [style_regions]
  *
- * @typedef {NewRun & { axes: Record<string, Value[]>, each_style: boolean }} NewSweep
+ * @typedef {object} NewSweep
+ * @property {string} content
+ * @property {string[]} styles
+ * @property {Dials} dials
+ * @property {string | null} regions
+ * @property {string[]} style_regions
+ * @property {string} [name]
+ * @property {Record<string, Value[]>} axes
+ * @property {boolean} each_style
  *
  * @typedef {object} Dial
  * @property {string} name
@@ -51,7 +60,7 @@
  * @property {{ contents: StoredImage[], styles: StoredImage[] }} samples
  * @property {number} most_bytes
  * @property {number} most_pixels
- * @property {boolean} preview
+ * @property {string[]} first_looks
  *
  * @typedef {object} Losses
  * @property {string} run
@@ -116,10 +125,12 @@
  * @property {number} step
  * @property {number} steps
  * @property {Mark[]} marks
+ * @property {number | null} from_mark
  * @property {string} message
  * @property {boolean} pictures
  * @property {Record<string, Value[]>} axes
  * @property {boolean} each_style
+ * @property {string} first_look
  * @property {string} command
  * @property {boolean} exact
  *

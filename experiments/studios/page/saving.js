@@ -1,5 +1,6 @@
 /** What can be had of a picture: files, and the command that makes it. */
 
+/** @import { Entry } from "./protocol.js" */
 import * as api from "./api.js";
 import { button, make, openDialog } from "./dom.js";
 import { say, trying } from "./messages.js";
@@ -32,19 +33,24 @@ export async function openSave(id) {
   );
   /** @type {HTMLElement[]} */
   const content = [began ? files : make("p", {}, "There is no picture yet.")];
-  if (entry.command) content.push(command(entry.command, entry.exact));
+  if (entry.command) content.push(command(entry));
   openDialog("Save", ...content);
 }
 
 /**
- * @param {string} line
- * @param {boolean} exact
+ * The command that makes a picture, and what it makes.
+ *
+ * @param {Entry} entry
  */
-function command(line, exact) {
+function command({ command: line, exact, step, steps, kind }) {
   const copy = button("Copy", () => void take(), { class: "" });
   const text = make("code", { tabindex: 0 }, line);
+  const finished =
+    kind === "sweep" || step >= steps
+      ? "In a terminal, it makes the same picture, byte for byte."
+      : "In a terminal, it makes what this picture becomes when all of its steps are done, byte for byte.";
   const says = exact
-    ? "In a terminal, it makes the same picture, byte for byte."
+    ? finished
     : "Dials were moved while it was painted: the command has them as they are now, and makes a similar picture.";
   return make(
     "section",

@@ -11,6 +11,7 @@
  * @property {string | null} regions
  * @property {string[]} style_regions
  * @property {Dials} dials
+ * @property {string} first_look The network that paints it in one pass before the first step.
  */
 
 /**
@@ -28,7 +29,14 @@
  */
 
 /** @type {Draft} */
-export const EMPTY = { content: null, styles: [], regions: null, style_regions: [], dials: {} };
+export const EMPTY = {
+  content: null,
+  styles: [],
+  regions: null,
+  style_regions: [],
+  dials: {},
+  first_look: "any_style",
+};
 
 /** @type {Known} */
 let known = {
@@ -110,7 +118,7 @@ export function shownLive({ state, selected } = known) {
  */
 export function subject(from = known) {
   const entry = shownEntry(from);
-  return entry ? { ...entry.images, dials: entry.dials } : from.draft;
+  return entry ? { ...entry.images, dials: entry.dials, first_look: entry.first_look } : from.draft;
 }
 
 /**

@@ -8,12 +8,13 @@ from nst_jax.applications.feedforward.networks import Doodle, Predicted, Transfo
 from nst_jax.applications.feedforward.steps import Conv, Norm, Residual, Step, Transposed
 from nst_jax.backbones.receptive_field import LEAST_PARTS, seeing_at_most
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.presets import PRESETS
+from nst_jax.backbones.spec import layers
+from nst_jax.presets import PRESETS, default_preset
 from nst_jax.settings import Settings
 
 Trainable = TypeVar("Trainable", Transformer, Predicted, Doodle)
 
-RecipeName = Literal["magenta", "johnson", "squeezenet"]
+RecipeName = Literal["magenta", "johnson", "ours"]
 
 _LEAST_CHANNELS = 4
 
@@ -40,7 +41,7 @@ def _johnson(styles: int) -> Transformer:
     return dataclasses.replace(johnson(norm=Norm(code=styles)), styles=styles)
 
 
-RECIPES: dict[RecipeName, Recipe] = {
+PUBLISHED: dict[RecipeName, Recipe] = {
     # Dumoulin, Shlens & Kudlur 2017, with the numbers of Magenta's image_stylization_train: VGG-16 with average pools,
     # the mean of squared differences of relu3_3 × 1, of Gram matrices × 1e-4 in each of four layers. `gram_error` is a
     # quarter of that mean. Differs: zeros stay as the loss network's borders, and every style has its share
@@ -83,23 +84,40 @@ RECIPES: dict[RecipeName, Recipe] = {
         batch_size=4,
         steps=40_000,
     ),
-    # Ours, for an hour on two cores. Style weighs less than in a picture that is optimised, as the error to which a
-    # network comes down is many times larger; batches are small, as steps are what an hour has few of.
-    "squeezenet": Recipe(
+}
+
+
+def default_recipe(backbone: str) -> RecipeName:
+    """Returns the name of the recipe that suits a backbone: `magenta` where it has those layers, else `ours`."""
+    settings = PUBLISHED["magenta"].settings
+    return "magenta" if {*settings.content_layers, *settings.style_layers} <= {*layers(BACKBONES[backbone])} else "ours"
+
+
+def named(name: RecipeName, backbone: str) -> Recipe:
+    """Returns a recipe: `ours` is made for the backbone, the published ones have layers of VGG networks."""
+    return ours(PRESETS[default_preset(backbone)]) if name == "ours" else PUBLISHED[name]
+
+
+def ours(painted: Settings) -> Recipe:
+    """Returns the recipe for an hour on two cores, from the settings with which the backbone paints a single picture.
+
+    Style weighs less than there, as the error to which a network comes down is many times larger; total variation
+    more, for want of other means against grain. The two factors were chosen by looking, with SqueezeNet. Batches are
+    small, as steps are what an hour has few of.
+    """
+    return Recipe(
         dataclasses.replace(
-            PRESETS["squeezenet"], style_weight=5.0, tv_weight=15.0, optimizer="adam", learning_rate=1e-3
+            painted,
+            style_weight=painted.style_weight / 28,
+            tv_weight=painted.tv_weight * 3,
+            optimizer="adam",
+            learning_rate=1e-3,
         ),
         pastiche,
         batch_size=2,
         steps=5000,
         fade=0.5,
-    ),
-}
-
-
-def default_recipe(backbone: str) -> RecipeName:
-    """Returns the name of the recipe that suits a backbone."""
-    return "squeezenet" if BACKBONES[backbone].family.preset == "squeezenet" else "magenta"
+    )
 
 
 def for_doodles(settings: Settings, backbone: str, size: int) -> Settings:

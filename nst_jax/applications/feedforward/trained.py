@@ -101,18 +101,23 @@ def read(path: Path) -> Trained:
         UserError: the file cannot be read, or is not that of a network that paints.
     """
     with weight_file.opened(path, whose="a network that paints", advice=_ADVICE) as file:
-        if _TABLE_KEY not in file.record:
-            raise file_error(path, f"expected a network that paints in one pass, found another weight file; {_ADVICE}")
-        try:
-            network = tables.from_json(file.record[_TABLE_KEY])
-        except (tables.TableError, RecursionError) as error:
-            raise file_error(path, f"{one_line(error, longest=500)}; make the file again") from None
+        network = _network(path, file.record)
         shapes = network_parameters(network)
         weight_file.check_names(path, shapes.keys(), file.names, whose="its network", advice="make the file again")
         params = grouped({name: file.tensor(name, shape) for name, shape in shapes.items()}, network)
         record = {key: value for key, value in file.record.items() if key not in (_TABLE_KEY, _STYLES_KEY)}
         styles = _styles(file.record.get(_STYLES_KEY), network)
     return Trained(network, params, styles, sha256(path), record)
+
+
+def network_in(path: Path) -> Network:
+    """Reads the table of a network from its weight file, and no weights.
+
+    Raises:
+        UserError: see `read`.
+    """
+    with weight_file.opened(path, whose="a network that paints", advice=_ADVICE) as file:
+        return _network(path, file.record)
 
 
 def write(
@@ -164,6 +169,15 @@ def grouped(tensors: Mapping[str, Any], network: Network) -> dict[str, dict[str,
         }
         for part in parts(network)
     }
+
+
+def _network(path: Path, record: Mapping[str, Any]) -> Network:
+    if _TABLE_KEY not in record:
+        raise file_error(path, f"expected a network that paints in one pass, found another weight file; {_ADVICE}")
+    try:
+        return tables.from_json(record[_TABLE_KEY])
+    except (tables.TableError, RecursionError) as error:
+        raise file_error(path, f"{one_line(error, longest=500)}; make the file again") from None
 
 
 def _styles(found: Any, network: Network) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import weight_writers as writers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 from scipy.sparse import csc_array
 
 from converters import convert, regions, source
@@ -163,6 +164,99 @@ def test_the_temporary_file_lives_as_long_as_the_tensors(tmp_path, layers, monke
     assert [file.closed for file in made] == [True]
 
 
+# --- graphs ---
+
+
+def conv(name, kernel, bias, *, parts=("_filter", "_bias")):
+    return name, "dagnn.Conv", {f"{name}{part}": array for part, array in zip(parts, (kernel, bias), strict=True)}, {}
+
+
+@pytest.mark.parametrize(
+    ("axes", "parts"), [(1, ("_filter", "_bias")), (4, ("_filter", "_bias")), (4, ("f", "b"))], ids=str
+)
+def test_values_of_graphs_to_the_bit(tmp_path, layers, parts, axes):
+    # Biases have four axes where the importer found them so, in files of old Caffe.
+    made = [
+        conv(name, of["kernel"], of["bias"].reshape(-1, *(1,) * (axes - 1)), parts=parts) for name, of in layers.items()
+    ]
+    made.insert(1, ("norm1", "dagnn.LRN", {}, {"param": np.ones((1, 4))}))
+    path = writers.save_dagnn(tmp_path / "a.mat", made)
+    assert_same(values(path), flat(layers))
+    _, provenance = matconvnet.read(path)
+    assert (provenance.format, provenance.ordered) == ("MatConvNet DagNN .mat", False)
+    assert (provenance.layout, provenance.convention) == (source.Layout("HWIO", reversed_colours=True), "caffe")
+    assert provenance.notes[1] == "mean colour (RGB) 123.68 116.78 103.94"
+
+
+def test_a_graph_as_matlab_saves_it(tmp_path, layers):
+    # DagNN.saveobj has more fields, as one variable of any name; MATLAB's empty cell array has no columns.
+    path = writers.save_dagnn(tmp_path / "a.mat", [conv(name, *of.values()) for name, of in layers.items()])
+    net = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+    params = np.empty(net["params"].shape, [(field, object) for field in ("value", "name", "weightDecay")])
+    for field in ("name", "value"):
+        params[field] = net["params"][field]
+    params["weightDecay"] = 1.0
+    savemat(path, {"net": net | {"params": params, "vars": {"name": "data"}, "conserveMemory": 1.0}})
+    assert_same(values(path), flat(layers))
+
+
+def test_weights_may_be_shared_and_left_unused(tmp_path):
+    shared, other = np.arange(24, dtype="f4").reshape(2, 3, 4, 1), np.ones((1, 1, 2, 2), "f4")
+    made = [
+        ("a", "dagnn.Conv", {"w": shared, "b": np.ones(1, "f4")}, {}),
+        ("again", "dagnn.Scale", {"w": None, "b": None, "v": other}, {}),
+        ("none", "dagnn.ReLU", {}, {}),
+    ]
+    path = writers.save_dagnn(tmp_path / "a.mat", made)
+    bias = np.ones((1, 1), "f4")
+    assert_same(
+        values(path),
+        {"a/kernel": shared, "a/bias": bias[0], "again/0": shared, "again/1": bias, "again/2": other},
+    )
+
+
+# Modules and their parts in BVLC's prototxt and in Princeton's, and the other layers.
+MODULES = ["3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"]
+PARTS = {
+    "1x1": "out0",
+    "3x3_reduce": "reduction1",
+    "3x3": "out1",
+    "5x5_reduce": "reduction2",
+    "5x5": "out2",
+    "pool_proj": "out3",
+}
+OTHERS = {
+    "conv1/7x7_s2": "conv1",
+    "conv2/3x3_reduce": "reduction2",
+    "conv2/3x3": "conv2",
+    "loss3/classifier": "cls3_fc",
+}
+
+
+def of_princeton(layer):
+    if layer in OTHERS:
+        return OTHERS[layer]
+    number, part = re.fullmatch(r"inception_(\w+)/(\w+)", layer).groups()
+    return f"icp{MODULES.index(number) + 1}_{PARTS[part]}"
+
+
+@pytest.mark.parametrize("named", [str, of_princeton], ids=["BVLC", "Princeton"])
+def test_googlenet_is_what_caffe_has(named, shared, tmp_path):
+    folder = shared / "weights/networks/googlenet_bvlc/Params"
+    expected = convert.convert(folder, "googlenet", tmp_path / "expected.safetensors", classifier=True).tensors
+    made = []
+    for layer, kernel, bias in writers.layers(expected):
+        kernel = kernel[:, :, ::-1] if layer == "conv1/7x7_s2" else kernel
+        made.append(conv(named(layer), kernel, bias.reshape(-1, 1, 1, 1)))
+    auxiliary = {str: ("loss1/fc", "loss2/conv"), of_princeton: ("cls1_fc1", "cls2_reduction")}[named]
+    made += [conv(layer, KERNEL, KERNEL[0, 0, 0]) for layer in auxiliary]
+    path = writers.save_dagnn(tmp_path / "imagenet-googlenet-dag.mat", made)
+    found = convert.convert(path, "googlenet", tmp_path / "found.safetensors", classifier=True).tensors
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, strict=True)
+
+
 # --- MAT-files by hand ---
 
 _HEADER = b"MATLAB 5.0 MAT-file, by hand".ljust(124)
@@ -261,20 +355,37 @@ def nested(depth):
 
 
 KERNEL = np.zeros((3, 3, 3, 2), np.float32)
-DAGNN = "expected layers with weights, found params as in the layout DagNN"
-NO_CELL = "layers: expected a cell array of layers, found"
+NO_CELL = "layers: expected a cell array or a struct of layers, found"
+NO_STRUCTS = "params: expected an array of structs, found"
 NO_NUMBERS = r"layers\{1\}: expected arrays of numbers as weights, found"
 DAMAGED = "expected an intact MAT-file, found: "
 
 SAVED = {
-    "DagNN": ({"vars": {"name": "x"}, "params": {"name": "f"}, "layers": {"name": "a"}}, DAGNN),
-    "DagNN in net": ({"net": {"params": {"name": "f"}, "vars": 1}}, f"net: {DAGNN}"),
-    "no layers": ({"a": 1, "b": 2}, "expected layers, found a, b; only simplenn"),
-    "no layers in net": ({"net": {"a": 1}}, "net: expected layers, found a; only simplenn"),
+    "no layers": ({"a": 1, "b": 2}, "expected layers, found a, b; only networks of MatConvNet"),
+    "no layers in net": ({"net": {"a": 1}}, "net: expected layers, found a; only networks of MatConvNet"),
+    "no layers of a graph": ({"net": {"params": {"name": "f"}, "vars": 1}}, "net: expected layers, found params, vars"),
     "numeric net": ({"net": 1}, "net: expected a struct, found numbers .* of size 1x1"),
     "numeric layers": ({"layers": np.ones((1, 3))}, rf"{NO_CELL} numbers \(float64\)"),
     "sparse layers": ({"layers": csc_array(np.eye(3))}, f"{NO_CELL} a sparse matrix"),
-    "struct of layers": ({"layers": new("a", KERNEL)}, f"{NO_CELL} a struct of size 1x1"),
+    "no params": ({"layers": new("a", KERNEL)}, f"{NO_STRUCTS} none"),
+    "numeric params": ({"layers": new("a", KERNEL), "params": np.ones((1, 3))}, rf"{NO_STRUCTS} numbers \(float64\)"),
+    "params without names": ({"layers": {"name": "a"}, "params": {"value": KERNEL}}, r"params\(1\): expected a text"),
+    "layers without params": (
+        {"layers": {"name": "a"}, "params": {"name": "f", "value": KERNEL}},
+        r"layers\(1\): expected a cell array as params, found none",
+    ),
+    "numeric params of a layer": (
+        {"layers": {"name": "a", "params": cell(1.0)}, "params": {"name": "f", "value": KERNEL}},
+        r"layers\(1\): expected a text as params, found numbers",
+    ),
+    "no value": (
+        {"layers": {"name": "a", "type": "dagnn.Conv", "params": cell("f")}, "params": {"name": "f"}},
+        r"layers\(1\): expected arrays of numbers as weights, found none",
+    ),
+    "no type in a graph": (
+        {"layers": {"name": "a", "params": cell("f")}, "params": {"name": "f", "value": KERNEL}},
+        r"layers\(1\): expected a text as type, found none",
+    ),
     "numeric layer": ({"layers": cell({"type": "relu"}, 1.0)}, r"layers\{2\}: expected a struct, found numbers"),
     "numeric name": ({"layers": cell(new(5.0, KERNEL))}, r"layers\{1\}: expected a text as name, found numbers"),
     "names": ({"layers": cell(new(["a", "b"], KERNEL))}, r"layers\{1\}: expected a text as name, found text of size 2"),
@@ -298,6 +409,7 @@ BY_HAND = {
     "huge element": ((packed(zeros((1024, 1024, 1024), 4095)),), f"{DAMAGED}MemoryError"),
     "huge cell": ((layers_of(b"", ((1 << 31) - 1, 1)),), f"{DAMAGED}Unable to allocate"),
     "huge cells": ((layers_of(b"", (1 << 30, 1 << 30)),), DAMAGED),
+    "huge structs": ((matrix(STRUCT, (1 << 30, 1 << 30), b"", name="layers"),), DAMAGED),
     "negative kernel": ((layers_of(layer(dims=(-2, -3, 4))),), DAMAGED),
     "negative cell": ((layers_of(b"", (-1, 1)),), DAMAGED),
     "nested": ((nested(300_000),), "crash or run out of time or memory"),
@@ -305,6 +417,36 @@ BY_HAND = {
     "bomb of zeros": ((bomb(zeros((1500, 512, 512), 1500), b"\0", 1500),), f"{DAMAGED}(Unable to allocate|.* run out)"),
     "bomb of cells": ((bomb(layers_of(b"", (1, 100_000_000)), EMPTY_MATRIX, 800),), f"{DAMAGED}(.*Memory|.* run out)"),
 }
+
+
+GRAPHS = {
+    "weights of another name": ([conv("a", KERNEL, None)], r"layers\(1\): a_bias: expected it among params"),
+    "names twice": ([conv("a", KERNEL, KERNEL)] * 2, r"params\(3\): a_filter: expected this name once, found it twice"),
+    "control characters": ([conv("a\n\x1b", None, None)], r"layers\(1\): a\\n\\x1b_filter: expected it among params"),
+    "long names": ([conv("a" * 5000, None, None)], "layers.1.: a{100}: expected it among params"),
+    "layers twice": (
+        [("a", "dagnn.Conv", {"w": KERNEL}, {}), ("a", "dagnn.Conv", {"v": KERNEL}, {})],
+        "expected a/kernel once, found it twice",
+    ),
+    "a text as weights": ([conv("a", "text", KERNEL)], r"layers\(1\): expected arrays of numbers .*, found text"),
+    "one array of three": ([("a", "dagnn.BatchNorm", {"m": KERNEL}, {"epsilon": 1.0})], "expected multipliers, biases"),
+}
+
+
+@pytest.mark.parametrize(("made", "message"), GRAPHS.values(), ids=GRAPHS)
+def test_unusable_graphs(tmp_path, made, message):
+    assert_refused(writers.save_dagnn(tmp_path / "a.mat", made), message)
+
+
+def test_few_weights_of_many_layers(tmp_path, monkeypatch):
+    # Each layer that names the weights has them: a small file stands for a large network.
+    made = [("a", "dagnn.Conv", {"w": np.zeros((100, 100))}, {})]
+    made += [(f"b{number}", "dagnn.Conv", {"w": None}, {}) for number in range(9)]
+    path = writers.save_dagnn(tmp_path / "a.mat", made)
+    monkeypatch.setattr(regions, "LARGEST", 800_000)
+    assert len(values(path)) == 10
+    monkeypatch.setattr(regions, "LARGEST", 799_999)
+    assert_refused(path, "b8/kernel: expected at most 799999 bytes in all tensors together, found more")
 
 
 def refusal(path):
@@ -398,7 +540,9 @@ def test_what_takes_for_ever_or_crashes_is_given_up(tmp_path, layers, monkeypatc
 @pytest.fixture(scope="module")
 def tiny_files(tiny_layers, tmp_path_factory):
     path = tmp_path_factory.mktemp("tiny") / "tiny.mat"
-    return [save(path, {"layers": network(tiny_layers)}, do_compression=how).read_bytes() for how in (False, True)]
+    sequences = [save(path, {"layers": network(tiny_layers)}, do_compression=how).read_bytes() for how in (False, True)]
+    graph = writers.save_dagnn(path, [conv(name, *of.values()) for name, of in tiny_layers.items()])
+    return [*sequences, graph.read_bytes()]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

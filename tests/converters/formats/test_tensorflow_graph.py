@@ -15,6 +15,7 @@ from converters.convert import convert
 from converters.formats import keras_h5, tensorflow_graph
 from converters.formats.registry import detect
 from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.rows import Conv
 from nst_jax.backbones.spec import parameter_shapes
 from nst_jax.errors import UserError
 
@@ -106,6 +107,69 @@ def test_googles_inception(tmp_path, random_for):
         np.testing.assert_array_equal(converted.tensors[name], values, strict=True)
     with pytest.raises(UserError, match=r"this looks like inception_v1: convert it with --backbone=inception_v1$"):
         convert(tmp_path / "a.pb", "googlenet", tmp_path / "out.safetensors")
+
+
+# What TF-slim's own graphs of these networks have, in their order: modules, and branch/layer in a module.
+_BRANCHES_V1 = "0/0a_1x1 1/0a_1x1 1/0b_3x3 2/0a_1x1 2/0b_3x3 3/0b_1x1"
+_BRANCHES_5 = "0/0a_1x1 1/0a_1x1 1/0b_5x5 2/0a_1x1 2/0b_3x3 2/0c_3x3 3/0b_1x1"
+_BRANCHES_6 = "0/0a_1x1 1/0a_1x1 1/0b_1x7 1/0c_7x1 2/0a_1x1 2/0b_7x1 2/0c_1x7 2/0d_7x1 2/0e_1x7 3/0b_1x1"
+SLIM = {
+    "inception_v1_slim": {
+        "Conv2d_1a_7x7 Conv2d_2b_1x1 Conv2d_2c_3x3": "",
+        "Mixed_3b Mixed_3c Mixed_4b Mixed_4c Mixed_4d Mixed_4e Mixed_4f": _BRANCHES_V1,
+        "Mixed_5b": _BRANCHES_V1.replace("2/0b_3x3", "2/0a_3x3"),
+        "Mixed_5c": _BRANCHES_V1,
+    },
+    "inception_v3": {
+        "Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3 Conv2d_3b_1x1 Conv2d_4a_3x3": "",
+        "Mixed_5b": _BRANCHES_5,
+        "Mixed_5c": "0/0a_1x1 1/0b_1x1 1/Conv_1_0c_5x5 2/0a_1x1 2/0b_3x3 2/0c_3x3 3/0b_1x1",
+        "Mixed_5d": _BRANCHES_5,
+        "Mixed_6a": "0/1a_1x1 1/0a_1x1 1/0b_3x3 1/1a_1x1",
+        "Mixed_6b Mixed_6c Mixed_6d Mixed_6e": _BRANCHES_6,
+        "Mixed_7a": "0/0a_1x1 0/1a_3x3 1/0a_1x1 1/0b_1x7 1/0c_7x1 1/1a_3x3",
+        "Mixed_7b": "0/0a_1x1 1/0a_1x1 1/0b_1x3 1/0b_3x1 2/0a_1x1 2/0b_3x3 2/0c_1x3 2/0d_3x1 3/0b_1x1",
+        "Mixed_7c": "0/0a_1x1 1/0a_1x1 1/0b_1x3 1/0c_3x1 2/0a_1x1 2/0b_3x3 2/0c_1x3 2/0d_3x1 3/0b_1x1",
+    },
+}
+
+
+def slim_names(network):
+    """The names of the convolutions, in the order of the program."""
+    for modules, branches in SLIM[network].items():
+        for module in modules.split():
+            for layer in branches.split():
+                branch, name = layer.split("/")
+                yield f"{module}/Branch_{branch}/{name if name.startswith('Conv') else f'Conv2d_{name}'}"
+            if not branches:
+                yield module
+
+
+@pytest.mark.parametrize("ones", [False, True], ids=["2016", "later"])
+@pytest.mark.parametrize(("name", "scope"), [("inception_v1_slim", "InceptionV1"), ("inception_v3", "InceptionV3")])
+def test_slims_inceptions(name, scope, ones, tmp_path, random_for):
+    """Graphs that later programs froze have, for the scales that the normalisations lack, constants that are ones."""
+    arrays = random_for(parameter_shapes(BACKBONES[name]))
+    arrays |= {key: np.abs(values) for key, values in arrays.items() if key.endswith("variance")}
+    nodes = [tensorflow_node("input", "Placeholder")]
+    theirs = {"kernel": "weights", "shift": "BatchNorm/beta"}
+    theirs |= {role: f"BatchNorm/moving_{role}" for role in ("mean", "variance")}
+    rows = [row for row in BACKBONES[name].rows if isinstance(row, Conv)]
+    for row, layer in zip(rows, slim_names(name), strict=True):
+        nodes += [constant_node(f"{scope}/{layer}/{end}", arrays[f"{row.name}/{role}"]) for role, end in theirs.items()]
+        operations = f"{scope}/{scope}/{layer}/BatchNorm"
+        if ones:
+            nodes.append(constant_node(f"{operations}/Const", np.ones(row.features, np.float32)))
+        else:
+            nodes.append(constant_node(f"{operations}/batchnorm/add/y", np.float32(1e-3)))
+    logits = "Conv2d_0c_1x1" if name == "inception_v1_slim" else "Conv2d_1c_1x1"
+    nodes.append(constant_node(f"{scope}/Logits/{logits}/weights", np.zeros((1, 1, 4, 1001), np.float32)))
+    nodes.append(constant_node(f"{scope}/Logits/{logits}/biases", np.zeros(1001, np.float32)))
+    (tmp_path / "a.pb").write_bytes(b"".join(nodes))
+    converted = convert(tmp_path / "a.pb", name, tmp_path / "out.safetensors")
+    assert converted.tensors.keys() == arrays.keys()
+    for key, values in arrays.items():
+        np.testing.assert_array_equal(converted.tensors[key], values, strict=True)
 
 
 def test_quantised_weights_are_within_half_a_step_of_the_original(shared):

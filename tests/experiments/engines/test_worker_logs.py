@@ -10,6 +10,7 @@ import pytest
 
 from experiments.engines import worker_logs
 from experiments.engines.worker_logs import last_said, logged
+from nst_jax.errors import UserError
 
 
 def lines(path):
@@ -48,6 +49,12 @@ def test_a_worker_at_a_long_cell_touches_its_file(tmp_path, monkeypatch):
             time.sleep(0.02)
         assert last_said(path).time > 2000
         assert last_said(path).event == "begun"
+
+
+def test_a_host_without_the_disk_of_the_run_begins_no_other(tmp_path):
+    with pytest.raises(UserError, match="found none: mount its disk"), logged(tmp_path / "run" / "logs", 1):
+        pass
+    assert not (tmp_path / "run").exists()
 
 
 def test_half_a_line_and_something_else_are_passed_over(tmp_path):

@@ -25,14 +25,11 @@ class Worker:
     all: ClassVar[list["Worker"]] = []
 
     def __init__(self, heard, ended, samples):
-        self.heard, self.ended, self.sent, self.interrupted = heard, ended, [], 0
+        self.heard, self.ended, self.sent = heard, ended, []
         Worker.all.append(self)
 
     def send(self, command):
         self.sent.append(command)
-
-    def interrupt(self):
-        self.interrupted += 1
 
     def join(self, seconds):
         return True
@@ -137,6 +134,7 @@ async def test_what_cannot_be_is_refused_before_anything_is_kept(room):
         (dataclasses.replace(new, dials={"size": "x"}), UserError),
         (dataclasses.replace(new, style_regions=["x", "y"]), UserError),
         (dataclasses.replace(new, content="0" * 24), LookupError),
+        (dataclasses.replace(new, first_look="none of them"), UserError),
     ]
     for each, error in wrong:
         with pytest.raises(error):
@@ -368,7 +366,7 @@ async def test_late_news_of_another_worker_or_run_are_nobodys(room):
     old.heard(messages.Ended(run, "finished"))
     await room.say(messages.Ended("another", "finished"), messages.Framed("another", 9, 9, b""))
     assert room.desk.state().run.id == run
-    assert room.desk.frame is None
+    assert room.desk.board.frame is None
 
 
 @in_a_room
@@ -380,7 +378,7 @@ async def test_frames_are_asked_for_once(room):
     await room.say(messages.Framed(run, 1, 0, b"jpeg"))
     room.desk.want_frame()
     assert sum(isinstance(command, messages.WantFrame) for command in room.worker.sent) == 2
-    assert room.desk.frame == (1, 0, b"jpeg")
+    assert room.desk.board.frame == (1, 0, b"jpeg")
 
 
 @in_a_room
@@ -388,15 +386,15 @@ async def test_losses_are_told_from_where_one_has_them(room):
     run = room.begin()
     for step in range(3):
         await room.progress(run, step)
-    found, seen = room.desk.losses_since(NOTHING)
+    found, seen = room.desk.board.losses_since(NOTHING)
     assert (found.begin, found.step, found.terms["style"]) == (0, [0, 1, 2], [None] * 3)
-    assert room.desk.losses_since(seen)[0] is None
+    assert room.desk.board.losses_since(seen)[0] is None
     await room.progress(run, 3)
-    found, seen = room.desk.losses_since(seen)
+    found, seen = room.desk.board.losses_since(seen)
     assert (found.begin, found.step) == (3, [3])
     await room.say(messages.GoesOn(run, 1))
     await room.progress(run, 1, begin=0)
-    assert room.desk.losses_since(seen)[0].begin == 0
+    assert room.desk.board.losses_since(seen)[0].begin == 0
 
 
 @in_a_room
@@ -425,6 +423,95 @@ async def test_removing_the_run_at_work(room):
     assert list(room.desk.gallery.entries) == [other]
     assert not room.desk.gallery.folder(run).exists()
     assert room.desk.state().run.id == other
+
+
+@in_a_room
+async def test_a_dial_that_changes_nothing_waits_for_nothing(room):
+    run = room.begin(size=64)
+    await room.progress(run, 5, begin=0)
+    room.desk.move(run, Moved({"strength": 0.9}))
+    first = room.last(messages.Steer).flags
+    room.desk.move(run, Moved({"strength": None}))
+    await room.say(messages.Settled(run, first))
+    assert room.desk.state().run.moved == ["strength"], "of an older move"
+    await room.say(messages.Settled(run, room.last(messages.Steer).flags))
+    assert room.desk.state().run.moved == []
+    assert room.desk.entry(run).stages[0].moves == []
+
+
+@in_a_room
+async def test_pages_are_told_of_the_entry_when_it_has_changed(room):
+    run, other = room.begin(size=64), room.begin()
+    await room.progress(run, 1, begin=0)
+    place, version, gallery = room.desk.board.place, room.desk.state().version, room.desk.state().gallery
+    await room.progress(run, 2)
+    assert room.desk.board.place == place
+    assert room.desk.state().version > version
+    room.desk.move(run, Moved({"strength": 0.9}))
+    assert room.desk.board.place != place
+    assert room.desk.state().gallery == gallery, "of the others"
+    room.desk.remove(other)
+    assert room.desk.state().gallery > gallery
+
+
+def reopened(tmp_path, before, after):
+    """Runs one function with a room, and another one, with what it returned, in that which is opened there later."""
+
+    async def first():
+        room = Room(tmp_path)
+        found = await before(room)
+        await room.desk.close()
+        return found
+
+    async def second(found):
+        room = Room(tmp_path)
+        await after(room, found)
+        await room.desk.close()
+
+    asyncio.run(second(asyncio.run(first())))
+
+
+def test_a_mark_that_was_gone_back_to_outlives_the_studio(tmp_path):
+    async def before(room):
+        run, other = room.begin(size=64), room.begin(size=64)
+        await room.progress(run, 5, begin=0)
+        number = room.desk.mark(run)
+        await room.say(messages.Marked(run, number, 5))
+        await room.progress(run, 9)
+        room.desk.stop(run)
+        await room.say(messages.Ended(run, "stopped"))
+        assert room.desk.state().run.id == other
+        room.desk.undo(run, number)  # while the other one is at work
+        return run, number
+
+    async def after(room, found):
+        run, number = found
+        await room.say(messages.Ended(room.desk.state().run.id, "finished"))
+        begin = room.last(messages.Begin)
+        assert (begin.run, begin.mark) == (run, number)
+        # What ends at once begins there again; what has done a step does not.
+        room.worker.ended(-9)
+        await asyncio.sleep(0)
+        assert room.last(messages.Begin).mark == number
+        await room.progress(run, 6, begin=0)
+        room.worker.ended(-9)
+        await asyncio.sleep(0)
+        assert room.last(messages.Begin).mark is None
+
+    reopened(tmp_path, before, after)
+
+
+def test_how_far_a_run_was_outlives_the_studio(tmp_path):
+    async def before(room):
+        run = room.begin(size=64)
+        await room.progress(run, 1, begin=0)
+        await room.progress(run, 70)
+        return run
+
+    async def after(room, run):
+        assert (room.desk.entry(run).step, room.desk.state().run.step) == (70, 70)
+
+    reopened(tmp_path, before, after)
 
 
 def test_what_was_under_way_is_given_its_turn_again(tmp_path):

@@ -2,6 +2,8 @@
 
 import importlib.util
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -9,7 +11,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from experiments import studio
-from experiments.studios import connections
+from experiments.studios import alone, connections
 from nst_jax.errors import UserError
 
 pytestmark = pytest.mark.quick
@@ -23,7 +25,7 @@ def begun(monkeypatch, tmp_path):
 
     def begin(**flags):
         studio.run(studio.Config(**{"workdir": str(tmp_path / "studio"), "no_browser": True, **flags}))
-        [(app, listening)] = found
+        app, listening = found[-1]
         listening.close()
         return app, listening
 
@@ -61,6 +63,42 @@ def test_with_a_password_they_are_let_in_and_it_says_what_that_means(begun, caps
     note, address = capsys.readouterr().out.splitlines()
     assert "plain HTTP" in note
     assert socket.gethostname() in address
+
+
+def test_a_password_need_not_stand_in_the_command(begun, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "password"
+    file.write_text("from the file\n")
+    monkeypatch.setenv(studio.PASSWORD, "from the environment")
+    found = [
+        studio._password(studio.Config(**flags)) for flags in ({}, {"password": "x"}, {"password_file": str(file)})
+    ]
+    assert found == ["from the environment", "x", "from the file"]
+    app, _ = begun(host="0.0.0.0")
+    assert app._password == "from the environment"
+    with pytest.raises(UserError, match="leave out one"):
+        begun(password="x", password_file=str(file))
+    for text in (b"", b"\n", b"\xff\xfe", b"x" * 1000):
+        file.write_bytes(text)
+        with pytest.raises(UserError, match=str(file)):
+            begun(password_file=str(file))
+    with pytest.raises(UserError, match="No such file"):
+        begun(password_file=str(tmp_path / "none"))
+
+
+def test_a_folder_has_one_studio(begun, tmp_path):
+    """As long as its process lives, and no longer: that of the other one is killed."""
+    begun()  # which leaves its lock behind
+    text = "import sys, pathlib; from experiments.studios.alone import alone\n"
+    text += "with alone(pathlib.Path(sys.argv[1])) as note: note('http://there/'); print(flush=True); input()"
+    command = [sys.executable, "-c", text, tmp_path / "studio"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match=rf"found one \(process {other.pid}, http://there/\)"):
+            begun()
+        assert (tmp_path / "studio" / alone.LOCK).stat().st_mode & 0o077 == 0
+        other.kill()
+    assert (tmp_path / "studio" / alone.LOCK).read_text() != ""
+    begun()
 
 
 def test_a_port_that_is_taken(begun):

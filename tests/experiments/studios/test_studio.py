@@ -283,3 +283,29 @@ def test_the_gallery_and_what_was_under_way_survive(open_studio, pictures, tmp_p
     assert second.until_status(run, "finished")["step"] == STEPS
     second.close()
     assert second.process.returncode == 130
+
+
+@pytest.mark.slow
+def test_a_terminal_stops_a_sweep_and_no_step_is_lost(open_studio, pictures, tmp_path):
+    """Ctrl-C goes to all processes of a terminal, and twice where somebody is impatient."""
+    first = open_studio(tmp_path)
+    photo, style = first.upload(pictures / "photo.png"), first.upload(pictures / "first.png")
+    new = {"content": photo, "styles": [style], "dials": {**DIALS, "steps": 90_000}, "axes": {"seed": [1, 2]}}
+    run = first.post("api/sweeps", new)["id"]
+    folder = tmp_path / "runs" / run / "sweep"
+    ends = time.monotonic() + 300
+    while not list(folder.glob("checkpoints/*")):
+        os.kill(first.worker(), signal.SIGINT)  # as the terminal does
+        assert time.monotonic() < ends
+        time.sleep(0.5)
+    worker = first.worker()
+    for number in (signal.SIGINT, signal.SIGINT):
+        os.kill(worker, number)
+        first.process.send_signal(number)
+        time.sleep(0.3)
+    assert first.process.wait(120) == 130
+    first.close()
+    assert not lives(worker)
+    entry = json.loads((tmp_path / "runs" / run / "studio.json").read_text())
+    assert entry["status"] in ("starting", "running"), "it goes on when the studio is opened again"
+    assert list(folder.glob("checkpoints/*/*")), "the last state of its cells"

@@ -1,6 +1,7 @@
 """The page of the studio, as somebody uses it in a browser, on a studio that paints."""
 
 import base64
+import contextlib
 import json
 import os
 import shlex
@@ -11,6 +12,10 @@ import time
 
 import pytest
 from browser import browser
+
+pytest.importorskip("starlette")
+
+from experiments.studios.server import MOST_LISTENERS
 
 pytestmark = pytest.mark.slow
 
@@ -206,6 +211,117 @@ def test_regions_are_painted_with_a_brush(page, studio, pictures):
     page.run("fill(one('#follows-0'), -1)")
     press(page, "Done")
     page.wait("text('#errors').includes('No region follows') || !one('dialog')")
+
+
+def stroke(page, across):
+    """Paints from top to bottom of what is painted over, a share of it from the left."""
+    left, top, wide, high = page.run(
+        "(({ x, y, width, height }) => [x, y, width, height])(one('dialog canvas').getBoundingClientRect())"
+    )
+    at = {"x": left + across * wide, "y": top + 0.02 * high}
+    page.send("Input.dispatchMouseEvent", type="mousePressed", button="left", clickCount=1, **at)
+    at["y"] = top + 0.98 * high
+    page.send("Input.dispatchMouseEvent", type="mouseMoved", button="left", buttons=1, **at)
+    page.send("Input.dispatchMouseEvent", type="mouseReleased", button="left", clickCount=1, **at)
+
+
+SHARES = "shown('.region .number').map((e) => parseInt(e.textContent))"
+
+
+def test_regions_of_paintings_are_painted_too(page, studio, pictures):
+    choose(page, pictures, "first", steps=12)
+    press(page, "Paint regions")
+    page.wait("shown('dialog canvas').length === 1 && one('dialog canvas').width === 80")
+    page.run("one('#painting-parts').click()")
+    page.wait("shown('.sheets button').length === 2")
+    page.run("fill(one('#brush-size'), 40, 'input')")
+    stroke(page, 0.25)
+    page.wait(f"{SHARES}.at(-1) > 20")
+    press(page, "Done")
+    page.wait("text('#errors').includes('Region 1 is on no painting')")
+    press(page, "first.png")
+    page.wait(f"one('dialog canvas').width === 50 && {SHARES}.at(-1) === 0")
+    stroke(page, 0.75)
+    page.wait(f"{SHARES}.at(-1) > 20")
+    press(page, "The photo")
+    page.wait(f"one('dialog canvas').width === 80 && {SHARES}.at(-1) > 20")
+    press(page, "Done")
+    page.wait("shown('.chosen .map').length === 2")
+    run = paint(page, studio)
+    page.wait("text('#progress-text').startsWith('Finished')")
+    entry = studio.get(f"api/runs/{run}")
+    assert (entry["status"], len(entry["images"]["style_regions"])) == ("finished", 1)
+    assert "region_styles" not in entry["dials"]
+    photo, painting = (
+        dict(studio.get(f"api/images/{image}/details")["colours"])
+        for image in (entry["images"]["regions"], *entry["images"]["style_regions"])
+    )
+    assert photo.keys() == painting.keys()
+    # They are there again, each on its own side.
+    press(page, "Regions …")
+    press(page, "first.png")
+    page.wait(f"one('dialog canvas').width === 50 && {SHARES}.at(-1) > 20")
+    painted = page.run("""(() => {
+      const { width, height } = one("dialog canvas");
+      const { data } = one("dialog canvas").getContext("2d").getImageData(0, height / 2, width, 1);
+      return [data[4 * Math.round(0.1 * width) + 3], data[4 * Math.round(0.75 * width) + 3]];
+    })()""")
+    assert painted[0] == 0
+    assert painted[1] > 0
+    press(page, "Cancel")
+    # A painting that comes later has none yet.
+    press(page, "Change pictures")
+    drop(page, "style", pictures / "second.png")
+    page.wait("text('.go').includes('No region follows second.png') && one('#paint').disabled")
+
+
+def test_curves_of_finished_runs_are_shown(page, studio, pictures):
+    choose(page, pictures, "first", steps=12)
+    first = paint(page, studio)
+    whole = "shown('.curve').length >= 3 && all('.curve')[0].getAttribute('points').split(' ').length === 13"
+    page.wait("text('#progress-text').startsWith('Finished')")
+    page.wait(whole)
+    before = page.run("all('.curve').map((line) => line.getAttribute('points'))")
+    press(page, "New")
+    choose(page, pictures, "second", steps=90_000)
+    paint(page, studio)
+    page.wait("shown('.curve').length >= 3")
+    page.run(f"one('[data-key=open-{first}]').click()")
+    page.wait("text('#progress-text').startsWith('Finished')")
+    # As CSV has fewer digits than the news, the same curves to a tenth of a pixel or so.
+    page.wait(whole)
+    numbers = [[float(number) for number in points.replace(",", " ").split()] for points in before]
+    after = page.run("all('.curve').map((line) => line.getAttribute('points'))")
+    assert numbers == [pytest.approx([float(n) for n in points.replace(",", " ").split()], abs=0.2) for points in after]
+    visit(page, studio, f"#{first}")
+    page.wait("shown('.curve').length >= 3")
+
+
+def test_a_hidden_page_listens_no_more_and_knows_all_the_same(page, studio, pictures):
+    hide = """(is) => {
+      Object.defineProperty(document, "hidden", { get: () => is, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    choose(page, pictures, "first", steps=90_000)
+    run = paint(page, studio)
+    page.wait("shown('.curve').length >= 3")
+    others = [studio.client.build_request("GET", "api/news") for _ in range(MOST_LISTENERS)]
+    with contextlib.ExitStack() as stack:
+        for other in others[:-1]:
+            stack.callback(studio.client.send(other, stream=True).close)
+        assert studio.client.get("api/news").status_code == 503, "the page listens"
+        page.run(f"({hide})(true)")
+        ends = time.monotonic() + 60
+        while (last := studio.client.send(others[-1], stream=True)).status_code == 503:
+            last.close()
+            assert time.monotonic() < ends, "it still listens"
+        last.close()
+        studio.post(f"api/runs/{run}/pause")
+        page.wait("text('#progress-text').startsWith('Paused')")
+        page.run(f"({hide})(false)")
+        studio.post(f"api/runs/{run}/go_on")
+        page.wait("/Painting · step/.test(text('#progress-text'))")
+    page.run("delete document.hidden")
 
 
 def test_what_is_deleted_can_be_had_back(page, studio, pictures):

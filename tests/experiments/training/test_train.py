@@ -42,7 +42,7 @@ def photographs(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(recipes.RECIPES, "squeezenet", tiny_training.RECIPE)
+    monkeypatch.setattr(recipes, "ours", tiny_training.recipe)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def finished(photographs, pictures, tmp_path_factory):
     """A training from beginning to end, in this process, on one device."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(recipes.RECIPES, "squeezenet", tiny_training.RECIPE)
+        patch.setattr(recipes, "ours", tiny_training.recipe)
         style = f"{pictures / 'first.png'},{pictures / 'second.png'}"
         return train.run(
             train.Config(

@@ -14,7 +14,7 @@ def _network(styles):
     return Transformer(steps, styles=styles)
 
 
-_OURS = recipes.RECIPES["squeezenet"]
+_OURS = recipes.named("ours", "squeezenet1_1")
 RECIPE = recipes.Recipe(
     dataclasses.replace(
         _OURS.settings, content_layers=("fire2/concat",), style_layers=("conv1",), shifts=2, learning_rate=5e-4
@@ -25,6 +25,11 @@ RECIPE = recipes.Recipe(
     fade=0.5,
 )
 
+
+def recipe(settings):
+    return RECIPE
+
+
 if __name__ == "__main__":
-    recipes.RECIPES["squeezenet"] = RECIPE
+    recipes.ours = recipe
     run_script(train.Config, train.main)

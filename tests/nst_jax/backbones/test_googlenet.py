@@ -10,8 +10,8 @@ import scipy.io
 from converters.convert import convert
 from nst_jax.backbones import imagenet, pretrained, spec
 from nst_jax.backbones.features import Features
-from nst_jax.backbones.googlenet import GOOGLENET, INCEPTION_V1
-from nst_jax.backbones.rows import LocalResponseNorm, Pool
+from nst_jax.backbones.googlenet import GOOGLENET, GOOGLENET_TORCHVISION, INCEPTION_V1, INCEPTION_V1_SLIM
+from nst_jax.backbones.rows import Conv, LocalResponseNorm, Pool
 from nst_jax.ops.normalisation import local_response_norm
 
 REAL = "weights/networks/googlenet_bvlc"
@@ -97,6 +97,36 @@ def test_google_has_maps_of_its_own():
         "mixed5b": (8, 7, 1024),
     }
     assert {layer: shapes[layer] for layer in expected} == expected
+
+
+def test_slim_has_the_maps_of_tensorflow():
+    # Every end point of tf_slim.nets.inception_v1 for a picture of 224 px, and with the padding of SAME at 225.
+    shapes = spec.layer_shapes(INCEPTION_V1_SLIM, 225, 224)
+    expected = {
+        "conv1/7x7_s2": (113, 112, 64),
+        "pool1/3x3_s2": (57, 56, 64),
+        "conv2/3x3_reduce": (57, 56, 64),
+        "conv2/3x3": (57, 56, 192),
+        "pool2/3x3_s2": (29, 28, 192),
+        "inception_3a/output": (29, 28, 256),
+        "inception_3b/output": (29, 28, 480),
+        "pool3/3x3_s2": (15, 14, 480),
+        "inception_4a/output": (15, 14, 512),
+        "inception_4d/output": (15, 14, 528),
+        "inception_4e/output": (15, 14, 832),
+        "pool4/3x3_s2": (8, 7, 832),
+        "inception_5b/output": (8, 7, 1024),
+    }
+    assert {layer: shapes[layer] for layer in expected} == expected
+
+
+@pytest.mark.parametrize("backbone", [GOOGLENET_TORCHVISION, INCEPTION_V1_SLIM], ids=lambda backbone: backbone.name)
+def test_what_normalises_batches(backbone):
+    rows = {row.name: row for row in backbone.rows}
+    assert not any(isinstance(row, LocalResponseNorm) for row in rows.values())
+    kernels = {(row.kernel, row.bias, row.norm.epsilon) for row in rows.values() if isinstance(row, Conv)}
+    assert kernels == {(7, False, 1e-3), (1, False, 1e-3), (3, False, 1e-3)}  # and no 5
+    assert (rows["pool3/3x3_s2"].size, rows["pool4/3x3_s2"].size) == (3, 2)
 
 
 def test_google_normalises_as_tensorflow():

@@ -90,6 +90,7 @@ def test_number_of_parameters(name, parameters, with_head):
         ("vgg13_bn_torchvision", 133_053_736),
         ("vgg16_bn_torchvision", 138_365_992),
         ("vgg19_bn_torchvision", 143_678_248),
+        ("googlenet_torchvision", 6_624_904),
         # Of Google's table, in thousands: 4652.
         ("efficientnet_lite0", 4_652_008),
     ],
@@ -152,11 +153,11 @@ def test_blocks_read_nothing_of_those_before_but_their_last_map(name):
     backbone = spec.with_head(BACKBONES[name])
     parts = spec.blocks(backbone)
     assert sum(parts, ()) == backbone.rows
-    # The pools and sums that nothing goes around, and what is behind the last: five pools in VGG, three in SqueezeNet,
-    # AlexNet and Network in Network, four in GoogLeNet, two in Inception v3, whose modules are read side by side; the
-    # sums of MobileNet and EfficientNet; a pool and the sums of ResNet. Without a head, Inception v1 has rows behind.
-    ends = {"vgg": 5, "squeezenet": 3, "alexnet": 3, "caffenet": 3, "nin": 3, "googlenet": 4, "inception_v3": 2}
-    ends |= {"inception_v1": 5, "mobilenet": 10, "efficientnet": 9, "resnet": 17}
+    # The pools, sums and concatenations that nothing goes around, and what is behind the last: five pools in VGG, three
+    # in AlexNet and Network in Network; three and eight fires in SqueezeNet; four and nine modules in GoogLeNet, two
+    # and eleven in Inception v3; the sums of MobileNet and EfficientNet; a pool and the sums of ResNet.
+    ends = {"vgg": 5, "squeezenet": 11, "alexnet": 3, "caffenet": 3, "nin": 3, "googlenet": 13, "inception": 13}
+    ends |= {"mobilenet": 10, "efficientnet": 9, "resnet": 17}
     count = next(number for start, number in ends.items() if name.startswith(start))
     assert len(parts) == count + bool(BACKBONES[name].head)
     before = spec.INPUT

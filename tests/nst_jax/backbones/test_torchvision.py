@@ -4,6 +4,8 @@ Networks of Caffe's model zoo, which torchvision has not, are written down in Py
 prototxt. Skipped where PyTorch and torchvision are not installed.
 """
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from converters.convert import convert
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.features import Features
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import layers, with_head
+from nst_jax.backbones.rows import Conv
+from nst_jax.backbones.spec import CONVENTIONS, layers, with_head
 
 torch = pytest.importorskip("torch")
 models = pytest.importorskip("torchvision.models")
@@ -28,17 +31,29 @@ WITH_HEAD = {
     "squeezenet1_1_torchvision": "squeezenet1_1",
     "alexnet_torchvision": "alexnet",
 }
+# As their published weights want it: what torchvision computes of pixels in its own convention.
+_TRANSFORMED = {"init_weights": False, "transform_input": True}
+WITH_BRANCHES = {
+    "resnet50_torchvision": {},
+    "inception_v3_torchvision": _TRANSFORMED,
+    "googlenet_torchvision": _TRANSFORMED,
+    "mobilenet_v2_torchvision": {},
+}
 
 
 def randomised(model):
-    """The model with biases, means and variances as training leaves them: not 0 and 1."""
+    """The model with numbers as training leaves them: maps keep their size, and no mean is 0 and no variance 1."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, values in model.state_dict().items():
-            if name.endswith(("bias", "running_mean")):
+            if values.ndim > 1:  # He et al. 2015
+                values.copy_(torch.randn(values.shape, generator=generator) * (2 / values[0].numel()) ** 0.5)
+            elif name.endswith(("bias", "running_mean")):
                 values.copy_(0.2 * torch.randn(values.shape, generator=generator))
-            elif name.endswith("running_var") or values.ndim == 1:
+            elif values.ndim == 1:
                 values.copy_(0.5 + torch.rand(values.shape, generator=generator))
+            else:  # the number of steps
+                values.fill_(1000)
     return model.eval()
 
 
@@ -51,44 +66,62 @@ def as_caffe(pixels):
     return 255 * pixels.flip(1) - torch.tensor((103.939, 116.779, 123.68))[:, None, None]
 
 
-def outputs(model, image, *, caffe):
-    """What each step of the model returns, in the order of computation; of a normalised convolution the normalised."""
+def steps(model):
+    """The names of the modules that are steps of a sequence; of a normalised convolution the normalisation."""
     normalised = any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
     kinds = [torch.nn.ReLU, torch.nn.MaxPool2d, torch.nn.Linear, torch.nn.LocalResponseNorm]
     kinds.append(models.squeezenet.Fire)
     kinds.append(torch.nn.BatchNorm2d if normalised else torch.nn.Conv2d)
-    found = []
-    hooks = [
-        module.register_forward_hook(lambda module, inputs, output: found.append(output.detach().clone().numpy()))
-        for module in model.modules()
-        if isinstance(module, tuple(kinds))
-    ]
-    pixels = torch.from_numpy(image.transpose(0, 3, 1, 2))
+    return [name for name, module in model.named_modules() if isinstance(module, tuple(kinds))]
+
+
+def outputs(model, names, pixels):
+    """Module → what it returns `[N, H, W, C]`, in the order of computation."""
+    found = {}
+
+    def keep(name):
+        def hook(module, inputs, output):
+            found[name] = output.detach().clone().numpy()  # a ReLU behind it may work in place
+
+        return hook
+
+    hooks = [model.get_submodule(name).register_forward_hook(keep(name)) for name in names]
     with torch.no_grad():
-        model(as_caffe(pixels) if caffe else as_torchvision(pixels))
+        model(pixels)
     for hook in hooks:
         hook.remove()
-    return found
+    return {
+        name: values.reshape(*values.shape, *(1,) * (4 - values.ndim)).transpose(0, 2, 3, 1)
+        for name, values in found.items()
+    }
 
 
-def assert_equal_at(sizes, name, model, backbone, tmp_path, **options):
+def assert_equal_at(sizes, name, model, backbone, tmp_path, named=None, **options):
+    """Checks every layer, or those `named` by their modules, of a model that takes the way of a user's file."""
     source, path = tmp_path / "model.pth", tmp_path / "out.safetensors"
     torch.save(model.state_dict(), source)
-    caffe = not name.endswith("_torchvision")
-    convert(source, name, path, convention="caffe" if caffe else "torchvision", **options)
+    convention = next(name for name, preprocess in CONVENTIONS.items() if preprocess == backbone.preprocess)
+    convert(source, name, path, convention=convention, **options)
     network = pretrained.read(path, backbone)
     # Each row's values once: `conv1_1/linear` and `conv1_1`, without its other name.
     ours = [names[0] for row in backbone.rows for names in row.outputs if row.name != "pool10"]
     for size in sizes:
         image = np.random.default_rng(1).uniform(size=(1, *size, 3)).astype(np.float32)
         found = jax.jit(Features(backbone).apply)(network.params, image)
-        expected = outputs(model, image, caffe=caffe)
-        assert len(expected) == len(ours) <= len(layers(backbone))
-        for layer, values in zip(ours, expected, strict=True):
-            values = values.reshape(*values.shape, *(1,) * (4 - values.ndim)).transpose(0, 2, 3, 1)
+        pixels = torch.from_numpy(image.transpose(0, 3, 1, 2))
+        pixels = as_torchvision(pixels) if name.endswith("_torchvision") else as_caffe(pixels)
+        expected = outputs(model, named or steps(model), pixels)
+        assert named or len(expected) == len(ours) <= len(layers(backbone))
+        pairs = (
+            {named[module]: values for module, values in expected.items()}
+            if named
+            else dict(zip(ours, expected.values(), strict=True))
+        )
+        for layer, values in pairs.items():
             assert found[layer].shape == values.shape, layer
-            error = np.linalg.norm(found[layer] - values) / np.linalg.norm(values)
-            assert error < 1e-4, (layer, error)
+            error = found[layer] - values
+            assert np.linalg.norm(error) < 1e-4 * np.linalg.norm(values), (size, layer)
+            assert np.abs(error).max() < 1e-4 * np.abs(values).max(), (size, layer)
 
 
 @pytest.mark.parametrize("name", WITHOUT_HEAD)
@@ -104,6 +137,41 @@ def test_every_layer_with_the_classifier(name, tmp_path):
     # At other sizes AlexNet's average to 6 × 6 does something, which no other framework has.
     sizes = [(224, 224), (230, 239)]
     assert_equal_at(sizes, name, model, with_head(BACKBONES[name]), tmp_path, classifier=True)
+
+
+def modules_of(name, model):
+    """Module → our layer, for every normalisation, and what is behind sums and modules."""
+    rows = [row for row in BACKBONES[name].rows if isinstance(row, Conv)]
+    linear = {row.name: f"{row.name}/linear" if row.relu else row.name for row in rows}
+    norms = [
+        key
+        for key, module in model.named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d) and not key.lower().startswith("aux")
+    ]
+    if "resnet" not in name:  # both in the order of computation
+        found = dict(zip(norms, linear.values(), strict=True))
+        if "mobilenet" in name:
+            return found | {"classifier": "Logits/Conv2d_1c_1x1"}
+        children = dict(model.named_children())
+        if "inception" in name:
+            return found | {key: key for key in children if key.startswith("Mixed")} | {"fc": "fc"}
+        whole = {key: f"inception_{key[-2:]}/output" for key in children if key.startswith("inception")}
+        return found | whole | {"maxpool4": "pool4/3x3_s2", "fc": "loss3/classifier"}
+    found = {"bn1": "conv1/linear", "maxpool": "pool1", "fc": "fc1000"}
+    for key in norms:
+        if block := re.fullmatch(r"layer(\d)\.(\d)\.(bn(\d)|downsample\.1)", key):
+            ours = f"res{int(block[1]) + 1}{'abcdef'[int(block[2])]}"
+            found[key] = linear[f"{ours}_branch2{'-abc'[int(block[4])]}" if block[4] else f"{ours}_branch1"]
+            found[key.rpartition(f".{block[3]}")[0]] = ours
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_BRANCHES)
+def test_layers_of_networks_with_branches(name, tmp_path):
+    model = randomised(getattr(models, name.removesuffix("_torchvision"))(weights=None, **WITH_BRANCHES[name]))
+    named, sizes = modules_of(name, model), [(96, 80), (91, 97)]
+    assert_equal_at(sizes, name, model, with_head(BACKBONES[name]), tmp_path, named, classifier=True)
 
 
 def conv(before, features, side, **options):

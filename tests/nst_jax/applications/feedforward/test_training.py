@@ -1,4 +1,5 @@
 import dataclasses
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +13,13 @@ from nst_jax.applications.feedforward.steps import Conv, Mean, Norm
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.receptive_field import receptive_fields
 from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import layers
 from nst_jax.errors import UserError
 from nst_jax.regions import Regions
 
 SIDE = 32
 SETTINGS = dataclasses.replace(
-    recipes.RECIPES["squeezenet"].settings,
+    recipes.named("ours", "squeezenet1_1").settings,
     content_layers=("fire2/concat",),
     style_layers=("conv1",),
     laplacian_weight=0.1,
@@ -210,14 +212,32 @@ def test_terms_that_need_a_start_are_refused(network):
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", get_args(recipes.RecipeName))
 def test_recipes_have_networks_of_all_widths(name):
-    found = recipes.scaled(recipes.RECIPES[name].network(3), 0.5)
+    found = recipes.scaled(recipes.named(name, "vgg19").network(3), 0.5)
     shapes = network_parameters(found)
     assert found.styles == 3
     assert shapes["painter/contract1/kernel"] == (9, 9, 3, 16)
     assert shapes["painter/contract3/scale"] == (3, 64)
     assert shapes["painter/expand3/kernel"] == (9, 9, 16, 3)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_backbone_has_a_recipe_with_layers_of_its_own(backbone):
+    settings = recipes.named(recipes.default_recipe(backbone), backbone).settings
+    assert settings.content_layers
+    assert {*settings.content_layers, *settings.style_layers} <= {*layers(BACKBONES[backbone])}
+    assert settings.optimizer == "adam"
+
+
+@pytest.mark.quick
+def test_our_recipe_follows_the_preset():
+    """What was chosen by looking, with the embedded network."""
+    found = recipes.named("ours", "squeezenet1_1").settings
+    assert (found.style_weight, found.tv_weight) == pytest.approx((5, 15))
+    assert recipes.default_recipe("vgg16") == "magenta"
+    assert recipes.default_recipe("vgg11_torchvision") == "ours"  # it has no relu3_3
 
 
 @pytest.mark.quick
@@ -235,7 +255,7 @@ def test_other_kinds_have_all_widths_too():
 @pytest.mark.quick
 def test_the_objective_of_a_doodle():
     """No content, and no layer whose units see more than a quarter of the picture."""
-    found = recipes.for_doodles(recipes.RECIPES["squeezenet"].settings, "squeezenet1_1", 128)
+    found = recipes.for_doodles(recipes.named("ours", "squeezenet1_1").settings, "squeezenet1_1", 128)
     assert (found.content_layers, found.content_weight) == ((), 0)
     fields = receptive_fields(BACKBONES["squeezenet1_1"])
     assert "conv1" in found.style_layers
