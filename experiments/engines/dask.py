@@ -110,12 +110,12 @@ def _submitted(client: Any, work: Work) -> dict[Any, int]:
         with contextlib.suppress(TimeoutError):
             client.wait_for_workers(work.workers, timeout=_PATIENCE)
     workers = list(client.ncores())
-    places = {task: place * len(workers) for task, place in zip(work.tasks, work.places, strict=True)}
     futures = {}
-    for task in sorted(places, key=lambda task: places[task] % 1):  # none is idle while others get their tasks
-        best = {"workers": [workers[int(places[task])]], "allow_other_workers": True} if workers else {}
-        longest_first = -work.tasks.index(task)
-        future = client.submit(_run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=longest_first, **best)
+    # The first of each worker first, so that none is idle, and takes over another's, while they are submitted.
+    order = sorted(zip(work.tasks, work.places, strict=True), key=lambda of: of[1] * len(workers) % 1)
+    for rank, (task, place) in enumerate(order):
+        best = {"workers": [workers[int(place * len(workers))]], "allow_other_workers": True} if workers else {}
+        future = client.submit(_run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=-rank, **best)
         futures[future] = task
     return futures
 

@@ -1,10 +1,11 @@
 """Kubernetes: the manifest of an Indexed Job, which begins each index again on its own where its pod is lost.
 
-Options: image, which has nst_jax installed; claim, of the volume that holds the folders of pictures and results; mount,
-where it is mounted, by default the folder of the command; gpus, a number for each pod; name, of the job. Pods that
-compute together find the first of them by its name, for which a headless Service is in the manifest; if one is lost,
-the others end, and all begin again at the last checkpoint. A pod that has to make room for others does not count as
-failed.
+Options: image, which has nst_jax installed; claim, of the volume that holds the folders of pictures and results, which
+are else all at a store; mount, where it is mounted, by default the folder of the command; account and secret, the
+service account of the pods and a secret with variables for them, as a store's keys; gpus, a number for each pod; name,
+of the job. Pods that compute together find the first of them by its name, for which a headless Service is in the
+manifest; if one is lost, the others end, and all begin again at the last checkpoint. A pod that has to make room for
+others does not count as failed.
 
 Nothing here talks to a cluster: `kubectl apply -f` does, and this process watches the records that the pods write.
 """
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from nst_jax.errors import UserError
-from nst_jax.io.files import atomic_write
+from nst_jax.io.files import atomic_write, make_folder
+from nst_jax.io.stores import is_address
 
 from .tasks import ATTEMPTS, Ended, Work
 
@@ -26,7 +28,7 @@ _MOMENT = 2.0
 _INDEX, _ANNOTATION = "INDEX", "batch.kubernetes.io/job-completion-index"
 _PORT = 55527
 _DISRUPTED = {"type": "DisruptionTarget", "status": "True"}
-_NEEDED, _OPTIONAL = {"image", "claim"}, {"mount", "gpus", "name"}
+_OPTIONS = {"image", "claim", "mount", "account", "secret", "gpus", "name"}
 
 
 class _Watched:
@@ -44,9 +46,10 @@ class _Watched:
 @contextlib.contextmanager
 def start(work: Work) -> Iterator[_Watched]:
     """Writes the manifest; see `tasks.Engine`."""
-    path = Path(work.logs).parent / MANIFEST
+    text, path = json.dumps(manifest(work), indent=2), work.folder / MANIFEST
+    make_folder(path.parent)
     with atomic_write(path, encoding="utf-8") as file:
-        file.write(json.dumps(manifest(work), indent=2) + "\n")
+        file.write(f"{text}\n")
     yield _Watched(path)
 
 
@@ -59,10 +62,11 @@ def manifest(work: Work) -> dict[str, Any]:
         UserError: an option is missing, or unknown.
     """
     options = dict(work.options)
-    if not _NEEDED <= options.keys() <= _NEEDED | _OPTIONAL:
+    needed = {"image"} if is_address(work.logs) else {"image", "claim"}
+    if not needed <= options.keys() <= _OPTIONS:
         raise UserError(
-            f"--engine_options: expected image=..., claim=... for kubernetes, perhaps {', '.join(sorted(_OPTIONAL))}, "
-            f"found {', '.join(sorted(options)) or 'none'}"
+            f"--engine_options: expected {', '.join(f'{name}=...' for name in sorted(needed, reverse=True))} for "
+            f"kubernetes, perhaps {', '.join(sorted(_OPTIONS - needed))}, found {', '.join(sorted(options)) or 'none'}"
         )
     name = str(options.get("name", "nst-jax"))
     index = f"$({_INDEX})"
@@ -73,18 +77,20 @@ def manifest(work: Work) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "worker",
         "image": str(options["image"]),
-        "workingDir": work.here,
         "command": ["nst-jax", work.script.rpartition(".")[2], *work.arguments, *own],
         "env": [{"name": _INDEX, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{_ANNOTATION}']"}}}],
-        "volumeMounts": [{"name": "work", "mountPath": str(options.get("mount", work.here))}],
     }
     if gpus := options.get("gpus"):
         container["resources"] = {"limits": {"nvidia.com/gpu": str(gpus)}}
-    pod: dict[str, Any] = {
-        "restartPolicy": "Never",
-        "containers": [container],
-        "volumes": [{"name": "work", "persistentVolumeClaim": {"claimName": str(options["claim"])}}],
-    }
+    pod: dict[str, Any] = {"restartPolicy": "Never", "containers": [container]}
+    if claim := options.get("claim"):
+        container["workingDir"] = work.here
+        container["volumeMounts"] = [{"name": "work", "mountPath": str(options.get("mount", work.here))}]
+        pod["volumes"] = [{"name": "work", "persistentVolumeClaim": {"claimName": str(claim)}}]
+    if secret := options.get("secret"):
+        container["envFrom"] = [{"secretRef": {"name": str(secret)}}]
+    if account := options.get("account"):
+        pod["serviceAccountName"] = str(account)
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",

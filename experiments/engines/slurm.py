@@ -12,13 +12,12 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from nst_jax.errors import UserError, one_line
 
 from . import tasks
-from .tasks import Ended, Work
+from .tasks import LOGS, Ended, Work
 
 _MOMENT, _PATIENCE = 0.5, 15.0
 _TERMINATED = 128 + signal.SIGTERM
@@ -75,7 +74,7 @@ def start(work: Work) -> Iterator[_Tasks]:
     logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns at every look where there is no accounting
     options = dict(work.options)
     try:
-        executor = submitit.AutoExecutor(Path(work.logs) / "slurm", cluster=options.pop("cluster", "slurm"))
+        executor = submitit.AutoExecutor(work.folder / LOGS / "slurm", cluster=options.pop("cluster", "slurm"))
         if work.together:
             each = work.workers // int(options.get("nodes", 1))
             executor.update_parameters(**{"tasks_per_node": each, **_alone(work), **options})

@@ -13,11 +13,12 @@ import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from nst_jax.errors import UserError
 from nst_jax.io.files import make_folder
-from nst_jax.io.stores import located
+from nst_jax.io.stores import is_address, located
 
 from ..cli import compilation_cache, flags, stopping
 from .worker_logs import logged
@@ -67,6 +68,12 @@ class Work(NamedTuple):
         """The same without the list of tasks, of which a worker needs to know its own alone."""
         return self._replace(tasks=(), places=())
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the run, or one on disk for a run at a store: what engines themselves read is a file."""
+        run = located(self.logs).parent
+        return Path(self.here, "results", "engines", run.name) if is_address(run) else run
+
 
 class Ended(NamedTuple):
     """A task that has ended.
@@ -115,7 +122,7 @@ class Share(NamedTuple, Generic[Part]):
 
     Attributes:
         parts: cells or pictures.
-        place: where its middle lies among all, from 0 to 1: those of a program are side by side, as long as they take.
+        place: where its middle lies, from 0 to 1, if all are side by side in their order, each as long as it takes.
     """
 
     parts: tuple[Part, ...]
@@ -133,14 +140,13 @@ def split(groups: Iterable[Sequence[tuple[Part, int]]], most: int) -> list[Share
     for parts in groups:
         count = -(-len(parts) // most)
         cut += [parts[len(parts) * share // count : len(parts) * (share + 1) // count] for share in range(count)]
+    cut.sort(key=lambda parts: -sum(cost for _, cost in parts))  # stable: those of a program stay together
     costs = [sum(cost for _, cost in parts) for parts in cut]
     ends, total = itertools.accumulate(costs), max(sum(costs), 1)
-    shares = [
+    return [
         Share(tuple(part for part, _ in parts), (end - cost / 2) / total)
         for parts, cost, end in zip(cut, costs, ends, strict=True)
     ]
-    # Stable: shares of a program stay together.
-    return [share for _, share in sorted(zip(costs, shares, strict=True), key=lambda pair: -pair[0])]
 
 
 def check_versions(begun: Mapping[str, str], here: Mapping[str, str]) -> None:

@@ -100,6 +100,54 @@ def test_no_dask_scheduler_there(pictures, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_dask_workers_that_come_and_go(expected, pictures, tmp_path):
+    pytest.importorskip("distributed", reason="runs workers of Dask, an extra")
+    flags = ("--engine=dask", "--workers=2", "--engine_options=minimum=0", "--cells_per_task=2")
+    running = start(pictures, tmp_path, WEIGHTS, STEPS, *flags)
+    output = running.communicate(timeout=300)[0]
+    assert running.returncode == 0, output
+    assert pictures_of(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("minimun=1",), "--engine_options: expected cluster, interval, maximum, minimum, .*, found minimun"),
+        (("cluster=nowhere.Cluster",), "--engine_options: expected those of a cluster of Dask, found: No module named"),
+    ],
+    ids=str,
+)
+def test_options_that_dask_has_not(options, message, pictures, tmp_path):
+    pytest.importorskip("distributed", reason="asks for a cluster of Dask, an extra")
+    with pytest.raises(UserError, match=message):
+        sweep.run(config(pictures, tmp_path, engine="dask", engine_options=options))
+
+
+def test_dask_gets_neighbours_for_one_worker_and_one_for_each_first():
+    from experiments.engines import dask
+    from experiments.engines.tasks import Work
+
+    submitted = []
+
+    class Client:
+        def ncores(self):
+            return {"a": 1, "b": 1, "c": 1}
+
+        def submit(self, run, work, task, **options):
+            submitted.append((options["priority"], task, options["workers"]))
+            return task
+
+    tasks = tuple(range(6))
+    work = Work("", (), tasks, "", "", 3, "tcp://there", (), places=tuple((task + 0.5) / 6 for task in tasks))
+    assert dask._submitted(Client(), work) == {task: task for task in tasks}
+    assert [(task, workers) for _, task, workers in submitted] == [
+        *((0, ["a"]), (2, ["b"]), (4, ["c"])),
+        *((1, ["a"]), (3, ["b"]), (5, ["c"])),
+    ]
+    assert [priority for priority, *_ in submitted] == [0, -1, -2, -3, -4, -5]
+
+
+@pytest.mark.slow
 def test_ray(expected, pictures, tmp_path):
     pytest.importorskip("ray", reason="runs workers of Ray, an extra")
     running = start(pictures, tmp_path, WEIGHTS, STEPS, "--engine=ray", "--workers=2")

@@ -6,6 +6,7 @@ import pytest
 
 from experiments.engines import kubernetes
 from experiments.engines.tasks import Work
+from nst_jax.errors import UserError
 
 pytestmark = pytest.mark.quick
 
@@ -52,10 +53,29 @@ def test_processes_that_compute_together_find_the_first_by_name():
     ]
 
 
+STORED = WORK._replace(
+    logs="s3://art/sweep/logs", options=(("image", "me/nst_jax:1"), ("account", "painter"), ("secret", "keys"))
+)
+
+
+def test_a_store_needs_no_volume():
+    pod = kubernetes.manifest(STORED)["spec"]["template"]["spec"]
+    assert "volumes" not in pod
+    assert pod["serviceAccountName"] == "painter"
+    assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "keys"}}]
+    with pytest.raises(UserError, match=r"expected image=\.\.\., claim=\.\.\. for kubernetes, perhaps account"):
+        kubernetes.manifest(STORED._replace(logs="/pictures/sweep/logs"))
+
+
+def test_what_engines_read_is_on_disk(tmp_path):
+    with kubernetes.start(STORED._replace(here=str(tmp_path))) as running:
+        assert str(tmp_path / "results" / "engines" / "sweep" / "job.json") in running.say()
+
+
 @pytest.mark.parametrize("version", ["1.29", "1.33"])  # backoffLimitPerIndex is beta since the first of them
 def test_the_schema(version):
     schema = pytest.importorskip("kubernetes_validate", reason="holds manifests to the API's schema; no dependency")
-    for part in (kubernetes.manifest(WORK), *kubernetes.manifest(TOGETHER)["items"]):
+    for part in (kubernetes.manifest(WORK), kubernetes.manifest(STORED), *kubernetes.manifest(TOGETHER)["items"]):
         schema.validate(part, version, strict=True)
 
 
