@@ -21,8 +21,9 @@ DAMAGED = (ValueError, LookupError, TypeError, AttributeError, RecursionError, O
 _RECORD = ".json"
 _LOSSES = {"loss", "content", "style"}
 """What each finished cell has, see `nst_jax.terms`, which comes with JAX."""
-_FEW = 100
-"""Records that are looked for one by one; where more are missing, the folder is listed instead."""
+_FEW = 10
+"""Records that are looked for one by one; where more are missing, the folder is listed instead, as each is a request at
+a store."""
 
 
 class Record(NamedTuple):
