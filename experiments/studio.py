@@ -92,7 +92,7 @@ def _password(config: Config) -> str | None:
         raise UserError("--password: expected none with --password_file, found both; leave out one")
     path = Path(config.password_file)
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             found = file.readline(_LONGEST_PASSWORD + 1).rstrip("\r\n")
     except (OSError, ValueError) as error:  # the latter for bytes that are no text
         raise file_error(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None

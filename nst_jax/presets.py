@@ -209,7 +209,7 @@ PRESETS: dict[str, Settings] = {
         antialias=True,  # its first layer skips every other pixel
         shifts=8,
     ),
-    # The same, not looked at: nobody here has its weights.
+    # The same; not chosen by looking.
     "inception_v1": Settings(
         content_layers=("mixed3b",),
         style_layers=("conv2d0", "conv2d2", "mixed3a", "mixed3b", "mixed4a"),
@@ -247,12 +247,12 @@ def _photorealistic(family: str) -> Settings:
     """Returns settings for photographs in another's light, by the matting term of Luan et al. 2017.
 
     The content image is moved to the other's colours first, and little is left for the style to paint: with the style
-    weight of the family, flat parts get grain and coloured patches. Chosen by looking with VGG-19 and SqueezeNet.
+    weight of the family, flat parts get grain and coloured patches. The share was chosen by looking, with SqueezeNet.
     """
     base = PRESETS[family]
     return dataclasses.replace(
         base,
-        style_weight=base.style_weight / 25,
+        style_weight=base.style_weight / 28,
         colour_match="symmetric",
         colour_match_to="style",
         matting_weight=1e5,

@@ -11,6 +11,7 @@ from .place import Pairs, Place, pair
 
 AUXILIARY = (
     *("AuxLogits.", "InceptionV3/AuxLogits/"),  # the second classifier, which trains the layers before it
+    "InceptionV3/Logits/",  # TF-slim's classifier, whose 1001 classes are not those of the others
     "InceptionV3/InceptionV3/",  # operations of TF-slim's graph; its normalisations have ones for the scales they lack
 )
 """How the names of what is no part of the network begin."""
@@ -59,7 +60,6 @@ _SLIM_OTHERS = {
 def ported(rows: Sequence[Row]) -> Pairs:
     """Yields the name of the classifier in Keras, whose convolutions have numbers, and the names in TF-slim."""
     yield "predictions", Place(_DENSE)
-    yield "InceptionV3/Logits/Conv2d_1c_1x1", Place(_DENSE)
     for row in rows:
         if isinstance(row, Conv) and row.norm:
             module, _, part = row.name.partition("/")

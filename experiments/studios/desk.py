@@ -57,6 +57,7 @@ class Desk:
         self._waiting: list[str] = []
         self._last_mark: dict[str, int] = {}
         self._then: tuple[str, Mark | None] | None = None
+        self._goes_back = False  # the run at work, to a mark, as soon as the worker hears of it
         self._asked_frame = False
         self._failed_starts = 0
         self._worker: Worker | None = None
@@ -71,6 +72,8 @@ class Desk:
         """Starts the worker, and gives the runs that the end of the server interrupted their turns again."""
         self._loop = asyncio.get_running_loop()
         for entry in self.gallery.interrupted():
+            if entry.status != "waiting" and entry.step >= entry.steps:
+                entry.steps = 0  # it was killed at its end, to which it is to come again
             entry.status = "waiting"
             self._waiting.append(entry.id)
         self._start_worker()
@@ -89,7 +92,23 @@ class Desk:
             worker.kill()
         await asyncio.sleep(0)  # its last news are still to be heard
         if entry := self._entry():
-            self._write(entry)
+            self._leave(entry)
+
+    def _leave(self, entry: Entry) -> None:
+        """Does with the run at work, whose worker has ended with the studio, what was to be done at its end."""
+        then, mark = self._then or ("", None)
+        if then == "remove":
+            self.gallery.remove(entry.id)
+            return
+        if then == "stop" and entry.status not in ("finished", "failed"):
+            entry.status = "stopped"
+        elif then == "restart":
+            self._stages.forget(entry)
+            entry.status = "running"
+        elif then == "undo" and mark is not None:
+            self._stages.back_to(entry, mark)
+            entry.status = "running"
+        self._write(entry)
 
     def _start_worker(self) -> None:
         loop = self._loop
@@ -203,8 +222,7 @@ class Desk:
             LookupError: an image is not there.
             NotNowError: too many wait.
         """
-        if len(self._waiting) >= MOST_WAITING:
-            raise NotNowError(f"{MOST_WAITING} runs wait already: remove some")
+        self._check_room()
         self._stages.check(new)
         return self._queue(self.gallery.add(new, self._stages.name(new)))
 
@@ -264,17 +282,21 @@ class Desk:
         if self._is_live(identity):
             self._stop_for(("restart", None))
             return
+        if identity in self._waiting:
+            self._stages.forget(entry)
+            self._note(entry)
+            return
+        self._check_room()
         self._stages.forget(entry)
-        if identity not in self._waiting:
-            self._queue(entry)
+        self._queue(entry)
 
     def mark(self, identity: str) -> int:
         """Keeps the state of the run at work, and returns the number of the mark."""
         entry = self._at_work(identity)
         number = max([self._last_mark.get(identity, 0), *(mark.number for mark in entry.marks)]) + 1
         self._last_mark[identity] = number
-        while len(entry.marks) >= MOST_MARKS:
-            self._stages.forget_mark(entry, entry.marks[0])
+        while len(entry.marks) >= MOST_MARKS:  # the run may be about to go back to one
+            self._stages.forget_mark(entry, next(mark for mark in entry.marks if mark.number != entry.from_mark))
         self._send(messages.KeepMark(identity, number))
         return number
 
@@ -288,11 +310,13 @@ class Desk:
         mark = next((mark for mark in entry.marks if mark.number == number), None)
         if mark is None:
             raise LookupError(f"there is no mark {number}")
-        if self._is_live(identity):
+        live = self._live
+        if live and self._is_live(identity):
             if mark.stage == len(entry.stages) - 1 and self._then is None:
                 flags, moves = self._stages.flags(entry, mark.dials), self._stages.moves(entry, mark.moves)
                 entry.dials, entry.stages[-1].moves = dict(mark.dials), list(mark.moves)
-                entry.from_mark = number
+                entry.from_mark, self._goes_back = number, True
+                live.moved = []
                 self._send(messages.Undo(identity, number, flags, moves))
             else:
                 self._stop_for(("undo", mark))
@@ -300,6 +324,7 @@ class Desk:
             return
         if identity in self._waiting:
             raise NotNowError("it waits for its turn: stop it first")
+        self._check_room()
         self._stages.back_to(entry, mark)
         self._queue(entry)
 
@@ -347,9 +372,12 @@ class Desk:
 
     # Turns.
 
-    def _queue(self, entry: Entry) -> str:
+    def _check_room(self) -> None:
         if len(self._waiting) >= MOST_WAITING:
             raise NotNowError(f"{MOST_WAITING} runs wait already: remove some")
+
+    def _queue(self, entry: Entry) -> str:
+        self._check_room()
         entry.status, entry.message = "waiting", ""
         self._waiting.append(entry.id)
         self._note(entry)
@@ -387,7 +415,7 @@ class Desk:
                 first_look=entry.first_look,
             )
         self.board.begin(entry)
-        self._then = None
+        self._then, self._goes_back = None, False
         self._asked_frame = False
         entry.status, entry.message = "starting", ""
         if self._worker is None:  # it could not be started; perhaps it can now
@@ -470,11 +498,15 @@ class Desk:
                     entry.status = "running"
                     self._note(entry)
             case messages.GoesOn():
+                self._goes_back = False
                 self.board.go_back(live, news.step)
                 stage = entry.stages[-1]
                 stage.moves = [(step, dials) for step, dials in stage.moves if step < news.step]
                 entry.step = news.step
                 self._note(entry)
+                wanted = self._stages.flags(entry, entry.dials)
+                if self._then is None and self._stages.acts(entry, wanted) == of_dials.STAGE:  # moved while it waited
+                    self._stop_for(("stage", None), start=self._stages.begin_next(entry))
             case messages.Progressed():
                 self._progressed(live, entry, news)
             case messages.Framed():
@@ -501,15 +533,24 @@ class Desk:
             case messages.Noted():
                 self.board.say(news.level, news.text, entry.id)
             case messages.Ended():
-                if news.status != "failed":
-                    entry.from_mark = None  # the worker has kept a newer state
-                if not self._closing:
-                    self._end(entry, news.status, news.message)
+                self._ended(entry, news)
+
+    def _ended(self, entry: Entry, news: messages.Ended) -> None:
+        if self._goes_back:  # it came to its end before it heard of the mark
+            self._then = self._then or ("undo", self._target(entry))
+        elif news.status != "failed":
+            entry.from_mark = None  # the worker has kept a newer state
+        if self._closing:
+            if news.status != "stopped":
+                entry.status, entry.message = news.status, one_line(news.message, longest=1000)
+        elif news.status != "stopped" or self._then is not None:
+            self._end(entry, news.status, news.message)
+        # Else the worker was told by somebody else to end, and the run goes on with the next.
 
     def _progressed(self, live: Live, entry: Entry, news: messages.Progressed) -> None:
         self.board.progressed(live, news)
-        mark = next((mark for mark in entry.marks if mark.number == entry.from_mark), None)
-        if mark is not None and news.step > mark.step:
+        mark = self._target(entry)
+        if mark is not None and news.step > mark.step and not self._goes_back:
             entry.from_mark = None  # what the worker kept since then is newer
         entry.step, entry.steps = news.step, news.steps
         if entry.status == "starting":
@@ -517,6 +558,10 @@ class Desk:
             self._note(entry)
         if entry.status == "running" and self._then is None:
             live.doing = "painting"
+
+    def _target(self, entry: Entry) -> Mark | None:
+        """Returns the mark from which a run goes on, None if it is none."""
+        return next((mark for mark in entry.marks if mark.number == entry.from_mark), None)
 
     def _settled(self, live: Live, entry: Entry, flags: SingleFlags) -> None:
         """Takes in that flags act, or never will: no dial waits any more, if these are what the dials say now."""

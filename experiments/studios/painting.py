@@ -120,14 +120,18 @@ class Painting:
                 return self._end("stopped", stopped.command)
             except _UndoneError as undone:
                 self._wanted, self._moves = undone.command.flags, list(undone.command.moves)
-                restored, marked = self._restored(self._mark(undone.command.number)), True
+                marked = True
+                restored = self._restored(self._mark(undone.command.number), otherwise="it stays where it is")
+                if restored is None:
+                    self._save_state()
+                    restored = self._restored(self._checkpoints)
 
-    def _restored(self, checkpoints: Checkpoints) -> Restored | None:
+    def _restored(self, checkpoints: Checkpoints, otherwise: str = "it begins anew") -> Restored | None:
         """Returns the state in a checkpoint, None if there is none, or none that can be gone on from, which is told."""
         try:
             return checkpoints.restore(self._job.state_shapes)
         except UserError as error:
-            self._tell(messages.Noted(self._run, "error", f"it begins anew: {error}"))
+            self._tell(messages.Noted(self._run, "error", f"{otherwise}: {error}"))
             return None
 
     def _look_first(self) -> None:

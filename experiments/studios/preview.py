@@ -38,7 +38,8 @@ def paint(
     Raises:
         UserError: the images or the network cannot be used.
     """
-    chosen = _network(network)
+    path = trained.find(network)
+    chosen = _network(path, path.stat().st_mtime_ns)
     if instant.takes_images(chosen.network):
         painted = [images.read(path, size=_STYLE_SIDE).pixels for path in styles]
         painter = instant.painter(chosen, painted, shares, strength=min(1.0, 2 * strength))
@@ -48,5 +49,5 @@ def paint(
 
 
 @functools.lru_cache(maxsize=2)
-def _network(name: str) -> trained.Trained:
-    return trained.load(name)
+def _network(path: Path, modified: int) -> trained.Trained:  # noqa: ARG001 - it may be trained again under its name
+    return trained.read(path)

@@ -46,7 +46,8 @@ class Worker:
         with _unheard():
             self._process.start()
         there.close()  # so that the pipe ends when the process does
-        threading.Thread(target=self._read, args=(here, heard, ended), daemon=True).start()
+        self._reading = threading.Thread(target=self._read, args=(here, heard, ended), daemon=True)
+        self._reading.start()
         threading.Thread(target=self._write, args=(here,), daemon=True).start()
 
     def send(self, command: messages.Command) -> None:
@@ -58,9 +59,9 @@ class Worker:
         self._process.kill()
 
     def join(self, seconds: float) -> bool:
-        """Waits for the end of the process, and returns whether it came."""
-        self._process.join(seconds)
-        return not self._process.is_alive()
+        """Waits for the end of the process, and returns whether it came; then all of its news have been heard."""
+        self._reading.join(seconds)
+        return not self._reading.is_alive()
 
     def _read(
         self, connection: Connection, heard: Callable[[messages.News], None], ended: Callable[[int | None], None]
@@ -124,6 +125,11 @@ def _main(connection: Connection, samples: tuple[Path, Path]) -> None:
         while (news := outbox.get()) is not None:
             connection.send(news)
 
+    def told_to_end(*_: object) -> None:
+        # In a thread, as the queue may be locked by what the signal has interrupted.
+        threading.Thread(target=inbox.put, args=(messages.Quit(),), daemon=True).start()
+
+    signal.signal(signal.SIGTERM, told_to_end)  # what is at work is kept first
     threading.Thread(target=read, daemon=True).start()
     writing = threading.Thread(target=write, daemon=True)
     writing.start()

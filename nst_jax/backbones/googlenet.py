@@ -228,7 +228,7 @@ GOOGLENET_TORCHVISION = Backbone(
     rows=_TORCHVISION.rows(),
     preprocess=CONVENTIONS["tensorflow"],  # to which torchvision's network itself converts its usual one
     provenance=Provenance("https://download.pytorch.org/models/googlenet-1378be20.pth", "BSD-3-Clause", _INCEPTION),
-    family=FAMILY,  # chosen by looking at Caffe's; nobody has looked at this one
+    family=FAMILY,  # chosen by looking at Caffe's
     head=_HEAD,
 )
 # Its classifier is left out: it has 1008 classes in an order of its own.

@@ -92,10 +92,13 @@ export function noRegions() {
  * @returns {NewRun | null}
  */
 export function wanted() {
-  const { content, styles, ...others } = get().draft;
+  const { content, styles, first_look, ...others } = get().draft;
   if (content === null || !styles.length) return null;
-  return { content, styles, ...others };
+  return { content, styles, ...others, first_look: installedLook(first_look) };
 }
+
+/** Returns a network that paints first looks: this one, unless it was removed since. @param {string} name */
+export const installedLook = (name) => (get().studio?.first_looks.includes(name) ? name : EMPTY.first_look);
 
 /** Has the visitor paint the regions of what is shown. */
 export async function paintRegions() {

@@ -115,8 +115,9 @@ function firstLook() {
   const networks = studio?.first_looks ?? [];
   if (networks.length < 2) return null;
   const list = make("select", { id: "first-look-network", "data-key": "first-look" });
+  const chosen = actions.installedLook(draft.first_look);
   for (const name of networks)
-    list.append(make("option", { value: name, selected: name === draft.first_look }, name.replaceAll("_", " ")));
+    list.append(make("option", { value: name, selected: name === chosen }, name.replaceAll("_", " ")));
   list.addEventListener("change", () => actions.changeDraft({ first_look: list.value }));
   return make("label", { class: "first-look", for: list.id }, "First look by", list);
 }

@@ -501,6 +501,156 @@ def test_a_mark_that_was_gone_back_to_outlives_the_studio(tmp_path):
     reopened(tmp_path, before, after)
 
 
+@in_a_room
+async def test_a_worker_that_dies_before_it_has_gone_back_to_a_mark_begins_there(room):
+    run = room.begin(size=64)
+    await room.progress(run, 5, begin=0)
+    number = room.desk.mark(run)
+    await room.say(messages.Marked(run, number, 5))
+    room.desk.move(run, Moved({"strength": 0.7}))
+    room.desk.undo(run, number)
+    assert room.desk.state().run.moved == []
+    await room.progress(run, 9)  # of the chunk that was computed meanwhile
+    room.worker.ended(-9)
+    await asyncio.sleep(0)
+    assert room.last(messages.Begin).mark == number
+    # Once it has gone back, what comes later is newer than the mark.
+    await room.say(messages.GoesOn(run, 5))
+    await room.progress(run, 9)
+    room.worker.ended(-9)
+    await asyncio.sleep(0)
+    assert room.last(messages.Begin).mark is None
+
+
+@in_a_room
+async def test_a_run_that_ends_before_it_hears_of_the_mark_goes_back_all_the_same(room):
+    run = room.begin(size=64)
+    await room.progress(run, 5, begin=0)
+    number = room.desk.mark(run)
+    await room.say(messages.Marked(run, number, 5))
+    room.desk.undo(run, number)
+    await room.progress(run, 100)
+    room.picture(run)
+    await room.say(messages.Ended(run, "finished"))
+    assert (room.last(messages.Begin).mark, room.desk.entry(run).step) == (number, 5)
+
+
+@in_a_room
+async def test_a_mark_that_is_gone_back_to_is_not_dropped(room):
+    run = room.begin()
+    await room.progress(run, 5, begin=0)
+    for number in range(1, MOST_MARKS + 1):
+        room.desk.mark(run)
+        await room.say(messages.Marked(run, number, 5))
+    room.desk.undo(run, 1)
+    room.desk.mark(run)
+    assert [mark.number for mark in room.desk.entry(run).marks][:2] == [1, 3]
+
+
+@in_a_room
+async def test_what_finds_no_room_removes_nothing(room):
+    run, *_ = [room.begin(size=64)]
+    await room.progress(run, 5, begin=0)
+    number = room.desk.mark(run)
+    await room.say(messages.Marked(run, number, 5), messages.Ended(run, "finished"))
+    for _ in range(MOST_WAITING + 1):
+        room.begin(size=64)
+    for ask in (lambda: room.desk.restart(run), lambda: room.desk.undo(run, number)):
+        with pytest.raises(NotNowError):
+            ask()
+    assert room.desk.entry(run).marks
+    assert room.desk.entry(run).stages
+
+
+@in_a_room
+async def test_another_size_while_a_run_waits_to_go_back_begins_a_stage(room):
+    run = room.begin(size=64)
+    await room.progress(run, 9, begin=0)
+    number = room.desk.mark(run)
+    await room.say(messages.Marked(run, number, 9))
+    room.desk.stop(run)
+    await room.say(messages.Ended(run, "stopped"))
+    other = room.begin(size=64)
+    room.desk.undo(run, number)
+    assert room.desk.move(run, Moved({"size": 128})) == "stage"
+    await room.say(messages.Ended(other, "finished"))
+    assert room.last(messages.Begin).flags.size == 64
+    await room.say(messages.GoesOn(run, 9))
+    assert room.last(messages.Stop).start is not None
+    room.picture(run)
+    await room.say(messages.Ended(run, "stopped"))
+    assert room.last(messages.Begin).flags.size == 128
+
+
+@in_a_room
+async def test_a_worker_that_somebody_else_ends_leaves_its_run_under_way(room):
+    run = room.begin(size=64)
+    await room.progress(run, 9, begin=0)
+    await room.say(messages.Ended(run, "stopped"))
+    room.worker.ended(0)
+    await asyncio.sleep(0)
+    assert room.last(messages.Begin).run == run
+    assert room.desk.entry(run).status == "starting"
+
+
+class LastWords(Worker):
+    """A worker that tells its end while it is waited for."""
+
+    news: ClassVar[list] = []
+
+    def join(self, seconds):
+        for each in self.news:
+            self.heard(each)
+        return True
+
+
+def test_what_was_to_be_done_at_the_end_of_a_run_is_done_when_the_studio_closes(tmp_path, monkeypatch):
+    monkeypatch.setattr(desks, "Worker", LastWords)
+
+    async def before(room):
+        run = room.begin(size=64)
+        await room.progress(run, 9, begin=0)
+        room.desk.remove(run)
+        return run
+
+    async def after(room, run):
+        assert run not in room.desk.gallery.entries
+        assert room.desk.state().run is None
+
+    reopened(tmp_path, before, after)
+
+
+def test_a_run_that_finishes_while_the_studio_closes_is_finished(tmp_path, monkeypatch):
+    monkeypatch.setattr(desks, "Worker", LastWords)
+
+    async def before(room):
+        run = room.begin(size=64)
+        await room.progress(run, 100, begin=0)
+        room.worker.news.append(messages.Ended(run, "finished"))
+        return run
+
+    async def after(room, run):
+        room.worker.news.clear()
+        assert room.desk.entry(run).status == "finished"
+        assert room.desk.state().run is None
+
+    reopened(tmp_path, before, after)
+
+
+def test_a_run_that_was_killed_at_its_end_comes_to_it_again(tmp_path):
+    async def before(room):
+        run = room.begin(size=64)
+        await room.progress(run, 1, begin=0)
+        await room.progress(run, 100)
+        room.picture(run)
+        return run
+
+    async def after(room, run):
+        assert room.last(messages.Begin).stage == 0
+
+    reopened(tmp_path, before, after)
+
+
 def test_how_far_a_run_was_outlives_the_studio(tmp_path):
     async def before(room):
         run = room.begin(size=64)
