@@ -102,3 +102,8 @@ def test_a_sweep_with_several_pages(pictures, tmp_path, monkeypatch):
     sweep.run(config(pictures, tmp_path, **flags))
     assert not (tmp_path / "index-2.html").exists()  # nothing is left of the other layout
     assert not (tmp_path / "sheet-2.png").exists()
+    for name in ("sheet-1.png", "sheet-2.png"):  # of somebody else
+        (tmp_path / name).write_bytes(b"a photograph")
+        assert not is_output(tmp_path / name)
+    sweep.run(config(pictures, tmp_path, **flags))
+    assert (tmp_path / "sheet-2.png").exists()
