@@ -12,9 +12,7 @@ from ..cli import stopping
 from ..engines import tasks
 
 MANIFEST, TABLE, SHEET, TRADEOFF, PAGE = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html"
-_DRAWN = re.compile(
-    r"(sheet(-(?P<part>[2-9]|[1-9]\d{1,6}))?|tradeoff)\.png"
-)  # of large sweeps there are several sheets
+_DRAWN = re.compile(r"(sheet(-(?P<part>[2-9]|[1-9]\d{1,6}))?|tradeoff)\.png")  # of large sweeps several sheets
 CELLS, CHECKPOINTS, LOGS = "cells", "checkpoints", tasks.LOGS
 PARTS = "sheets"
 """In the manifest, the number of sheets, and of pages."""
@@ -24,9 +22,9 @@ def is_output(path: Path) -> bool:
     """Returns whether a picture in a folder is a sheet or plot that a sweep has put there."""
     found = _DRAWN.fullmatch(path.name)
     manifest = path.parent / MANIFEST
-    return bool(
-        found and manifest.is_file() and int(found["part"] or 1) <= _parts(manifest, manifest.stat().st_mtime_ns)
-    )
+    if not found or not manifest.is_file():
+        return False
+    return int(found["part"] or 1) <= _parts(manifest, manifest.stat().st_mtime_ns)
 
 
 def parts_of(manifest: Mapping[str, Any]) -> int:
