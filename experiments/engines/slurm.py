@@ -69,15 +69,19 @@ def _cause(error: BaseException) -> str:
 @contextlib.contextmanager
 def start(work: Work) -> Iterator[_Tasks]:
     """Submits the tasks as an array; see `tasks.Engine`. The jobs are cancelled with the context."""
+    options = dict(work.options)
+    nodes = options.get("nodes", 1)
+    if work.together and not (isinstance(nodes, int) and nodes > 0 and work.workers % nodes == 0):
+        raise UserError(
+            f"--engine_options: expected nodes that share {work.workers} --workers equally, found nodes={nodes}"
+        )
     with tasks.package("slurm"):
         import submitit
     logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns at every look where there is no accounting
-    options = dict(work.options)
     try:
         executor = submitit.AutoExecutor(work.folder / LOGS / "slurm", cluster=options.pop("cluster", "slurm"))
         if work.together:
-            each = work.workers // int(options.get("nodes", 1))
-            executor.update_parameters(**{"tasks_per_node": each, **_alone(work), **options})
+            executor.update_parameters(**{"tasks_per_node": work.workers // nodes, **_alone(work), **options})
             jobs = [executor.submit(_Task(), work.of_worker, task) for task in work.tasks]
         else:
             executor.update_parameters(slurm_array_parallelism=work.workers, **options)

@@ -303,8 +303,9 @@ def test_a_folder_given_out_is_the_folder(run, engine, frames, tmp_path, capfd):
         run("three", content=str(frames), task=9)
     with pytest.raises(UserError, match="--task: expected a folder that the command without it has begun"):
         run("three", content=str(frames), task=0, workdir=str(tmp_path / "none"))
-    with pytest.raises(UserError, match="--engine: expected it with a folder of --contents, found a single picture"):
-        run("three", engine="here")
+    for flag, value in (("engine", "here"), ("task", 0)):
+        with pytest.raises(UserError, match=f"--{flag}: expected it with a folder of --contents, found a single"):
+            run("three", **{flag: value})
 
 
 def test_pictures_of_a_program_are_side_by_side():

@@ -123,6 +123,16 @@ def test_options_that_dask_has_not(options, message, pictures, tmp_path):
         sweep.run(config(pictures, tmp_path, engine="dask", engine_options=options))
 
 
+@pytest.mark.parametrize(("workers", "nodes"), [(2, 0), (3, 2), (1, 2), (2, "two")])
+def test_nodes_that_cannot_share_the_processes(workers, nodes, tmp_path):
+    from experiments.engines import slurm
+    from experiments.engines.tasks import Work
+
+    work = Work("", (), (0,), str(tmp_path), str(tmp_path / "logs"), workers, None, (("nodes", nodes),), together=True)
+    with pytest.raises(UserError, match=f"expected nodes that share {workers} --workers equally, found nodes={nodes}"):
+        slurm.start(work).__enter__()
+
+
 def test_dask_gets_neighbours_for_one_worker_and_one_for_each_first():
     from experiments.engines import dask
     from experiments.engines.tasks import Work

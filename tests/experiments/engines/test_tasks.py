@@ -22,6 +22,7 @@ def test_equal_parts_of_a_program_and_the_longest_first():
     # Side by side they are 27 long.
     assert [round(27 * share.place, 6) for share in found] == [10, 21.5, 24, 26]
     assert tasks.split([], 3) == []
+    assert all(0 < share.place < 1 for share in tasks.split([[("unreadable", 0)], small], 3))
 
 
 def test_flags_are_parsed_as_they_were_given(pictures, tmp_path):
