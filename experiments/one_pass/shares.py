@@ -151,10 +151,12 @@ class Given:
             return found
 
         work = giving.work_of(self._flags, self._workdir, self.left, changes={"pictures_per_task": self.most})
+        if self.left:
+            say(f"{len(self.left)} tasks of up to {self.most} pictures")
         for _ in giving.given_out(
             self._flags.engine,
             work,
-            say=lambda text: say(f"{len(self.left)} tasks of up to {self.most} pictures; {text}"),
+            say=say,
             done=newly_done,
             about=lambda number: f"{self._tasks[number].parts[0].path.name} and what follows",
             stopping=stopping,

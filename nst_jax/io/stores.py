@@ -294,6 +294,10 @@ class _Log(io.StringIO):
             self._put()
         return count
 
+    def flush(self) -> None:
+        """Puts the text now, also the same once more, by which others see that its writer is there."""
+        self._put()
+
     def close(self) -> None:
         if not self.closed:
             self._put()

@@ -12,6 +12,7 @@ from experiments.benchmarking import large_sweep
 from experiments.sweeping import gallery
 from experiments.sweeping.outcome import is_output
 from experiments.sweeping.pages import numbered, parts
+from nst_jax.errors import UserError
 
 
 def manifest(**lengths):
@@ -86,6 +87,14 @@ def test_what_a_sweep_costs_beside_its_pictures_grows_no_faster_than_its_cells(t
         assert many["cpu_seconds"][part] < 1.05 * 3 * count, part
     assert many["bytes"]["manifest.json"] < 1.05 * 3 * few["bytes"]["manifest.json"]
     assert (few["tasks"], many["tasks"]) == (28, 30)
+
+
+def test_a_simulation_that_cannot_be_run(tmp_path):
+    with pytest.raises(UserError, match="--cells: expected a multiple of 10, found 25"):
+        large_sweep.run(large_sweep.Config(cells=25))
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(UserError, match="--workdir: expected a folder that is empty or not there, found "):
+        large_sweep.run(large_sweep.Config(cells=20, workdir=str(tmp_path)))
 
 
 def test_a_sweep_with_several_pages(pictures, tmp_path, monkeypatch):
