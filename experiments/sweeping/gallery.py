@@ -31,6 +31,8 @@ from .watching import for_page, status
 
 _ADVICE = "choose another --workdir, or remove this one"
 _LEAST_PAUSE = 5.0  # seconds
+_AWAY = 60.0
+"""Seconds until the files are written again, after records could not be read."""
 _PAUSE = 10.0
 """Time until the files are written again, or the folder is looked at, as a multiple of the time that this takes."""
 
@@ -151,6 +153,7 @@ class Gallery:
         began = time.monotonic()
         if not now and began < self._next:
             return
+        self._next = began + _AWAY  # where the look fails
         self.look()
         manifest = self.manifest()
         divided = parts(manifest)
@@ -193,7 +196,10 @@ class Gallery:
         for number in range(count, self._parts):
             for name in (SHEET, PAGE):
                 path = numbered(self._workdir / name, number)
-                path.unlink(missing_ok=True)
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise file_error(path, f"cannot be removed ({error.strerror})") from error
                 self._shown.pop(path, None)
         self._parts = count
 
