@@ -133,6 +133,34 @@ def test_nodes_that_cannot_share_the_processes(workers, nodes, tmp_path):
         slurm.start(work).__enter__()
 
 
+@pytest.mark.parametrize("options", [(), (("interval", "now"),)], ids=["none", "one"])
+def test_a_local_cluster_that_cannot_be_used_is_closed(options, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="stands for a cluster of Dask, an extra")
+    from experiments.engines import dask
+    from experiments.engines.tasks import Work
+
+    closed = []
+
+    class Cluster:
+        def __init__(self, **_):
+            pass
+
+        def scale(self, *_, **__):
+            raise OSError("Too many open files")
+
+        def close(self):
+            closed.append(self)
+
+        adapt = scale
+
+    monkeypatch.setattr(distributed, "LocalCluster", Cluster)
+    with pytest.raises(
+        UserError, match=f"--engine{'_options' if options else '=dask'}: expected .* Too many open files"
+    ):
+        dask._cluster(Work("", (), (0,), "", "", 1, None, options))
+    assert len(closed) == 1
+
+
 def test_dask_gets_neighbours_for_one_worker_and_one_for_each_first():
     from experiments.engines import dask
     from experiments.engines.tasks import Work
