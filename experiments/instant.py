@@ -45,8 +45,9 @@ def run(config: Config) -> Union["singles.Result", "folders.Result"]:
     """
     folder = folder_of(config)
     giving.check(config)
-    if folder is None and (config.engine != "none" or config.task is not None):
-        raise UserError("--engine: expected it with a folder of --contents, found a single picture; leave it out")
+    for flag, given in (("engine", config.engine != "none"), ("task", config.task is not None)):
+        if folder is None and given:
+            raise UserError(f"--{flag}: expected it with a folder of --contents, found a single picture; leave it out")
     from nst_jax.applications.feedforward import trained  # with JAX, for which --help should not wait
     from nst_jax.applications.feedforward.instant import takes_images
     from nst_jax.applications.feedforward.networks import Doodle

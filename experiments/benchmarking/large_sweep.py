@@ -23,8 +23,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from nst_jax.errors import UserError, one_line
 from nst_jax.io import images
-from nst_jax.io.files import make_folder, sha256
+from nst_jax.io.files import make_folder, names_in, sha256
 
 from ..cli.flags import Checked, FilePath, flag, run_script
 from ..cli.run_flags import RunFlags
@@ -80,7 +81,15 @@ class Measured:
 
 
 def run(config: Config, clock: Callable[[], float] = time.process_time) -> dict[str, Any]:
-    """Runs the simulation, and returns what it has measured, by a clock of CPU seconds or of anything else."""
+    """Runs the simulation, and returns what it has measured, by a clock of CPU seconds or of anything else.
+
+    Raises:
+        UserError: the folder has something in it, or there is no such number of cells.
+    """
+    if config.cells % _WEIGHTS:
+        raise UserError(f"--cells: expected a multiple of {_WEIGHTS}, found {config.cells}")
+    if config.workdir is not None and names_in(Path(config.workdir)):
+        raise UserError(f"--workdir: expected a folder that is empty or not there, found {one_line(config.workdir)}")
     kept = config.workdir is not None
     workdir = Path(config.workdir) if config.workdir is not None else Path(tempfile.mkdtemp())
     try:

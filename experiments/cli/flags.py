@@ -47,7 +47,8 @@ def local_path(text: str) -> str:
         UserError: it is an address at a store.
     """
     if is_address(text):
-        raise UserError(f"expected a path on this machine, found {one_line(text)}; addresses are for sweeps' flags")
+        scheme = text.partition(":")[0].lower()
+        raise UserError(f"expected a path on this machine, found {scheme}://; addresses are for sweeps' flags")
     return place(text)
 
 

@@ -65,9 +65,9 @@ def start(work: Work) -> Iterator[_Tasks]:
         try:
             client = stack.enter_context(Client(work.address or cluster, timeout=_PATIENCE))
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"--engine_address: expected a scheduler at {one_line(work.address)}, found none ({one_line(error)})"
-            ) from error
+            given = work.address
+            wanted = f"_address: expected a scheduler at {one_line(given)}" if given else "=dask: expected a scheduler"
+            raise UserError(f"--engine{wanted}, found none ({one_line(error)})") from error
         futures = _submitted(client, work)
         try:
             yield _Tasks(client, futures)
@@ -85,6 +85,7 @@ def _cluster(work: Work) -> Any:
             f"--engine_options: expected {', '.join(sorted(_OPTIONS))} for dask, found {', '.join(sorted(unknown))}"
         )
     kind = options.pop(_CLUSTER, None)
+    cluster: Any = None
     try:
         if kind is None:
             local = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
@@ -97,7 +98,10 @@ def _cluster(work: Work) -> Any:
         else:
             cluster.scale(work.workers)
     except (ImportError, AttributeError, TypeError, ValueError, OSError) as error:
-        raise UserError(f"--engine_options: expected those of a cluster of Dask, found: {one_line(error)}") from error
+        if cluster is not None:
+            cluster.close()
+        wanted = "_options: expected those of a cluster of Dask" if work.options else "=dask: expected workers here"
+        raise UserError(f"--engine{wanted}, found: {one_line(error)}") from error
     return cluster
 
 

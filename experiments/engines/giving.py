@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from nst_jax.io.files import make_folder
 from ..cli.flags import arguments_of, serialize
 from .tasks import LOGS, Engine, Work
 
+_PATIENCE = 600.0
+"""Seconds in which records that cannot be read have to come back."""
 _TAKES_ADDRESS = ("dask", "ray")
 _OF_THE_ENGINE = ("engine", "engine_address", "engine_options", "workers")
 
@@ -95,10 +98,11 @@ def given_out(
         stopping: whether to stop.
 
     Raises:
-        UserError: the engine is not installed, cannot be reached, or has gone.
+        UserError: the engine is not installed, cannot be reached, or has gone; or the records cannot be read, for long.
     """
     if not work.tasks:
         return
+    look = _patiently(done, say)
     module: Engine = importlib.import_module(f".{engine}", __package__)
     left = set(work.tasks)
     with module.start(work) as running:
@@ -108,8 +112,35 @@ def given_out(
                 if problem and task in left:
                     say(f"task {task}, {about(task)}: {problem}")
                 left.discard(task)
-            left.difference_update(done(left))
+            left.difference_update(look(left))
             yield
+
+
+def _patiently(
+    done: Callable[[Collection[int]], Collection[int]], say: Callable[[str], None]
+) -> Callable[[Collection[int]], Collection[int]]:
+    """Returns `done` for a disk or store that may be away for some minutes: to end would cancel all workers.
+
+    What it finds and must not, as records of another run, is an error at once.
+    """
+    since: float | None = None
+
+    def look(left: Collection[int]) -> Collection[int]:
+        nonlocal since
+        try:
+            found = done(left)
+        except UserError as error:
+            away = isinstance(error, OSError) or isinstance(error.__cause__, OSError)
+            if not away or (since is not None and time.monotonic() - since > _PATIENCE):
+                raise
+            if since is None:
+                since = time.monotonic()
+                say(f"note: {error}; looking again for {_PATIENCE / 60:.0f} minutes")
+            return ()
+        since = None
+        return found
+
+    return look
 
 
 def _option(text: str) -> tuple[str, int | float | str]:

@@ -48,9 +48,9 @@ def start(work: Work) -> Iterator[_Tasks]:
     try:
         context = ray.init(work.address, log_to_driver=False, logging_level=logging.ERROR, namespace="nst_jax", **own)
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"--engine_address: expected a Ray cluster at {one_line(work.address)}, found none ({one_line(error)})"
-        ) from error
+        given = work.address
+        wanted = f"_address: expected a Ray cluster at {one_line(given)}" if given else "=ray: expected a cluster here"
+        raise UserError(f"--engine{wanted}, found none ({one_line(error)})") from error
     try:
         try:
             run = ray.remote(tasks.run).options(max_retries=ATTEMPTS, **dict(work.options))

@@ -69,18 +69,19 @@ def _cause(error: BaseException) -> str:
 @contextlib.contextmanager
 def start(work: Work) -> Iterator[_Tasks]:
     """Submits the tasks as an array; see `tasks.Engine`. The jobs are cancelled with the context."""
+    options = dict(work.options)
+    own: dict[str, Any] = {"slurm_array_parallelism": work.workers}
+    if work.together:
+        own = {"tasks_per_node": _each(work.workers, options.get("nodes", 1)), **_alone(work)}
     with tasks.package("slurm"):
         import submitit
     logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns at every look where there is no accounting
-    options = dict(work.options)
     try:
         executor = submitit.AutoExecutor(work.folder / LOGS / "slurm", cluster=options.pop("cluster", "slurm"))
+        executor.update_parameters(**{**own, **options})
         if work.together:
-            each = work.workers // int(options.get("nodes", 1))
-            executor.update_parameters(**{"tasks_per_node": each, **_alone(work), **options})
             jobs = [executor.submit(_Task(), work.of_worker, task) for task in work.tasks]
         else:
-            executor.update_parameters(slurm_array_parallelism=work.workers, **options)
             jobs = executor.map_array(_Task(), [work.of_worker] * len(work.tasks), work.tasks)
     except (RuntimeError, NameError, TypeError, ValueError, OSError, submitit.core.utils.FailedJobError) as error:
         raise UserError(f"--engine=slurm: expected jobs to be taken, found: {one_line(error)}") from error
@@ -91,6 +92,13 @@ def start(work: Work) -> Iterator[_Tasks]:
     finally:
         for job in waiting:
             job.cancel(check=False)
+
+
+def _each(workers: int, nodes: object) -> int:
+    """Returns the number of processes of each node; raises UserError if it is not the same for all."""
+    if isinstance(nodes, int) and nodes > 0 and workers % nodes == 0:
+        return workers // nodes
+    raise UserError(f"--engine_options: expected nodes that share {workers} --workers equally, found nodes={nodes}")
 
 
 def _alone(work: Work) -> dict[str, str]:

@@ -8,6 +8,7 @@ tasks may die and come back.
 import contextlib
 import functools
 import glob
+import hashlib
 import importlib
 import itertools
 import math
@@ -72,7 +73,10 @@ class Work(NamedTuple):
     def folder(self) -> Path:
         """The folder of the run, or one on disk for a run at a store: what engines themselves read is a file."""
         run = located(self.logs).parent
-        return Path(self.here, "results", "engines", run.name) if is_address(run) else run
+        if not is_address(run):
+            return run
+        own = hashlib.sha256(str(run).encode()).hexdigest()[:8]  # names of runs in other buckets may be the same
+        return Path(self.here, "results", "engines", f"{run.name}-{own}")
 
 
 class Ended(NamedTuple):
@@ -141,8 +145,8 @@ def split(groups: Iterable[Sequence[tuple[Part, int]]], most: int) -> list[Share
         count = -(-len(parts) // most)
         cut += [parts[len(parts) * share // count : len(parts) * (share + 1) // count] for share in range(count)]
     cut.sort(key=lambda parts: -sum(cost for _, cost in parts))  # stable: those of a program stay together
-    costs = [sum(cost for _, cost in parts) for parts in cut]
-    ends, total = itertools.accumulate(costs), max(sum(costs), 1)
+    costs = [max(sum(cost for _, cost in parts), 1) for parts in cut]  # also of files that cannot be read
+    ends, total = itertools.accumulate(costs), sum(costs)
     return [
         Share(tuple(part for part, _ in parts), (end - cost / 2) / total)
         for parts, cost, end in zip(cut, costs, ends, strict=True)

@@ -1,6 +1,6 @@
 """What a worker says: a file of JSON lines for each, which other programs read, and which tells that it is alive.
 
-Each line has `time`, `task`, `event` (begun, said, done, failed; at an object store alive) and `text`.
+Each line has `time`, `task`, `event` (begun, said, done, failed) and `text`.
 """
 
 import contextlib
@@ -22,7 +22,6 @@ BEATS = 20.0
 """Seconds after which a worker touches its file at least, however long a cell takes."""
 
 SUFFIX = ".jsonl"
-_ALIVE = "alive"
 _TAIL = 4096
 """Bytes at the end of a file in which its last line is looked for."""
 
@@ -57,7 +56,7 @@ def logged(folder: Path, task: int) -> Iterator[None]:
     ended = threading.Event()
     with path.open("a", encoding="utf-8", buffering=1) as file:
         lines = _Lines(file, task)
-        beating = threading.Thread(target=_beat, args=(path, lines, ended), daemon=True)
+        beating = threading.Thread(target=_beat, args=(path, file, ended), daemon=True)
         beating.start()
         lines.add("begun", "")
         try:
@@ -71,6 +70,7 @@ def logged(folder: Path, task: int) -> Iterator[None]:
             lines.add("done", "")
         finally:
             ended.set()
+            beating.join()  # which may be about to write to the file
 
 
 def last_said(path: Path) -> Said | None:
@@ -86,20 +86,19 @@ def last_said(path: Path) -> Said | None:
     for line in reversed(lines):  # the last may be half written, and the first half read
         with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
             found = json.loads(line)
-            if found["event"] == _ALIVE:
-                continue
             task = found.get("task")
             known = task if isinstance(task, int) else None
             return Said(touched, known, str(found.get("event", "")), one_line(str(found.get("text", ""))))
     return Said(touched, None, "", "")
 
 
-def _beat(path: Path, lines: "_Lines", ended: threading.Event) -> None:
+def _beat(path: Path, file: TextIO, ended: threading.Event) -> None:
     while not ended.wait(BEATS):
         try:
             os.utime(path)
-        except (OSError, TypeError):  # at a store, which stamps what is written alone
-            lines.add(_ALIVE, "")
+        except (OSError, TypeError):  # at a store, which stamps what is put, be it the same as before
+            with contextlib.suppress(OSError):
+                file.flush()
 
 
 class _Lines(io.TextIOBase):

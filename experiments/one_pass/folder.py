@@ -82,8 +82,8 @@ def run(flags: InstantFlags, trained: Trained, folder: Path, workdir: Path, outp
         if flags.task is not None:
             share = shares.of_task(flags, workdir, shared)
             result = _here(flags, choice, share, shared, output, interrupt)
-            if not result.stopped:
-                shares.write_record(workdir, flags.task, result.painted, result.found, result.left_out)
+            if not result.stopped and share.record:
+                shares.write_record(share.record, result.painted, result.found, result.left_out)
             return result
         files = sorted(list_pictures(folder), key=lambda path: natural(path.name))
         check_folder(output)

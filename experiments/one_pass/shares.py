@@ -4,6 +4,7 @@ What the tasks are is written down when they are given out, so that a worker nee
 picture that comes to the folder meanwhile moves none to another task.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError
-from nst_jax.io.files import file_error, make_folder
+from nst_jax.io.files import file_error, make_folder, names_in
 
 from ..engines import giving, tasks
 from ..running.run_record import versions, write_json
@@ -35,10 +36,17 @@ class Pictured(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What a task is to paint: the files and their targets, and whether pictures have more shapes than programs."""
+    """What a task is to paint.
+
+    Attributes:
+        pictures: the files and their targets.
+        room: whether pictures have more shapes than programs.
+        record: the file that tells what a worker has done, see `_record`.
+    """
 
     pictures: list[tuple[Path, Path]]
     room: bool
+    record: Path | None = None
 
 
 class Ended(NamedTuple):
@@ -75,17 +83,17 @@ def of_task(flags: InstantFlags, workdir: Path, settings: Mapping[str, Any]) -> 
     assert flags.task is not None
     if flags.task >= len(every):
         raise UserError(f"--task: expected 0 to {len(every) - 1}, found {flags.task}")
-    return Share(every[flags.task], room)
+    return Share(every[flags.task], room, _record(workdir, flags.task, begun))
 
 
-def write_record(workdir: Path, task: int, painted: int, found: int, left_out: Mapping[str, str]) -> None:
+def write_record(path: Path, painted: int, found: int, left_out: Mapping[str, str]) -> None:
     """Writes what a task has done, as the last thing that it does.
 
     Raises:
         UserError: it cannot be written.
     """
-    make_folder(workdir / _RECORDS)
-    write_json(_record(workdir, task), {"painted": painted, "found": found, "left_out": dict(left_out)})
+    make_folder(path.parent)
+    write_json(path, {"painted": painted, "found": found, "left_out": dict(left_out)})
 
 
 class Given:
@@ -123,8 +131,9 @@ class Given:
         names = [[[str(picture.path), str(picture.target)] for picture in share.parts] for share in self._tasks]
         record = {"settings": settings, "versions": versions(), "room": room, "tasks": names}
         write_json(workdir / _TASKS, record)
-        for number in self.left:  # of a run before, as of pictures that could not be read then
-            _record(workdir, number).unlink(missing_ok=True)
+        self._records = {number: _record(workdir, number, record) for number in self.left}
+        for path in self._records.values():  # of a run before, as of pictures that could not be read then
+            path.unlink(missing_ok=True)
 
     @property
     def left(self) -> dict[int, float]:
@@ -136,15 +145,18 @@ class Given:
         done = set(self._before)
 
         def newly_done(numbers: Collection[int]) -> list[int]:
-            found = [number for number in numbers if _record(self._workdir, number).is_file()]
+            there = names_in(self._workdir / _RECORDS)
+            found = [number for number in numbers if self._records[number].name in there]
             done.update(found)
             return found
 
         work = giving.work_of(self._flags, self._workdir, self.left, changes={"pictures_per_task": self.most})
+        if self.left:
+            say(f"{len(self.left)} tasks of up to {self.most} pictures")
         for _ in giving.given_out(
             self._flags.engine,
             work,
-            say=lambda text: say(f"{len(self.left)} tasks of up to {self.most} pictures; {text}"),
+            say=say,
             done=newly_done,
             about=lambda number: f"{self._tasks[number].parts[0].path.name} and what follows",
             stopping=stopping,
@@ -155,9 +167,9 @@ class Given:
         """Returns what the tasks have done."""
         painted, missing, left_out = 0, 0, dict[str, str]()
         found = sum(len(self._tasks[number].parts) for number in self._before)
-        for number in self.left:
+        for number, path in self._records.items():
             try:
-                record = json.loads(_record(self._workdir, number).read_text(encoding="utf-8"))
+                record = json.loads(path.read_text(encoding="utf-8"))
                 painted, found = painted + int(record["painted"]), found + int(record["found"])
                 left_out |= {str(name): str(problem) for name, problem in record["left_out"].items()}
             except (OSError, ValueError, LookupError, TypeError, AttributeError):  # its worker has ended before
@@ -173,5 +185,11 @@ def by_program(pictures: Iterable[Pictured]) -> list[tuple[Pictured, int]]:
     return [(picture, math.prod(picture.shape)) for picture in sorted(pictures, key=lambda picture: picture.shape)]
 
 
-def _record(workdir: Path, task: int) -> Path:
-    return workdir / _RECORDS / f"{task:06d}.json"
+def _record(workdir: Path, task: int, begun: Mapping[str, Any]) -> Path:
+    """Returns the file that tells what a task has done.
+
+    In its name is a digest of all that the task was: a worker of a command that was killed may end when the same task
+    is another one, with more pictures or other settings, and must not count as having done that.
+    """
+    text = json.dumps({**begun, "tasks": begun["tasks"][task]}, sort_keys=True)
+    return workdir / _RECORDS / f"{task:06d}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:16]}.json"

@@ -25,12 +25,14 @@ from . import folder
 from .cells import PreparedCell
 from .folder import FAILED, FINISHED, UNFINISHED
 from .grid import Grid
-from .outcome import CELLS, MANIFEST, PAGE, SHEET, TABLE, TRADEOFF, cell_path
+from .outcome import CELLS, MANIFEST, PAGE, PARTS, SHEET, TABLE, TRADEOFF, cell_path, parts_of
 from .pages import numbered, parts
 from .watching import for_page, status
 
 _ADVICE = "choose another --workdir, or remove this one"
 _LEAST_PAUSE = 5.0  # seconds
+_AWAY = 60.0
+"""Seconds until the files are written again, after records could not be read."""
 _PAUSE = 10.0
 """Time until the files are written again, or the folder is looked at, as a multiple of the time that this takes."""
 
@@ -71,6 +73,7 @@ class Gallery:
         self._missing: dict[str, PreparedCell] = {}
         self._ends: list[float] = []
         self._shown: dict[Path, str] = {}
+        self._parts = 1
         self.steps_done = 0
         self.cells = self._named(cells)
 
@@ -150,13 +153,16 @@ class Gallery:
         began = time.monotonic()
         if not now and began < self._next:
             return
+        self._next = began + _AWAY  # where the look fails
         self.look()
         manifest = self.manifest()
+        divided = parts(manifest)
         writings: list[Callable[[], None]] = [
+            lambda: self._remove_parts(len(divided)),
             lambda: self._write_manifest(manifest),
             lambda: self._write_table(manifest["cells"]),
             lambda: plot_tradeoff(self._workdir / TRADEOFF, manifest),
-            *self._part_writings(manifest),
+            *self._part_writings(divided),
         ]
         failure: UserError | None = None
         for write in writings:
@@ -169,9 +175,8 @@ class Gallery:
         if failure:
             raise failure
 
-    def _part_writings(self, manifest: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
+    def _part_writings(self, divided: Sequence[dict[str, Any]]) -> Iterator[Callable[[], None]]:
         """Yields what writes the sheet and the page of each part in which something has changed since the last time."""
-        divided = parts(manifest)
         links = [
             {"href": f"./{numbered(Path(PAGE), number).name}", "label": part["label"]}
             for number, part in enumerate(divided)
@@ -185,13 +190,18 @@ class Gallery:
             # Of the whole sweep the first page tells, so that the others are written when they have something new.
             shown = {**part, "status": how_far} if number == 0 and not all(map(self.is_done, self.cells)) else part
             yield functools.partial(self._if_changed, page, shown, write_page)
-        for name in (SHEET, PAGE):  # of a layout with more parts
-            for number in itertools.count(len(divided)):
+
+    def _remove_parts(self, count: int) -> None:
+        """Removes the sheets and pages of a layout with more parts: none but those that the manifest tells of."""
+        for number in range(count, self._parts):
+            for name in (SHEET, PAGE):
                 path = numbered(self._workdir / name, number)
-                if path not in self._shown and not path.exists():
-                    break
-                path.unlink(missing_ok=True)
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise file_error(path, f"cannot be removed ({error.strerror})") from error
                 self._shown.pop(path, None)
+        self._parts = count
 
     def _if_changed(
         self, path: Path, part: Mapping[str, Any], write: Callable[[Path, Mapping[str, Any]], None]
@@ -203,7 +213,8 @@ class Gallery:
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Writes the manifest with a cell in each line: indented, those of large sweeps take ten times as long."""
-        about = json.dumps({name: value for name, value in manifest.items() if name != "cells"}, indent=2)
+        first = {PARTS: self._parts, **manifest}
+        about = json.dumps({name: value for name, value in first.items() if name != "cells"}, indent=2)
         cells = ",\n".join(map(json.dumps, manifest["cells"]))
         with atomic_write(self._workdir / MANIFEST, encoding="utf-8") as file:
             file.write(f'{about.removesuffix("}").rstrip()},\n  "cells": [\n{cells}\n  ]\n}}\n')
@@ -316,6 +327,7 @@ class Gallery:
                 )
             return {}
         self._begun = {str(name): str(version) for name, version in manifest["versions"].items()}
+        self._parts = parts_of(manifest)
         return {cell["name"]: cell["settings"] for cell in manifest["cells"]}
 
     def _check_identity(self, cell: PreparedCell, found: Mapping[str, Any]) -> None:

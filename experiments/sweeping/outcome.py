@@ -1,22 +1,44 @@
 """The outcome of a grid, and how its script ends."""
 
+import functools
+import json
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..cli import stopping
 from ..engines import tasks
 
 MANIFEST, TABLE, SHEET, TRADEOFF, PAGE = "manifest.json", "cells.csv", "sheet.png", "tradeoff.png", "index.html"
-_DRAWN = re.compile(r"(sheet(-\d+)?|tradeoff)\.png")  # of large sweeps there are several sheets
+_DRAWN = re.compile(r"(sheet(-(?P<part>[2-9]|[1-9]\d{1,6}))?|tradeoff)\.png")  # of large sweeps several sheets
 CELLS, CHECKPOINTS, LOGS = "cells", "checkpoints", tasks.LOGS
+PARTS = "sheets"
+"""In the manifest, the number of sheets, and of pages."""
 
 
 def is_output(path: Path) -> bool:
     """Returns whether a picture in a folder is a sheet or plot that a sweep has put there."""
-    return bool(_DRAWN.fullmatch(path.name)) and (path.parent / MANIFEST).is_file()
+    found = _DRAWN.fullmatch(path.name)
+    manifest = path.parent / MANIFEST
+    if not found or not manifest.is_file():
+        return False
+    return int(found["part"] or 1) <= _parts(manifest, manifest.stat().st_mtime_ns)
+
+
+def parts_of(manifest: Mapping[str, Any]) -> int:
+    """Returns the number of sheets, and of pages, that a sweep has written, each of which has a cell at least."""
+    count = manifest.get(PARTS)
+    return max(1, min(count, len(manifest["cells"]))) if isinstance(count, int) else 1
+
+
+@functools.lru_cache(maxsize=1)  # as there are many sheets only where the manifest is large
+def _parts(path: Path, _: int) -> int:
+    try:
+        return parts_of(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):  # damaged, or another's
+        return 1
 
 
 class Outcome(NamedTuple):

@@ -29,22 +29,29 @@ def run(flags: TrainFlags, workdir: Path, output: Path) -> Result:
     make_folder(workdir)
     work = giving.work_of(flags, workdir, {0: 0.0}, changes={"output": output.absolute()}, together=True)
 
-    def done(left: Collection[int]) -> Collection[int]:
-        return left if _ended(workdir, steps) else ()
+    # Whether a training that has ended before is this one, its processes know, which then write all once more.
+    before = [_written(path) for path in (output, workdir / PAGE)]
 
-    before = _steps_done(workdir)
-    with graceful_interrupt() as interrupt, progress_bar(steps=steps, done=before) as bar:
-        if not _ended(workdir, steps):
-            for _ in giving.given_out(
-                flags.engine,
-                work,
-                say=bar.say,
-                done=done,
-                about=lambda _: "the training",
-                stopping=lambda: interrupt.requested,
-            ):
-                bar.update(_steps_done(workdir), "")
-    result = Result(output, workdir / PAGE, _steps_done(workdir), _ended(workdir, steps))
+    def ended() -> bool:
+        """Returns whether everything is written, of which the page is the last."""
+        network, page = _written(output), _written(workdir / PAGE)
+        new = network != before[0] and page != before[1]
+        return new and page >= _written(workdir / RECORD) and _steps_done(workdir) >= steps
+
+    def done(left: Collection[int]) -> Collection[int]:
+        return left if ended() else ()
+
+    with graceful_interrupt() as interrupt, progress_bar(steps=steps, done=_steps_done(workdir)) as bar:
+        for _ in giving.given_out(
+            flags.engine,
+            work,
+            say=bar.say,
+            done=done,
+            about=lambda _: "the training",
+            stopping=lambda: interrupt.requested,
+        ):
+            bar.update(_steps_done(workdir), "")
+    result = Result(output, workdir / PAGE, _steps_done(workdir), ended())
     if result.stopped and not interrupt.requested:
         raise UserError(
             f"expected the training to end, found its processes gone after step {result.steps}; the same command "
@@ -61,10 +68,9 @@ def _steps_done(workdir: Path) -> int:
         return 0
 
 
-def _ended(workdir: Path, steps: int) -> bool:
-    """Returns whether everything is written, of which the page is the last."""
+def _written(path: Path) -> int:
+    """Returns when a file was written, 0 if there is none."""
     try:
-        newer = (workdir / PAGE).stat().st_mtime_ns >= (workdir / RECORD).stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError:
-        return False
-    return newer and _steps_done(workdir) >= steps
+        return 0

@@ -12,6 +12,7 @@ import io
 import os
 import pathlib
 import re
+import secrets
 import stat
 import sys
 import time
@@ -45,8 +46,10 @@ _STORES: dict[str, tuple[str, dict[str, Any]]] = {
 """By scheme: the package of its client, and the client's options. All others are refused: fsspec has many, some of
 which unpack, fetch or run what an address names."""
 
-_ADDRESS = re.compile(r"([A-Za-z][\w+.:-]*)://(.*)", re.DOTALL)
+_ADDRESS = re.compile(r"([A-Za-z][\w+.:-]+)://(.*)", re.DOTALL)
+"""Schemes have two letters at least: one is a drive of Windows."""
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_QUERY = re.compile(r"\?[^/]*=")
 _IN_URLS = re.compile(r"//[^/\s@]*@|\?[^\s\"']*")
 """What messages about a URL must not repeat: credentials and queries, which may be signed."""
 
@@ -92,6 +95,11 @@ def located(place: str | os.PathLike[str]) -> Path:
         raise UserError(
             f"{scheme}://: expected {scheme}://bucket/folder, found no name of a bucket there; a key or password "
             "belongs in the variables or files of the store's own tools, not in an address"
+        )
+    if _QUERY.search(inside):
+        raise UserError(
+            f"{scheme}://: expected {scheme}://bucket/folder, found a query behind it; leave it out, and have a key or "
+            "signature in the variables or files of the store's own tools"
         )
     return StorePath(f"{scheme}:/{host}/{inside}")
 
@@ -224,10 +232,10 @@ class StorePath(_Base):
         Raises:
             StoreError: there is no such bucket, no permission, or no way to the store.
         """
-        probe = self / _PROBE
+        probe = self / f"{_PROBE}-{secrets.token_hex(8)}"  # as others may do the same now
         try:
             probe.put(b"")
-            probe.unlink()
+            probe.unlink(missing_ok=True)
         except StoreError as error:
             error.filename = str(self)
             raise
@@ -285,6 +293,10 @@ class _Log(io.StringIO):
         if time.monotonic() >= self._next:
             self._put()
         return count
+
+    def flush(self) -> None:
+        """Puts the text now, also the same once more, by which others see that its writer is there."""
+        self._put()
 
     def close(self) -> None:
         if not self.closed:

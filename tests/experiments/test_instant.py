@@ -12,6 +12,7 @@ from PIL import Image
 
 from experiments import instant, stylize
 from experiments.one_pass import folder, shares
+from experiments.one_pass.flags import InstantFlags
 from nst_jax.applications.feedforward import instant as library
 from nst_jax.applications.feedforward import networks, trained
 from nst_jax.applications.feedforward.networks import Matched, Predicted, Transformer, network_parameters
@@ -302,8 +303,9 @@ def test_a_folder_given_out_is_the_folder(run, engine, frames, tmp_path, capfd):
         run("three", content=str(frames), task=9)
     with pytest.raises(UserError, match="--task: expected a folder that the command without it has begun"):
         run("three", content=str(frames), task=0, workdir=str(tmp_path / "none"))
-    with pytest.raises(UserError, match="--engine: expected it with a folder of --contents, found a single picture"):
-        run("three", engine="here")
+    for flag, value in (("engine", "here"), ("task", 0)):
+        with pytest.raises(UserError, match=f"--{flag}: expected it with a folder of --contents, found a single"):
+            run("three", **{flag: value})
 
 
 def test_pictures_of_a_program_are_side_by_side():
@@ -409,3 +411,23 @@ def test_what_a_user_has_set_in_jax_changes_nothing(network, weights):
     for own, other in zip(before, found, strict=True):
         assert other.dtype == np.float32
         np.testing.assert_array_equal(own, other)
+
+
+def test_a_record_is_of_what_the_task_was(tmp_path):
+    """A worker of a killed command, which ends late, does not count as having done another task of that number."""
+
+    def given(count, **settings):
+        pictures = [
+            shares.Pictured(tmp_path / f"{number}", tmp_path / f"{number}.png", (8, 8)) for number in range(count)
+        ]
+        flags = InstantFlags(pictures_per_task=2, workers=1, task=0)
+        return flags, shares.Given(flags, tmp_path, pictures, settings, room=False, is_done=lambda _: False)
+
+    flags, _ = given(1, bits=8)
+    late = shares.of_task(flags, tmp_path, {"bits": 8}).record
+    for count, bits in ((1, 16), (2, 8)):
+        flags, command = given(count, bits=bits)
+        shares.write_record(late, 1, 0, {})
+        assert command.ended().missing == count
+        shares.write_record(shares.of_task(flags, tmp_path, {"bits": bits}).record, count, 0, {})
+        assert (command.ended().painted, command.ended().missing) == (count, 0)

@@ -123,6 +123,44 @@ def test_options_that_dask_has_not(options, message, pictures, tmp_path):
         sweep.run(config(pictures, tmp_path, engine="dask", engine_options=options))
 
 
+@pytest.mark.parametrize(("workers", "nodes"), [(2, 0), (3, 2), (1, 2), (2, "two")])
+def test_nodes_that_cannot_share_the_processes(workers, nodes, tmp_path):
+    from experiments.engines import slurm
+    from experiments.engines.tasks import Work
+
+    work = Work("", (), (0,), str(tmp_path), str(tmp_path / "logs"), workers, None, (("nodes", nodes),), together=True)
+    with pytest.raises(UserError, match=f"expected nodes that share {workers} --workers equally, found nodes={nodes}"):
+        slurm.start(work).__enter__()
+
+
+@pytest.mark.parametrize("options", [(), (("interval", "now"),)], ids=["none", "one"])
+def test_a_local_cluster_that_cannot_be_used_is_closed(options, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="stands for a cluster of Dask, an extra")
+    from experiments.engines import dask
+    from experiments.engines.tasks import Work
+
+    closed = []
+
+    class Cluster:
+        def __init__(self, **_):
+            pass
+
+        def scale(self, *_, **__):
+            raise OSError("Too many open files")
+
+        def close(self):
+            closed.append(self)
+
+        adapt = scale
+
+    monkeypatch.setattr(distributed, "LocalCluster", Cluster)
+    with pytest.raises(
+        UserError, match=f"--engine{'_options' if options else '=dask'}: expected .* Too many open files"
+    ):
+        dask._cluster(Work("", (), (0,), "", "", 1, None, options))
+    assert len(closed) == 1
+
+
 def test_dask_gets_neighbours_for_one_worker_and_one_for_each_first():
     from experiments.engines import dask
     from experiments.engines.tasks import Work

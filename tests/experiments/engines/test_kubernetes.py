@@ -69,7 +69,11 @@ def test_a_store_needs_no_volume():
 
 def test_what_engines_read_is_on_disk(tmp_path):
     with kubernetes.start(STORED._replace(here=str(tmp_path))) as running:
-        assert str(tmp_path / "results" / "engines" / "sweep" / "job.json") in running.say()
+        (path,) = tmp_path.rglob("job.json")
+        assert path.is_relative_to(tmp_path / "results" / "engines")
+        assert str(path) in running.say()
+    with kubernetes.start(STORED._replace(here=str(tmp_path), logs="s3://other/sweep/logs")):
+        assert len(list(tmp_path.rglob("job.json"))) == 2
 
 
 @pytest.mark.parametrize("version", ["1.29", "1.33"])  # backoffLimitPerIndex is beta since the first of them

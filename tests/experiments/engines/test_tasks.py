@@ -2,14 +2,17 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from sweeps import config, manifest
 
 from experiments import sweep
 from experiments.cli.flags import arguments_of, parsed
-from experiments.engines import tasks
+from experiments.engines import giving, tasks
+from experiments.engines.tasks import Work
 from nst_jax.errors import UserError
+from nst_jax.io import files
 
 
 def test_equal_parts_of_a_program_and_the_longest_first():
@@ -22,6 +25,7 @@ def test_equal_parts_of_a_program_and_the_longest_first():
     # Side by side they are 27 long.
     assert [round(27 * share.place, 6) for share in found] == [10, 21.5, 24, 26]
     assert tasks.split([], 3) == []
+    assert all(0 < share.place < 1 for share in tasks.split([[("unreadable", 0)], small], 3))
 
 
 def test_flags_are_parsed_as_they_were_given(pictures, tmp_path):
@@ -110,3 +114,35 @@ def test_there_is_no_such_task(engine, pictures, tmp_path):
     sweep.run(shared(pictures, tmp_path))
     with pytest.raises(UserError, match="--task: expected 0 to 1, found 2"):
         tasks.run(engine.given[0], 2)
+
+
+def test_a_disk_that_is_away_for_a_while_ends_nothing(engine, monkeypatch):
+    monkeypatch.setattr(tasks, "run", lambda *_: None)
+    clock, said, looks = [0.0], [], []
+    monkeypatch.setattr(giving.time, "monotonic", lambda: clock[0])
+
+    def follow(count, away, error):
+        def done(left):
+            looks.append(left)
+            if away <= clock[0]:
+                return ()
+            raise error
+
+        looks.clear(), said.clear()
+        work = Work("", (), tuple(range(count)), "", "", 1, None, ())
+        given = giving.given_out("here", work, say=said.append, done=done, about=str, stopping=lambda: False)
+        clock[0] = 0.0
+        for _ in given:
+            clock[0] += 100
+
+    lost = files.file_error(Path("records"), "cannot be listed")
+    lost.__cause__ = OSError(5, "Input/output error")
+    follow(8, 500, lost)
+    assert len(looks) == 8
+    assert said == ["here", "note: records: cannot be listed; looking again for 10 minutes"]
+    with pytest.raises(UserError, match="records: cannot be listed"):
+        follow(12, 5000, lost)
+    assert len(looks) == 8
+    with pytest.raises(UserError, match="belongs to another sweep"):
+        follow(8, 500, UserError("belongs to another sweep"))
+    assert len(looks) == 1

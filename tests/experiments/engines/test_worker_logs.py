@@ -11,6 +11,7 @@ import pytest
 from experiments.engines import worker_logs
 from experiments.engines.worker_logs import last_said, logged
 from nst_jax.errors import UserError
+from nst_jax.io import stores
 
 
 def lines(path):
@@ -51,6 +52,27 @@ def test_a_worker_at_a_long_cell_touches_its_file(tmp_path, monkeypatch):
         assert last_said(path).event == "begun"
 
 
+def test_a_worker_at_a_store_is_seen_at_work_with_what_it_said_last(monkeypatch):
+    fsspec = pytest.importorskip("fsspec", reason="comes with orbax, but is no dependency of its own")
+    monkeypatch.setitem(stores._STORES, "memory", ("fsspec", {}))
+    monkeypatch.setattr(worker_logs, "BEATS", 0.002)
+    folder = stores.located("memory://log-bucket/logs")
+    store = fsspec.filesystem("memory")
+    puts, put = [], stores.StorePath.put
+    monkeypatch.setattr(stores.StorePath, "put", lambda *given: (put(*given), puts.append(given)))
+    with logged(folder, 5):
+        sys.stdout.write("step 5\n")
+        end = time.monotonic() + 10
+        while len(puts) < 60 and time.monotonic() < end:
+            time.sleep(0.01)
+        (path,) = folder.iterdir()
+        size = path.stat().st_size
+        assert last_said(path)[1:] == (5, "said", "step 5")
+    assert len(puts) >= 60
+    assert path.stat().st_size < 2 * size
+    store.rm("/log-bucket", recursive=True)
+
+
 def test_a_host_without_the_disk_of_the_run_begins_no_other(tmp_path):
     with pytest.raises(UserError, match="found none: mount its disk"), logged(tmp_path / "run" / "logs", 1):
         pass
@@ -63,6 +85,5 @@ def test_half_a_line_and_something_else_are_passed_over(tmp_path):
     path.write_text("")
     assert last_said(path).event == ""
     good = json.dumps({"task": 2, "event": "said", "text": "step 5"})
-    alive = json.dumps({"task": 2, "event": "alive", "text": ""})
-    path.write_text("x" * 9000 + "\n" + good + "\n[1]\n" + alive + '\n{"task": 2, "ev')
+    path.write_text("x" * 9000 + "\n" + good + "\n[1]\n" + '{"task": 2, "ev')
     assert last_said(path)[1:] == (2, "said", "step 5")

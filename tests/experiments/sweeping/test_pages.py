@@ -9,9 +9,10 @@ from sweeps import config
 
 from experiments import sweep
 from experiments.benchmarking import large_sweep
-from experiments.sweeping import gallery
+from experiments.sweeping import folder, gallery
 from experiments.sweeping.outcome import is_output
 from experiments.sweeping.pages import numbered, parts
+from nst_jax.errors import UserError
 
 
 def manifest(**lengths):
@@ -75,7 +76,10 @@ def calls():
     sys.setprofile(None)
 
 
-def test_what_a_sweep_costs_beside_its_pictures_grows_no_faster_than_its_cells(tmp_path, calls):
+def test_what_a_sweep_costs_beside_its_pictures_grows_no_faster_than_its_cells(tmp_path, calls, monkeypatch):
+    # Where few records are missing each is looked for, which is cheaper than a list: at the last 10 of 110 looks of the
+    # smaller sweep, but 3 of the larger one, so that its looks would seem to grow by 3.15.
+    monkeypatch.setattr(folder, "_FEW", 0)
     found = [
         large_sweep.run(large_sweep.Config(cells=cells, workers=8, workdir=str(tmp_path / name), pages=False), calls)
         for name, cells in (("first", 20), ("few", 110), ("many", 330))
@@ -87,6 +91,14 @@ def test_what_a_sweep_costs_beside_its_pictures_grows_no_faster_than_its_cells(t
         assert many["cpu_seconds"][part] < (1.1 if part == "looks" else 1.05) * 3 * count, part
     assert many["bytes"]["manifest.json"] < 1.05 * 3 * few["bytes"]["manifest.json"]
     assert (few["tasks"], many["tasks"]) == (28, 30)
+
+
+def test_a_simulation_that_cannot_be_run(tmp_path):
+    with pytest.raises(UserError, match="--cells: expected a multiple of 10, found 25"):
+        large_sweep.run(large_sweep.Config(cells=25))
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(UserError, match="--workdir: expected a folder that is empty or not there, found "):
+        large_sweep.run(large_sweep.Config(cells=20, workdir=str(tmp_path)))
 
 
 def test_a_sweep_with_several_pages(pictures, tmp_path, monkeypatch):
@@ -103,3 +115,8 @@ def test_a_sweep_with_several_pages(pictures, tmp_path, monkeypatch):
     sweep.run(config(pictures, tmp_path, **flags))
     assert not (tmp_path / "index-2.html").exists()  # nothing is left of the other layout
     assert not (tmp_path / "sheet-2.png").exists()
+    for name in ("sheet-1.png", "sheet-2.png"):  # of somebody else
+        (tmp_path / name).write_bytes(b"a photograph")
+        assert not is_output(tmp_path / name)
+    sweep.run(config(pictures, tmp_path, **flags))
+    assert (tmp_path / "sheet-2.png").exists()

@@ -19,6 +19,7 @@ import tiny_training
 from PIL import Image
 
 from experiments import instant, train
+from experiments.engines import tasks
 from experiments.training import running
 from nst_jax.applications.feedforward import painting, recipes, trained
 from nst_jax.errors import UserError
@@ -304,6 +305,22 @@ def test_flags_that_cannot_be_used(flags, tmp_path, change, problem):
 def test_a_folder_of_another_training_is_refused(finished, flags):
     with pytest.raises(UserError, match="expected a run with style_weight"):
         train.run(train.Config(**flags, style_weight=1.0, workdir=str(finished.output.parent)))
+
+
+@pytest.mark.parametrize("written", [(), ("other.safetensors",), ("index.html",), ("other.safetensors", "index.html")])
+def test_an_engine_ends_when_this_network_and_page_are_written(written, flags, engine, tmp_path, monkeypatch):
+    """A folder with a training that has ended is not asked alone: it may be another one, and so may the network."""
+    for name, text in (("run.json", '{"steps_done": 6}'), ("index.html", ""), ("other.safetensors", "")):
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (1000, 1000))
+    monkeypatch.setattr(tasks, "run", lambda *_: [(tmp_path / name).write_text("new") for name in written])
+    given = {**flags, "workdir": str(tmp_path), "output": str(tmp_path / "other.safetensors"), "engine": "here"}
+    if len(written) == 2:
+        assert train.run(train.Config(**given)).finished
+    else:
+        with pytest.raises(UserError, match="expected the training to end, found its processes gone after step 6"):
+            train.run(train.Config(**given))
+    assert len(engine.given) == 1
 
 
 def test_a_batch_that_devices_cannot_share(flags, tmp_path, monkeypatch):

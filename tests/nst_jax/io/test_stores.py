@@ -56,6 +56,8 @@ def test_what_is_no_address_is_a_path_as_ever():
     assert located("a/s3:/b") == Path("a/s3:/b")
     assert not isinstance(located("s3:/b"), StorePath)
     assert located("file:///tmp/a%20b") == Path("/tmp/a b")
+    assert located("C://Users/me/a.jpg") == Path("C://Users/me/a.jpg")
+    assert str(located("s3://bucket/why?.png")) == "s3://bucket/why?.png"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,7 @@ def test_what_is_no_address_is_a_path_as_ever():
         "ssh://user:secret@host/a",
         "memory://a/b",
         "s3://key:secret@bucket/a",
+        "s3://bucket/a.png?X-Amz-Signature=secret",
         "s3://",
         "gs:///a",
         "file://host/a",
@@ -96,6 +99,19 @@ def test_files_are_put_whole_or_not_at_all(bucket, monkeypatch, tmp_path):
     assert objects() == {"/bucket/folder/a.csv": "ü\r\n".encode()}
     assert (bucket / "a.csv").read_text(encoding="utf-8") == "ü\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_who_ask_at_once_whether_they_may_write(bucket, monkeypatch):
+    put = StorePath.put
+
+    def with_another(path, content):
+        put(path, content)
+        monkeypatch.setattr(StorePath, "put", put)
+        bucket.check_writable()
+
+    monkeypatch.setattr(StorePath, "put", with_another)
+    files.check_folder(bucket)
+    assert objects() == {}
 
 
 def test_what_is_in_a_folder(bucket):
