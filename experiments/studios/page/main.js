@@ -185,6 +185,8 @@ function hearAll() {
       const { entry } = state;
       // When its turn is over, what is known of it is as new as what was shown.
       const others = entry === before?.entry ? entries : entries?.map((own) => (own.id === entry?.id ? entry : own));
+      // Its last steps may have been told to nobody.
+      if (before?.run && before.run.id !== state.run?.id && before.run.id === curves.known()) curves.forget();
       set({ state, entries: others ?? null, connected: true });
       hear(state.messages);
       void lookForFrames();
@@ -211,9 +213,14 @@ async function fetchLosses(id) {
   if (fetching === id) return;
   fetching = id;
   const none = { run: id, begin: 0, step: [], loss: [], terms: {} };
+  const live = get().state?.run?.id;
   const found = (await trying(() => api.losses(id))) ?? none;
   fetching = "";
   if (get().selected !== id) return;
+  if (get().state?.run?.id !== live) {
+    void fetchLosses(id); // A run has ended or begun meanwhile.
+    return;
+  }
   curves.add(found);
   drawCurvesSoon();
 }
