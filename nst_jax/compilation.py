@@ -8,11 +8,12 @@ from typing import Any
 
 import jax
 
-_KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+_KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander,small-while-loop-hoisting"}
 """XLA's CPU compiler removes optimisation barriers before it merges repeated computations (jax 0.10). So it stores
 activations that were to be recomputed, and whole values where a bit of each is enough: a VGG-19 step then takes half as
-much memory again, and 2.5 times as much with `remat`, at the same speed. This disables the pass that removes
-barriers."""
+much memory again, and 2.5 times as much with `remat`, at the same speed. This disables the pass that removes barriers,
+and the one that makes a function of each loop over less than a kilobyte, in which XLA of jaxlib 0.12.0.1 cannot emit a
+barrier and ends the process ("Check failed: buffer != nullptr")."""
 
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h
