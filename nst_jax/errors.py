@@ -15,10 +15,10 @@ class UserError(Exception):
 def one_line(value: object, *, longest: int = 200) -> str:
     """Returns `value` as one printable line: control characters escaped, long text cut.
 
-    Spaces of all kinds stay: macOS puts a narrow one into the names of its screenshots.
+    Spaces of other kinds become plain ones: macOS puts a narrow one into the names of its screenshots.
     """
     start = str(value)[: longest + 1]
-    text = "".join(char if char.isprintable() or _is_space(char) else repr(char)[1:-1] for char in start)
+    text = "".join(char if char.isprintable() else " " if _is_space(char) else repr(char)[1:-1] for char in start)
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 

@@ -8,8 +8,8 @@ pytestmark = pytest.mark.quick
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("2.5\u00a0MB", "2.5\u00a0MB"),
-        ("Screenshot at 10.00\u202fAM.png", "Screenshot at 10.00\u202fAM.png"),  # as macOS names them
+        ("2.5\u00a0MB", "2.5 MB"),
+        ("Screenshot at 10.00\u202fAM.png", "Screenshot at 10.00 AM.png"),  # as macOS names them
         ("two\nlines\u2028three\u2029four", r"two\nlines\u2028three\u2029four"),
         ("\x1b[31mred\u202e", r"\x1b[31mred\u202e"),  # colours of a terminal, and text that runs backwards
     ],
