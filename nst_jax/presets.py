@@ -14,6 +14,7 @@ and are reduced with it; and between scales, pictures are enlarged by PyTorch's 
 import dataclasses
 
 from nst_jax.backbones.registry import BACKBONES
+from nst_jax.backbones.spec import layers
 from nst_jax.settings import Settings
 from nst_jax.vocabulary import Optimizer
 
@@ -280,3 +281,8 @@ def preset(name: str, backbone: str) -> Settings:
             return _photorealistic(family)
         case _:
             return PRESETS[name]
+
+
+def suits(settings: Settings, backbone: str) -> bool:
+    """Returns whether a backbone has all content and style layers of some settings."""
+    return {*settings.content_layers, *settings.style_layers} <= {*layers(BACKBONES[backbone])}

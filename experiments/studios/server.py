@@ -19,10 +19,8 @@ import nst_jax
 from nst_jax import presets
 from nst_jax.backbones import pretrained
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import layers
 from nst_jax.commands import command
 from nst_jax.errors import UserError, one_line
-from nst_jax.settings import Settings
 
 from ..sweeping.outcome import CELLS, PAGE
 from . import bodies, dials, first_looks
@@ -324,7 +322,7 @@ def _studio(desk: Desk) -> Studio:
         networks=installed,
         missing={name: f"{command('converters.fetch')} {name}" for name in BACKBONES if name not in installed},
         presets={
-            name: [network for network in installed if _suits(presets.preset(name, network), network)]
+            name: [network for network in installed if presets.suits(presets.preset(name, network), network)]
             for name in presets.PRESETS
         },
         samples=desk.uploads.samples(),
@@ -332,10 +330,6 @@ def _studio(desk: Desk) -> Studio:
         most_pixels=MOST_PIXELS,
         first_looks=first_looks.names(),
     )
-
-
-def _suits(settings: Settings, network: str) -> bool:
-    return {*settings.content_layers, *settings.style_layers} <= {*layers(BACKBONES[network])}
 
 
 @functools.cache

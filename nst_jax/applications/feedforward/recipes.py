@@ -8,8 +8,7 @@ from nst_jax.applications.feedforward.networks import Doodle, Predicted, Transfo
 from nst_jax.applications.feedforward.steps import Conv, Norm, Residual, Step, Transposed
 from nst_jax.backbones.receptive_field import LEAST_PARTS, seeing_at_most
 from nst_jax.backbones.registry import BACKBONES
-from nst_jax.backbones.spec import layers
-from nst_jax.presets import PRESETS, default_preset
+from nst_jax.presets import PRESETS, default_preset, suits
 from nst_jax.settings import Settings
 
 Trainable = TypeVar("Trainable", Transformer, Predicted, Doodle)
@@ -89,8 +88,7 @@ PUBLISHED: dict[RecipeName, Recipe] = {
 
 def default_recipe(backbone: str) -> RecipeName:
     """Returns the name of the recipe that suits a backbone: `magenta` where it has those layers, else `ours`."""
-    settings = PUBLISHED["magenta"].settings
-    return "magenta" if {*settings.content_layers, *settings.style_layers} <= {*layers(BACKBONES[backbone])} else "ours"
+    return "magenta" if suits(PUBLISHED["magenta"].settings, backbone) else "ours"
 
 
 def named(name: RecipeName, backbone: str) -> Recipe:
