@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,19 @@ def count_compilations() -> Callable[[], contextlib.AbstractContextManager[list[
             jax.monitoring.unregister_event_duration_listener(listen)
 
     return count
+
+
+@pytest.fixture
+def memory(monkeypatch) -> Iterator[Any]:
+    """A store in memory, empty, at addresses such as `memory://bucket/folder`."""
+    fsspec = pytest.importorskip("fsspec", reason="comes with orbax, but is no dependency of its own")
+    from nst_jax.io import stores
+
+    monkeypatch.setitem(stores._STORES, "memory", ("fsspec", {}))
+    store = fsspec.filesystem("memory")
+    store.store.clear()
+    yield store
+    store.store.clear()
 
 
 @pytest.fixture(scope="session")

@@ -22,16 +22,6 @@ from nst_jax.io import stores
 fsspec = pytest.importorskip("fsspec", reason="comes with orbax, but is no dependency of its own")
 
 
-@pytest.fixture
-def memory(monkeypatch):
-    """A store in memory."""
-    monkeypatch.setitem(stores._STORES, "memory", ("fsspec", {}))
-    store = fsspec.filesystem("memory")
-    store.store.clear()
-    yield store
-    store.store.clear()
-
-
 def test_a_sweep_at_a_store_is_that_of_the_disk(pictures, tmp_path, memory):
     for name in ("photo.png", "first.png", "second.png"):
         memory.put_file(str(pictures / name), f"art/in/{name}")

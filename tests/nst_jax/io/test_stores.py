@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nst_jax.errors import UserError
-from nst_jax.io import files, image_folder, images, stores
+from nst_jax.io import files, image_folder, images
 from nst_jax.io.stores import StorePath, located
 
 pytestmark = pytest.mark.quick
@@ -17,13 +17,9 @@ fsspec = pytest.importorskip("fsspec", reason="comes with orbax, but is no depen
 
 
 @pytest.fixture
-def bucket(monkeypatch):
-    """A folder at a store, and the store."""
-    monkeypatch.setitem(stores._STORES, "memory", ("fsspec", {}))
-    store = fsspec.filesystem("memory")
-    store.store.clear()
-    yield located("memory://bucket/folder")
-    store.store.clear()
+def bucket(memory):
+    """A folder at a store."""
+    return located("memory://bucket/folder")
 
 
 def objects():
