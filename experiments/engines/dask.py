@@ -9,6 +9,7 @@ import contextlib
 import functools
 import importlib
 import logging
+import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
 from typing import Any
@@ -108,19 +109,23 @@ def _cluster(work: Work) -> Any:
 def _submitted(client: Any, work: Work) -> dict[Any, int]:
     """Submits the tasks, neighbours to one worker, which has their program compiled.
 
-    One that is idle takes over tasks of others, as workers do that come later: Dask's work stealing.
+    Neighbours need one small result, and Dask runs a task where what it needs is; a worker that is idle takes over
+    tasks of others, as those do that come later: Dask's work stealing. Were tasks to name their worker, they would wait
+    for it for ever if all were lost at once.
     """
     if work.address is None and not work.options:
         with contextlib.suppress(TimeoutError):
             client.wait_for_workers(work.workers, timeout=_PATIENCE)
-    workers = list(client.ncores())
+    count = len(client.ncores()) or work.workers
+    needed = client.map(int, range(count), pure=False)  # given out at once, each to another worker that is idle
     futures = {}
     # The first of each worker first, so that none is idle, and takes over another's, while they are submitted.
-    order = sorted(zip(work.tasks, work.places, strict=True), key=lambda of: of[1] * len(workers) % 1)
+    order = sorted(zip(work.tasks, work.places, strict=True), key=lambda of: of[1] * count % 1)
     for rank, (task, place) in enumerate(order):
-        best = {"workers": [workers[int(place * len(workers))]], "allow_other_workers": True} if workers else {}
-        future = client.submit(_run, work.of_worker, task, pure=False, retries=ATTEMPTS, priority=-rank, **best)
-        futures[future] = task
+        # Each a group of its own: those of a large one Dask gives to any worker, wherever what they need is.
+        key = f"{_run.__name__}-{uuid.uuid4().hex}", task
+        of = needed[int(place * count)]
+        futures[client.submit(_run, work.of_worker, task, of, key=key, retries=ATTEMPTS, priority=-rank)] = task
     return futures
 
 
@@ -131,8 +136,8 @@ def _placed(workers: int) -> None:
     tasks.place(int(get_worker().name), workers)
 
 
-def _run(work: Work, task: int) -> None:
-    """Runs a task in a worker's process."""
+def _run(work: Work, task: int, _: int) -> None:
+    """Runs a task in a worker's process, given what its neighbours need, too."""
     if work.address is None and _CLUSTER not in dict(work.options):
         _placed(work.workers)
     tasks.run(work, task)

@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
+import time
 
+import processes
 import pytest
 from sweeps import ROOT, command, config, start, wait_for
 
@@ -32,35 +33,18 @@ def pictures_of(folder):
     return {path.name: path.read_bytes() for path in (folder / "cells").glob("*.png")}
 
 
-def children(pid):
-    """The processes that a process has started: under Linux."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(path.parent.name))
-    return found
-
-
-def is_worker(pid):
-    return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
 def done(folder):
     return {path: path.stat().st_mtime_ns for path in (folder / "cells").glob("*.json")}
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds worker processes in /proc")
+@pytest.mark.skipif(not processes.PROC, reason="finds worker processes in /proc")
 def test_dask_whose_worker_and_then_whose_driver_is_killed(expected, pictures, tmp_path):
     pytest.importorskip("distributed", reason="runs workers of Dask, an extra")
     flags = (WEIGHTS, STEPS, "--save_every=10", "--engine=dask", "--workers=3", "--cells_per_task=1")
     driver = start(pictures, tmp_path, *flags)
     wait_for(lambda: done(tmp_path), driver)
-    os.kill(next(filter(is_worker, children(driver.pid))), signal.SIGKILL)
+    os.kill(processes.workers(driver.pid)[0], signal.SIGKILL)
     before = len(done(tmp_path))
     wait_for(lambda: len(done(tmp_path)) > before, driver)
     driver.kill()
@@ -161,28 +145,26 @@ def test_a_local_cluster_that_cannot_be_used_is_closed(options, monkeypatch):
     assert len(closed) == 1
 
 
-def test_dask_gets_neighbours_for_one_worker_and_one_for_each_first():
+def test_dask_gives_neighbours_to_one_worker(monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="runs workers of Dask, an extra")
     from experiments.engines import dask
     from experiments.engines.tasks import Work
 
-    submitted = []
+    def run(_, task, __):
+        time.sleep(0.05)  # longer than it takes to submit the next
+        return distributed.get_worker().name
 
-    class Client:
-        def ncores(self):
-            return {"a": 1, "b": 1, "c": 1}
-
-        def submit(self, run, work, task, **options):
-            submitted.append((options["priority"], task, options["workers"]))
-            return task
-
-    tasks = tuple(range(6))
-    work = Work("", (), tasks, "", "", 3, "tcp://there", (), places=tuple((task + 0.5) / 6 for task in tasks))
-    assert dask._submitted(Client(), work) == {task: task for task in tasks}
-    assert [(task, workers) for _, task, workers in submitted] == [
-        *((0, ["a"]), (2, ["b"]), (4, ["c"])),
-        *((1, ["a"]), (3, ["b"]), (5, ["c"])),
-    ]
-    assert [priority for priority, *_ in submitted] == [0, -1, -2, -3, -4, -5]
+    monkeypatch.setattr(dask, "_run", run)
+    tasks = tuple(range(18))
+    work = Work("", (), tasks, "", "", 3, None, (), places=tuple((task + 0.5) / 18 for task in tasks))
+    here = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(n_workers=3, **here) as cluster, distributed.Client(cluster) as client:
+        at = {task: future.result(timeout=60) for future, task in dask._submitted(client, work).items()}
+    stretches = [[at[task] for task in tasks[first : first + 6]] for first in (0, 6, 12)]
+    mostly = [max(stretch, key=stretch.count) for stretch in stretches]
+    assert sorted(mostly) == [0, 1, 2]
+    # One that is done before the others takes over the last task of theirs.
+    assert all(stretch.count(name) >= 4 for stretch, name in zip(stretches, mostly, strict=True))
 
 
 @pytest.mark.slow

@@ -6,10 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 from faulty import DENIED, SLOW_DOWN, before
 from sweeps import ROOT, command, config, wait_for
@@ -110,7 +109,7 @@ def pictures_of(files):
 
 
 WEIGHTS = "--style_weight=10,50,300"
-STEPS = "--steps=150"
+STEPS = "--steps=300"
 
 
 @pytest.mark.slow
@@ -118,24 +117,29 @@ STEPS = "--steps=150"
 def test_killed_at_a_store_it_goes_on_to_the_same_bytes(pictures, tmp_path, port, engine):
     if engine:
         pytest.importorskip("distributed", reason="runs workers of Dask, an extra")
+        if not processes.PROC:
+            pytest.skip("finds worker processes in /proc")
     subprocess.run(command(pictures, tmp_path, WEIGHTS, STEPS), cwd=ROOT, check=True)
     folder = "dask" if engine else "alone"
     run = command(pictures, f"s3://art/{folder}", WEIGHTS, STEPS, "--save_every=10", *engine)
     driver = subprocess.Popen(run, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     store = fsspec.filesystem("s3", use_listings_cache=False)
 
-    def in_the_middle():
-        time.sleep(0.5)
-        return store.glob(f"art/{folder}/cells/*.json") and store.glob(f"art/{folder}/checkpoints/*/*")
+    def written(kind):
+        return set(store.glob(f"art/{folder}/{kind}"))
 
-    wait_for(in_the_middle, driver)
+    wait_for(lambda: written("cells/*.json") and written("checkpoints/*/*"), driver)
+    workers = processes.workers(driver.pid)
     if engine:
-        workers = [path.parent for path in Path("/proc").glob("[0-9]*/stat") if is_worker_of(driver.pid, path)]
-        os.kill(int(workers[0].name), signal.SIGKILL)
-        time.sleep(5)
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: set(processes.workers(driver.pid)).isdisjoint(workers), driver)
+        left = written("*/*/*")
+        wait_for(lambda: written("*/*/*") - left, driver)  # checkpoints of the workers that came in their place
+        workers = processes.workers(driver.pid)
     driver.kill()
     driver.communicate()
-    time.sleep(5)  # workers of a driver that is gone end soon
+    wait_for(lambda: not any(map(processes.is_there, workers)))  # workers of a driver that is gone end soon
     kept = {name: content for name, content in at_store(folder).items() if name.endswith(".json")}
     assert 0 < len(kept) < 6
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
@@ -146,14 +150,6 @@ def test_killed_at_a_store_it_goes_on_to_the_same_bytes(pictures, tmp_path, port
     assert store.find(f"art/{folder}/checkpoints") == []
     everything = b"".join(store.cat_file(name) for name in store.find(f"art/{folder}"))
     assert b"hushhush" not in everything
-
-
-def is_worker_of(pid, path):
-    try:
-        fields = path.read_text().rpartition(")")[2].split()
-        return int(fields[1]) == pid and b"spawn_main" in (path.parent / "cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 def is_record(method, path):
