@@ -84,6 +84,7 @@ PRESETS: dict[str, Settings] = {
         coarsest=512,
         scale_factor=2.0,
         coarse_content=1.0,
+        content_detail=0.0,
         steps=500,
         scale_steps=(500, 200),
     ),
@@ -105,6 +106,7 @@ PRESETS: dict[str, Settings] = {
         coarsest=128,
         scale_factor=2**0.5,
         coarse_content=1.0,
+        content_detail=0.0,
         optimizer="adam",
         learning_rate=0.02,
         adam_decay=0.99,
@@ -129,6 +131,7 @@ PRESETS: dict[str, Settings] = {
         coarsest=512,
         scale_factor=2.0,
         coarse_content=1.0,
+        content_detail=0.0,
         steps=600,
         scale_steps=(600, 200, 66, 30),
     ),
@@ -141,7 +144,6 @@ PRESETS: dict[str, Settings] = {
         padding="reflect",
         antialias=True,  # its first layer skips every other pixel
         shifts=8,  # and the pools behind it skip more
-        coarse_content=16.0,
         steps=300,
     ),
     # The layers of Gatys, Ecker & Bethge, NIPS 2015, figure 3 B, and what SqueezeNet needs for the same reason; not yet

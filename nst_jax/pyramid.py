@@ -33,7 +33,7 @@ from nst_jax.regions import Regions
 from nst_jax.rendering.canvas import resize
 from nst_jax.rendering.colour_matching import matched
 from nst_jax.settings import Settings
-from nst_jax.transfer import Image, as_images, initial_image, prepare_matched, ready
+from nst_jax.transfer import Image, as_images, content_share, initial_image, prepare_matched, ready
 
 FACTORS = {"cpu": 2.0}
 """Platform → ratio of successive scales: each costs a compilation, which weighs more on a processor."""
@@ -91,7 +91,8 @@ def stylize(
     scales = scales_of(network.backbone, settings, content.shape, [image.shape for image in styles])
     make = transfers(network, settings, content, styles, scales, regions=regions, seed=seed)
     start = initial_image(settings, at_scale(content, scales[0].shape), seed=seed)
-    *_, last = run(stages(make, start, scales))
+    begin = starts([settings], scales, lambda index: [at_scale(content, scales[index].shape)])
+    *_, last = run(stages(make, start, scales, begin))
     return jax.device_get(last.result)
 
 
@@ -273,20 +274,67 @@ def enlarge(pictures: jax.Array, shape: tuple[int, int]) -> jax.Array:
     return jnp.clip(larger, 0, 1).reshape(*pictures.shape[:-3], *larger.shape[1:])
 
 
-def stages(make: Callable[[int], Any], start: jax.Array, scales: Sequence[Scale]) -> list[Stage]:
+@functools.partial(jax.jit, static_argnames="size")
+def with_details(picture: jax.Array, content: jax.Array, size: float) -> jax.Array:
+    """Returns a picture whose details are those of the content image: both `[H, W, 3]` in [0, 1].
+
+    Its forms, which stay, are what is left of it in cells of `size` pixels.
+    """
+    height, width, _ = picture.shape
+    cells = (math.ceil(height / size), math.ceil(width / size))
+    moved = resize(resize(picture - content, cells, method="linear", antialias=True), (height, width))
+    return jnp.clip(content + moved, 0, 1)
+
+
+def starts(
+    cells: Sequence[Settings], scales: Sequence[Scale], contents: Callable[[int], Sequence[Image]]
+) -> Callable[[int, jax.Array], jax.Array]:
+    """Returns a function from the index of a scale and the result of the one before to the picture it starts from.
+
+    Details have the share that the content image has in the initial image, and none where nothing is to be kept.
+
+    Args:
+        cells: the settings of each transfer of a batch, or of the only one.
+        scales: from coarse to fine; those of all.
+        contents: index of a scale → the content image of each there, `[H, W, 3]`; called where there are details.
+    """
+    shapes = [scale.shape for scale in scales]
+    shares = [content_share(of) if of.content_detail and of.content_layers and of.content_weight else 0 for of in cells]
+
+    def start(index: int, result: jax.Array) -> jax.Array:
+        larger = enlarge(result, shapes[index])
+        if not any(shares) or finishes(shapes, index):
+            return larger
+        each = larger.reshape(-1, *larger.shape[-3:])
+        made = [
+            picture + np.float32(share) * (with_details(picture, jnp.asarray(content), of.content_detail) - picture)
+            for picture, of, share, content in zip(each, cells, shares, contents(index), strict=True)
+        ]
+        return jnp.stack(made).reshape(larger.shape)
+
+    return start
+
+
+def stages(
+    make: Callable[[int], Any],
+    start: jax.Array,
+    scales: Sequence[Scale],
+    begin: Callable[[int, jax.Array], jax.Array],
+) -> list[Stage]:
     """Returns the stages of a transfer, or of a batch of some, from coarse to fine.
 
     Args:
         make: index of a scale → its problem; called when its scale is next.
         start: the initial image of the coarsest scale, `[..., H, W, 3]`.
         scales: from coarse to fine.
+        begin: what the others start from, see `starts`.
     """
 
     def scale(index: int) -> Stage:
-        def enlarged(result: jax.Array | None) -> jax.Array:
-            return start if result is None else enlarge(result, scales[index].shape)
+        def started(result: jax.Array | None) -> jax.Array:
+            return start if result is None else begin(index, result)
 
-        return Stage(lambda: make(index), enlarged, scales[index].end, carries=True)
+        return Stage(lambda: make(index), started, scales[index].end, carries=True)
 
     return [scale(index) for index in range(len(scales))]
 

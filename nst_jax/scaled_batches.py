@@ -15,7 +15,7 @@ from nst_jax.batches import Group, Recipe, padded
 from nst_jax.free_memory import free_bytes
 from nst_jax.loop import Progress, Stage, run
 from nst_jax.memory import decided, settled
-from nst_jax.pyramid import Scale, at_scale, at_step, ends_of, enlarge, ratio_of, scaled, scales_of, settings_at
+from nst_jax.pyramid import Scale, at_scale, at_step, ends_of, ratio_of, scaled, scales_of, settings_at, starts
 from nst_jax.regions import Regions
 from nst_jax.rendering.colour_matching import matched, moves
 from nst_jax.settings import Settings
@@ -65,13 +65,13 @@ class ScaledGroup:
 
             return functools.lru_cache(_KEPT)(reduced) if ratio < 1 else read
 
+        self._read_at = [read_at(index) for index in range(len(self._shapes))]
         finest = Group(network, self._recipes_at(len(self._shapes) - 1), read, mesh=mesh)
         coarser = (
-            Group(network, self._recipes_at(index), read_at(index), mesh=mesh, alike=finest)
+            Group(network, self._recipes_at(index), self._read_at[index], mesh=mesh, alike=finest)
             for index in range(len(self._shapes) - 1)
         )
         self._groups = (*coarser, finest)
-        self._read_coarsest = read_at(0)
         self.finest = finest
 
     def _recipes_at(self, index: int) -> list[Recipe]:
@@ -91,7 +91,7 @@ class ScaledGroup:
 
     def content(self, index: int) -> np.ndarray:
         """Returns the content image of the transfer with an index, with matched colours, at the coarsest scale."""
-        return np.asarray(self._read_coarsest(self.recipes[index].content))
+        return np.asarray(self._read_at[0](self.recipes[index].content))
 
     def compile(self, size: int) -> None:
         """Compiles the program for batches of a size, if it is the only one; else each is compiled when it is next."""
@@ -132,11 +132,18 @@ class ScaledGroup:
         """
         scales = self.scales(indices[0])
 
+        recipes = padded([self.recipes[index] for index in indices], size)
+
+        def contents(index: int) -> list[np.ndarray]:
+            return [self._read_at[index](recipe.content) for recipe in recipes]
+
+        begin = starts([recipe.settings for recipe in recipes], scales, contents)
+
         def stage(index: int) -> Stage:
             def start(result: jax.Array | None) -> Any:
                 if result is None:
                     return np.stack(padded(images, size))
-                return enlarge(result, scales[index].shape)
+                return begin(index, result)
 
             return self._groups[index].stage(indices, size, steps=scales[index].end, start=start, carries=True)
 

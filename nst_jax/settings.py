@@ -253,11 +253,17 @@ class Settings:
         traced=True,
     )
     coarse_content: float = option(
-        8.0,
+        4.0,
         "Content weight at the coarsest of several scales as a multiple of that at the finest; those between follow "
-        "their size. 1 means the same weight at all scales, 8 keeps faces and houses.",
+        "their size. 1 means the same weight at all scales.",
         least=0,
         traced=True,
+    )
+    content_detail: float = option(
+        8.0,
+        "Details of the content image smaller than this many pixels take the place of the coarser result's where a "
+        "finer scale begins, by its share in the initial image; 0 means none.",
+        least=0,
     )
     finish_steps: int = option(
         0, "Number of steps of a finishing pass at the final size, after all others; 0 means none.", least=0

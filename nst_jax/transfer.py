@@ -207,14 +207,19 @@ def initial_image(settings: Settings, content: Image, *, seed: int) -> jax.Array
     The noise is that of the parameterization; that of pixels is white. The more strength there is beyond 0.5, the more
     noise, as a run that starts from the content image keeps its shapes even where nothing asks for them.
     """
-    share = {"content": 0.0, "noise": 1.0, "blend": settings.init_noise}[settings.init]
-    share = max(share, 2 * settings.strength - 1)
+    share = 1 - content_share(settings)
     content = float32_on_device(content)
     if share == 0:
         return content
     height, width, _ = content.shape
     noise = _noise(seed_key(seed), settings.parameterization, (height, width))
     return float32_on_device(1 - share) * content + float32_on_device(share) * noise
+
+
+def content_share(settings: Settings) -> float:
+    """Returns the share of the content image in the initial image."""
+    noise = {"content": 0.0, "noise": 1.0, "blend": settings.init_noise}[settings.init]
+    return min(1 - noise, 2 - 2 * settings.strength)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))

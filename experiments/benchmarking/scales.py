@@ -104,9 +104,10 @@ class _Run:
         self.transfers = [make(index) for index in range(len(scales))]
         self._programs = [loop.compile_chunk(transfer, loop.state_shapes(transfer)) for transfer in self.transfers]
         self.start = initial_image(settings, pyramid.at_scale(content, scales[0].shape), seed=0)
+        self.begin = pyramid.starts([settings], scales, lambda index: [pyramid.at_scale(content, scales[index].shape)])
         self._stages = [
             stage._replace(advance=program)
-            for stage, program in zip(pyramid.stages(make, self.start, scales), self._programs, strict=True)
+            for stage, program in zip(pyramid.stages(make, self.start, scales, self.begin), self._programs, strict=True)
         ]
         # What is small, such as enlarging, is compiled by one step at each scale.
         for _ in loop.run([stage._replace(steps=index + 1) for index, stage in enumerate(self._stages)]):
@@ -176,7 +177,7 @@ def _rival(name: str, ours: _Run) -> Report:
     for index, transfer in enumerate(ours.transfers):
         margin = transfer.config.margin
         if index:
-            picture = pyramid.enlarge(picture, ours.scales[index].shape)
+            picture = ours.begin(index, picture)
         canvas = np.asarray(extend(picture, margin))
         side = pytorch.RIVALS[name](transfer, canvas, learning_rate=LEARNING_RATES["adam"])
         side.run(1)

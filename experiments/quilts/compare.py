@@ -168,7 +168,7 @@ def _blocks_bar(passes: Sequence[quilting.Pass], shape: tuple[int, int]) -> Iter
 def _optimise(job: Job) -> np.ndarray:
     """Runs a transfer to its end; returns the picture `[H, W, 3]`."""
     with progress_bar(steps=job.steps, done=0) as bar:
-        for last in run(pyramid.stages(job.transfer, job.image, job.scales)):
+        for last in run(pyramid.stages(job.transfer, job.image, job.scales, job.begin)):
             bar.show(last.history)
     return jax.device_get(last.result)
 

@@ -50,6 +50,7 @@ class Job(NamedTuple):
         scales: the scales, from coarse to fine; a single one is that of the result.
         transfer: index of a scale → its transfer.
         image: the initial image of the coarsest scale, `[H, W, 3]`.
+        begin: index of a finer scale and the result of the one before → the picture that it starts from.
         paths: `content`, `style` (`style2`, ...) and perhaps `init` and maps of regions → the files that were read.
         identity: everything that the picture after a given step depends on, with options that the free memory decides
             as they were asked for.
@@ -63,6 +64,7 @@ class Job(NamedTuple):
     scales: tuple[Scale, ...]
     transfer: Callable[[int], Transfer]
     image: jax.Array
+    begin: Callable[[int, jax.Array], jax.Array]
     paths: dict[str, Path]
     identity: dict[str, Any]
     settings: Settings
@@ -169,6 +171,7 @@ def prepare(flags: TransferFlags, *, begun: Checkpoints | None = None) -> Job:
         scales=scales,
         transfer=at_scale,
         image=initial_image(flags, settings, paths, pyramid.at_scale(pixels, scales[0].shape)),
+        begin=pyramid.starts([settings], scales, lambda index: [pyramid.at_scale(pixels, scales[index].shape)]),
         paths=paths,
         identity=identity(
             flags,

@@ -89,7 +89,7 @@ def _optimise(job: Job, flags: SingleFlags, workdir: Path, output: Path, interru
     courses = Courses([checkpoints], [restored])
     state = placed(jax.tree.map(lambda leaf: leaf[None], restored.state)) if restored else None
     start = jax.device_get(job.image)
-    stages = pyramid.stages(make, placed(start[None]), job.scales)  # on a CPU no copy
+    stages = pyramid.stages(make, placed(start[None]), job.scales, job.begin)  # on a CPU no copy
     first = restored.scale if restored else 0
     run = follow(
         run_stages(stages, first=first, state=state, pause_every=flags.save_every),

@@ -172,7 +172,8 @@ class Painting:
             has[index] = _weighing(wanted)
             return self._weighed(problem, index, wanted)
 
-        stages = pyramid.stages(make, jax.device_put(jax.device_get(job.image)[None]), job.scales)
+        start = jax.device_put(jax.device_get(job.image)[None])
+        stages = pyramid.stages(make, start, job.scales, job.begin)
         state = None
         if restored:
             state = jax.device_put(jax.tree.map(lambda leaf: leaf[None], restored.state))

@@ -28,11 +28,20 @@ def extend(images: jax.Array, margin: int) -> jax.Array:
     return jnp.pad(images, (*[(0, 0)] * len(lead), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
 
 
-def resize(images: jax.Array, shape: tuple[int, int], *, method: str | Any = CUBIC) -> jax.Array:
-    """Returns images `[..., H, W, C]` enlarged to another height and width, by default as PyTorch's bicubic does."""
+def resize(
+    images: jax.Array, shape: tuple[int, int], *, method: str | Any = CUBIC, antialias: bool = False
+) -> jax.Array:
+    """Returns images `[..., H, W, C]` enlarged to another height and width, by default as PyTorch's bicubic does.
+
+    Args:
+        images: the images.
+        shape: height and width of the result.
+        method: see `jax.image.resize`.
+        antialias: whether the filter grows where images are reduced.
+    """
     *lead, _, _, channels = images.shape
     with jax_defaults(images):  # its weights would be rounded otherwise in double precision
-        return jax.image.resize(images, (*lead, *shape, channels), method, antialias=False)
+        return jax.image.resize(images, (*lead, *shape, channels), method, antialias=antialias)
 
 
 def check_margin(margin: int, height: int, width: int) -> None:

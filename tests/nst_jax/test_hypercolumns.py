@@ -102,7 +102,8 @@ def stages_of(network, settings):
     content, style = picture(0), picture(1, (40, 56, 3))
     scales = pyramid.scales_of(network.backbone, settings, content.shape, [style.shape])
     make = pyramid.transfers(network, settings, content, [style], scales)
-    return make, jnp.asarray(pyramid.at_scale(content, scales[0].shape)), scales
+    start = jnp.asarray(pyramid.at_scale(content, scales[0].shape))
+    return make, start, scales, lambda index, result: pyramid.enlarge(result, scales[index].shape)
 
 
 @pytest.mark.slow
@@ -127,7 +128,7 @@ def test_a_run_goes_on_from_its_choice_to_the_same_bits(network):
 
 
 def test_content_alone_chooses_with_a_share_of_one(network):
-    make, start, _ = stages_of(network, dataclasses.replace(SETTINGS, match_content=1.0))
+    make, start, *_ = stages_of(network, dataclasses.replace(SETTINGS, match_content=1.0))
     other, _, _ = stages_of(network, dataclasses.replace(SETTINGS, match_content=0.5))
     init = jax.jit(lambda problem, image: problem.init(image).chosen["style"])
     noise = picture(7, start.shape)

@@ -42,7 +42,8 @@ WITHOUT = {
     "coarsest": 256,  # nothing at one scale, and so is the next
     "scale_factor": 0.0,
     "scale_steps": (),
-    "coarse_content": 8.0,  # nothing at one scale
+    "coarse_content": 4.0,  # nothing at one scale
+    "content_detail": 8.0,  # likewise
     "lbfgs_pairs": 0,
     "adam_decay": 0.999,  # Adam's own
     "finish_steps": 0,
@@ -127,6 +128,7 @@ LITERATURE = {
         "coarsest": 512,
         "scale_factor": 2.0,
         "coarse_content": 1.0,
+        "content_detail": 0.0,
         "steps": 500,
         "scale_steps": (500, 200),
         "init": "content",
@@ -154,6 +156,7 @@ LITERATURE = {
         "coarsest": 128,
         "scale_factor": math.sqrt(2),
         "coarse_content": 1.0,
+        "content_detail": 0.0,
         "steps": 1000,
         "scale_steps": (1000, 500),
         "init": "content",
@@ -176,6 +179,7 @@ LITERATURE = {
         "coarsest": 512,
         "scale_factor": 2.0,
         "coarse_content": 1.0,
+        "content_detail": 0.0,
         "steps": 600,
         "scale_steps": tuple(max(600 // 3**index, 30) for index in range(4)),
         "init": "content",

@@ -193,7 +193,11 @@ def stages_of(network, settings):
         return nst_jax.prepare(network, settings, pyramid.at_scale(content, scales[index].shape), reduced)
 
     start = jnp.asarray(pyramid.at_scale(content, scales[0].shape))
-    return make, start, scales
+    return make, start, scales, begin_of(settings, scales, content)
+
+
+def begin_of(settings, scales, content):
+    return pyramid.starts([settings], scales, lambda index: [pyramid.at_scale(content, scales[index].shape)])
 
 
 @pytest.mark.parametrize("optimizer", ["adam", pytest.param("lbfgs", marks=pytest.mark.slow)])
@@ -211,8 +215,8 @@ def test_steps_are_counted_over_all_scales(network, optimizer):
 
 def test_adam_goes_on_at_the_next_scale(network):
     settings = dataclasses.replace(SETTINGS, optimizer="adam", learning_rate=0.02)
-    make, start, scales = stages_of(network, settings)
-    *_, last = run(pyramid.stages(make, start, scales[:1]))
+    make, start, scales, begin = stages_of(network, settings)
+    *_, last = run(pyramid.stages(make, start, scales[:1], begin))
     before, finer = last.state, make(1)
     image = jnp.clip(resize(last.result, scales[1].shape), 0, 1)
     state = jax.jit(lambda finer, before, image: finer.step(finer.carry(before, finer.init(image)))[0])(
@@ -243,12 +247,14 @@ def test_averages_begin_anew_and_moments_go_on(network):
 
 @pytest.mark.slow
 def test_a_batch_is_its_cells(network):
-    make, start, scales = stages_of(network, SETTINGS)
-    *_, single = run(pyramid.stages(make, start, scales))
-    *_, batch = run(pyramid.stages(lambda index: stack([make(index)]), start[None], scales))
+    make, start, scales, begin = stages_of(network, SETTINGS)
+    *_, single = run(pyramid.stages(make, start, scales, begin))
+    *_, batch = run(pyramid.stages(lambda index: stack([make(index)]), start[None], scales, begin))
     np.testing.assert_array_equal(batch.result[0], single.result)
     jax.tree.map(np.testing.assert_array_equal, state_of(batch.state, 0), jax.device_get(single.state))
-    *_, two = run(pyramid.stages(lambda index: stack([make(index)] * 2), jnp.stack([start] * 2), scales))
+    contents = [[pyramid.at_scale(picture(0), scale.shape)] * 2 for scale in scales]
+    begin = pyramid.starts([SETTINGS] * 2, scales, contents.__getitem__)
+    *_, two = run(pyramid.stages(lambda index: stack([make(index)] * 2), jnp.stack([start] * 2), scales, begin))
     np.testing.assert_allclose(two.result[1], single.result, atol=2e-2)  # other orders of summing, ten steps of L-BFGS
 
 
@@ -259,6 +265,58 @@ def test_a_run_goes_on_from_any_scale_to_the_same_bits(network, optimizer):
     for step in (1, 3, 4, 5, 6):
         again = interrupted(lambda: pyramid.stages(*stages_of(network, settings)), step)
         np.testing.assert_array_equal(again.result, whole[-1].result)
+
+
+# --- details of the content image ---
+
+
+def test_details_are_those_of_the_content_image_and_forms_those_of_the_picture():
+    """The formula: content + enlarged(means of picture − content), with a triangle of twice the cells as the mean."""
+    painted, content = 0.3 + 0.4 * picture(0, (64, 64, 3)), 0.3 + 0.4 * picture(1, (64, 64, 3))
+    found = pyramid.with_details(jnp.asarray(painted), jnp.asarray(content), size=8)
+    rows = np.zeros((8, 64))
+    for index in range(8):
+        rows[index] = np.maximum(0, 1 - np.abs(np.arange(64) + 0.5 - 8 * (index + 0.5)) / 8)
+    rows /= rows.sum(1, keepdims=True)
+    forms = matrix(8, 64) @ rows
+    expected = content + np.einsum("yh,xw,hwc->yxc", forms, forms, painted - content)
+    np.testing.assert_allclose(found, np.clip(expected, 0, 1), atol=2e-6)
+
+
+def test_a_picture_that_is_the_content_image_stays():
+    content = jnp.asarray(picture(0, (37, 50, 3)))
+    np.testing.assert_array_equal(pyramid.with_details(content, content, size=8), content)
+
+
+def test_each_scale_begins_with_details_but_the_finishing_pass(network):
+    settings = dataclasses.replace(FINISHED, content_detail=4.0)
+    content = picture(0)
+    scales = pyramid.scales_of(network.backbone, settings, content.shape, [(40, 56)])
+    begin = begin_of(settings, scales, content)
+    result = jnp.asarray(pyramid.at_scale(picture(3), scales[0].shape))
+    larger = pyramid.enlarge(result, scales[1].shape)
+    expected = pyramid.with_details(larger, jnp.asarray(pyramid.at_scale(content, scales[1].shape)), 4.0)
+    np.testing.assert_allclose(begin(1, result), expected, atol=1e-6)
+    assert np.abs(expected - larger).max() > 0.1
+    for changes in ({"init": "noise"}, {"content_layers": ()}, {"content_weight": 0.0}):
+        without = begin_of(dataclasses.replace(settings, **changes), scales, None)
+        np.testing.assert_array_equal(without(1, result), larger)
+    np.testing.assert_allclose(begin(1, result[None])[0], expected, atol=1e-6)
+    contents = [np.stack([pyramid.at_scale(content, scale.shape)] * 2) for scale in scales]
+    each = pyramid.starts([dataclasses.replace(settings, strength=0.75), settings], scales, contents.__getitem__)
+    half, whole = each(1, jnp.stack([result] * 2))
+    np.testing.assert_allclose(whole, expected, atol=1e-6)
+    np.testing.assert_allclose(half, (larger + expected) / 2, atol=1e-6)  # half of its start is noise
+    last = len(scales) - 1
+    np.testing.assert_array_equal(begin(last, jnp.asarray(content)), content)
+
+
+def test_a_sweep_begins_with_the_details_of_each_cells_photo(network):
+    settings = dataclasses.replace(SETTINGS, content_detail=4.0, scales=(24, 0), scale_steps=(1, 0))
+    style, photos = picture(9, (40, 56, 3)), (picture(0), picture(1))
+    cells = nst_jax.sweep([nst_jax.Recipe(settings, photo, [style]) for photo in photos], network)
+    for photo, cell in zip(photos, cells, strict=True):
+        np.testing.assert_allclose(cell.picture, nst_jax.stylize(photo, style, network, settings=settings), atol=1e-5)
 
 
 # --- the finishing pass ---
@@ -279,7 +337,7 @@ def test_a_finishing_pass_has_its_own_style_loss_and_goes_on_from_the_finest_sca
     start = jnp.asarray(pyramid.at_scale(content, scales[0].shape))
     found = [
         (progress.stage, int(progress.state.step), jax.device_get(progress.result))
-        for progress in run(pyramid.stages(make, start, scales))
+        for progress in run(pyramid.stages(make, start, scales, begin_of(FINISHED, scales, content)))
     ]
     before = [result for index, _, result in found if index == len(scales) - 2][-1]
     after = next((step, result) for index, step, result in found if index == len(scales) - 1)

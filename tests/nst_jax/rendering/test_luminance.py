@@ -67,14 +67,15 @@ def test_colours_that_do_not_fit_keep_luminance_and_hue():
 
 def test_coarse_to_fine():
     """Every result on the way is coloured, and the next scale goes on with its luminance."""
-    settings = dataclasses.replace(LUMINOUS, scales=(36, 48), scale_steps=(3, 3))
+    settings = dataclasses.replace(LUMINOUS, scales=(36, 48), scale_steps=(3, 3), content_detail=0.0)
     picture = nst_jax.stylize(CONTENT, STYLES[:1], settings=settings)
     assert_colours_are_the_contents(picture)
     network = nst_jax.load()
     scales = pyramid.scales_of(network.backbone, settings, CONTENT.shape, [STYLES[0].shape])
     make = pyramid.transfers(network, settings, *matched(settings, CONTENT, STYLES[:1]), scales)
     start = transfer.initial_image(settings, pyramid.at_scale(CONTENT, scales[0].shape), seed=0)
-    found = [(progress.stage, np.asarray(progress.result)) for progress in run(pyramid.stages(make, start, scales))]
+    stages = pyramid.stages(make, start, scales, lambda index, result: pyramid.enlarge(result, scales[index].shape))
+    found = [(progress.stage, np.asarray(progress.result)) for progress in run(stages)]
     coarse = [result for stage, result in found if stage == 0][-1]
     first = next(result for stage, result in found if stage == 1)
     assert np.ptp(coarse, axis=-1).max() > 0.1
