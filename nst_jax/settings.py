@@ -260,7 +260,7 @@ class Settings:
         traced=True,
     )
     content_detail: float = option(
-        8.0,
+        4.0,
         "Details of the content image smaller than this many pixels take the place of the coarser result's where a "
         "finer scale begins, by its share in the initial image; 0 means none.",
         least=0,

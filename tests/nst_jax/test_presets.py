@@ -43,7 +43,7 @@ WITHOUT = {
     "scale_factor": 0.0,
     "scale_steps": (),
     "coarse_content": 4.0,  # nothing at one scale
-    "content_detail": 8.0,  # likewise
+    "content_detail": 4.0,  # likewise
     "lbfgs_pairs": 0,
     "adam_decay": 0.999,  # Adam's own
     "finish_steps": 0,
