@@ -129,7 +129,7 @@ def test_a_run_goes_on_from_its_choice_to_the_same_bits(network):
 
 def test_content_alone_chooses_with_a_share_of_one(network):
     make, start, *_ = stages_of(network, dataclasses.replace(SETTINGS, match_content=1.0))
-    other, _, _ = stages_of(network, dataclasses.replace(SETTINGS, match_content=0.5))
+    other, *_ = stages_of(network, dataclasses.replace(SETTINGS, match_content=0.5))
     init = jax.jit(lambda problem, image: problem.init(image).chosen["style"])
     noise = picture(7, start.shape)
     np.testing.assert_array_equal(init(make(0), start), init(make(0), noise))
