@@ -91,7 +91,7 @@ def stylize(
     scales = scales_of(network.backbone, settings, content.shape, [image.shape for image in styles])
     make = transfers(network, settings, content, styles, scales, regions=regions, seed=seed)
     start = initial_image(settings, at_scale(content, scales[0].shape), seed=seed)
-    begin = starts([settings], scales, lambda index: [at_scale(content, scales[index].shape)])
+    begin = starts(settings, scales, content)
     *_, last = run(stages(make, start, scales, begin))
     return jax.device_get(last.result)
 
@@ -286,7 +286,18 @@ def with_details(picture: jax.Array, content: jax.Array, size: float) -> jax.Arr
     return jnp.clip(content + moved, 0, 1)
 
 
-def starts(
+def starts(settings: Settings, scales: Sequence[Scale], content: Image) -> Callable[[int, jax.Array], jax.Array]:
+    """Returns what the scales of a single transfer start from, see `starts_of_batch`.
+
+    Args:
+        settings: the options.
+        scales: from coarse to fine.
+        content: the content image, `[H, W, 3]`, RGB in [0, 1], of the size of the finest scale.
+    """
+    return starts_of_batch([settings], scales, lambda index: [at_scale(content, scales[index].shape)])
+
+
+def starts_of_batch(
     cells: Sequence[Settings], scales: Sequence[Scale], contents: Callable[[int], Sequence[Image]]
 ) -> Callable[[int, jax.Array], jax.Array]:
     """Returns a function from the index of a scale and the result of the one before to the picture it starts from.
@@ -294,7 +305,7 @@ def starts(
     Details have the share that the content image has in the initial image, and none where nothing is to be kept.
 
     Args:
-        cells: the settings of each transfer of a batch, or of the only one.
+        cells: the settings of each transfer.
         scales: from coarse to fine; those of all.
         contents: index of a scale → the content image of each there, `[H, W, 3]`; called where there are details.
     """

@@ -15,7 +15,7 @@ from nst_jax.batches import Group, Recipe, padded
 from nst_jax.free_memory import free_bytes
 from nst_jax.loop import Progress, Stage, run
 from nst_jax.memory import decided, settled
-from nst_jax.pyramid import Scale, at_scale, at_step, ends_of, ratio_of, scaled, scales_of, settings_at, starts
+from nst_jax.pyramid import Scale, at_scale, at_step, ends_of, ratio_of, scaled, scales_of, settings_at, starts_of_batch
 from nst_jax.regions import Regions
 from nst_jax.rendering.colour_matching import matched, moves
 from nst_jax.settings import Settings
@@ -137,7 +137,7 @@ class ScaledGroup:
         def contents(index: int) -> list[np.ndarray]:
             return [self._read_at[index](recipe.content) for recipe in recipes]
 
-        begin = starts([recipe.settings for recipe in recipes], scales, contents)
+        begin = starts_of_batch([recipe.settings for recipe in recipes], scales, contents)
 
         def stage(index: int) -> Stage:
             def start(result: jax.Array | None) -> Any:

@@ -264,6 +264,7 @@ class Settings:
         "Details of the content image smaller than this many pixels take the place of the coarser result's where a "
         "finer scale begins, by its share in the initial image; 0 means none.",
         least=0,
+        traced=True,
     )
     finish_steps: int = option(
         0, "Number of steps of a finishing pass at the final size, after all others; 0 means none.", least=0

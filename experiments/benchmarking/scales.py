@@ -104,7 +104,7 @@ class _Run:
         self.transfers = [make(index) for index in range(len(scales))]
         self._programs = [loop.compile_chunk(transfer, loop.state_shapes(transfer)) for transfer in self.transfers]
         self.start = initial_image(settings, pyramid.at_scale(content, scales[0].shape), seed=0)
-        self.begin = pyramid.starts([settings], scales, lambda index: [pyramid.at_scale(content, scales[index].shape)])
+        self.begin = pyramid.starts(settings, scales, content)
         self._stages = [
             stage._replace(advance=program)
             for stage, program in zip(pyramid.stages(make, self.start, scales, self.begin), self._programs, strict=True)

@@ -171,7 +171,7 @@ def prepare(flags: TransferFlags, *, begun: Checkpoints | None = None) -> Job:
         scales=scales,
         transfer=at_scale,
         image=initial_image(flags, settings, paths, pyramid.at_scale(pixels, scales[0].shape)),
-        begin=pyramid.starts([settings], scales, lambda index: [pyramid.at_scale(pixels, scales[index].shape)]),
+        begin=pyramid.starts(settings, scales, pixels),
         paths=paths,
         identity=identity(
             flags,

@@ -61,6 +61,7 @@ _ROWS = (
     _Row("style_flip", "Mirror the style image", "strokes"),
     _Row("style_rotations", "Strokes in any direction", "strokes"),
     _Row("coarse_content", "Content at coarse scales", "strokes", (0.25, 64), "log"),
+    _Row("content_detail", "Details kept at finer scales", "strokes", (0, 16)),
     _Row("coarsest", "Coarsest scale", "strokes", (64, 1024), "log"),
     _Row("scales", "Scales", "strokes"),
     _Row("colours", "Colours", "colour", simple=True),

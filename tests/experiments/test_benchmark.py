@@ -163,8 +163,7 @@ def test_the_same_picture_from_coarse_to_fine(two_scales):
     content, style = workload.pictures(64)
     steps = pyramid.scales_of(network.backbone, PRESETS["squeezenet"], content.shape, [style.shape])
     make = pyramid.transfers(network, PRESETS["squeezenet"], content, [style], steps)
-    reduced = [pyramid.at_scale(content, scale.shape) for scale in steps]
-    begin = pyramid.starts([PRESETS["squeezenet"]], steps, lambda index: reduced[index : index + 1])
+    begin = pyramid.starts(PRESETS["squeezenet"], steps, content)
     *_, last = run(pyramid.stages(make, pyramid.at_scale(content, (48, 48)), steps, begin))
     assert ours["style"] == pytest.approx(last.history.terms["style"][-1], rel=1e-3)
     assert ours["content"] == pytest.approx(last.history.terms["content"][-1], rel=1e-3)

@@ -103,7 +103,7 @@ def stages_of(network, settings):
     scales = pyramid.scales_of(network.backbone, settings, content.shape, [style.shape])
     make = pyramid.transfers(network, settings, content, [style], scales)
     start = jnp.asarray(pyramid.at_scale(content, scales[0].shape))
-    return make, start, scales, lambda index, result: pyramid.enlarge(result, scales[index].shape)
+    return make, start, scales, pyramid.starts(settings, scales, content)
 
 
 @pytest.mark.slow

@@ -193,11 +193,7 @@ def stages_of(network, settings):
         return nst_jax.prepare(network, settings, pyramid.at_scale(content, scales[index].shape), reduced)
 
     start = jnp.asarray(pyramid.at_scale(content, scales[0].shape))
-    return make, start, scales, begin_of(settings, scales, content)
-
-
-def begin_of(settings, scales, content):
-    return pyramid.starts([settings], scales, lambda index: [pyramid.at_scale(content, scales[index].shape)])
+    return make, start, scales, pyramid.starts(settings, scales, content)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", pytest.param("lbfgs", marks=pytest.mark.slow)])
@@ -253,7 +249,7 @@ def test_a_batch_is_its_cells(network):
     np.testing.assert_array_equal(batch.result[0], single.result)
     jax.tree.map(np.testing.assert_array_equal, state_of(batch.state, 0), jax.device_get(single.state))
     contents = [[pyramid.at_scale(picture(0), scale.shape)] * 2 for scale in scales]
-    begin = pyramid.starts([SETTINGS] * 2, scales, contents.__getitem__)
+    begin = pyramid.starts_of_batch([SETTINGS] * 2, scales, contents.__getitem__)
     *_, two = run(pyramid.stages(lambda index: stack([make(index)] * 2), jnp.stack([start] * 2), scales, begin))
     np.testing.assert_allclose(two.result[1], single.result, atol=2e-2)  # other orders of summing, ten steps of L-BFGS
 
@@ -292,18 +288,20 @@ def test_each_scale_begins_with_details_but_the_finishing_pass(network):
     settings = dataclasses.replace(FINISHED, content_detail=4.0)
     content = picture(0)
     scales = pyramid.scales_of(network.backbone, settings, content.shape, [(40, 56)])
-    begin = begin_of(settings, scales, content)
+    begin = pyramid.starts(settings, scales, content)
     result = jnp.asarray(pyramid.at_scale(picture(3), scales[0].shape))
     larger = pyramid.enlarge(result, scales[1].shape)
     expected = pyramid.with_details(larger, jnp.asarray(pyramid.at_scale(content, scales[1].shape)), 4.0)
     np.testing.assert_allclose(begin(1, result), expected, atol=1e-6)
     assert np.abs(expected - larger).max() > 0.1
     for changes in ({"init": "noise"}, {"content_layers": ()}, {"content_weight": 0.0}):
-        without = begin_of(dataclasses.replace(settings, **changes), scales, None)
+        without = pyramid.starts(dataclasses.replace(settings, **changes), scales, None)
         np.testing.assert_array_equal(without(1, result), larger)
     np.testing.assert_allclose(begin(1, result[None])[0], expected, atol=1e-6)
     contents = [np.stack([pyramid.at_scale(content, scale.shape)] * 2) for scale in scales]
-    each = pyramid.starts([dataclasses.replace(settings, strength=0.75), settings], scales, contents.__getitem__)
+    each = pyramid.starts_of_batch(
+        [dataclasses.replace(settings, strength=0.75), settings], scales, contents.__getitem__
+    )
     half, whole = each(1, jnp.stack([result] * 2))
     np.testing.assert_allclose(whole, expected, atol=1e-6)
     np.testing.assert_allclose(half, (larger + expected) / 2, atol=1e-6)  # half of its start is noise
@@ -337,7 +335,7 @@ def test_a_finishing_pass_has_its_own_style_loss_and_goes_on_from_the_finest_sca
     start = jnp.asarray(pyramid.at_scale(content, scales[0].shape))
     found = [
         (progress.stage, int(progress.state.step), jax.device_get(progress.result))
-        for progress in run(pyramid.stages(make, start, scales, begin_of(FINISHED, scales, content)))
+        for progress in run(pyramid.stages(make, start, scales, pyramid.starts(FINISHED, scales, content)))
     ]
     before = [result for index, _, result in found if index == len(scales) - 2][-1]
     after = next((step, result) for index, step, result in found if index == len(scales) - 1)

@@ -19,6 +19,7 @@ def test_what_compiles_nothing():
         *("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "style_layer_weights"),
         *("blend_weights", "learning_rate", "steps", "init", "init_noise", "colours"),
         *("colour_match", "colour_match_to", "region_weights", "region_guides", "scale_steps", "coarse_content"),
+        "content_detail",
         *("match_content", "laplacian_weight", "matting_weight", "strength"),
         *("dream_layers", "dream_channels", "dream_channel_weights", "dream_weight", "dream_anywhere"),
     } == settings.TRACED

@@ -280,11 +280,16 @@ def test_cells_of_a_batch_in_tiles():
     settings = dataclasses.replace(PLAIN_SETTINGS, tile=32)
     images = [np.float32(picture(seed, 96, 120)) for seed in range(4)]
     cells = [transfer.prepare(network, settings, images[0], images[index]) for index in (1, 2)]
-    both = jax.jit(lambda batch, starts: batch.init(starts))(stacking.stack(cells), np.stack(images[2:]))
+
+    @jax.jit
+    def evaluated(problem, start):
+        return problem.step(problem.init(start))[0].evaluation
+
+    both = evaluated(stacking.stack(cells), np.stack(images[2:]))
     for index, cell in enumerate(cells):
-        alone = jax.jit(lambda cell, start: cell.init(start))(cell, images[2 + index])
-        np.testing.assert_allclose(both.evaluation.loss[index], alone.evaluation.loss, rtol=1e-5)
-        one, another = np.asarray(both.evaluation.gradient[index]), np.asarray(alone.evaluation.gradient)
+        alone = evaluated(cell, images[2 + index])
+        np.testing.assert_allclose(both.loss[index], alone.loss, rtol=1e-5)
+        one, another = np.asarray(both.gradient[index]), np.asarray(alone.gradient)
         assert np.linalg.norm(one - another) < 1e-4 * np.linalg.norm(one)
 
 
@@ -302,8 +307,9 @@ def test_memory_grows_with_the_canvas_and_the_content_alone():
             needed[tile, height] = program.memory_analysis().temp_size_in_bytes
     canvas = 256 * 256 * 3 * 4
     grown = {tile: (needed[tile, 512] - needed[tile, 256]) / canvas for tile in ("off", 64)}
-    # A step handles some eight arrays of the canvas' size; a map of the first layer is ten of them.
-    assert grown[64] < 10 < 30 < grown["off"], grown
+    # A step handles some eight arrays of the canvas' size; a map of the first layer is ten of them, and two of them are
+    # there at once without tiles: its own and its derivative.
+    assert grown[64] < 10 < 20 < grown["off"], grown
 
 
 def test_what_has_no_parts_is_refused():

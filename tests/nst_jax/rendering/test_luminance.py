@@ -74,7 +74,7 @@ def test_coarse_to_fine():
     scales = pyramid.scales_of(network.backbone, settings, CONTENT.shape, [STYLES[0].shape])
     make = pyramid.transfers(network, settings, *matched(settings, CONTENT, STYLES[:1]), scales)
     start = transfer.initial_image(settings, pyramid.at_scale(CONTENT, scales[0].shape), seed=0)
-    stages = pyramid.stages(make, start, scales, lambda index, result: pyramid.enlarge(result, scales[index].shape))
+    stages = pyramid.stages(make, start, scales, pyramid.starts(settings, scales, CONTENT))
     found = [(progress.stage, np.asarray(progress.result)) for progress in run(stages)]
     coarse = [result for stage, result in found if stage == 0][-1]
     first = next(result for stage, result in found if stage == 1)
