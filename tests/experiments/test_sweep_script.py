@@ -331,7 +331,7 @@ def test_what_was_compiled_for_a_finished_size_is_freed(pictures, tmp_path):
         outcome = sweep.run(config(pictures, tmp_path / str(count), size=sizes, steps=(1,)))
         assert outcome.finished == 2 * count
         counts.append(len(kept()))
-        assert not {"jit_chunk", "jit__init", "jit_measure"} & set(kept())
+        assert kept().count("jit_chunk") == 1  # that of the last size, which the next task of a worker may have
     assert counts[1] <= counts[0] + 5  # not what each size needs
 
 
