@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 os.environ["KERAS_BACKEND"] = "jax"
+os.environ["NST_JAX_WEIGHTS"] = os.devnull  # the embedded network, whatever is installed
 
 _PREFIX = "nst_jax-programs-"
 

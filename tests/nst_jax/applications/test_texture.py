@@ -46,7 +46,7 @@ def steps_across(picture, axis):
 def test_a_tile_has_no_seam(network, style):
     pictures = {}
     for tileable in (False, True):
-        options = settings_of("squeezenet1_1", tileable=tileable, steps=60, margin=0)
+        options = settings_of("squeezenet1_1", tileable=tileable, steps=120, margin=0)
         pictures[tileable] = texture.synthesize(style, network, height=64, width=80, settings=options)
         assert pictures[tileable].shape == (64, 80, 3)
     for axis in (0, 1):

@@ -79,7 +79,7 @@ def test_texture():
 @pytest.mark.slow
 def test_projection_minimises_the_loss_of_grey_pictures():
     """A picture that is painted in colours and made grey at the end has a higher loss."""
-    settings = dataclasses.replace(QUICK, steps=12)
+    settings = dataclasses.replace(QUICK, steps=30)
     free = stylize(GREY, OTHER, settings=dataclasses.replace(settings, colours="free"))
     converted = np.repeat(free.mean(axis=-1, keepdims=True), 3, axis=-1)
     made = transfer.prepare(load(), settings, GREY, OTHER)
@@ -87,7 +87,7 @@ def test_projection_minimises_the_loss_of_grey_pictures():
     def loss(picture):
         return float(made.step(made.init(jnp.asarray(picture)))[1].loss)
 
-    assert loss(stylize(GREY, OTHER, settings=settings)) < 0.99 * loss(converted)
+    assert loss(stylize(GREY, OTHER, settings=settings)) < 0.8 * loss(converted)
 
 
 def test_dreams_have_colours():
