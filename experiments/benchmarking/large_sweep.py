@@ -29,13 +29,15 @@ from nst_jax.io.files import make_folder, names_in, sha256
 
 from ..cli.flags import Checked, FilePath, flag, run_script
 from ..cli.run_flags import RunFlags
-from ..engines import tasks
+from ..engines import task_list, tasks
 from ..running.run_record import versions, write_json
 from ..sweeping import folder, shares, watching
 from ..sweeping.cells import Pictures, PreparedCell, prepare
 from ..sweeping.gallery import Gallery
 from ..sweeping.grid import GridFlags, make_grid
+from ..sweeping.naming import named
 from ..sweeping.outcome import CELLS, MANIFEST, PAGE, SHEET, TABLE, cell_path
+from ..sweeping.records import Records
 
 _WEIGHTS = 10
 """Values of the first axis; the second has as many as it takes."""
@@ -110,31 +112,30 @@ def _simulated(config: Config, workdir: Path, clock: Callable[[], float]) -> dic
         workers=config.workers,
     )
     grid = measured.time("grid", lambda: make_grid(flags))
-    pictures = Pictures()
-    cells = measured.time("prepare", lambda: prepare(grid, pictures, keep_going=False))
-    about = {"versions": versions(), "device": "none"}
-    gallery = measured.time("driver_begins", lambda: Gallery(workdir, grid, cells, about))
+    prepared = measured.time("prepare", lambda: prepare(grid, Pictures(), keep_going=False))
+    cells, _ = measured.time("driver_begins", lambda: named(workdir, prepared))
     make_folder(workdir / CELLS)
-    measured.time("driver_begins", lambda: gallery.follow(gallery.cells))
+    records = measured.time("driver_begins", lambda: Records(workdir, cells))
+    gallery = Gallery(workdir, grid, records, {"versions": versions(), "device": "none"})
     measured.time("files", lambda: _write(gallery, pages=False))
     most = tasks.most(len(cells), config.workers)
-    divided = measured.time("tasks", lambda: shares._tasks(gallery.cells, most))
-    by_name = {cell.name: cell for cell in gallery.cells}
+    in_grid = {cell.name: cell.name for cell in cells}
+    divided, listed = measured.time("tasks", lambda: shares._divided(cells, in_grid, most))
+    measured.time("tasks", lambda: task_list.write(workdir, versions(), listed))
     write = _writer(workdir)
     looks, every = 0, max(1, config.cells // _LOOKS)
-    for number, name in enumerate(_order(config, [share.parts for share in divided], measured), start=1):
-        measured.time("records", functools.partial(write, by_name[name]))
+    for number, cell in enumerate(_order(config, [share.parts for share in divided], measured), start=1):
+        measured.time("records", functools.partial(write, cell))
         if number % every == 0:
-            measured.time("looks", gallery.look)
+            measured.time("looks", records.look)
             looks += 1
-    assert gallery.look()
+    assert records.look()
     for task in range(min(_JOINING, len(divided))):
-        own = dataclasses.replace(flags, task=task, cells_per_task=most)
-        measured.time("worker_begins", functools.partial(_begins, own, workdir, grid, cells, about))
+        measured.time("worker_begins", functools.partial(_begins, flags, workdir, task))
     measured.time("files", lambda: _write(gallery, pages=config.pages))
     measured.time("status", lambda: watching.look(workdir))
-    again = measured.time("driver_begins_again", lambda: Gallery(workdir, grid, cells, about))
-    measured.time("driver_begins_again", lambda: again.follow(again.cells))
+    measured.time("driver_begins_again", lambda: named(workdir, prepared))
+    again = measured.time("driver_begins_again", lambda: Records(workdir, cells))
     assert again.summary()[0] == len(cells)
     measured.seconds["looks"] /= max(1, looks)
     measured.seconds["worker_begins"] /= min(_JOINING, len(divided))
@@ -163,10 +164,12 @@ def _write(gallery: Gallery, *, pages: bool) -> None:
     gallery._write_table(manifest["cells"])
 
 
-def _begins(flags: Any, workdir: Path, grid: Any, cells: Sequence[PreparedCell], about: Any) -> None:
-    """Does what a worker does before its first cell, after it has made and prepared the grid."""
-    gallery = Gallery(workdir, grid, cells, about)
-    gallery.follow(shares.of_task(flags, gallery.cells, gallery.versions))
+def _begins(flags: Any, workdir: Path, number: int) -> None:
+    """Does what a worker does before its first cell."""
+    grid = make_grid(flags)
+    task = shares.of_task(workdir, number)
+    cells, mine = task.named(prepare(task.part_of(grid), Pictures(), keep_going=False))
+    Records(workdir, [cell for cell in cells if cell.name in mine])
 
 
 def _writer(workdir: Path) -> Callable[[PreparedCell], None]:
@@ -184,19 +187,19 @@ def _writer(workdir: Path) -> Callable[[PreparedCell], None]:
     return write
 
 
-def _order(config: Config, divided: Sequence[Sequence[str]], measured: Measured) -> Iterator[str]:
+def _order(config: Config, divided: Sequence[Sequence[PreparedCell]], measured: Measured) -> Iterator[PreparedCell]:
     """Yields the cells in the order in which workers finish them, each of which takes the next task when it is free."""
     chance = random.Random(0)
     waiting = list(reversed(divided))
-    events: list[tuple[float, int, str | None]] = []  # time, number, the cell that ends; None for a free worker
+    events: list[tuple[float, int, PreparedCell | None]] = []  # time, number, the cell that ends; None: a free worker
     number, now, busy, lost, kills = 0, 0.0, 0.0, 0.0, 0
     for _ in range(config.workers):
         heapq.heappush(events, (0.0, number, None))
         number += 1
     while events:
-        now, _, name = heapq.heappop(events)
-        if name is not None:
-            yield name
+        now, _, cell = heapq.heappop(events)
+        if cell is not None:
+            yield cell
             continue
         if not waiting:
             continue

@@ -13,7 +13,7 @@ import importlib
 import itertools
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -151,18 +151,6 @@ def split(groups: Iterable[Sequence[tuple[Part, int]]], most: int) -> list[Share
         Share(tuple(part for part, _ in parts), (end - cost / 2) / total)
         for parts, cost, end in zip(cut, costs, ends, strict=True)
     ]
-
-
-def check_versions(begun: Mapping[str, str], here: Mapping[str, str]) -> None:
-    """Checks that a worker is of the versions with which a run was begun.
-
-    Raises:
-        UserError: it is not.
-    """
-    if differing := [
-        f"{name} {begun.get(name)} there, {here[name]} here" for name in here if begun.get(name) != here[name]
-    ]:
-        raise UserError(f"expected the versions with which the run was begun, found {', '.join(differing)}")
 
 
 def run(work: Work, task: int) -> None:

@@ -1,8 +1,4 @@
-"""Shares of a folder of pictures: tasks given out to an engine's workers, or the pictures of one task in a worker.
-
-What the tasks are is written down when they are given out, so that a worker need not look at every picture, and a
-picture that comes to the folder meanwhile moves none to another task.
-"""
+"""Shares of a folder of pictures: tasks given out to an engine's workers, or the pictures of one task in a worker."""
 
 import hashlib
 import json
@@ -12,13 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError
-from nst_jax.io.files import file_error, make_folder, names_in
+from nst_jax.io.files import make_folder, names_in
 
-from ..engines import giving, tasks
+from ..engines import giving, task_list, tasks
 from ..running.run_record import versions, write_json
 from .flags import InstantFlags
 
-_TASKS, _RECORDS = "tasks.json", "tasks"
+_RECORDS = "tasks"
 
 
 class Pictured(NamedTuple):
@@ -64,26 +60,20 @@ def of_task(flags: InstantFlags, workdir: Path, settings: Mapping[str, Any]) -> 
     Raises:
         UserError: there is no such task, or whoever gave it out has other versions or settings.
     """
-    path = workdir / _TASKS
+    assert flags.task is not None
+    names, about = task_list.read(workdir, flags.task, versions())
     try:
-        begun = json.loads(path.read_text(encoding="utf-8"))
-        every = [[(Path(source), Path(target)) for source, target in names] for names in begun["tasks"]]
-        room, of_begin, wanted = bool(begun["room"]), dict(begun["versions"]), dict(begun["settings"])
-    except OSError as error:
-        raise UserError("--task: expected a folder that the command without it has begun; run that") from error
+        pictures = [(Path(source), Path(target)) for source, target in names]
+        room, wanted = bool(about["room"]), dict(about["settings"])
     except (ValueError, LookupError, TypeError) as error:
-        raise file_error(path, "expected the tasks of a folder, found something else; run the command again") from error
-    tasks.check_versions(of_begin, versions())
+        raise task_list.damaged(workdir) from error
     here = json.loads(json.dumps(settings))
     if differing := sorted(name for name in here.keys() | wanted.keys() if here.get(name) != wanted.get(name)):
         raise UserError(
             f"expected the settings with which the folder was begun, found another {', '.join(differing)}; "
             "run the command again"
         )
-    assert flags.task is not None
-    if flags.task >= len(every):
-        raise UserError(f"--task: expected 0 to {len(every) - 1}, found {flags.task}")
-    return Share(every[flags.task], room, _record(workdir, flags.task, begun))
+    return Share(pictures, room, _record(workdir, flags.task, about, names))
 
 
 def write_record(path: Path, painted: int, found: int, left_out: Mapping[str, str]) -> None:
@@ -129,9 +119,9 @@ class Given:
         self._before = {number for number, share in enumerate(self._tasks) if all(map(is_done, share.parts))}
         make_folder(workdir)
         names = [[[str(picture.path), str(picture.target)] for picture in share.parts] for share in self._tasks]
-        record = {"settings": settings, "versions": versions(), "room": room, "tasks": names}
-        write_json(workdir / _TASKS, record)
-        self._records = {number: _record(workdir, number, record) for number in self.left}
+        about = {"settings": settings, "room": room}
+        task_list.write(workdir, versions(), names, **about)
+        self._records = {number: _record(workdir, number, about, names[number]) for number in self.left}
         for path in self._records.values():  # of a run before, as of pictures that could not be read then
             path.unlink(missing_ok=True)
 
@@ -185,11 +175,11 @@ def by_program(pictures: Iterable[Pictured]) -> list[tuple[Pictured, int]]:
     return [(picture, math.prod(picture.shape)) for picture in sorted(pictures, key=lambda picture: picture.shape)]
 
 
-def _record(workdir: Path, task: int, begun: Mapping[str, Any]) -> Path:
+def _record(workdir: Path, task: int, about: Mapping[str, Any], names: Sequence[Sequence[str]]) -> Path:
     """Returns the file that tells what a task has done.
 
     In its name is a digest of all that the task was: a worker of a command that was killed may end when the same task
     is another one, with more pictures or other settings, and must not count as having done that.
     """
-    text = json.dumps({**begun, "tasks": begun["tasks"][task]}, sort_keys=True)
+    text = json.dumps({"about": about, "versions": versions(), "pictures": names}, sort_keys=True)
     return workdir / _RECORDS / f"{task:06d}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:16]}.json"

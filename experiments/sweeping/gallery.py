@@ -4,10 +4,8 @@ Only the record of each cell is authoritative; these files are made from the rec
 """
 
 import csv
-import dataclasses
 import functools
 import hashlib
-import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,136 +13,46 @@ from pathlib import Path
 from typing import Any
 
 from nst_jax.errors import UserError, one_line
-from nst_jax.io.files import atomic_write, file_error, sha256
+from nst_jax.io.files import atomic_write, file_error
 
 from ..cli.flags import command_line
-from ..running.run_record import write_json
 from ..showing.page import write_page
 from ..showing.sheet import write_sheet
-from . import folder
 from .cells import PreparedCell
-from .folder import FAILED, FINISHED, UNFINISHED
+from .folder import FAILED, UNFINISHED
 from .grid import Grid
-from .outcome import CELLS, MANIFEST, PAGE, PARTS, SHEET, TABLE, TRADEOFF, cell_path, parts_of
+from .outcome import MANIFEST, PAGE, PARTS, SHEET, TABLE, TRADEOFF
 from .pages import numbered, parts
+from .records import PAUSE, Records
 from .watching import for_page, status
 
-_ADVICE = "choose another --workdir, or remove this one"
 _LEAST_PAUSE = 5.0  # seconds
 _AWAY = 60.0
 """Seconds until the files are written again, after records could not be read."""
-_PAUSE = 10.0
-"""Time until the files are written again, or the folder is looked at, as a multiple of the time that this takes."""
 
 
 class Gallery:
-    """The folder of a sweep: the record of every cell, and the files that cover all of them.
-
-    Attributes:
-        cells: the cells, in the order of the grid. Those that the folder has already keep the names of their files:
-            a sweep may grow, and the numbers in the names of a larger grid are others.
-        steps_done: steps of the cells that are followed and done.
-    """
+    """The files of a sweep that cover all its cells."""
 
     def __init__(
-        self,
-        workdir: Path,
-        grid: Grid,
-        cells: Sequence[PreparedCell],
-        about: Mapping[str, Any],
+        self, workdir: Path, grid: Grid, records: Records, about: Mapping[str, Any], *, shown: int = 1
     ) -> None:
-        """Finds the names of the cells' files; of no cell anything is known before `follow`.
+        """Writes nothing yet.
 
         Args:
-            workdir: the folder, which need not exist.
+            workdir: the folder.
             grid: the sweep.
-            cells: the cells of the grid, in its order.
+            records: those of all its cells, in its order.
             about: versions and device.
-
-        Raises:
-            UserError: the folder belongs to a sweep with cells that this one has not.
+            shown: number of sheets, and of pages, that the folder has.
         """
         self._workdir = workdir
         self._grid = grid
+        self._records = records
         self._about = about
-        self._records: dict[str, dict[str, Any]] = {}
-        self._begun: dict[str, str] | None = None
-        self._next = self._next_look = 0.0
-        self._missing: dict[str, PreparedCell] = {}
-        self._ends: list[float] = []
+        self._next = 0.0
         self._shown: dict[Path, str] = {}
-        self._parts = 1
-        self.steps_done = 0
-        self.cells = self._named(cells)
-
-    def follow(self, cells: Sequence[PreparedCell], *, retry_failed: bool = False) -> None:
-        """Reads the records of some of the cells, now and at each later look: a worker has to know its own alone.
-
-        Args:
-            cells: which of them.
-            retry_failed: whether to run cells again that have failed before.
-
-        Raises:
-            UserError: a record is of a cell with other settings, or cannot be read.
-        """
-        self._missing = {cell.name: cell for cell in cells if cell.error is None}
-        self.look()
-        if retry_failed:
-            for cell in cells:
-                if self._records.get(cell.name, {}).get("status") == FAILED:
-                    del self._records[cell.name]
-                    self.path(cell, ".json").unlink(missing_ok=True)
-                    self._missing[cell.name] = cell
-                    self.steps_done -= cell.settings.steps
-
-    @property
-    def versions(self) -> tuple[Mapping[str, str] | None, Mapping[str, str]]:
-        """The versions with which the folder was begun, None if it was not; and those here."""
-        return self._begun, self._about["versions"]
-
-    def path(self, cell: PreparedCell, suffix: str) -> Path:
-        """Returns the path of a file of a cell."""
-        return cell_path(self._workdir, cell.name, suffix)
-
-    def is_done(self, cell: PreparedCell) -> bool:
-        """Returns whether the cell is finished, or has failed and would fail again."""
-        return cell.name in self._records or cell.error is not None
-
-    def add(self, cell: PreparedCell, record: dict[str, Any]) -> None:
-        """Writes the record of a cell whose picture is written; the next `refresh` shows it."""
-        write_json(self.path(cell, ".json"), {folder.IDENTITY: cell.identity, **record})
-        self._take(cell)  # unless the picture was removed meanwhile, and is made again
-
-    def look(self, *, patient: bool = False) -> bool:
-        """Looks for cells that an earlier run or other processes finished; returns whether all are done.
-
-        Args:
-            patient: whether to leave it where the last look was too recent for what it cost.
-        """
-        began = time.monotonic()
-        if not patient or began >= self._next_look:
-            for name in folder.with_records(self._workdir, self._missing):
-                self._take(self._missing[name])
-            ended = time.monotonic()
-            self._next_look = ended + _PAUSE * (ended - began)
-        return not self._missing
-
-    def _take(self, cell: PreparedCell) -> None:
-        """Takes the record of a cell that is missing, if it is there."""
-        if (found := self._read(cell)) is not None:
-            record, written = found
-            self._records[cell.name] = record
-            if record["status"] == FINISHED:
-                self._ends.append(written)
-            if self._missing.pop(cell.name, None) is not None:
-                self.steps_done += cell.settings.steps
-
-    def summary(self) -> tuple[int, dict[str, str]]:
-        """Returns the number of cells with a picture, and for failed cells, by name, the error."""
-        failed = {cell.name: cell.error for cell in self.cells if cell.error is not None}
-        found = self._records.items()
-        failed |= {name: record["error"] for name, record in found if record["status"] == FAILED}
-        return sum(record["status"] == FINISHED for _, record in found), failed
+        self._parts = shown
 
     def refresh(self, *, now: bool = False) -> None:
         """Writes the files that cover all cells, unless they were written too recently for what that costs."""
@@ -154,7 +62,7 @@ class Gallery:
         if not now and began < self._next:
             return
         self._next = began + _AWAY  # where the look fails
-        self.look()
+        self._records.look()
         manifest = self.manifest()
         divided = parts(manifest)
         writings: list[Callable[[], None]] = [
@@ -171,7 +79,7 @@ class Gallery:
             except UserError as error:  # of these files none is worth another, or the cells under way
                 failure = failure or error
         ended = time.monotonic()
-        self._next = ended + max(_LEAST_PAUSE, _PAUSE * (ended - began))
+        self._next = ended + max(_LEAST_PAUSE, PAUSE * (ended - began))
         if failure:
             raise failure
 
@@ -181,14 +89,18 @@ class Gallery:
             {"href": f"./{numbered(Path(PAGE), number).name}", "label": part["label"]}
             for number, part in enumerate(divided)
         ]
-        how_far = for_page(status(self._workdir, (cell.name for cell in self.cells), self.summary()[1], self._ends))
+        records = self._records
+        names = (cell.name for cell in records.cells)
+        how_far = for_page(status(self._workdir, names, records.summary()[1], records.ends))
         for number, part in enumerate(divided):
             sheet, page = (numbered(self._workdir / name, number) for name in (SHEET, PAGE))
             if len(divided) > 1:
                 part |= {"title": f"{part['title']} ({part['label']})".strip(), "parts": links, "part": number}
             yield functools.partial(self._if_changed, sheet, part, write_sheet)
             # Of the whole sweep the first page tells, so that the others are written when they have something new.
-            shown = {**part, "status": how_far} if number == 0 and not all(map(self.is_done, self.cells)) else part
+            shown = (
+                {**part, "status": how_far} if number == 0 and not all(map(records.is_done, records.cells)) else part
+            )
             yield functools.partial(self._if_changed, page, shown, write_page)
 
     def _remove_parts(self, count: int) -> None:
@@ -226,7 +138,7 @@ class Gallery:
             "axes": [{"name": axis.name, "values": list(axis.labels)} for axis in self._grid.axes],
             "rows": list(self._grid.rows),
             "cols": list(self._grid.cols),
-            "cells": [self._entry(cell) for cell in self.cells],
+            "cells": [self._entry(cell) for cell in self._records.cells],
             **self._about,
         }
 
@@ -244,7 +156,7 @@ class Gallery:
             "width": width,
             "height": height,
             **unknown,
-            **self._records.get(cell.name, {}),
+            **self._records.of(cell),
         }
         if cell.grid.at is not None:
             entry |= {"at": list(cell.grid.at), "caption": cell.grid.caption}
@@ -269,93 +181,6 @@ class Gallery:
                         *((entry["losses"] or {}).get(name) for name in losses),
                     ]
                 )
-
-    def _read(self, cell: PreparedCell) -> tuple[dict[str, Any], float] | None:
-        """Returns the record of a cell and when it was written; None if there is none, or the picture is another.
-
-        Raises:
-            UserError: the record is of a cell with other settings, or cannot be read.
-        """
-        record = folder.read_record(self._workdir, cell.name, _ADVICE)
-        if record is None:
-            return None
-        self._check_identity(cell, record.identity)
-        known = record.known
-        if known["status"] == FINISHED:
-            picture = self.path(cell, ".png")
-            try:
-                if sha256(picture) != known["sha256"]:
-                    return None
-            except FileNotFoundError:
-                return None
-            except OSError as error:
-                raise file_error(picture, f"cannot be read ({error.strerror}): {_ADVICE}") from error
-            known["picture"] = picture.relative_to(self._workdir).as_posix()
-        return known, record.written
-
-    def _named(self, cells: Sequence[PreparedCell]) -> list[PreparedCell]:
-        """Returns the cells with the names of their files; raises UserError if the folder belongs to another sweep."""
-        found = self._found()
-        by_name = {cell.name: cell for cell in cells}
-        names = {name: name for name, cell in by_name.items() if name in found and _is_same(cell, found[name])}
-        left: dict[str, list[str]] = {}
-        for name, settings in found.items():
-            if name not in names and settings:  # of a cell whose images could not be read there is nothing to keep
-                left.setdefault(_key(settings), []).append(name)
-        for cell in cells:
-            if cell.name not in names and cell.error is None and (others := left.get(_key(cell.description))):
-                names[cell.name] = others.pop(0)
-        for name in (name for others in left.values() for name in others):
-            if name in by_name:
-                self._check_identity(by_name[name], found[name])
-            raise file_error(self._workdir, f"belongs to another sweep, which has the cell {name}: {_ADVICE}")
-        taken = set(names.values())
-        for name in (name for name in by_name if name not in names):
-            names[name] = next(free for free in _variants(name) if free not in taken)
-            taken.add(names[name])
-        return [dataclasses.replace(cell, grid=dataclasses.replace(cell.grid, name=names[cell.name])) for cell in cells]
-
-    def _found(self) -> dict[str, dict[str, Any]]:
-        """Returns the settings of each cell that the folder has, by the name of its files."""
-        manifest = folder.read_manifest(self._workdir, _ADVICE)
-        if manifest is None:
-            other = next((name for name in (TABLE, SHEET, TRADEOFF, PAGE) if (self._workdir / name).exists()), None)
-            if other and not (self._workdir / CELLS).is_dir():
-                raise file_error(
-                    self._workdir,
-                    f"expected the folder of a sweep, found only a file {other}: choose another --workdir",
-                )
-            return {}
-        self._begun = {str(name): str(version) for name, version in manifest["versions"].items()}
-        self._parts = parts_of(manifest)
-        return {cell["name"]: cell["settings"] for cell in manifest["cells"]}
-
-    def _check_identity(self, cell: PreparedCell, found: Mapping[str, Any]) -> None:
-        """Checks that a cell found in the folder is this one, as far as its images can be read now."""
-        for key, value in json.loads(json.dumps(cell.identity)).items():
-            if value != found.get(key) and key not in cell.paths:
-                raise file_error(
-                    self._workdir,
-                    f"belongs to another sweep, whose cell {cell.name} has {key} = {found.get(key)}, "
-                    f"in this one it is {value}: {_ADVICE}",
-                )
-
-
-def _is_same(cell: PreparedCell, settings: Mapping[str, Any]) -> bool:
-    """Returns whether a cell is that of these settings, as far as the images of both can be read."""
-    return not settings or cell.error is not None or _key(cell.description) == _key(settings)
-
-
-def _key(settings: Mapping[str, Any]) -> str:
-    """Returns what cells of the same picture have in common: all settings, and what images hold, not their names."""
-    files = {"content", *(name.removesuffix("_sha256") for name in settings if name.endswith("_sha256"))}
-    return json.dumps({name: value for name, value in settings.items() if name not in files}, sort_keys=True)
-
-
-def _variants(name: str) -> Iterator[str]:
-    """Yields a name, and others that begin like it."""
-    yield name
-    yield from (f"{name}-{number}" for number in itertools.count(2))
 
 
 def _names(mappings: Any) -> list[str]:

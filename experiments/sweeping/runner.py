@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,7 +40,9 @@ from .cells import Pictures, PreparedCell, groups, prepare
 from .folder import FAILED, FINISHED
 from .gallery import Gallery
 from .grid import Grid
+from .naming import named
 from .outcome import CELLS, CHECKPOINTS, Outcome
+from .records import Records
 
 _WORTH_SAYING = 0.5  # seconds
 
@@ -64,40 +66,57 @@ def run_grid(
     giving.check(flags)
     with graceful_interrupt() if interrupt is None else contextlib.nullcontext(interrupt) as interrupt:
         check_folder(workdir)
-        pictures = Pictures()
-        cells = prepare(grid, pictures, keep_going=flags.keep_going)
-        wanted = [cell.name for cell in cells]
-        about = {"versions": versions(), "device": jax.devices()[0].device_kind}
-        gallery = Gallery(workdir, grid, cells, about)
-        begun = names_in(workdir / CHECKPOINTS)
-        cells = [_as_begun(cell, workdir) if cell.name in begun else cell for cell in gallery.cells]
-        names = dict(zip(wanted, (cell.name for cell in cells), strict=True))
-        make_folder(workdir / CELLS)
-        able = [cell for cell in cells if cell.error is None]
-        partial = flags.task is not None
-        mine = shares.of_task(flags, able, gallery.versions) if partial else able
-        gallery.follow(mine if partial else cells, retry_failed=flags.retry_failed)
-        _announce(cells, mine, gallery)
-        for cell in mine:
-            if cell.name in begun and gallery.is_done(cell):  # left if a run was killed between the two
-                remove_folder(workdir / CHECKPOINTS / cell.name)
-        steps = sum(cell.settings.steps for cell in mine)
-        with progress_bar(steps=steps, done=gallery.steps_done) as bar:
-            if partial or flags.engine == "none":
-                runner = _Runner(flags, workdir, gallery, mine, pictures, bar, interrupt, bits)
-                for group in groups(cells):
-                    runner.run(group)
-            else:
-                gallery.refresh(now=True)  # whose names of files the workers take
-                for _ in shares.given_out(flags, workdir, able, gallery, bar, lambda: interrupt.requested):
-                    bar.update(gallery.steps_done, "")
-                    _refresh(gallery, bar)
-        if not partial:
-            gallery.refresh(now=True)
+        run = _run_whole if flags.task is None else _run_task
+        outcome = run(grid, flags, workdir, bits, interrupt)
         _remove_if_empty(workdir / CHECKPOINTS)  # it has those of unfinished cells otherwise
-        finished, failed = gallery.summary()
-        missing = 0 if partial or interrupt.requested else len(cells) - finished - len(failed)
-        return Outcome(workdir, finished, failed, missing, interrupt.requested, names, partial)
+        return outcome
+
+
+def _run_whole(grid: Grid, flags: RunFlags, workdir: Path, bits: Literal[8, 16], interrupt: Interrupt) -> Outcome:
+    """Runs all cells here, or has workers run them, and writes what covers them all."""
+    pictures = Pictures()
+    prepared = prepare(grid, pictures, keep_going=flags.keep_going)
+    found, shown = named(workdir, prepared)
+    cells = _as_begun(found, workdir)
+    names = {before.name: cell.name for before, cell in zip(prepared, cells, strict=True)}
+    make_folder(workdir / CELLS)
+    records = Records(workdir, cells, retry_failed=flags.retry_failed)
+    about = {"versions": versions(), "device": jax.devices()[0].device_kind}
+    gallery = Gallery(workdir, grid, records, about, shown=shown)
+    for cell in cells:
+        if cell.error is not None:
+            print(f"left out: {cell.name}: {cell.error}")
+    print(f"{_cells(len(cells))}, {sum(map(records.is_done, cells))} done already")
+    with progress_bar(steps=_steps(cells), done=records.steps_done) as bar:
+        refresh = functools.partial(_refresh, gallery, bar)
+        if flags.engine == "none":
+            _Runner(flags, workdir, records, pictures, bar, interrupt, bits, refresh).run(cells)
+        else:
+            gallery.refresh(now=True)  # for whoever watches
+            for _ in shares.given_out(flags, workdir, records, names, bar, lambda: interrupt.requested):
+                bar.update(records.steps_done, "")
+                refresh()
+    gallery.refresh(now=True)
+    finished, failed = records.summary()
+    missing = 0 if interrupt.requested else len(cells) - finished - len(failed)
+    return Outcome(workdir, finished, failed, missing, interrupt.requested, names)
+
+
+def _run_task(grid: Grid, flags: RunFlags, workdir: Path, bits: Literal[8, 16], interrupt: Interrupt) -> Outcome:
+    """Runs the cells of a task; whoever gave it out writes what covers all."""
+    assert flags.task is not None
+    task = shares.of_task(workdir, flags.task)
+    pictures = Pictures()
+    found, mine = task.named(prepare(task.part_of(grid), pictures, keep_going=flags.keep_going))
+    cells = _as_begun(found, workdir)
+    own = [cell for cell in cells if cell.name in mine]
+    make_folder(workdir / CELLS)
+    records = Records(workdir, own)
+    print(f"{len(own)} of {_cells(len(grid.cells))}, {sum(map(records.is_done, own))} of these done already")
+    with progress_bar(steps=_steps(own), done=records.steps_done) as bar:
+        _Runner(flags, workdir, records, pictures, bar, interrupt, bits, lambda: None).run(cells)
+    finished, failed = records.summary()
+    return Outcome(workdir, finished, failed, 0, interrupt.requested, task.files, partial=True)
 
 
 @functools.lru_cache(maxsize=1)
@@ -121,32 +140,44 @@ class _Runner:
     Attributes:
         flags: the flags of the run.
         workdir: the folder for everything that is written.
-        gallery: the records of all cells.
-        mine: the cells of this process.
+        records: those of the cells of this process.
         pictures: reads the images.
         bar: shows the steps of the cells of this process.
         interrupt: whether to stop.
         bits: per channel of the pictures.
+        refresh: writes what covers all cells, if that is for this process and it is time.
     """
 
     flags: RunFlags
     workdir: Path
-    gallery: Gallery
-    mine: Sequence[PreparedCell]
+    records: Records
     pictures: Pictures
     bar: Bar
     interrupt: Interrupt
     bits: Literal[8, 16]
+    refresh: Callable[[], None]
 
     def run(self, cells: Sequence[PreparedCell]) -> None:
-        """Runs the unfinished cells of a group that belong to this process, in batches.
+        """Runs the unfinished cells that belong to this process, program after program.
+
+        Args:
+            cells: they, and others that are of their programs.
+        """
+        begun = names_in(self.workdir / CHECKPOINTS)
+        for cell in self.records.cells:
+            if cell.name in begun and self.records.is_done(cell):  # left if a run was killed between the two
+                remove_folder(self.workdir / CHECKPOINTS / cell.name)
+        mine = {cell.name for cell in self.records.cells}
+        for group in groups(cells):
+            self._run_group(group, [index for index, cell in enumerate(group) if cell.name in mine])
+
+    def _run_group(self, cells: Sequence[PreparedCell], own: Sequence[int]) -> None:
+        """Runs the unfinished ones of some cells of a group, in batches.
 
         Each time that memory runs out, batches get smaller. The program is that of the whole group, so that no number
         depends on which cells are done already, or by which process.
         """
-        mine = {cell.name for cell in self.mine}
-        own = [index for index, cell in enumerate(cells) if cell.name in mine]
-        left = [index for index in own if not self.gallery.is_done(cells[index])]
+        left = [index for index in own if not self.records.is_done(cells[index])]
         if not left or self.interrupt.requested:
             return
         _enter(cells[0].program)
@@ -162,7 +193,7 @@ class _Runner:
                 smaller = finest.smaller(size, error)
                 self.bar.say(f"not enough memory for {size} cells at once: continuing with {smaller}")
                 size = smaller
-            left = [index for index in left if not self.gallery.is_done(cells[index])]
+            left = [index for index in left if not self.records.is_done(cells[index])]
 
     def _group(self, cells: Sequence[PreparedCell]) -> ScaledGroup:
         recipes = [
@@ -195,7 +226,7 @@ class _Runner:
         began = time.monotonic()
         indices, restored = self._at_one_step(group, cells, left, size)
         chosen = [cells[index] for index in indices]
-        steps, before = chosen[0].settings.steps, self.gallery.steps_done
+        steps, before = chosen[0].settings.steps, self.records.steps_done
         states = [found.state for found in restored if found]
         chunks = group.run(
             indices,
@@ -222,8 +253,7 @@ class _Runner:
             if done == 0:
                 starts = np.asarray(last.result)
             self.bar.update(before + done * len(chosen), f"{chosen[0].name}, step {done} of {steps}")
-            if self.flags.task is None:
-                _refresh(self.gallery, self.bar)
+            self.refresh()
         if last is None or not courses.running or int(last.history.step[-1]) < steps:
             return
         pictures = jax.device_get(last.result)
@@ -277,12 +307,12 @@ class _Runner:
 
     def _finish(self, cell: PreparedCell, pixels: np.ndarray, history: History, seconds: float, together: int) -> None:
         content = self.pictures.read(cell.paths[CONTENT], cell.grid.flags.size)
-        path = self.gallery.path(cell, ".png")
+        path = self.records.path(cell, ".png")
         if cell.regions is not None:
             pixels = cell.regions.put_back(pixels, content.pixels)
         images.write(path, content._replace(pixels=pixels), bits=self.bits, settings=cell.description)
-        write_losses(self.gallery.path(cell, ".csv"), history, cell.scales)
-        self.gallery.add(
+        write_losses(self.records.path(cell, ".csv"), history, cell.scales)
+        self.records.add(
             cell,
             {
                 "status": FINISHED,
@@ -299,32 +329,31 @@ class _Runner:
 
     def _fail(self, cell: PreparedCell, error: UserError) -> None:
         self.bar.say(f"{cell.name}: {error}")
-        self.gallery.add(cell, {"status": FAILED, "error": str(error)})
+        self.records.add(cell, {"status": FAILED, "error": str(error)})
         remove_folder(self.workdir / CHECKPOINTS / cell.name)
 
 
-def _as_begun(cell: PreparedCell, workdir: Path) -> PreparedCell:
-    """Returns a cell with the options that it chose by the free memory when it was begun, if it goes on."""
-    if cell.error is not None:
-        return cell
-    asked = {name: cell.identity[name] for name in decided(cell.settings)}
-    chosen = _checkpoints(workdir, cell).chosen(asked)
-    return dataclasses.replace(cell, found_settings=dataclasses.replace(cell.settings, **chosen))
+def _as_begun(cells: Sequence[PreparedCell], workdir: Path) -> list[PreparedCell]:
+    """Returns cells with the options that they chose by the free memory when they were begun, where they go on."""
+    begun = names_in(workdir / CHECKPOINTS)
+
+    def of(cell: PreparedCell) -> PreparedCell:
+        if cell.name not in begun or cell.error is not None:
+            return cell
+        asked = {name: cell.identity[name] for name in decided(cell.settings)}
+        chosen = _checkpoints(workdir, cell).chosen(asked)
+        return dataclasses.replace(cell, found_settings=dataclasses.replace(cell.settings, **chosen))
+
+    return list(map(of, cells))
 
 
 def _checkpoints(workdir: Path, cell: PreparedCell) -> Checkpoints:
     return Checkpoints(workdir / CHECKPOINTS / cell.name, cell.identity, decided(cell.settings))
 
 
-def _announce(cells: Sequence[PreparedCell], mine: Sequence[PreparedCell], gallery: Gallery) -> None:
-    for cell in cells:
-        if cell.error is not None:
-            print(f"left out: {cell.name}: {cell.error}")
-    done = sum(map(gallery.is_done, mine))
-    if len(mine) == len(cells):
-        print(f"{_cells(len(cells))}, {done} done already")
-    else:
-        print(f"{len(mine)} of {_cells(len(cells))}, {done} of these done already")
+def _steps(cells: Sequence[PreparedCell]) -> int:
+    """Returns the number of steps of the cells that can be run."""
+    return sum(cell.settings.steps for cell in cells if cell.error is None)
 
 
 def _cells(count: int) -> str:

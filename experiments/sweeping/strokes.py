@@ -30,12 +30,13 @@ def run(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
     wanted = {cell.name: flags_of(cell.flags) for cell in grid.cells if isinstance(cell.flags, StrokeFlags)}
     if not wanted:
         return run_grid(grid, flags, workdir)
-    # Of the same shape as what will be made of them: what does not fit is said at once.
-    cells.prepare(
-        _with(grid, {cell.name: parts(cell.flags)[COARSE] for cell in grid.cells}),
-        cells.Pictures(),
-        keep_going=flags.keep_going,
-    )
+    if flags.task is None:  # else that is done already
+        # Of the same shape as what will be made of them: what does not fit is said at once.
+        cells.prepare(
+            _with(grid, {cell.name: parts(cell.flags)[COARSE] for cell in grid.cells}),
+            cells.Pictures(),
+            keep_going=flags.keep_going,
+        )
     names: dict[TransferFlags, str] = {}
     for name, own in wanted.items():
         names.setdefault(own, name)

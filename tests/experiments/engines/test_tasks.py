@@ -11,6 +11,8 @@ from experiments import sweep
 from experiments.cli.flags import arguments_of, parsed
 from experiments.engines import giving, tasks
 from experiments.engines.tasks import Work
+from experiments.sweeping import runner
+from experiments.sweeping.cells import prepare
 from nst_jax.errors import UserError
 from nst_jax.io import files
 
@@ -82,12 +84,55 @@ def test_a_grid_given_out_is_the_grid(engine, pictures, tmp_path, capfd):
 def test_a_worker_of_another_version_is_refused(engine, pictures, tmp_path):
     engine.fails = {0, 1}
     sweep.run(shared(pictures, tmp_path))
-    path = tmp_path / "manifest.json"
+    path = tmp_path / "tasks.json"
     text = json.loads(path.read_text())
     text["versions"]["jax"] = "0.1"
     path.write_text(json.dumps(text))
     with pytest.raises(UserError, match=r"expected the versions with which the run was begun, found jax 0\.1 there, "):
         tasks.run(engine.given[0], 0)
+
+
+def test_a_task_makes_ready_what_its_program_needs(engine, pictures, tmp_path, monkeypatch):
+    """Layers that other cells have are in the program, so that the bytes are those of the whole grid."""
+    flags = {
+        "style_layers": (("conv1",), ("fire2/concat", "conv1")),
+        "content_layers": (("fire2/concat",), ("fire3/concat",)),
+        "seed": (0, 1, 2),
+        "init": ("noise",),
+        "steps": (2,),
+    }
+    alone = sweep.run(config(pictures, tmp_path / "alone", **flags))
+    counts = []
+
+    def counted(grid, *args, **named):
+        counts.append(len(grid.cells))
+        return prepare(grid, *args, **named)
+
+    monkeypatch.setattr(runner, "prepare", counted)
+    outcome = sweep.run(config(pictures, tmp_path / "shared", engine="here", cells_per_task=1, **flags))
+    assert outcome.complete
+    whole, *each = counts
+    assert (whole, len(each)) == (24, 24)
+    assert set(each) <= {3, 4}  # its own, and the first cells with each of the layers
+    for cell in manifest(tmp_path / "alone")["cells"]:
+        assert (tmp_path / "shared" / cell["picture"]).read_bytes() == (alone.workdir / cell["picture"]).read_bytes()
+
+
+def test_a_worker_with_another_grid_is_refused(engine, pictures, tmp_path):
+    engine.fails = {0, 1}
+    sweep.run(shared(pictures, tmp_path))
+    work = engine.given[0]
+    stale = work._replace(arguments=tuple(argument.replace("10.0,", "20.0,") for argument in work.arguments))
+    assert stale != work
+    with pytest.raises(UserError, match="--task: expected the cells with which the sweep was given out, found others"):
+        tasks.run(stale, 0)
+    others = work._replace(arguments=(*work.arguments, "--content_weight=3"))
+    with pytest.raises(UserError, match=r"expected the settings or images of 000_.* with which the sweep was"):
+        tasks.run(others, 0)
+    for text in ("{}", "[]", '{"versions": {}, "tasks": 3}', "\0"):
+        (tmp_path / "tasks.json").write_text(text)
+        with pytest.raises(UserError, match=r"tasks.json: expected the tasks of a run, found something else"):
+            tasks.run(work, 0)
 
 
 @pytest.mark.parametrize(
