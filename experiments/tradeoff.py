@@ -1,6 +1,6 @@
 """Draws the trade-off between content and style of several sweeps in one plot, a curve for each way to paint.
 
-    python -m experiments.sweep --contents=a.jpg --styles=b.jpg --style_weight=70,140,280 --scales='0;' --workdir=first
+    python -m experiments.sweep --contents=a.jpg --styles=b.jpg --style_weight=70,280 --scales='0;auto' --workdir=first
     python -m experiments.tradeoff --sweeps=first,second
 
 Each sweep may have other images, each pair of which is a panel; within it, every combination of values of the other

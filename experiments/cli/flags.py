@@ -75,7 +75,7 @@ FilePaths = Annotated[str, expand_each]
 ESCAPE = r" (\, for a comma in a name)"
 """What the help of a list of files says about commas."""
 
-_AUTO = "auto"
+AUTO = "auto"
 """An empty list of numbers, which options have for what follows from the rest."""
 
 _EXPECTED = {int: "a whole number", float: "a number"}
@@ -308,7 +308,7 @@ def parse_value(text: str, kind: Any) -> Any:
             raise ValueError(error) from None
     if origin is tuple:
         item = typing.get_args(kind)[0]
-        if item in (int, float) and text.strip().lower() == _AUTO:
+        if item in (int, float) and text.strip().lower() == AUTO:
             return ()
         separator = ";" if typing.get_origin(item) is tuple else ","
         return tuple(parse_value(part, item) for part in split(text, separator))

@@ -19,13 +19,17 @@ from nst_jax.io.stores import located
 from nst_jax.settings import Settings
 
 from ..cli import samples
-from ..cli.flags import ESCAPE, Checked, FileOrAddress, FilePaths, flag, serialize, without_none
+from ..cli.flags import AUTO, ESCAPE, Checked, FileOrAddress, FilePaths, flag, serialize, without_none
 from ..cli.folders import default_folder, plain
 from ..cli.run_flags import COARSE, FINE, UNTIL, StrokeFlags, parts
 from ..cli.transfer_flags import CONTENT, REGIONS, STYLE, STYLE_REGIONS, TransferFlags
 from .outcome import is_output
 
 _MAY_BE_EMPTY = frozenset(row.name for row in dataclasses.fields(Settings) if isinstance(row.default, tuple))
+_AUTO_LISTS = frozenset(
+    name for name, hint in typing.get_type_hints(Settings).items() if hint in (tuple[int, ...], tuple[float, ...])
+)
+"""Lists of numbers, of which an empty one is called auto; one of names in a list of some would be a slip of the pen."""
 _MAPS = {
     name: f"Several values are swept, or with several {images} are those of one each, in their order."
     for name, images in ((REGIONS, "--contents"), (STYLE_REGIONS, "--styles"))
@@ -281,12 +285,14 @@ def _value_axis(name: str, values: tuple[Any, ...]) -> Axis:
     for value in values:
         if found[value] > 1:
             raise UserError(f"--{name}: expected each value once, found {serialize(value)} twice")
-        if value == () and not (name in _MAY_BE_EMPTY and len(values) == 1):
+        if value == () and not (name in _AUTO_LISTS or (name in _MAY_BE_EMPTY and len(values) == 1)):
             raise UserError(f"--{name}: expected no empty list, found one; leave the flag out for its default")
     return Axis(name, tuple(_label(value) for value in values), tuple({name: value} for value in values))
 
 
 def _label(value: Any) -> str:
+    if value == ():
+        return AUTO
     return repr(value).removesuffix(".0") if isinstance(value, float) else serialize(value)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from experiments.cli.flags import command_line
+from experiments import sweep
+from experiments.cli.flags import arguments_of, command_line, parsed
 from experiments.cli.transfer_flags import TransferFlags
 from experiments.sweeping.grid import Axis, GridFlags, file_name, make_grid, preview, product, unique_labels, workdir
 from nst_jax.errors import UserError
@@ -98,6 +99,14 @@ def test_the_longest_axis_goes_across_if_nothing_is_said(rows, cols, expected, f
     flags = GridFlags(styles=(str(folder),), style_weight=(1.0, 2.0), tv_weight=(1.0, 2.0, 3.0), rows=rows, cols=cols)
     grid = make_grid(flags)
     assert (grid.rows, grid.cols) == expected
+
+
+def test_what_follows_from_the_rest_is_a_value_like_others():
+    flags = GridFlags(scales=((0,), (), (32, 64)), seed=(0,))
+    assert [axis.labels for axis in make_grid(flags).axes] == [("0", "auto", "32,64")]
+    assert parsed(sweep.Config, ["--scales=0;auto;32,64"]).scales == flags.scales
+    given = sweep.Config(scales=flags.scales)
+    assert parsed(sweep.Config, arguments_of(given)) == given
 
 
 @pytest.mark.parametrize(
