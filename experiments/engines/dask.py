@@ -12,7 +12,7 @@ import logging
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
-from typing import Any
+from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError, one_line
 
@@ -22,31 +22,29 @@ from .tasks import ATTEMPTS, Ended, Work
 _PATIENCE = 30
 """Seconds in which a scheduler has to answer."""
 _MOMENT = 0.5
+_ANY_PORT = "127.0.0.1:0"
 _CLUSTER = "cluster"
 _OPTIONS = {_CLUSTER, "minimum", "maximum", "interval", "wait_count", "target_duration"}
 
 
-class _Tasks:
-    def __init__(self, client: Any, futures: dict[Any, int]) -> None:
-        self._client = client
-        self._futures = futures
+class _Tasks(NamedTuple):
+    client: Any
+    futures: dict[Any, int]
 
     def ended(self) -> Iterable[Ended]:
         from distributed import wait
 
-        if self._futures:
+        if self.futures:
             with contextlib.suppress(TimeoutError, CancelledError):  # as all are whose scheduler has gone
-                wait(list(self._futures), timeout=_MOMENT, return_when="FIRST_COMPLETED")
-        if self._client.status != "running":
+                wait(list(self.futures), timeout=_MOMENT, return_when="FIRST_COMPLETED")
+        if self.client.status != "running":
             raise UserError("--engine=dask: expected the scheduler to stay, found it gone; the same command continues")
-        for future in [future for future in self._futures if future.done()]:
-            error = None if future.cancelled() else future.exception()
-            yield Ended(
-                self._futures.pop(future), one_line(error or "cancelled") if future.status != "finished" else None
-            )
+        for future in [future for future in self.futures if future.done()]:
+            error = "cancelled" if future.cancelled() else future.exception()
+            yield Ended(self.futures.pop(future), error and one_line(error))
 
     def say(self) -> str:
-        return f"Dask: {self._client.dashboard_link}"
+        return f"Dask: {self.client.dashboard_link}"
 
 
 @contextlib.contextmanager
@@ -62,47 +60,38 @@ def start(work: Work) -> Iterator[_Tasks]:
     dask.config.set({"distributed.scheduler.allowed-failures": ATTEMPTS})
     logging.getLogger("distributed").setLevel(logging.ERROR)  # what happens to a task, `ended` tells
     with contextlib.ExitStack() as stack:
-        cluster = None if work.address else stack.enter_context(_cluster(work))
+        cluster = work.address or stack.enter_context(_cluster(work))
         try:
-            client = stack.enter_context(Client(work.address or cluster, timeout=_PATIENCE))
+            client = stack.enter_context(Client(cluster, timeout=_PATIENCE))
         except (OSError, ValueError) as error:
-            given = work.address
-            wanted = f"_address: expected a scheduler at {one_line(given)}" if given else "=dask: expected a scheduler"
-            raise UserError(f"--engine{wanted}, found none ({one_line(error)})") from error
+            raise work.absent("dask", "a scheduler", error) from error
         futures = _submitted(client, work)
-        try:
-            yield _Tasks(client, futures)
-        finally:
-            client.cancel(list(futures))
+        stack.callback(lambda: client.cancel(list(futures)))
+        yield _Tasks(client, futures)
 
 
 def _cluster(work: Work) -> Any:
     """Returns workers on this machine, or the cluster that options name, as many as there is work for if so asked."""
     from distributed import LocalCluster
 
-    options: dict[str, Any] = dict(work.options)
-    if unknown := options.keys() - _OPTIONS:
-        raise UserError(
-            f"--engine_options: expected {', '.join(sorted(_OPTIONS))} for dask, found {', '.join(sorted(unknown))}"
-        )
-    kind = options.pop(_CLUSTER, None)
-    cluster: Any = None
-    try:
-        if kind is None:
-            local = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
-            cluster = LocalCluster(n_workers=0, silence_logs=logging.ERROR, **local)
-        else:
-            module, _, name = str(kind).rpartition(".")
-            cluster = getattr(importlib.import_module(module), name)()
-        if options:
-            cluster.adapt(**{"maximum": work.workers, **options})
-        else:
-            cluster.scale(work.workers)
-    except (ImportError, AttributeError, TypeError, ValueError, OSError) as error:
-        if cluster is not None:
-            cluster.close()
-        wanted = "_options: expected those of a cluster of Dask" if work.options else "=dask: expected workers here"
-        raise UserError(f"--engine{wanted}, found: {one_line(error)}") from error
+    options = work.chosen(_OPTIONS)
+    module, _, name = str(options.pop(_CLUSTER, "")).rpartition(".")
+    with contextlib.ExitStack() as failing:
+        try:
+            if name:
+                cluster = getattr(importlib.import_module(module), name)()
+            else:
+                local = {"n_workers": 0, "threads_per_worker": 1, "dashboard_address": _ANY_PORT}
+                cluster = LocalCluster(**local, silence_logs=logging.ERROR)
+            failing.callback(cluster.close)
+            if options:
+                cluster.adapt(**{"maximum": work.workers, **options})
+            else:
+                cluster.scale(work.workers)
+        except (ImportError, AttributeError, TypeError, ValueError, OSError) as error:
+            wanted = "_options: expected those of a cluster of Dask" if work.options else "=dask: expected workers here"
+            raise UserError(f"--engine{wanted}, found: {one_line(error)}") from error
+        failing.pop_all()
     return cluster
 
 

@@ -13,11 +13,10 @@ Nothing here talks to a cluster: `kubectl apply -f` does, and this process watch
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from nst_jax.errors import UserError
 from nst_jax.io.files import atomic_write, make_folder
 from nst_jax.io.stores import is_address
 
@@ -31,16 +30,15 @@ _DISRUPTED = {"type": "DisruptionTarget", "status": "True"}
 _OPTIONS = {"image", "claim", "mount", "account", "secret", "gpus", "name"}
 
 
-class _Watched:
-    def __init__(self, path: Path) -> None:
-        self._path = path
+class _Watched(NamedTuple):
+    path: Path
 
     def ended(self) -> Iterable[Ended]:
         time.sleep(_MOMENT)
         return ()
 
     def say(self) -> str:
-        return f"start them with: kubectl apply -f {self._path} (Ctrl-C ends the watching, not the pods)"
+        return f"start them with: kubectl apply -f {self.path} (Ctrl-C ends the watching, not the pods)"
 
 
 @contextlib.contextmanager
@@ -61,36 +59,13 @@ def manifest(work: Work) -> dict[str, Any]:
     Raises:
         UserError: an option is missing, or unknown.
     """
-    options = dict(work.options)
-    needed = {"image"} if is_address(work.logs) else {"image", "claim"}
-    if not needed <= options.keys() <= _OPTIONS:
-        raise UserError(
-            f"--engine_options: expected {', '.join(f'{name}=...' for name in sorted(needed, reverse=True))} for "
-            f"kubernetes, perhaps {', '.join(sorted(_OPTIONS - needed))}, found {', '.join(sorted(options)) or 'none'}"
-        )
-    name = str(options.get("name", "nst-jax"))
-    index = f"$({_INDEX})"
-    own = [f"--task={index}"]
+    found = work.chosen(_OPTIONS, ["image"] if is_address(work.logs) else ["image", "claim"])
+    options = {name: str(value) for name, value in found.items()}
+    name = options.get("name", "nst-jax")
+    pod = _pod(work, options, [f"--task=$({_INDEX})"])
     if work.together:
-        own = ["--distributed", f"--coordinator_address={name}-0.{name}:{_PORT}"]
-        own += [f"--num_processes={work.workers}", f"--process_id={index}"]
-    container: dict[str, Any] = {
-        "name": "worker",
-        "image": str(options["image"]),
-        "command": ["nst-jax", work.script.rpartition(".")[2], *work.arguments, *own],
-        "env": [{"name": _INDEX, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{_ANNOTATION}']"}}}],
-    }
-    if gpus := options.get("gpus"):
-        container["resources"] = {"limits": {"nvidia.com/gpu": str(gpus)}}
-    pod: dict[str, Any] = {"restartPolicy": "Never", "containers": [container]}
-    if claim := options.get("claim"):
-        container["workingDir"] = work.here
-        container["volumeMounts"] = [{"name": "work", "mountPath": str(options.get("mount", work.here))}]
-        pod["volumes"] = [{"name": "work", "persistentVolumeClaim": {"claimName": str(claim)}}]
-    if secret := options.get("secret"):
-        container["envFrom"] = [{"secretRef": {"name": str(secret)}}]
-    if account := options.get("account"):
-        pod["serviceAccountName"] = str(account)
+        which = [f"--num_processes={work.workers}", f"--process_id=$({_INDEX})"]
+        pod = _pod(work, options, ["--distributed", f"--coordinator_address={name}-0.{name}:{_PORT}", *which])
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -107,15 +82,29 @@ def manifest(work: Work) -> dict[str, Any]:
     if not work.together:
         return job
     pod["subdomain"] = name
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {
-            "clusterIP": "None",
-            "publishNotReadyAddresses": True,
-            "selector": {"batch.kubernetes.io/job-name": name},
-            "ports": [{"port": _PORT}],
-        },
-    }
+    selector = {"batch.kubernetes.io/job-name": name}
+    headless = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": selector, "ports": [{"port": _PORT}]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": headless}
     return {"apiVersion": "v1", "kind": "List", "items": [service, job]}
+
+
+def _pod(work: Work, options: Mapping[str, str], own: Sequence[str]) -> dict[str, Any]:
+    """Returns what a pod is: the script with these arguments of its own beside those of all."""
+    container: dict[str, Any] = {
+        "name": "worker",
+        "image": options["image"],
+        "command": ["nst-jax", work.script.rpartition(".")[2], *work.arguments, *own],
+        "env": [{"name": _INDEX, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{_ANNOTATION}']"}}}],
+    }
+    pod: dict[str, Any] = {"restartPolicy": "Never", "containers": [container]}
+    if "gpus" in options:
+        container["resources"] = {"limits": {"nvidia.com/gpu": options["gpus"]}}
+    if "claim" in options:
+        container["workingDir"] = work.here
+        container["volumeMounts"] = [{"name": "work", "mountPath": options.get("mount", work.here)}]
+        pod["volumes"] = [{"name": "work", "persistentVolumeClaim": {"claimName": options["claim"]}}]
+    if "secret" in options:
+        container["envFrom"] = [{"secretRef": {"name": options["secret"]}}]
+    if "account" in options:
+        pod["serviceAccountName"] = options["account"]
+    return pod

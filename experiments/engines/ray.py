@@ -7,7 +7,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError, one_line
 
@@ -17,24 +17,23 @@ from .tasks import ATTEMPTS, Ended, Work
 _MOMENT = 0.5
 
 
-class _Tasks:
-    def __init__(self, ray: Any, waiting: dict[Any, int], dashboard: str) -> None:
-        self._ray = ray
-        self._waiting = waiting
-        self._dashboard = dashboard
+class _Tasks(NamedTuple):
+    ray: Any
+    waiting: dict[Any, int]
+    dashboard: str
 
     def ended(self) -> Iterable[Ended]:
-        ready, _ = self._ray.wait(list(self._waiting), timeout=_MOMENT)
+        ready, _ = self.ray.wait(list(self.waiting), timeout=_MOMENT)
         for found in ready:
             problem = None
             try:
-                self._ray.get(found)
-            except self._ray.exceptions.RayError as error:
+                self.ray.get(found)
+            except self.ray.exceptions.RayError as error:
                 problem = one_line(getattr(error, "cause", None) or error)
-            yield Ended(self._waiting.pop(found), problem)
+            yield Ended(self.waiting.pop(found), problem)
 
     def say(self) -> str:
-        return f"Ray: {self._dashboard or 'ray status'}"
+        return f"Ray: {self.dashboard or 'ray status'}"
 
 
 @contextlib.contextmanager
@@ -48,9 +47,7 @@ def start(work: Work) -> Iterator[_Tasks]:
     try:
         context = ray.init(work.address, log_to_driver=False, logging_level=logging.ERROR, namespace="nst_jax", **own)
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
-        given = work.address
-        wanted = f"_address: expected a Ray cluster at {one_line(given)}" if given else "=ray: expected a cluster here"
-        raise UserError(f"--engine{wanted}, found none ({one_line(error)})") from error
+        raise work.absent("ray", "a Ray cluster", error) from error
     try:
         try:
             run = ray.remote(tasks.run).options(max_retries=ATTEMPTS, **dict(work.options))

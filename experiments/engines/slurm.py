@@ -6,7 +6,6 @@ cpus_per_task; and cluster, `slurm` by default, which is `local` for processes o
 """
 
 import contextlib
-import hashlib
 import logging
 import os
 import signal
@@ -103,7 +102,7 @@ def _each(workers: int, nodes: object) -> int:
 
 def _alone(work: Work) -> dict[str, str]:
     """Returns parameters by which Slurm begins a job only when none of the same folder is left, of a killed command."""
-    return {"name": f"nst_jax-{hashlib.sha256(work.logs.encode()).hexdigest()[:8]}", "slurm_dependency": "singleton"}
+    return {"name": f"nst_jax-{work.digest}", "slurm_dependency": "singleton"}
 
 
 def _wait(jobs: Iterable[Any]) -> None:

@@ -15,9 +15,9 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from nst_jax.errors import UserError
+from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import make_folder
 from nst_jax.io.stores import is_address, located
 
@@ -70,13 +70,41 @@ class Work(NamedTuple):
         return self._replace(tasks=(), places=())
 
     @property
+    def digest(self) -> str:
+        """A few characters that are this run's alone, for names where other runs have theirs."""
+        return hashlib.sha256(str(located(self.logs).parent).encode()).hexdigest()[:8]
+
+    @property
     def folder(self) -> Path:
         """The folder of the run, or one on disk for a run at a store: what engines themselves read is a file."""
         run = located(self.logs).parent
-        if not is_address(run):
-            return run
-        own = hashlib.sha256(str(run).encode()).hexdigest()[:8]  # names of runs in other buckets may be the same
-        return Path(self.here, "results", "engines", f"{run.name}-{own}")
+        return Path(self.here, "results", "engines", f"{run.name}-{self.digest}") if is_address(run) else run
+
+    def chosen(self, known: Iterable[str], needed: Iterable[str] = ()) -> dict[str, Any]:
+        """Returns the options by name.
+
+        Args:
+            known: names that the engine has.
+            needed: those of them that have to be there.
+
+        Raises:
+            UserError: an option is missing, or unknown.
+        """
+        options = dict(self.options)
+        if not set(needed) <= options.keys() <= set(known):
+            wanted = [*(f"{name}=..." for name in needed), *sorted(set(known) - set(needed))]
+            found = ", ".join(sorted(options)) or "none"
+            raise UserError(f"--engine_options: expected {', '.join(wanted)}, found {found}")
+        return options
+
+    def absent(self, engine: str, cluster: str, error: object) -> UserError:
+        """Returns the error of a cluster that is not where it was looked for."""
+        where = (
+            f"_address: expected {cluster} at {one_line(self.address)}"
+            if self.address
+            else f"={engine}: expected {cluster} here"
+        )
+        return UserError(f"--engine{where}, found none ({one_line(error)})")
 
 
 class Ended(NamedTuple):

@@ -63,7 +63,7 @@ def test_a_store_needs_no_volume():
     assert "volumes" not in pod
     assert pod["serviceAccountName"] == "painter"
     assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "keys"}}]
-    with pytest.raises(UserError, match=r"expected image=\.\.\., claim=\.\.\. for kubernetes, perhaps account"):
+    with pytest.raises(UserError, match=r"expected image=\.\.\., claim=\.\.\., account"):
         kubernetes.manifest(STORED._replace(logs="/pictures/sweep/logs"))
 
 

@@ -145,7 +145,7 @@ def test_a_worker_with_another_grid_is_refused(engine, pictures, tmp_path):
             r"--engine_options: expected it with --engine=..., found --engine=none",
         ),
         ({"engine": "slurm", "engine_address": "x"}, r"--engine_address: expected it with --engine=dask\|ray, found"),
-        ({"engine": "kubernetes"}, r"--engine_options: expected image=\.\.\., claim=\.\.\. for kubernetes"),
+        ({"engine": "kubernetes"}, r"--engine_options: expected image=\.\.\., claim=\.\.\., account"),
     ],
     ids=str,
 )
