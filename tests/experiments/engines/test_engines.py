@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import processes
 import pytest
+from PIL import Image
 from sweeps import ROOT, command, config, start, wait_for
 
 from experiments import sweep
@@ -260,6 +262,63 @@ def test_slurm_that_takes_jobs_off_their_machine(slurm, expected, pictures, tmp_
     assert running.returncode == 0, output
     assert "has been requeued" in taken
     assert pictures_of(folder) == expected
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """Photographs of noise of many sizes, and what one process paints of them."""
+    folder, out = tmp_path_factory.mktemp("frames"), tmp_path_factory.mktemp("painted")
+    random = np.random.default_rng(1)
+    for number in range(60):
+        Image.fromarray(random.integers(0, 256, (200 + number, 256, 3), np.uint8)).save(folder / f"{number}.png")
+    subprocess.run(one_pass(folder, out), cwd=ROOT, check=True)
+    return folder, painted(out)
+
+
+def one_pass(frames, out, *flags):
+    output, workdir = f"--output={out / 'pictures'}", f"--workdir={out / 'run'}"
+    return [sys.executable, "-m", "experiments.instant", f"--contents={frames}", output, workdir, *flags]
+
+
+def painted(out):
+    return {path.name: path.read_bytes() for path in (out / "pictures").glob("*.png")}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not processes.PROC, reason="finds worker processes in /proc")
+def test_a_folder_in_one_pass_whose_driver_is_killed(frames, tmp_path):
+    pytest.importorskip("distributed", reason="runs workers of Dask, an extra")
+    folder, expected = frames
+    run = one_pass(folder, tmp_path, "--engine=dask", "--workers=2", "--pictures_per_task=5")
+    driver = subprocess.Popen(run, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(lambda: len(painted(tmp_path)) > 5, driver)
+    workers = processes.workers(driver.pid)
+    driver.kill()
+    driver.communicate()
+    wait_for(lambda: not any(map(processes.is_there, workers)))  # workers of a driver that is gone end soon
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "pictures").glob("*.png")}
+    assert len(kept) < len(expected)
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert painted(tmp_path) == expected
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@pytest.mark.slow
+def test_slurm_that_takes_a_folder_in_one_pass_off_its_machine(slurm, frames, tmp_path):
+    folder, expected = frames
+    options = "--engine_options=timeout_min=10,slurm_partition=low,cpus_per_task=1"
+    run = one_pass(folder, tmp_path, "--engine=slurm", options, "--workers=2", "--pictures_per_task=30")
+    driver = subprocess.Popen(run, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(lambda: len(painted(tmp_path)) > 2, driver)
+    subprocess.run(["srun", "-p", "high", "--exclusive", "sleep", "1"], check=True)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "pictures").glob("*.png")}
+    assert "has been requeued" in (tmp_path / "slurm" / "slurmctld.log").read_text()
+    assert len(kept) < len(expected)
+    output = driver.communicate(timeout=500)[0]
+    assert driver.returncode == 0, output
+    assert painted(tmp_path) == expected
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
 @pytest.mark.slow

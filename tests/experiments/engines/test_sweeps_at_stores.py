@@ -152,6 +152,36 @@ def test_killed_at_a_store_it_goes_on_to_the_same_bytes(pictures, tmp_path, port
     assert b"hushhush" not in everything
 
 
+@pytest.mark.slow
+def test_a_blend_killed_at_a_store(pictures, tmp_path, port):
+    """Its animation, too, is that of a folder on the disk."""
+
+    def blend(workdir):
+        return [
+            *(sys.executable, "-m", "experiments.blend", f"--workdir={workdir}", "--backbone=squeezenet1_1"),
+            *("--size=48", "--style_layers=conv1,fire2/concat", "--content_layers=fire2/concat", "--optimizer=adam"),
+            *(f"--content={pictures / 'photo.png'}", f"--style={pictures / 'first.png'},{pictures / 'second.png'}"),
+            *("--blend_steps=4", STEPS, "--save_every=10"),
+        ]
+
+    subprocess.run(blend(tmp_path), cwd=ROOT, check=True)
+    run = blend("s3://art/blend")
+    store = fsspec.filesystem("s3", use_listings_cache=False)
+    driver = subprocess.Popen(run, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(lambda: store.glob("art/blend/cells/*.json") and store.glob("art/blend/checkpoints/*/*"), driver)
+    driver.kill()
+    driver.communicate()
+    kept = {name: content for name, content in at_store("blend").items() if name.endswith(".json")}
+    assert 0 < len(kept) < len(list((tmp_path / "cells").glob("*.json")))
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = at_store("blend")
+    assert pictures_of(files) == pictures_of({path.name: path.read_bytes() for path in (tmp_path / "cells").iterdir()})
+    assert {name: files[name] for name in kept} == kept
+    assert store.cat_file("art/blend/blend.webp") == (tmp_path / "blend.webp").read_bytes()
+    assert store.find("art/blend/checkpoints") == []
+
+
 def is_record(method, path):
     return method == "PUT" and "/cells/" in path and path.endswith(".json")
 
