@@ -17,5 +17,6 @@ if TYPE_CHECKING:
     from nst_jax.applications.feedforward import tiles as tiles
     from nst_jax.applications.feedforward import trained as trained
     from nst_jax.applications.feedforward import training as training
+    from nst_jax.applications.feedforward import windows as windows
 else:
     __getattr__, __dir__ = attributes(__name__)

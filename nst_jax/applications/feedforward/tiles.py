@@ -1,8 +1,7 @@
 """Pictures that are larger than memory, painted in tiles, with the statistics of the whole.
 
-A tile is what a *window* of pixels gives, which is the tile and what its positions see around it. All windows have one
-size and begin at multiples of the network's stride; those at the picture's border end with it, so that every layer has
-its own border where the whole picture has it. What a window computes of the border elsewhere does not count.
+A tile is what a *window* of pixels gives (`windows.py`), which is the tile and what its positions see around it. What
+a window computes of the border elsewhere does not count.
 
 An instance normalisation takes moments of the whole picture, and so needs a pass over all tiles of its own: tile by
 tile a mean and a sum of squares about it, added up in double precision (Chan et al. 1979). The next layer's moments
@@ -60,6 +59,7 @@ from nst_jax.applications.feedforward.steps import (
     layers,
     spacings,
 )
+from nst_jax.applications.feedforward.windows import Window, inside, rounded, windows
 from nst_jax.backbones.features import preprocess
 from nst_jax.backbones.spec import Preprocess
 from nst_jax.surroundings import float32_on_device
@@ -71,33 +71,6 @@ _KEPT = 1 / 4
 """Numbers of a map that is kept, as a share of those of the widest one."""
 
 _BYTES = 4
-
-
-class Window(NamedTuple):
-    """A part of one axis of the picture, in pixels.
-
-    Attributes:
-        start: its first pixel.
-        length: of all windows.
-        begin: first pixel of its tile.
-        end: the one after the last of its tile.
-    """
-
-    start: int
-    length: int
-    begin: int
-    end: int
-
-
-def windows(length: int, tile: int, around: int) -> list[Window]:
-    """Returns the windows along an axis of the picture; all numbers are multiples of the network's stride."""
-    own = min(length, tile + 2 * around)
-    if own == length:
-        return [Window(0, length, 0, length)]
-    return [
-        Window(min(max(begin - around, 0), length - own), own, begin, min(begin + tile, length))
-        for begin in range(0, length, tile)
-    ]
 
 
 def why_untiled(network: Network) -> str | None:
@@ -146,7 +119,7 @@ def paint_in_tiles(
         guides: as in `paint`, on the host.
         fast: as in `paint`.
     """
-    tile = _rounded(tile, network_stride(network))
+    tile = rounded(tile, network_stride(network))
     height, width, _ = content.shape
     whole = _whole(network, content)
     guides = None if guides is None else _whole(network, guides)
@@ -168,7 +141,7 @@ def spread_in_tiles(network: Matched, params: Params, image: np.ndarray, *, tile
     """
     multiple = network_stride(network)
     rows, columns = (length - length % multiple for length in image.shape[:2])
-    (found,) = _spreads(network, params, image[:rows, :columns], _rounded(tile, multiple), None, fast=fast)
+    (found,) = _spreads(network, params, image[:rows, :columns], rounded(tile, multiple), None, fast=fast)
     return found
 
 
@@ -213,7 +186,7 @@ class _Passes:
         picture = np.empty((*self.shape, COLOURS), np.float32)
         for window, part in self._parts(self.network.steps[self.first :]):
             made = _picture(part.steps, self.network, *part.arrays(self), pixels=self._pixels, fast=self.fast)
-            _put(picture, jax.device_get(made), window, 1)
+            window.put(picture, jax.device_get(made))
         return picture
 
     @property
@@ -229,7 +202,7 @@ class _Passes:
             made = jax.device_get(_run(steps, *part.arrays(self), pixels=self._pixels, fast=self.fast))[0]
             if kept is None:
                 kept = np.empty((*(length // spacing for length in self.shape), made.shape[-1]), np.float32)
-            _put(kept, made, window, spacing)
+            window.put(kept, made, spacing)
         assert kept is not None  # a picture has tiles
         self.first, self.kept, self.spacing = index, kept, spacing
 
@@ -238,17 +211,16 @@ class _Passes:
         steps = (*self.network.steps[self.first : index], *_up_to(step, layer.name))
         total = _Total()
         for window, part in self._parts(steps):
-            total.add(_part_moments(steps, _mine(window), *part.arrays(self), self._pixels, fast=self.fast))
+            total.add(_part_moments(steps, window.tile, *part.arrays(self), self._pixels, fast=self.fast))
         mean, variance = (float32_on_device(values[None, None, None]) for values in total.result())
         return Moments(mean, variance)
 
-    def _parts(self, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Window, Window], "_Part"]]:
-        around = _rounded(_reach(steps, self.spacing), self.multiple)
-        for window in _grid(self.shape, self.tile, around):
+    def _parts(self, steps: tuple[Step, ...]) -> Iterator[tuple[Window, "_Part"]]:
+        for window in windows(self.shape, self.tile, _reach(steps, self.spacing), self.multiple):
             code = self.code
             if self.guides is not None:
-                code = Regional(code, float32_on_device(self.guides[_slices(window)]))
-            yield window, _Part(steps, self.kept[_slices(window, self.spacing)], code)
+                code = Regional(code, float32_on_device(self.guides[window.slices()]))
+            yield window, _Part(steps, self.kept[window.slices(self.spacing)], code)
 
 
 class _Part(NamedTuple):
@@ -302,10 +274,10 @@ def _matched_tiles(
     picture = np.empty(pixels.shape, np.float32)
     spacing = spacings(network.encoder)[-1]
     around = _reach(network.encoder, 1) + _reach(network.steps, spacing)
-    for window in _grid(pixels.shape, tile, _rounded(around, multiple)):
-        part = float32_on_device(pixels[_slices(window)])
+    for window in windows(pixels.shape, tile, around, multiple):
+        part = float32_on_device(pixels[window.slices()])
         made = _matched_part(network, params, part, code, spread, strength, _part_of(guides, window), fast=fast)
-        _put(picture, jax.device_get(made), window, 1)
+        window.put(picture, jax.device_get(made))
     return picture
 
 
@@ -314,16 +286,16 @@ def _spreads(
 ) -> list[Spread]:
     """Returns the statistics of the features of an image, or those of each of its regions."""
     totals = [_Total() for _ in range(1 if guides is None else guides.shape[-1])]
-    for window in _grid(pixels.shape, tile, _rounded(_reach(network.encoder, 1), network_stride(network))):
-        part = float32_on_device(pixels[_slices(window)])
-        found = _part_spreads(network, params, part, _mine(window), _part_of(guides, window), fast=fast)
+    for window in windows(pixels.shape, tile, _reach(network.encoder, 1), network_stride(network)):
+        part = float32_on_device(pixels[window.slices()])
+        found = _part_spreads(network, params, part, window.tile, _part_of(guides, window), fast=fast)
         for total, of_region in zip(totals, found, strict=True):
             total.add(of_region)
     return [Spread(*map(float32_on_device, total.result())) for total in totals]
 
 
-def _part_of(guides: np.ndarray | None, window: tuple[Window, Window]) -> jax.Array | None:
-    return None if guides is None else float32_on_device(guides[_slices(window)])
+def _part_of(guides: np.ndarray | None, window: Window) -> jax.Array | None:
+    return None if guides is None else float32_on_device(guides[window.slices()])
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "pixels", "fast"))
@@ -355,7 +327,7 @@ def _picture(
 @functools.partial(jax.jit, static_argnames=("steps", "pixels", "fast"))
 def _part_moments(
     steps: tuple[Step, ...],
-    mine: jax.Array,
+    tile: jax.Array,
     variables: Any,
     maps: Any,
     code: Any,
@@ -366,20 +338,21 @@ def _part_moments(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns the number of a tile's positions, their mean and the sum of squares about it."""
     made = _run(steps, variables, maps, code, known, pixels, fast=fast)[0]
-    inside = _inside(made, mine).astype(made.dtype)
-    count = inside.sum()
-    mean = (made * inside).sum(axis=(0, 1)) / count
-    return count, mean, (jnp.square(made - mean[None, None]) * inside).sum(axis=(0, 1))
+    belongs = inside(made, tile).astype(made.dtype)
+    count = belongs.sum()
+    mean = (made * belongs).sum(axis=(0, 1)) / count
+    return count, mean, (jnp.square(made - mean[None, None]) * belongs).sum(axis=(0, 1))
 
 
 @functools.partial(jax.jit, static_argnames=("network", "fast"))
 def _part_spreads(
-    network: Matched, params: Params, pixels: jax.Array, mine: jax.Array, guides: jax.Array | None, *, fast: bool
+    network: Matched, params: Params, pixels: jax.Array, tile: jax.Array, guides: jax.Array | None, *, fast: bool
 ) -> list[tuple[jax.Array, jax.Array, jax.Array]]:
     """Returns number of positions, mean and sum of squares about it, of a tile or of each region in it."""
     features = encoded(network, params, pixels, fast=fast)
-    inside = _inside(features, mine).astype(features.dtype)
-    belongs = inside if guides is None else inside * at_positions(guides, *features.shape[:2])
+    belongs = inside(features, tile).astype(features.dtype)
+    if guides is not None:
+        belongs *= at_positions(guides, *features.shape[:2])
     found = []
     for region in range(belongs.shape[-1]):
         own = belongs[..., region : region + 1]
@@ -401,49 +374,6 @@ def _matched_part(
     fast: bool,
 ) -> jax.Array:
     return paint(network, params, pixels, code, spread=spread, strength=strength, guides=guides, fast=fast)
-
-
-def _inside(made: jax.Array, mine: jax.Array) -> jax.Array:
-    """Returns which positions of a window's map `[h, w, C]` are its tile's, `[h, w, 1]`.
-
-    Args:
-        made: the map.
-        mine: `[2, 3]`: for rows and columns the first pixel of the tile in the window, the one after its last, and the
-            window's length, which is a multiple of the map's.
-    """
-    # Places in pixels, which are fewer than those of the window: longer products would leave an int32.
-    places = [
-        jnp.arange(length, dtype=jnp.int32) * (mine[axis, 2] // length) for axis, length in enumerate(made.shape[:2])
-    ]
-    rows, columns = ((of >= mine[axis, 0]) & (of < mine[axis, 1]) for axis, of in enumerate(places))
-    return (rows[:, None] & columns[None, :])[..., None]
-
-
-def _grid(shape: tuple[int, ...], tile: int, around: int) -> list[tuple[Window, Window]]:
-    rows, columns = (windows(length, tile, around) for length in shape[:2])
-    return [(row, column) for row in rows for column in columns]
-
-
-def _mine(window: tuple[Window, Window]) -> jax.Array:
-    """Returns the argument of `_inside`."""
-    return jax.device_put(np.array([[at.begin - at.start, at.end - at.start, at.length] for at in window], np.int32))
-
-
-def _slices(window: tuple[Window, Window], spacing: int = 1) -> tuple[slice, slice]:
-    """Returns the positions of a window in the map of the whole."""
-    rows, columns = (slice(at.start // spacing, (at.start + at.length) // spacing) for at in window)
-    return rows, columns
-
-
-def _put(whole: np.ndarray, made: np.ndarray, window: tuple[Window, Window], spacing: int) -> None:
-    """Copies a tile from what its window gave into the map of the whole."""
-    to = tuple(slice(at.begin // spacing, at.end // spacing) for at in window)
-    of = tuple(slice((at.begin - at.start) // spacing, (at.end - at.start) // spacing) for at in window)
-    whole[to] = made[of]
-
-
-def _rounded(pixels: int, multiple: int) -> int:
-    return pixels + -pixels % multiple
 
 
 def _up_to(step: Step, name: str) -> tuple[Step, ...]:

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from nst_jax.applications.feedforward import networks, painting, tiles
+from nst_jax.applications.feedforward import networks, painting, tiles, windows
 from nst_jax.applications.feedforward.networks import Matched, Transformer, network_parameters
 from nst_jax.applications.feedforward.steps import Conv, MaxPool, Mean, Norm, Residual, Transposed
 from nst_jax.applications.feedforward.trained import grouped
@@ -88,7 +88,7 @@ def test_a_style_image_in_tiles():
 def test_long_windows():
     """Places in a window of 60,000 px are told in whole numbers of 32 bits."""
     made, mine = np.zeros((30_000, 2, 1), np.float32), np.array([[50_000, 59_000, 60_000], [0, 4, 4]], np.int32)
-    inside = np.asarray(jax.jit(tiles._inside)(made, mine))[:, 0, 0]
+    inside = np.asarray(jax.jit(windows.inside)(made, mine))[:, 0, 0]
     assert np.flatnonzero(inside)[[0, -1]].tolist() == [25_000, 29_499]
     assert inside.sum() == 4500
 
@@ -96,7 +96,7 @@ def test_long_windows():
 def test_windows():
     """Each pixel belongs to one tile, and its window has what is around it, or the picture's border."""
     for length in (32, 40, 64, 100, 152):
-        found = tiles.windows(length, 32, 8)
+        found = windows.spans(length, 32, 8)
         assert [at.begin for at in found[1:]] == [at.end for at in found[:-1]]
         assert (found[0].begin, found[-1].end) == (0, length)
         for start, own, begin, end in found:
