@@ -58,7 +58,7 @@ def start(work: Work) -> Iterator[_Tasks]:
         import dask
         from distributed import Client
     dask.config.set({"distributed.scheduler.allowed-failures": ATTEMPTS})
-    logging.getLogger("distributed").setLevel(logging.ERROR)  # what happens to a task, `ended` tells
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what happens to a task, `ended` tells
     with contextlib.ExitStack() as stack:
         cluster = work.address or stack.enter_context(_cluster(work))
         try:
@@ -82,7 +82,7 @@ def _cluster(work: Work) -> Any:
                 cluster = getattr(importlib.import_module(module), name)()
             else:
                 local = {"n_workers": 0, "threads_per_worker": 1, "dashboard_address": _ANY_PORT}
-                cluster = LocalCluster(**local, silence_logs=logging.ERROR)
+                cluster = LocalCluster(**local, silence_logs=logging.CRITICAL)
             failing.callback(cluster.close)
             if options:
                 cluster.adapt(**{"maximum": work.workers, **options})

@@ -63,6 +63,28 @@ def test_dask_whose_worker_and_then_whose_driver_is_killed(expected, pictures, t
 
 
 @pytest.mark.slow
+def test_dask_says_in_a_line_why_a_task_failed(pictures, tmp_path):
+    """The others go on, and the same command makes the rest when the image is back."""
+    pytest.importorskip("distributed", reason="runs workers of Dask, an extra")
+    photo, folder = tmp_path / "photo.png", tmp_path / "sweep"
+    shutil.copy(pictures / "photo.png", photo)
+    flags = (f"--contents={photo},{pictures / 'wide.png'}", "--steps=3", "--engine=dask", "--cells_per_task=1")
+    running = start(pictures, folder, *flags)
+    wait_for(lambda: (folder / "tasks.json").exists(), running)
+    photo.rename(tmp_path / "away")
+    output = running.communicate(timeout=300)[0]
+    assert running.returncode == 1
+    assert len(done(folder)) == 2
+    said = [line for line in output.splitlines() if "photo.png: no such file" in line]
+    assert [line.partition(",")[0] for line in said] == ["task 0", "task 1"]
+    assert "found 2 left by workers that ended before; the same command continues" in output
+    assert "Traceback" not in output
+    (tmp_path / "away").rename(photo)
+    subprocess.run(command(pictures, folder, *flags), cwd=ROOT, check=True)
+    assert len(done(folder)) == 4
+
+
+@pytest.mark.slow
 def test_a_dask_scheduler_that_runs_already(expected, pictures, tmp_path):
     distributed = pytest.importorskip("distributed", reason="runs workers of Dask, an extra")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
