@@ -53,7 +53,8 @@ class ScaledGroup:
         self.recipes = [
             recipe._replace(settings=dataclasses.replace(recipe.settings, **decided(settings))) for recipe in recipes
         ]
-        self._shapes = [scale.shape for scale in scales_of(network.backbone, settings, shape, style_shapes)]
+        together = dataclasses.replace(settings, blend_weights=())  # of each cell, for its own style images
+        self._shapes = [scale.shape for scale in scales_of(network.backbone, together, shape, style_shapes)]
         contents = {recipe.content for recipe in recipes}
 
         def read_at(index: int) -> Callable[[Hashable], np.ndarray]:

@@ -168,7 +168,7 @@ def _begins(flags: Any, workdir: Path, number: int) -> None:
     """Does what a worker does before its first cell."""
     grid = make_grid(flags)
     task = shares.of_task(workdir, number)
-    cells, mine = task.named(prepare(task.part_of(grid), Pictures(), keep_going=False))
+    cells, mine = task.named(workdir, prepare(task.part_of(grid), Pictures(), keep_going=False))
     Records(workdir, [cell for cell in cells if cell.name in mine])
 
 

@@ -268,7 +268,7 @@ def resolve(flags: TransferFlags, backbone: str) -> Settings:
         given.setdefault("shifts", 1)
     if "steps" in given:  # else those of a preset's scales would hold in their place
         given.setdefault("scale_steps", ())
-    if "scales" in given:  # perhaps fewer than the preset has steps for
+    if given.get("scales"):  # perhaps fewer than the preset has steps for
         given.setdefault("scale_steps", preset.scale_steps[: len(given["scales"])])
     return dataclasses.replace(preset, **given)
 

@@ -75,10 +75,11 @@ def _cluster(work: Work) -> Any:
     from distributed import LocalCluster
 
     options = work.chosen(_OPTIONS)
-    module, _, name = str(options.pop(_CLUSTER, "")).rpartition(".")
+    kind = options.pop(_CLUSTER, None)
     with contextlib.ExitStack() as failing:
         try:
-            if name:
+            if kind is not None:
+                module, _, name = str(kind).rpartition(".")
                 cluster = getattr(importlib.import_module(module), name)()
             else:
                 local = {"n_workers": 0, "threads_per_worker": 1, "dashboard_address": _ANY_PORT}

@@ -146,7 +146,7 @@ def _patiently(
 def _option(text: str) -> tuple[str, int | float | str]:
     """Returns the name and the value of an option, a number where it is one."""
     name, equals, value = text.partition("=")
-    if not equals or not name:
+    if not equals or not name or not value:
         raise UserError(f"--engine_options: expected name=value, found {one_line(text)!r}")
     for number in (int, float):
         with contextlib.suppress(ValueError):

@@ -1,7 +1,6 @@
 """What the tasks of a run are, written down when they are given out.
 
-So a worker need not find out what all of them are to know its own, and what comes to the run meanwhile moves nothing to
-another task.
+So a worker need not find out what all of them are to know its own.
 """
 
 import json
@@ -61,7 +60,7 @@ def read(workdir: Path, number: int, versions: Mapping[str, str]) -> tuple[Any, 
     ]:
         raise UserError(f"expected the versions with which the run was begun, found {', '.join(differing)}")
     if number >= len(tasks):
-        raise UserError(f"--task: expected 0 to {len(tasks) - 1}, found {number}; {_AGAIN}")
+        raise UserError(f"--task: expected the number of one of {len(tasks)} tasks, from 0, found {number}; {_AGAIN}")
     return tasks[number], begun
 
 

@@ -92,9 +92,10 @@ class Work(NamedTuple):
         """
         options = dict(self.options)
         if not set(needed) <= options.keys() <= set(known):
-            wanted = [*(f"{name}=..." for name in needed), *sorted(set(known) - set(needed))]
-            found = ", ".join(sorted(options)) or "none"
-            raise UserError(f"--engine_options: expected {', '.join(wanted)}, found {found}")
+            wanted = ", ".join(f"{name}=..." for name in needed)
+            others = ", ".join(sorted(set(known) - set(needed)))
+            expected = f"{wanted}, perhaps {others}" if wanted else others
+            raise UserError(f"--engine_options: expected {expected}, found {', '.join(sorted(options)) or 'none'}")
         return options
 
     def absent(self, engine: str, cluster: str, error: object) -> UserError:

@@ -9,7 +9,7 @@ from typing import Any
 from nst_jax import pyramid, stacking
 from nst_jax.backbones.pretrained import Pretrained, load_for
 from nst_jax.backbones.pretrained import resolve as resolve_name
-from nst_jax.checks import check_canvas, check_regions, check_style
+from nst_jax.checks import check_canvas, check_regions, check_style, why_untiled
 from nst_jax.errors import UserError
 from nst_jax.free_memory import free_bytes
 from nst_jax.io import images, region_maps
@@ -92,12 +92,29 @@ class PreparedCell:
         return self.scales[-1].shape if self.scales else None
 
     @property
+    def chosen(self) -> dict[str, Any]:
+        """The options that were chosen by the memory that was free, see `memory.settled`."""
+        return decided(self.settings)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The same options as they were asked for."""
+        return {name: self.identity[name] for name in self.chosen}
+
+    def choosing(self, chosen: Mapping[str, Any]) -> "PreparedCell":
+        """Returns the cell with such options."""
+        if chosen == self.chosen:
+            return self
+        return dataclasses.replace(self, found_settings=dataclasses.replace(self.settings, **chosen))
+
+    @property
     def program(self) -> tuple[Any, ...]:
-        """What all cells of one compiled program have in common."""
+        """What all cells of one compiled program have in common, if they choose the same; wherever they are run."""
         return (
             self.identity["backbone"],
             self.shape,
-            stacking.compiled_settings(self.settings),
+            stacking.compiled_settings(dataclasses.replace(self.settings, **self.asked)),
+            why_untiled(self.pretrained.backbone, self.settings),
             kind_of(self.regions),
         )
 

@@ -21,7 +21,6 @@ from nst_jax.errors import UserError
 from nst_jax.history import History
 from nst_jax.io import images
 from nst_jax.io.files import check_folder, make_folder, names_in, remove_folder, sha256
-from nst_jax.memory import decided
 from nst_jax.scaled_batches import ScaledGroup
 from nst_jax.stacking import state_of
 
@@ -83,9 +82,8 @@ def _run_whole(grid: Grid, flags: RunFlags, workdir: Path, bits: Literal[8, 16],
     records = Records(workdir, cells, retry_failed=flags.retry_failed)
     about = {"versions": versions(), "device": jax.devices()[0].device_kind}
     gallery = Gallery(workdir, grid, records, about, shown=shown)
-    for cell in cells:
-        if cell.error is not None:
-            print(f"left out: {cell.name}: {cell.error}")
+    _remove_left(records, workdir)
+    _say_left_out(cells)
     print(f"{_cells(len(cells))}, {sum(map(records.is_done, cells))} done already")
     with progress_bar(steps=_steps(cells), done=records.steps_done) as bar:
         refresh = functools.partial(_refresh, gallery, bar)
@@ -107,11 +105,13 @@ def _run_task(grid: Grid, flags: RunFlags, workdir: Path, bits: Literal[8, 16], 
     assert flags.task is not None
     task = shares.of_task(workdir, flags.task)
     pictures = Pictures()
-    found, mine = task.named(prepare(task.part_of(grid), pictures, keep_going=flags.keep_going))
+    found, mine = task.named(workdir, prepare(task.part_of(grid), pictures, keep_going=flags.keep_going))
     cells = _as_begun(found, workdir)
     own = [cell for cell in cells if cell.name in mine]
     make_folder(workdir / CELLS)
     records = Records(workdir, own)
+    _remove_left(records, workdir)
+    _say_left_out(cells)
     print(f"{len(own)} of {_cells(len(grid.cells))}, {sum(map(records.is_done, own))} of these done already")
     with progress_bar(steps=_steps(own), done=records.steps_done) as bar:
         _Runner(flags, workdir, records, pictures, bar, interrupt, bits, lambda: None).run(cells)
@@ -163,13 +163,14 @@ class _Runner:
         Args:
             cells: they, and others that are of their programs.
         """
-        begun = names_in(self.workdir / CHECKPOINTS)
-        for cell in self.records.cells:
-            if cell.name in begun and self.records.is_done(cell):  # left if a run was killed between the two
-                remove_folder(self.workdir / CHECKPOINTS / cell.name)
         mine = {cell.name for cell in self.records.cells}
         for group in groups(cells):
-            self._run_group(group, [index for index, cell in enumerate(group) if cell.name in mine])
+            own: dict[tuple[Any, ...], list[int]] = {}
+            for index, cell in enumerate(group):
+                if cell.name in mine:
+                    own.setdefault(tuple(cell.chosen.items()), []).append(index)
+            for chosen, indices in own.items():  # of which nobody else's memory decides
+                self._run_group([cell.choosing(dict(chosen)) for cell in group], indices)
 
     def _run_group(self, cells: Sequence[PreparedCell], own: Sequence[int]) -> None:
         """Runs the unfinished ones of some cells of a group, in batches.
@@ -180,7 +181,7 @@ class _Runner:
         left = [index for index in own if not self.records.is_done(cells[index])]
         if not left or self.interrupt.requested:
             return
-        _enter(cells[0].program)
+        _enter((cells[0].program, tuple(cells[0].chosen.items())))
         group = self._group(cells)
         wanted = self.flags.cells_per_batch
         finest = group.finest
@@ -340,15 +341,27 @@ def _as_begun(cells: Sequence[PreparedCell], workdir: Path) -> list[PreparedCell
     def of(cell: PreparedCell) -> PreparedCell:
         if cell.name not in begun or cell.error is not None:
             return cell
-        asked = {name: cell.identity[name] for name in decided(cell.settings)}
-        chosen = _checkpoints(workdir, cell).chosen(asked)
-        return dataclasses.replace(cell, found_settings=dataclasses.replace(cell.settings, **chosen))
+        return cell.choosing(_checkpoints(workdir, cell).chosen(cell.asked))
 
     return list(map(of, cells))
 
 
 def _checkpoints(workdir: Path, cell: PreparedCell) -> Checkpoints:
-    return Checkpoints(workdir / CHECKPOINTS / cell.name, cell.identity, decided(cell.settings))
+    return Checkpoints(workdir / CHECKPOINTS / cell.name, cell.identity, cell.chosen)
+
+
+def _remove_left(records: Records, workdir: Path) -> None:
+    """Removes the checkpoints of cells that are done: they are left where a run was killed between the two."""
+    begun = names_in(workdir / CHECKPOINTS)
+    for cell in records.cells:
+        if cell.name in begun and records.is_done(cell):
+            remove_folder(workdir / CHECKPOINTS / cell.name)
+
+
+def _say_left_out(cells: Sequence[PreparedCell]) -> None:
+    for cell in cells:
+        if cell.error is not None:
+            print(f"left out: {cell.name}: {cell.error}")
 
 
 def _steps(cells: Sequence[PreparedCell]) -> int:

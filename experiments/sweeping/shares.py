@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nst_jax.errors import UserError
 from nst_jax.targets import layers_of
@@ -20,22 +20,42 @@ from ..cli.transfer_flags import styles
 from ..engines import giving, task_list, tasks
 from ..running.progress import Bar
 from ..running.run_record import versions
+from . import folder
 from .cells import PreparedCell, groups
 from .grid import Grid
 from .naming import renamed
-from .records import Records
+from .records import Records, check_identity
+
+
+class Listed(NamedTuple):
+    """What is written down of a cell.
+
+    Attributes:
+        file: the name of its files.
+        digest: that of everything that its picture depends on.
+        flags: those that would mean something else on another machine: scales that are open depend on the platform.
+    """
+
+    file: str
+    digest: str
+    flags: dict[str, Any]
 
 
 class Task(NamedTuple):
     """What a worker has to do.
 
     Attributes:
-        own: the names of its cells, in the grid, each with a digest of its identity.
-        files: the names of all cells that it makes ready, in the grid, each with the name of its files.
+        own: its cells, by their names in the grid.
+        others: those that stand for the others of their program.
     """
 
-    own: Mapping[str, str]
-    files: Mapping[str, str]
+    own: Mapping[str, Listed]
+    others: Mapping[str, Listed]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name of each cell in the grid → name of its files."""
+        return {name: of.file for name, of in {**self.others, **self.own}.items()}
 
     def part_of(self, grid: Grid) -> Grid:
         """Returns the grid of the cells that are to be made ready.
@@ -43,24 +63,38 @@ class Task(NamedTuple):
         Raises:
             UserError: some are not in the grid.
         """
-        cells = tuple(cell for cell in grid.cells if cell.name in self.files)
-        if len(cells) < len(self.files):
+        listed = {**self.others, **self.own}
+        cells = tuple(
+            dataclasses.replace(cell, flags=dataclasses.replace(cell.flags, **listed[cell.name].flags))
+            for cell in grid.cells
+            if cell.name in listed
+        )
+        if len(cells) < len(listed):
             raise _others("cells")
         return dataclasses.replace(grid, cells=cells)
 
-    def named(self, cells: Iterable[PreparedCell]) -> tuple[list[PreparedCell], set[str]]:
+    def named(self, workdir: Path, cells: Iterable[PreparedCell]) -> tuple[list[PreparedCell], set[str]]:
         """Returns cells with the names of their files, and which are to be made.
 
+        Args:
+            workdir: the folder of the sweep.
+            cells: all that the task has made ready.
+
         Raises:
-            UserError: a cell is not the one that was given out.
+            UserError: a cell is not the one that was given out, or cannot stand for others.
         """
+        listed = {**self.others, **self.own}
         found, mine = [], set()
         for cell in cells:
-            if (digest := self.own.get(cell.name)) is not None and cell.error is None:
-                if digest != _digest(cell):
-                    raise _others(f"settings or images of {cell.name}")
-                mine.add(self.files[cell.name])
-            found.append(renamed(cell, self.files[cell.name]))
+            own = renamed(cell, listed[cell.name].file)
+            found.append(own)
+            if cell.error is not None:
+                if cell.name in self.others:  # the program would be another one
+                    raise UserError(cell.error)
+            elif listed[cell.name].digest != _digest(cell):
+                raise _changed(workdir, own)
+            elif cell.name in self.own:
+                mine.add(own.name)
         return found, mine
 
 
@@ -121,12 +155,10 @@ def of_task(workdir: Path, number: int) -> Task:
     """
     listed, _ = task_list.read(workdir, number, versions())
     try:
-        own = {str(name): (str(file), str(digest)) for name, (file, digest) in listed["own"].items()}
-        others = {str(name): str(file) for name, file in listed["program"].items()}
+        own, others = ({name: _listed(*of) for name, of in listed[kind].items()} for kind in ("own", "others"))
     except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise task_list.damaged(workdir) from error
-    files = {name: file for name, (file, _) in own.items()}
-    return Task({name: digest for name, (_, digest) in own.items()}, {**others, **files})
+    return Task(own, others)
 
 
 def _divided(
@@ -143,24 +175,21 @@ def _divided(
     def cost(cell: PreparedCell) -> int:
         return cell.settings.steps * math.prod(cell.shape or ())
 
+    def listed(cells: Iterable[PreparedCell]) -> dict[str, Listed]:
+        return {in_grid[cell.name]: Listed(cell.name, _digest(cell), _flags(cell)) for cell in cells}
+
     programs = groups(cells)
     every = tasks.split([[(cell, cost(cell)) for cell in group] for group in programs], most)
     dreaming = _standing(cells, lambda cell: {(cell.pretrained.backbone.name, of) for of in cell.settings.dream_layers})
     standing = {cell.name: stand for group in programs for stand in [_stand_ins(group, dreaming)] for cell in group}
-    return every, [
-        {
-            "own": {in_grid[cell.name]: [cell.name, _digest(cell)] for cell in share.parts},
-            "program": {in_grid[cell.name]: cell.name for cell in standing[share.parts[0].name]},
-        }
-        for share in every
-    ]
+    return every, [{"own": listed(share.parts), "others": listed(standing[share.parts[0].name])} for share in every]
 
 
 def _stand_ins(group: Sequence[PreparedCell], dreaming: Sequence[PreparedCell]) -> list[PreparedCell]:
     """Returns the cells with which the program of some of a group is that of all.
 
     They are the first, by whose settings it is made, those with layers that none before them has, and with more style
-    images. And as all cells of a network have it with its head if one of them dreams of that, those of it which do.
+    images. And as all cells of a network have it with its head if one dreams of that, the first that dream of a layer.
     """
     layers = _standing(group, lambda cell: {(term, one) for term, of in layers_of(cell.settings).items() for one in of})
     images = _standing(group, lambda cell: set(range(len(styles(cell.paths)))))
@@ -183,6 +212,34 @@ def _standing(cells: Iterable[PreparedCell], has: Callable[[PreparedCell], set[o
 def _digest(cell: PreparedCell) -> str:
     """Returns what differs where anything differs that a cell's picture depends on."""
     return hashlib.sha256(json.dumps(cell.identity, sort_keys=True).encode(errors="replace")).hexdigest()[:16]
+
+
+def _flags(cell: PreparedCell) -> dict[str, Any]:
+    settings = cell.settings
+    return {"scales": settings.scales, "scale_steps": settings.scale_steps, "steps": settings.steps}
+
+
+def _listed(file: Any, digest: Any, flags: Any) -> Listed:
+    """Returns what was written down of a cell.
+
+    Raises:
+        ValueError: something else was; the names of a cell's files are no paths. TypeError or LookupError likewise.
+    """
+    if not isinstance(file, str) or Path(file).name != file or not file.isprintable():
+        raise ValueError(file)
+    numbers = {name: tuple(map(int, flags[name])) for name in ("scales", "scale_steps")}
+    return Listed(file, str(digest), {**numbers, "steps": int(flags["steps"])})
+
+
+def _changed(workdir: Path, cell: PreparedCell) -> UserError:
+    """Returns the error of a cell that is another than was given out, which says why if the manifest can."""
+    manifest = folder.read_manifest(workdir) or {"cells": []}
+    found = next((entry["settings"] for entry in manifest["cells"] if entry["name"] == cell.name), cell.identity)
+    try:
+        check_identity(workdir, cell, found)
+    except UserError as error:
+        return error
+    return _others(f"settings and images of {cell.name}")
 
 
 def _others(what: str) -> UserError:

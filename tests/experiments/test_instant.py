@@ -299,7 +299,7 @@ def test_a_folder_given_out_is_the_folder(run, engine, frames, tmp_path, capfd):
     assert json.loads((tmp_path / "out" / "run.json").read_text())["left_out"].keys() == {"f3.png"}
     with pytest.raises(UserError, match="expected the settings with which the folder was begun, found another bits"):
         run("three", content=str(frames), task=0, bits=16)
-    with pytest.raises(UserError, match="--task: expected 0 to "):
+    with pytest.raises(UserError, match="--task: expected the number of one of "):
         run("three", content=str(frames), task=9)
     with pytest.raises(UserError, match="--task: expected a folder that the command without it has begun"):
         run("three", content=str(frames), task=0, workdir=str(tmp_path / "none"))

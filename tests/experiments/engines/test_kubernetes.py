@@ -12,7 +12,7 @@ pytestmark = pytest.mark.quick
 
 WORK = Work(
     script="experiments.sweep",
-    arguments=("--size=96,112", "--workdir=/pictures/sweep", "--cells_per_task=3"),
+    arguments=("--size=96,112", "--workdir=/pictures/sweep"),
     tasks=(2, 5, 7),
     here="/pictures",
     logs="/pictures/sweep/logs",
@@ -63,7 +63,7 @@ def test_a_store_needs_no_volume():
     assert "volumes" not in pod
     assert pod["serviceAccountName"] == "painter"
     assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "keys"}}]
-    with pytest.raises(UserError, match=r"expected image=\.\.\., claim=\.\.\., account"):
+    with pytest.raises(UserError, match=r"expected image=\.\.\., claim=\.\.\., perhaps account"):
         kubernetes.manifest(STORED._replace(logs="/pictures/sweep/logs"))
 
 

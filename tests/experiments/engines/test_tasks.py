@@ -1,20 +1,26 @@
 """Tasks: how cells are divided among them, what a worker gets of its machine, and a grid whose tasks ran elsewhere."""
 
+import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from sweeps import config, manifest
+from PIL import Image
+from sweeps import config, manifest, records
 
 from experiments import sweep
 from experiments.cli.flags import arguments_of, parsed
 from experiments.engines import giving, tasks
 from experiments.engines.tasks import Work
-from experiments.sweeping import runner
-from experiments.sweeping.cells import prepare
+from experiments.sweeping import cells, runner
+from nst_jax import memory, pyramid
+from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
 from nst_jax.io import files
+from nst_jax.presets import PRESETS
 
 
 def test_equal_parts_of_a_program_and_the_longest_first():
@@ -92,28 +98,74 @@ def test_a_worker_of_another_version_is_refused(engine, pictures, tmp_path):
         tasks.run(engine.given[0], 0)
 
 
-def test_a_task_makes_ready_what_its_program_needs(engine, pictures, tmp_path, monkeypatch):
-    """Layers that other cells have are in the program, so that the bytes are those of the whole grid."""
-    flags = {
+@pytest.fixture
+def programs(monkeypatch):
+    """What the programs of cells are made of, by the names of the cells, as they are run."""
+    found = {}
+    run = runner._Runner._run_group
+
+    def noted(self, cells, own):
+        group = self._group(cells).finest
+        for index in own:
+            assert cells[index].name not in found
+            found[cells[index].name] = (group._layers, group._most_styles, group.recipes[0].settings.tile)
+        run(self, cells, own)
+
+    monkeypatch.setattr(runner._Runner, "_run_group", noted)
+    return found
+
+
+PROGRAMS = {
+    "layers": {
         "style_layers": (("conv1",), ("fire2/concat", "conv1")),
         "content_layers": (("fire2/concat",), ("fire3/concat",)),
         "seed": (0, 1, 2),
-        "init": ("noise",),
-        "steps": (2,),
-    }
+    },
+    "terms": {"laplacian_weight": (0.0, 100.0), "seed": (0, 1)},
+    "tiles": {"style_layers": (("conv1",), ("fire2/concat",)), "style_size": ((48,), (1000,))},
+}
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_a_task_makes_ready_what_its_program_needs(kind, engine, programs, pictures, tmp_path, monkeypatch):
+    """Layers that other cells have are in the program, so that the numbers are those of the whole grid."""
+    flags = {"init": ("noise",), "steps": (2,), **PROGRAMS[kind]}
+    free = None
+    if kind == "tiles":  # large style images need them, small ones do not
+        settings = dataclasses.replace(PRESETS["squeezenet"], style_layers=("conv1",), optimizer="adam", tile="off")
+        small, large = (
+            memory.needed(settings, BACKBONES["squeezenet1_1"], [(48, 48), (side, side)]) for side in (48, 700)
+        )
+        free = (small + large) // 2
+    monkeypatch.setattr(cells, "free_bytes", lambda: free)
     alone = sweep.run(config(pictures, tmp_path / "alone", **flags))
-    counts = []
+    expected = dict(programs)
+    counts, prepare = [], runner.prepare
 
     def counted(grid, *args, **named):
         counts.append(len(grid.cells))
         return prepare(grid, *args, **named)
 
     monkeypatch.setattr(runner, "prepare", counted)
+    programs.clear()
+    monkeypatch.setattr(cells, "free_bytes", lambda: None)  # of the driver, which paints nothing
+    run = tasks.run
+
+    def elsewhere(work, task):
+        with monkeypatch.context() as patch:
+            patch.setattr(cells, "free_bytes", lambda: free)
+            run(work, task)
+
+    monkeypatch.setattr(tasks, "run", elsewhere)
     outcome = sweep.run(config(pictures, tmp_path / "shared", engine="here", cells_per_task=1, **flags))
     assert outcome.complete
+    assert programs == expected
+    assert len(set(map(str, expected.values()))) == (2 if kind == "tiles" else 1)
     whole, *each = counts
-    assert (whole, len(each)) == (24, 24)
-    assert set(each) <= {3, 4}  # its own, and the first cells with each of the layers
+    assert len(each) == whole == len(expected)
+    assert max(each) < whole
+    losses = ({name: of["losses"] for name, of in records(tmp_path / run).items()} for run in ("alone", "shared"))
+    assert next(losses) == next(losses)
     for cell in manifest(tmp_path / "alone")["cells"]:
         assert (tmp_path / "shared" / cell["picture"]).read_bytes() == (alone.workdir / cell["picture"]).read_bytes()
 
@@ -127,9 +179,11 @@ def test_a_worker_with_another_grid_is_refused(engine, pictures, tmp_path):
     with pytest.raises(UserError, match="--task: expected the cells with which the sweep was given out, found others"):
         tasks.run(stale, 0)
     others = work._replace(arguments=(*work.arguments, "--content_weight=3"))
-    with pytest.raises(UserError, match=r"expected the settings or images of 000_.* with which the sweep was"):
+    with pytest.raises(UserError, match=r"whose cell 000_.* has content_weight = .*, in this one it is 3\.0"):
         tasks.run(others, 0)
-    for text in ("{}", "[]", '{"versions": {}, "tasks": 3}', "\0"):
+    whole = (tmp_path / "tasks.json").read_text()
+    texts = [whole.replace('"000_', f'"{name}') for name in ("../../000_", "a\\u0000", "\\ud800")]
+    for text in ("{}", "[]", '{"versions": {}, "tasks": 3}', "\0", *texts):
         (tmp_path / "tasks.json").write_text(text)
         with pytest.raises(UserError, match=r"tasks.json: expected the tasks of a run, found something else"):
             tasks.run(work, 0)
@@ -145,7 +199,7 @@ def test_a_worker_with_another_grid_is_refused(engine, pictures, tmp_path):
             r"--engine_options: expected it with --engine=..., found --engine=none",
         ),
         ({"engine": "slurm", "engine_address": "x"}, r"--engine_address: expected it with --engine=dask\|ray, found"),
-        ({"engine": "kubernetes"}, r"--engine_options: expected image=\.\.\., claim=\.\.\., account"),
+        ({"engine": "kubernetes"}, r"--engine_options: expected image=\.\.\., claim=\.\.\., perhaps account"),
     ],
     ids=str,
 )
@@ -154,10 +208,52 @@ def test_what_is_refused(changes, message, engine, pictures, tmp_path):
         sweep.run(config(pictures, tmp_path, **changes))
 
 
+def test_what_stands_for_a_program_has_to_be_there(engine, pictures, tmp_path):
+    photo = tmp_path / "photo.png"
+    shutil.copy(pictures / "photo.png", photo)
+    Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(tmp_path / "other.png")
+    flags = {"contents": (str(photo), str(tmp_path / "other.png")), "styles": (str(pictures / "first.png"),)}
+    engine.fails = {0, 1}
+    for count in (1, 2):
+        folder = tmp_path / str(count)
+        sweep.run(config(pictures, folder, keep_going=True, engine="here", cells_per_task=count, **flags))
+    photo.unlink()
+    with pytest.raises(UserError, match=r"photo.png: no such file"):
+        tasks.run(engine.given[0], 1)  # whose own cell is there
+    with pytest.raises(UserError, match=r"photo.png: no such file"):
+        tasks.run(engine.given[1], 0)
+    shutil.copy(pictures / "photo.png", photo)
+    (tmp_path / "other.png").unlink()
+    tasks.run(engine.given[1], 0)
+    assert list(records(tmp_path / "2")) == ["000_photo"]
+    (log,) = (tmp_path / "2" / "logs").iterdir()
+    assert "left out: 001_other: " in log.read_text()
+
+
+def test_workers_of_another_platform_have_the_scales_of_the_command(engine, pictures, tmp_path, monkeypatch):
+    engine.fails = {0, 1}
+    flags = {"coarsest": (24,), "size": (48,), "style_weight": (50.0,)}
+    sweep.run(config(pictures, tmp_path, engine="here", cells_per_task=1, **flags))
+    with monkeypatch.context() as patch:
+        patch.setattr(pyramid, "FACTORS", {})
+        for task in (0, 1):
+            tasks.run(engine.given[0], task)
+    assert sweep.run(config(pictures, tmp_path, **flags)).finished == 2
+    assert manifest(tmp_path)["cells"][0]["settings"]["scales"] == [24, 48]
+
+
+def test_a_cell_that_is_done_keeps_no_checkpoint(engine, pictures, tmp_path):
+    sweep.run(shared(pictures, tmp_path))
+    (name, *_) = records(tmp_path)
+    (tmp_path / "checkpoints" / name).mkdir(parents=True)  # as of a worker that was killed after the record
+    sweep.run(shared(pictures, tmp_path))
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_there_is_no_such_task(engine, pictures, tmp_path):
     engine.fails = {0, 1}
     sweep.run(shared(pictures, tmp_path))
-    with pytest.raises(UserError, match="--task: expected 0 to 1, found 2"):
+    with pytest.raises(UserError, match="--task: expected the number of one of 2 tasks, from 0, found 2"):
         tasks.run(engine.given[0], 2)
 
 
