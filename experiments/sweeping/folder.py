@@ -53,7 +53,7 @@ def read_manifest(workdir: Path, advice: str = "give the folder of one") -> dict
     try:
         manifest = json.loads(text)
         cells = [{**cell, "name": str(cell["name"]), "settings": dict(cell["settings"])} for cell in manifest["cells"]]
-        return {**manifest, "cells": cells, "versions": dict(manifest.get("versions", {}))}
+        return {**manifest, "cells": cells}
     except DAMAGED as error:
         raise file_error(path, f"expected the manifest of a sweep, found something else: {advice}") from error
 
