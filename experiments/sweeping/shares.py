@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from nst_jax.errors import UserError
 from nst_jax.targets import layers_of
 
-from ..cli.run_flags import RunFlags
-from ..cli.transfer_flags import styles
+from ..cli.run_flags import COARSE, FINE, UNTIL, RunFlags, StrokeFlags
+from ..cli.transfer_flags import STYLE, styles
 from ..engines import giving, task_list, tasks
 from ..running.progress import Bar
 from ..running.run_record import versions
@@ -33,7 +33,8 @@ class Listed(NamedTuple):
     Attributes:
         file: the name of its files.
         digest: that of everything that its picture depends on.
-        flags: those that would mean something else on another machine: scales that are open depend on the platform.
+        flags: those that a worker cannot know: scales that are open depend on the platform, and style images that are
+            made first are those of the command.
     """
 
     file: str
@@ -215,8 +216,10 @@ def _digest(cell: PreparedCell) -> str:
 
 
 def _flags(cell: PreparedCell) -> dict[str, Any]:
-    settings = cell.settings
-    return {"scales": settings.scales, "scale_steps": settings.scale_steps, "steps": settings.steps}
+    """Returns the flags that are written down of a cell, see `Listed`."""
+    settings, flags = cell.settings, cell.grid.flags
+    found = {"scales": settings.scales, "scale_steps": settings.scale_steps, "steps": settings.steps}
+    return {**found, STYLE: flags.style} if isinstance(flags, StrokeFlags) else found
 
 
 def _listed(file: Any, digest: Any, flags: Any) -> Listed:
@@ -227,8 +230,11 @@ def _listed(file: Any, digest: Any, flags: Any) -> Listed:
     """
     if not isinstance(file, str) or Path(file).name != file or not file.isprintable():
         raise ValueError(file)
-    numbers = {name: tuple(map(int, flags[name])) for name in ("scales", "scale_steps")}
-    return Listed(file, str(digest), {**numbers, "steps": int(flags["steps"])})
+    found: dict[str, Any] = {name: tuple(map(int, flags[name])) for name in ("scales", "scale_steps")}
+    found["steps"] = int(flags["steps"])
+    if STYLE in flags:
+        found |= {**dict.fromkeys((FINE, COARSE, UNTIL)), STYLE: str(flags[STYLE])}
+    return Listed(file, str(digest), found)
 
 
 def _changed(workdir: Path, cell: PreparedCell) -> UserError:

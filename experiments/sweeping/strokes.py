@@ -28,20 +28,18 @@ def run(grid: Grid, flags: RunFlags, workdir: Path) -> Outcome:
         UserError: see `run_grid`; or a style image diverged.
     """
     wanted = {cell.name: flags_of(cell.flags) for cell in grid.cells if isinstance(cell.flags, StrokeFlags)}
-    if not wanted:
+    if not wanted or flags.task is not None:  # a task has the style images that the command has made
         return run_grid(grid, flags, workdir)
-    if flags.task is None:  # else that is done already
-        # Of the same shape as what will be made of them: what does not fit is said at once.
-        cells.prepare(
-            _with(grid, {cell.name: parts(cell.flags)[COARSE] for cell in grid.cells}),
-            cells.Pictures(),
-            keep_going=flags.keep_going,
-        )
+    # Of the same shape as what will be made of them: what does not fit is said at once.
+    cells.prepare(
+        _with(grid, {cell.name: parts(cell.flags)[COARSE] for cell in grid.cells}),
+        cells.Pictures(),
+        keep_going=flags.keep_going,
+    )
     names: dict[TransferFlags, str] = {}
     for name, own in wanted.items():
         names.setdefault(own, name)
-    here = dataclasses.replace(in_this_process(flags), task=None)  # workers find what the command has made
-    outcome = run_grid(_grid_of(names), here, workdir / _FOLDER, bits=_BITS)
+    outcome = run_grid(_grid_of(names), in_this_process(flags), workdir / _FOLDER, bits=_BITS)
     if outcome.stopped:
         return outcome
     for name, error in outcome.failed.items():

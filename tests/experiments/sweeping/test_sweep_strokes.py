@@ -6,6 +6,7 @@ import sweeps
 
 from experiments import stylize, sweep
 from experiments.cli.run_flags import SingleFlags
+from experiments.sweeping import cells, runner
 from experiments.sweeping.grid import make_grid
 from nst_jax.errors import UserError
 from nst_jax.io import images
@@ -88,6 +89,26 @@ def test_images_that_cannot_be_read_are_left_out_with_their_cells(pictures, tmp_
     fine = (str(pictures / "first.png"), "missing.png")
     found = sweep.run(config(pictures, tmp_path, style_fine=fine, steps=(1,), keep_going=True))
     assert (found.finished, len(found.failed)) == (1, 1)
+
+
+def test_a_task_has_the_style_images_that_the_command_made(engine, pictures, tmp_path, monkeypatch):
+    flags = {"style_weight": (10.0, 300.0)}
+    alone = sweep.run(config(pictures, tmp_path / "alone", **flags))
+    counts, prepare = [], cells.prepare
+
+    def counted(grid, *args, **named):
+        counts.append((grid.title, len(grid.cells)))
+        return prepare(grid, *args, **named)
+
+    for module in (cells, runner):
+        monkeypatch.setattr(module, "prepare", counted)
+    outcome = sweep.run(config(pictures, tmp_path / "shared", engine="here", cells_per_task=1, **flags))
+    assert outcome.complete
+    of_strokes = [number for number, (title, _) in enumerate(counts) if title == "style images"]
+    assert of_strokes == [1]  # after the check of what is to be made, and in no task
+    for name in alone.names:
+        found, expected = (images.read(of.path(name)).pixels for of in (outcome, alone))
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_axes_of_strokes(pictures, tmp_path):
