@@ -18,6 +18,7 @@ from nst_jax.lazy import attributes
 
 if TYPE_CHECKING:  # imported by `__getattr__` at run time
     from nst_jax import activations as activations
+    from nst_jax import allocator as allocator
     from nst_jax import applications as applications
     from nst_jax import backbones as backbones
     from nst_jax import batches as batches
@@ -94,6 +95,8 @@ __all__ = [
     "Transfer",
     "UserError",
     "activations",
+    "allocator",
+    "allocator",
     "applications",
     "backbones",
     "batches",

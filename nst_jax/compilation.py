@@ -1,8 +1,6 @@
 """Compilation of long-running programs, where JAX's defaults cost memory."""
 
-import ctypes
 import functools
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +12,6 @@ activations that were to be recomputed, and whole values where a bit of each is 
 much memory again, and 2.5 times as much with `remat`, at the same speed. This disables the pass that removes barriers,
 and the one that makes a function of each loop over less than a kilobyte, in which XLA of jaxlib 0.12.0.1 cannot emit a
 barrier and ends the process ("Check failed: buffer != nullptr")."""
-
-
-_M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 class Jit:
@@ -43,21 +38,3 @@ class Jit:
     def _jitted(self) -> Any:
         options = _KEEP_BARRIERS if jax.default_backend() == "cpu" else None
         return jax.jit(self._function, compiler_options=options, **self._options)
-
-
-def trim() -> None:
-    """Gives back to the system what C's allocator keeps.
-
-    A compilation leaves some 400 MB, of no use to a step: glibc asks the system for each large array by itself.
-    """
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):  # glibc alone has it
-        library.malloc_trim(0)
-
-
-def share_memory() -> None:
-    """Makes threads that start from now on share one arena of C's allocator, for processes that are short of memory.
-
-    XLA compiles in threads, and what each leaves in an arena of its own cannot all be trimmed: 90 MB on two cores.
-    """
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
-        library.mallopt(_M_ARENA_MAX, 1)

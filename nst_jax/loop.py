@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from nst_jax.compilation import Jit, trim
+from nst_jax.allocator import trim
+from nst_jax.compilation import Jit
 from nst_jax.history import History, diverged, first_history, history_of
 from nst_jax.optimize import Info, State
 from nst_jax.surroundings import int32_on_device

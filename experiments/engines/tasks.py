@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from nst_jax.allocator import keep_freed
 from nst_jax.errors import UserError, one_line
 from nst_jax.io.files import make_folder
 from nst_jax.io.stores import is_address, located
@@ -189,7 +190,7 @@ def run(work: Work, task: int) -> None:
         UserError: as the script; a cell that fails is recorded, and no error.
         InterruptedError: this process was asked to stop; the engine may begin the task again.
     """
-    _keep_programs()
+    _settle()
     module = importlib.import_module(work.script)
     if work.together:
         make_folder(located(work.logs))  # of a training, for which whoever starts it need not have the folder
@@ -200,9 +201,10 @@ def run(work: Work, task: int) -> None:
 
 
 @functools.cache
-def _keep_programs() -> None:
-    """Keeps what a worker compiles for others on its machine, before it imports JAX."""
+def _settle() -> None:
+    """Has a worker keep what it compiles for others on its machine, before it imports JAX, and what memory it has."""
     compilation_cache.keep_programs()
+    keep_freed()
 
 
 def place(worker: int, workers: int) -> None:

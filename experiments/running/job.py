@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from nst_jax import lbfgs, optimize, pyramid, transfer
+from nst_jax.allocator import share_memory
 from nst_jax.applications.feedforward import instant, trained
 from nst_jax.backbones.pretrained import AUTO, Pretrained, load_for, origin
 from nst_jax.checks import check_images
-from nst_jax.compilation import share_memory
 from nst_jax.free_memory import free_bytes
 from nst_jax.io import images
 from nst_jax.io.files import sha256

@@ -3,15 +3,11 @@
 A failure here is not of our code alone: XLA takes the name of a pass that it has not without a word.
 """
 
-import platform
-import re
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import pytest
 
-from nst_jax.compilation import Jit, share_memory, trim
+from nst_jax.compilation import Jit
 from nst_jax.errors import is_out_of_memory
 
 pytestmark = pytest.mark.quick
@@ -74,25 +70,3 @@ def test_too_little_memory_is_known_by_xlas_word():
     assert is_out_of_memory(caught.value), (
         f"JAX {jax.__version__} says otherwise: see nst_jax/errors.py; {caught.value}"
     )
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no other allocator is asked")
-def test_trimmed_memory_goes_back_to_the_system():
-    blocks = [bytes([1]) * 50_000 for _ in range(2000)]
-    pinned = blocks[::100]
-    before = resident()
-    del blocks
-    trim()
-    assert resident() < before - 50_000_000
-    assert len(pinned) == 20
-
-
-def resident():
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmRSS:\s*(\d+) kB", status)[1]) * 1024
-
-
-def test_elsewhere_no_allocator_is_told(monkeypatch):
-    monkeypatch.setattr("sys.platform", "win32")
-    trim()
-    share_memory()

@@ -15,7 +15,8 @@ from experiments import sweep
 from experiments.cli.flags import arguments_of, parsed
 from experiments.engines import giving, tasks
 from experiments.engines.tasks import Work
-from experiments.sweeping import cells, runner
+from experiments.sweeping import cells, runner, shares
+from experiments.sweeping.grid import make_grid
 from nst_jax import memory, pyramid
 from nst_jax.backbones.registry import BACKBONES
 from nst_jax.errors import UserError
@@ -240,6 +241,29 @@ def test_workers_of_another_platform_have_the_scales_of_the_command(engine, pict
             tasks.run(engine.given[0], task)
     assert sweep.run(config(pictures, tmp_path, **flags)).finished == 2
     assert manifest(tmp_path)["cells"][0]["settings"]["scales"] == [24, 48]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"steps": None},
+        {"steps": None, "coarsest": (20,)},
+        {"coarsest": (20,), "scale_steps": ((3, 2, 1, 1),)},
+        {"scales": ((24, 0),), "finish_steps": (2,), "finish_loss": ("mean_variance_error",)},
+        {"coarsest": (20,), "finish_steps": (2,), "finish_loss": ("mean_variance_error",)},
+        {"scales": ((0,),), "scale_steps": ((4,),)},
+    ],
+    ids=str,
+)
+def test_what_is_written_down_of_scales_means_the_same(flags, pictures, tmp_path):
+    grid = make_grid(config(pictures, tmp_path, **flags))
+    found = cells.prepare(grid, cells.Pictures(), keep_going=False)
+    listed = {cell.name: shares.Listed(cell.name, shares._digest(cell), shares._flags(cell)) for cell in found}
+    task = shares.Task(listed, {})
+    again, mine = task.named(tmp_path, cells.prepare(task.part_of(grid), cells.Pictures(), keep_going=False))
+    assert mine == set(listed)
+    assert [cell.scales for cell in again] == [cell.scales for cell in found]
+    assert [cell.settings for cell in again] == [cell.settings for cell in found]
 
 
 def test_a_cell_that_is_done_keeps_no_checkpoint(engine, pictures, tmp_path):
