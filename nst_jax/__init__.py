@@ -96,7 +96,6 @@ __all__ = [
     "UserError",
     "activations",
     "allocator",
-    "allocator",
     "applications",
     "backbones",
     "batches",
