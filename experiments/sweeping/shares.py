@@ -54,9 +54,14 @@ class Task(NamedTuple):
     others: Mapping[str, Listed]
 
     @property
+    def listed(self) -> dict[str, Listed]:
+        """All cells that are to be made ready, by their names in the grid."""
+        return {**self.others, **self.own}
+
+    @property
     def files(self) -> dict[str, str]:
         """Name of each cell in the grid → name of its files."""
-        return {name: of.file for name, of in {**self.others, **self.own}.items()}
+        return {name: of.file for name, of in self.listed.items()}
 
     def part_of(self, grid: Grid) -> Grid:
         """Returns the grid of the cells that are to be made ready.
@@ -64,7 +69,7 @@ class Task(NamedTuple):
         Raises:
             UserError: some are not in the grid.
         """
-        listed = {**self.others, **self.own}
+        listed = self.listed
         cells = tuple(
             dataclasses.replace(cell, flags=dataclasses.replace(cell.flags, **listed[cell.name].flags))
             for cell in grid.cells
@@ -84,7 +89,7 @@ class Task(NamedTuple):
         Raises:
             UserError: a cell is not the one that was given out, or cannot stand for others.
         """
-        listed = {**self.others, **self.own}
+        listed = self.listed
         found, mine = [], set()
         for cell in cells:
             own = renamed(cell, listed[cell.name].file)
